@@ -1,0 +1,24 @@
+//! Events from outside that came before a `listen` for them.
+
+use millrace_schemas::instance::{BufferedSignal, ExecutionState, InstanceState};
+use millrace_schemas::{EventId, ExecutionId, Payload};
+
+use super::{Misfit, execution};
+
+/// `SignalBuffered`
+pub(super) fn buffered(state: &mut InstanceState, cause: &EventId, event: &Payload) -> Result<(), Misfit> {
+    state.signals.push_back(BufferedSignal { cause: cause.clone(), event: event.clone() });
+    Ok(())
+}
+
+/// `SignalConsumed`
+pub(super) fn consumed(state: &mut InstanceState, id: ExecutionId, cause: &EventId) -> Result<(), Misfit> {
+    let listener = execution(state, id)?;
+    if !matches!(listener.state, ExecutionState::Listening) {
+        return Err(format!("{} does not listen", listener.task));
+    }
+    let position = state.signals.iter().position(|it| it.cause == *cause);
+    let position = position.ok_or_else(|| format!("event {cause} is not waiting"))?;
+    state.signals.remove(position);
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! What comes with each step from outside: the moment, and the limits.
+
+use millrace_schemas::Timestamp;
+
+/// What the core may know of the world at one step. Time and randomness are data.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The owner's clock.
+    pub at: Timestamp,
+    /// Random bits for jitter, drawn by the shell for each command.
+    pub random: u64,
+}
+
+/// Limits on every instance. Past them it faults, or an incident is raised: a definition can never stop a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Tasks that one instance may enter.
+    pub steps_max: u64,
+    /// Tasks entered within one command: more than this many and the instance faults (an endless loop of `switch` and `set`).
+    pub steps_per_command_max: u32,
+    /// Largest total of payload JSON in one changelog entry or one outgoing record, in bytes. Past it: incident.
+    pub record_bytes_max: usize,
+    /// Largest total of payload JSON in the state, in bytes. Past it the instance faults.
+    pub state_bytes_max: usize,
+    /// Deepest nesting of open tasks. Past it the instance faults.
+    pub depth_max: u32,
+    /// Most commands that wait for a resume. Past it further ones are rejected. Timers do not count: there is at most one
+    /// waiting command for each of them.
+    pub deferred_max: usize,
+    /// Most events from outside that wait for a `listen`. Past it further ones are rejected.
+    pub signals_max: usize,
+}
+
+impl Default for Bounds {
+    /// Values that fit a broker with the usual 1 MiB limit on a record.
+    fn default() -> Self {
+        Self {
+            steps_max: 1_000_000,
+            steps_per_command_max: 10_000,
+            record_bytes_max: 900 * 1024,
+            state_bytes_max: 8 * 1024 * 1024,
+            depth_max: 64,
+            deferred_max: 1_000,
+            signals_max: 100,
+        }
+    }
+}

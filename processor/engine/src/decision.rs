@@ -1,0 +1,35 @@
+//! What a step gives back.
+
+use std::sync::Arc;
+
+use millrace_schemas::Payload;
+use millrace_schemas::event::Event;
+use millrace_schemas::task::TaskCommand;
+
+/// What follows from a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Facts, already applied. Never empty.
+    pub events: Vec<Event>,
+    /// Consequences outside of the instance, for the same transaction.
+    pub effects: Vec<Effect>,
+}
+
+/// A consequence outside of the instance: a record in the same transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// To `<prefix>.commands.<queue>`.
+    DispatchTask {
+        /// Which queue.
+        queue: Arc<str>,
+        /// The record.
+        task: Box<TaskCommand>,
+    },
+    /// To `<prefix>.emitted`, or to `topic`.
+    EmitEvent {
+        /// A topic in full, if the definition names one.
+        topic: Option<Arc<str>>,
+        /// The CloudEvent in its structured JSON form.
+        event: Payload,
+    },
+}

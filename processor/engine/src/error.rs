@@ -1,0 +1,46 @@
+//! The two ways in which a step or a fold is refused.
+
+use millrace_schemas::InstanceId;
+
+/// A recorded refusal. The command had no effect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There is no such instance (or its stub has expired).
+    #[error("instance {instance} does not exist; start it first, or check the id")]
+    NotFound {
+        /// The id that was asked for.
+        instance: InstanceId,
+    },
+    /// A start of an id that is taken.
+    #[error("instance {instance} exists already ({status}); a start is idempotent, nothing was done")]
+    AlreadyExists {
+        /// The id that is taken.
+        instance: InstanceId,
+        /// How it stands, in one word.
+        status: &'static str,
+    },
+    /// The state does not allow it: an ended instance, an answer that is late or came twice, a timer that is gone.
+    #[error("{detail}")]
+    InvalidState {
+        /// What stands in the way.
+        detail: String,
+    },
+    /// The command itself is wrong.
+    #[error("{detail}")]
+    InvalidArgument {
+        /// What is wrong, and what would be right.
+        detail: String,
+    },
+}
+
+/// An event cannot follow this state: the log and the code disagree. The instance is quarantined.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {event} cannot follow the state of instance {instance}: {detail}")]
+pub struct Corrupt {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// The event's name.
+    pub event: String,
+    /// What does not fit.
+    pub detail: String,
+}

@@ -1,0 +1,173 @@
+//! A decision in the making.
+
+use std::sync::Arc;
+
+use millrace_schemas::event::Event;
+use millrace_schemas::instance::{Execution, InstanceState};
+use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken, Timestamp};
+use millrace_workflow::program::Program;
+
+use crate::apply::apply;
+use crate::run::Next;
+use crate::size::{Weight, event_bytes, payload_bytes};
+use crate::undo::Undo;
+use crate::{Bounds, Decision, Effect, Moment, Rejection};
+
+/// What decisions are made on: the instance, changed by what has been recorded so far, and what has been recorded.
+#[derive(Debug)]
+pub(crate) struct Journal<'s> {
+    pub(crate) id: &'s InstanceId,
+    pub(crate) program: &'s Program,
+    pub(crate) moment: Moment,
+    pub(crate) bounds: &'s Bounds,
+    /// Tasks entered by this command, those that were skipped counted.
+    pub(crate) entered: u32,
+    /// Random numbers drawn by this command.
+    pub(crate) draws: u64,
+    /// The task that was entered or continued last: what an incident names.
+    pub(crate) task: Arc<str>,
+    /// What the flow has yet to do, next one last.
+    pub(crate) todo: Vec<Next>,
+    /// What the state weighs.
+    pub(crate) weight: Weight,
+    state: &'s mut Option<InstanceState>,
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+    bytes: usize,
+    undo: Undo,
+}
+
+/// Why a decision could not be made.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The command is refused. Nothing was recorded for it.
+    Rejected(Rejection),
+    /// What was decided does not fit a record. What was recorded must be taken back.
+    TooLarge(TooLarge),
+}
+
+/// A record that would be too large.
+#[derive(Debug)]
+pub(crate) struct TooLarge {
+    /// The task that was at work.
+    pub(crate) task: Arc<str>,
+    /// Bytes of payload when it was noticed.
+    pub(crate) bytes: usize,
+    /// Deferred commands that had been decided by then, the last of them perhaps in part.
+    pub(crate) taken: usize,
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl<'s> Journal<'s> {
+    pub(crate) fn new(
+        id: &'s InstanceId,
+        state: &'s mut Option<InstanceState>,
+        weight: Weight,
+        program: &'s Program,
+        moment: Moment,
+        bounds: &'s Bounds,
+    ) -> Self {
+        Self {
+            id,
+            program,
+            moment,
+            bounds,
+            entered: 0,
+            draws: 0,
+            task: "/do".into(),
+            todo: vec![],
+            weight,
+            undo: Undo::begin(state.as_ref()),
+            state,
+            events: vec![],
+            effects: vec![],
+            bytes: 0,
+        }
+    }
+
+    /// The owner's clock.
+    pub(crate) fn at(&self) -> Timestamp {
+        self.moment.at
+    }
+
+    /// The instance as it is by now; none while it is absent.
+    pub(crate) fn instance(&self) -> Option<&InstanceState> {
+        self.state.as_ref()
+    }
+
+    /// The instance as it is by now.
+    pub(crate) fn state(&self) -> &InstanceState {
+        self.state.as_ref().expect("only a start is decided on an absent instance, and it records the start first")
+    }
+
+    /// An open execution.
+    pub(crate) fn execution(&self, id: ExecutionId) -> &Execution {
+        self.state().executions.get(&id).expect("the flow goes on in executions that are open")
+    }
+
+    /// Whether an execution is (still) open.
+    pub(crate) fn is_open(&self, id: ExecutionId) -> bool {
+        self.state().executions.contains_key(&id)
+    }
+
+    /// A fact: applies it and keeps it.
+    pub(crate) fn record(&mut self, event: Event) -> Result<(), Stop> {
+        self.bytes += event_bytes(&event);
+        self.check_size(self.bytes)?;
+        self.undo.before(self.state.as_ref(), &event);
+        apply(self.id, self.state, &event, self.moment.at).expect("an event decided from a state applies to that state");
+        if let Some(state) = &self.state {
+            self.weight.grow(&event, state);
+        }
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// A task for a worker.
+    pub(crate) fn dispatch(&mut self, queue: Arc<str>, task: TaskCommand) -> Result<(), Stop> {
+        self.check_size(payload_bytes(&task.arguments))?;
+        self.effects.push(Effect::DispatchTask { queue, task: Box::new(task) });
+        Ok(())
+    }
+
+    /// An event for the world.
+    pub(crate) fn emit(&mut self, topic: Option<Arc<str>>, event: Payload) -> Result<(), Stop> {
+        self.check_size(payload_bytes(&event))?;
+        self.effects.push(Effect::EmitEvent { topic, event });
+        Ok(())
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), Stop> {
+        if bytes <= self.bounds.record_bytes_max {
+            return Ok(());
+        }
+        let taken = self.events.iter().filter(|it| matches!(it, Event::DeferredCommandTaken)).count();
+        Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken }))
+    }
+
+    /// Takes back everything that was recorded.
+    pub(crate) fn abandon(self) {
+        self.undo.restore(self.state);
+    }
+
+    /// The decision. Tasks for workers are left out when what waits for them is gone already: a branch that faulted cancels
+    /// calls that the same command has just made.
+    pub(crate) fn close(self) -> Decision {
+        let Self { state, events, mut effects, .. } = self;
+        assert!(!events.is_empty(), "a command that records nothing is refused");
+        effects.retain(|effect| match effect {
+            Effect::DispatchTask { task, .. } => {
+                let TaskToken { execution, .. } = task.token;
+                state.as_ref().is_some_and(|it| it.executions.contains_key(&execution))
+            }
+            Effect::EmitEvent { .. } => true,
+        });
+        Decision { events, effects }
+    }
+}

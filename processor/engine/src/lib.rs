@@ -1,0 +1,46 @@
+//! The semantics of instances: what a command does to one of them, and how a workflow goes on from there.
+//!
+//! Pure: no I/O, no clock, no randomness, no logging. Time and random bits come in with each command ([`Moment`]).
+//!
+//! [`Instance::step`] decides a command, given the compiled program, and applies what it decides; [`Instance::apply`] folds
+//! one event into the state and is all that a restore needs. The instance changes through `apply` only, so live state and
+//! replayed state cannot differ.
+//!
+//! # Why deciding and applying take turns
+//! One command may move a workflow through hundreds of tasks, each of which starts from what the one before it left. So a
+//! decision is made on a [journal](journal::Journal): `record(event)` applies the event and keeps it, and the next sub-step
+//! sees its effects. Two rules keep that as safe as deciding first and applying later:
+//! - Whatever can refuse a command is checked before its first record, so a rejection leaves the instance untouched.
+//! - When a decision turns out too large for one record, everything recorded is [undone](undo::Undo) and an incident is
+//!   decided instead.
+//!
+//! # Reading order
+//! [`instance`], the entry; `apply/`, one file for each family of events; `decide/`, one file for each command; `run/`, how
+//! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on.
+//!
+//! # Choices where the language leaves room
+//! - A task that its `if` skips has no `then`: the flow goes on with the next task.
+//! - `then: exit` in a `for` ends the loop, not the round.
+//! - An event filter that fails to evaluate does not match: a strange event cannot fault a workflow.
+//! - An error from a bound on the instance (steps, depth, state) cannot be caught: it faults the instance.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod apply;
+mod bounds;
+mod decide;
+mod decision;
+mod error;
+mod instance;
+mod iteration;
+mod journal;
+mod problem;
+mod run;
+mod size;
+mod timing;
+mod undo;
+mod variables;
+
+pub use bounds::{Bounds, Moment};
+pub use decision::{Decision, Effect};
+pub use error::{Corrupt, Rejection};
+pub use instance::Instance;

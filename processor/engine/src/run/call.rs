@@ -1,0 +1,63 @@
+//! `call` of a named function: a task for workers.
+
+use millrace_schemas::event::{Activity, Event, TimerPurpose};
+use millrace_schemas::instance::ExecutionState;
+use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{ExecutionId, TaskToken};
+use millrace_workflow::program::{Call, Kind};
+
+use super::Trouble;
+use super::enter::Entering;
+use crate::journal::{Journal, Stop};
+
+impl Journal<'_> {
+    pub(super) fn enter_call(&mut self, entering: &Entering<'_>, it: &Call) -> Result<(), Trouble> {
+        let arguments = match &it.arguments {
+            Some(arguments) => Some(self.fill(arguments, entering.input.value(), &entering.view(self.at()))?),
+            None => None,
+        };
+        let deadline = self.deadline(entering)?;
+        let (queue, function) = (it.queue.clone(), it.function.clone());
+        let execution = self.open(entering, deadline, Activity::Call { queue, function, arguments, deadline })?;
+        Ok(self.dispatch_call(execution)?)
+    }
+
+    /// Sends a call to its workers, for the first time or again.
+    pub(crate) fn dispatch_call(&mut self, id: ExecutionId) -> Result<(), Stop> {
+        let ExecutionState::Calling { dispatch, .. } = self.execution(id).state else {
+            unreachable!("only a call is sent to workers");
+        };
+        let dispatch = dispatch + 1;
+        self.record(Event::TaskDispatched { execution: id, dispatch })?;
+        self.clear_timer(id, TimerPurpose::Heartbeat)?;
+        let heartbeat = self.heartbeat_of(id);
+        if let Some(heartbeat) = heartbeat {
+            self.set_timer(id, self.at().plus(heartbeat), TimerPurpose::Heartbeat)?;
+        }
+        let execution = self.execution(id);
+        let ExecutionState::Calling { queue, function, arguments, deadline, .. } = &execution.state else {
+            unreachable!("only a call is sent to workers");
+        };
+        let queue = queue.clone();
+        let separator = if execution.iteration.is_empty() { "" } else { "#" };
+        let command = TaskCommand {
+            instance: self.id.clone(),
+            token: TaskToken { execution: id, dispatch },
+            workflow: self.state().workflow.clone(),
+            task: execution.task.clone(),
+            iteration: execution.iteration.clone(),
+            attempt: execution.attempt,
+            idempotency_key: format!("{}#{}{separator}{}", self.id, execution.task, execution.iteration),
+            function: function.clone(),
+            arguments: arguments.clone().unwrap_or_else(|| execution.input.clone()),
+            deadline: *deadline,
+            heartbeat_ms: heartbeat.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        };
+        self.dispatch(queue, command)
+    }
+
+    /// How often a call wants a sign of life, if it does.
+    pub(crate) fn heartbeat_of(&self, id: ExecutionId) -> Option<std::time::Duration> {
+        if let Kind::Call(it) = &self.task_of(self.execution(id)).kind { it.heartbeat } else { None }
+    }
+}

@@ -1,0 +1,96 @@
+//! The way out of a task: `output.as`, `output.schema`, `export.as`, `export.schema`.
+
+use millrace_schemas::event::{Event, TaskError};
+use millrace_schemas::{ExecutionId, Payload};
+use millrace_workflow::program::{Flow, Task};
+
+use super::enter::Entering;
+use super::{Next, Trouble};
+use crate::journal::{Journal, Stop};
+use crate::problem;
+use crate::variables::View;
+
+/// What leaves a task.
+struct Shaped {
+    output: Payload,
+    context: Option<Payload>,
+}
+
+impl Journal<'_> {
+    fn shape(&self, task: &Task, raw_output: Payload, view: View<'_>) -> Result<Shaped, TaskError> {
+        let output = match &task.output.as_ {
+            Some(as_) => self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view.clone() })?,
+            None => raw_output,
+        };
+        if let Some(schema) = &task.output.schema {
+            let valid = schema.validate(output.value());
+            valid.map_err(|detail| problem::validation(&task.reference, format!("output: {detail}")))?;
+        }
+        let Some(export) = &task.export else { return Ok(Shaped { output, context: None }) };
+        let context = self.fill(&export.as_, output.value(), &View { output: Some(&output), ..view })?;
+        if let Some(schema) = &export.schema {
+            let valid = schema.validate(context.value());
+            valid.map_err(|detail| problem::validation(&task.reference, format!("export: {detail}")))?;
+        }
+        Ok(Shaped { output, context: Some(context) })
+    }
+
+    /// A task that ends as soon as it is entered.
+    pub(super) fn end_at_once(&mut self, entering: &Entering<'_>, raw_output: Payload, flow: Flow) -> Result<(), Trouble> {
+        let Shaped { output, context } = self.shape(entering.task, raw_output, entering.view(self.at()))?;
+        self.record(Event::TaskRan {
+            parent: entering.scope,
+            task: entering.task.reference.clone(),
+            iteration: entering.iteration.clone(),
+            output: (!output.is_same(&entering.raw)).then_some(output),
+            context,
+        })?;
+        self.todo.push(Next::After { scope: entering.scope, task: entering.task.index, flow });
+        Ok(())
+    }
+
+    /// An open task ends well. `joined` is the `$context` that a fork gives to its own `export`, and passes on without one.
+    pub(crate) fn finish(&mut self, id: ExecutionId, raw_output: Payload, joined: Option<Payload>) -> Result<(), Stop> {
+        let execution = self.execution(id);
+        let Some(scope) = execution.parent else { return self.end_instance(raw_output) };
+        let task = self.task_of(execution);
+        let input = execution.input.clone();
+        let view = View {
+            input: Some(&input),
+            context: joined.as_ref(),
+            ..View::of(scope, Some(task), execution.started_at)
+        };
+        match self.shape(task, raw_output, view) {
+            Ok(Shaped { output, context }) => {
+                self.record(Event::TaskCompleted { execution: id, output, context: context.or(joined) })?;
+                self.todo.push(Next::After { scope, task: task.index, flow: task.then });
+                Ok(())
+            }
+            Err(error) => self.fault(id, error, true),
+        }
+    }
+
+    /// The workflow ends well.
+    pub(super) fn end_instance(&mut self, raw_output: Payload) -> Result<(), Stop> {
+        let event = match self.instance_output(raw_output) {
+            Ok(output) => Event::InstanceCompleted { output },
+            Err(error) => Event::InstanceFaulted { error },
+        };
+        self.record(event)
+    }
+
+    fn instance_output(&self, raw_output: Payload) -> Result<Payload, TaskError> {
+        let program = self.program;
+        let input = self.state().input.clone();
+        let view = View { input: Some(&input), ..View::of(ExecutionId::ROOT, None, self.state().started_at) };
+        let output = match &program.output.as_ {
+            Some(as_) => self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view })?,
+            None => raw_output,
+        };
+        if let Some(schema) = &program.output.schema {
+            let valid = schema.validate(output.value());
+            valid.map_err(|detail| problem::validation("/", format!("output of the workflow: {detail}")))?;
+        }
+        Ok(output)
+    }
+}

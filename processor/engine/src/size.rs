@@ -1,0 +1,246 @@
+//! Bytes of payload JSON: what the bounds on records and on the state count.
+
+use std::fmt::{self, Write};
+
+use millrace_schemas::Payload;
+use millrace_schemas::command::Command;
+use millrace_schemas::event::{Activity, Event, TaskError};
+use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
+use serde_json::Value;
+
+/// Bytes of `value` as compact JSON in UTF-8.
+pub(crate) fn json_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null => 4,
+        Value::Bool(it) => 5 - usize::from(*it),
+        Value::Number(it) => {
+            let mut count = Counter(0);
+            write!(count, "{it}").expect("counting does not fail");
+            count.0
+        }
+        Value::String(it) => text_bytes(it),
+        Value::Array(items) => 2 + items.len().saturating_sub(1) + items.iter().map(json_bytes).sum::<usize>(),
+        Value::Object(fields) => {
+            let inner: usize = fields.iter().map(|(name, it)| text_bytes(name) + 1 + json_bytes(it)).sum();
+            2 + fields.len().saturating_sub(1) + inner
+        }
+    }
+}
+
+fn text_bytes(text: &str) -> usize {
+    let escapes: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+            0..0x20 => 5,
+            _ => 0,
+        })
+        .sum();
+    2 + text.len() + escapes
+}
+
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// Bytes of a payload as JSON.
+pub(crate) fn payload_bytes(payload: &Payload) -> usize {
+    json_bytes(payload.value())
+}
+
+fn optional_bytes(payload: Option<&Payload>) -> usize {
+    payload.map_or(0, payload_bytes)
+}
+
+/// Bytes of the texts of an error: they may come from expressions, so they count as payload.
+pub(crate) fn error_bytes(error: &TaskError) -> usize {
+    error.error_type.len()
+        + error.instance.as_ref().map_or(0, String::len)
+        + error.title.as_ref().map_or(0, String::len)
+        + error.detail.as_ref().map_or(0, String::len)
+}
+
+/// Bytes of payload that a command brings.
+pub(crate) fn command_bytes(command: &Command) -> usize {
+    match command {
+        Command::Start { input, .. } => payload_bytes(input),
+        Command::CompleteTask { output, .. } => payload_bytes(output),
+        Command::FailTask { error, .. } => error_bytes(error),
+        Command::DeliverSignal { event } => payload_bytes(event),
+        Command::Cancel { reason } | Command::Suspend { reason } | Command::Resume { reason } => reason.len(),
+        Command::RecordHeartbeat { .. } | Command::FireTimer { .. } => 0,
+    }
+}
+
+/// Bytes of payload that an event puts into its record.
+pub(crate) fn event_bytes(event: &Event) -> usize {
+    match event {
+        Event::InstanceStarted { raw_input, input, .. } => payload_bytes(raw_input) + optional_bytes(input.as_ref()),
+        Event::TaskStarted { input, activity, .. } => optional_bytes(input.as_ref()) + activity_bytes(activity),
+        Event::TaskRan { output, context, .. } => optional_bytes(output.as_ref()) + optional_bytes(context.as_ref()),
+        Event::TaskCompleted { output, context, .. } => payload_bytes(output) + optional_bytes(context.as_ref()),
+        Event::TaskFaulted { error, .. }
+        | Event::RetryScheduled { error, .. }
+        | Event::ErrorCaught { error, .. }
+        | Event::InstanceFaulted { error } => error_bytes(error),
+        Event::SignalBuffered { event, .. } => payload_bytes(event),
+        Event::CommandDeferred { command, .. } => command_bytes(command),
+        Event::InstanceCompleted { output } => payload_bytes(output),
+        Event::InstanceSuspended { reason } | Event::InstanceResumed { reason } | Event::InstanceCancelled { reason } => {
+            reason.len()
+        }
+        Event::IncidentRaised { incident } => incident.detail.len(),
+        Event::TaskCancelled { .. }
+        | Event::SequenceJumped { .. }
+        | Event::IterationStarted { .. }
+        | Event::RetryStarted { .. }
+        | Event::TimerSet { .. }
+        | Event::TimerCleared { .. }
+        | Event::TaskDispatched { .. }
+        | Event::HeartbeatRecorded { .. }
+        | Event::SignalConsumed { .. }
+        | Event::DeferredCommandTaken => 0,
+    }
+}
+
+fn activity_bytes(activity: &Activity) -> usize {
+    match activity {
+        Activity::Loop { items } => payload_bytes(items),
+        Activity::Call { arguments, .. } => optional_bytes(arguments.as_ref()),
+        Activity::Sequence
+        | Activity::Branches { .. }
+        | Activity::Trying
+        | Activity::Waiting
+        | Activity::Listening => 0,
+    }
+}
+
+/// Bytes of payload in a state, each payload counted as often as a snapshot writes it.
+pub(crate) fn state_bytes(state: &InstanceState) -> usize {
+    let status = match &state.status {
+        Status::Completed { output } => payload_bytes(output),
+        Status::Faulted { error } => error_bytes(error),
+        Status::Suspended { reason } | Status::Cancelled { reason } => reason.len(),
+        Status::Incident { incident } => incident.detail.len(),
+        Status::Running => 0,
+    };
+    let executions: usize =
+        state.executions.values().map(|it| payload_bytes(&it.input) + execution_state_bytes(&it.state)).sum();
+    let deferred: usize = state.deferred.iter().map(|it| command_bytes(&it.command)).sum();
+    let signals: usize = state.signals.iter().map(|it| payload_bytes(&it.event)).sum();
+    let data = payload_bytes(&state.raw_input) + payload_bytes(&state.input) + payload_bytes(&state.context);
+    data + status + executions + deferred + signals
+}
+
+fn execution_state_bytes(state: &ExecutionState) -> usize {
+    match state {
+        ExecutionState::Sequence { data, .. } | ExecutionState::Trying { data, .. } => payload_bytes(data),
+        ExecutionState::Loop { items, data, .. } => payload_bytes(items) + payload_bytes(data),
+        ExecutionState::Branches { branches } => branches
+            .iter()
+            .map(|it| optional_bytes(it.output.as_ref()) + optional_bytes(it.context.as_ref()))
+            .sum(),
+        ExecutionState::BackingOff { error, .. } => error_bytes(error),
+        ExecutionState::Catching { error, data, .. } => error_bytes(error) + payload_bytes(data),
+        ExecutionState::Calling { arguments, .. } => optional_bytes(arguments.as_ref()),
+        ExecutionState::Waiting | ExecutionState::Listening => 0,
+    }
+}
+
+/// What a state weighs in payload bytes, kept up to date without counting the state at each step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weight {
+    /// When the state was last counted.
+    counted: usize,
+    /// Never less than what a count would give now.
+    ceiling: usize,
+}
+
+impl Weight {
+    /// How far the ceiling may lie above twice the last count before the state is counted again.
+    const SLACK_BYTES: usize = 16 * 1024;
+
+    /// Counts.
+    pub(crate) fn of(state: &InstanceState) -> Self {
+        let counted = state_bytes(state);
+        Self { counted, ceiling: counted }
+    }
+
+    /// Takes in an event that was just applied. A payload of an event may end up in the state more than once (the input of
+    /// a scope is its first data, too; the root also has the instance's), and an absent one stands for one that is shared.
+    pub(crate) fn grow(&mut self, event: &Event, state: &InstanceState) {
+        let shared = match event {
+            Event::TaskStarted { execution, input: None, .. }
+            | Event::RetryStarted { execution }
+            | Event::ErrorCaught { execution, .. } => {
+                state.executions.get(execution).map_or(0, |it| 2 * payload_bytes(&it.input))
+            }
+            Event::TaskRan { parent, output: None, .. } => {
+                state.executions.get(parent).map_or(0, |it| payload_bytes(&it.input))
+            }
+            Event::InstanceStarted { .. }
+            | Event::TaskStarted { .. }
+            | Event::TaskRan { .. }
+            | Event::TaskCompleted { .. }
+            | Event::TaskFaulted { .. }
+            | Event::TaskCancelled { .. }
+            | Event::SequenceJumped { .. }
+            | Event::IterationStarted { .. }
+            | Event::RetryScheduled { .. }
+            | Event::TimerSet { .. }
+            | Event::TimerCleared { .. }
+            | Event::TaskDispatched { .. }
+            | Event::HeartbeatRecorded { .. }
+            | Event::SignalBuffered { .. }
+            | Event::SignalConsumed { .. }
+            | Event::InstanceSuspended { .. }
+            | Event::IncidentRaised { .. }
+            | Event::CommandDeferred { .. }
+            | Event::InstanceResumed { .. }
+            | Event::DeferredCommandTaken
+            | Event::InstanceCompleted { .. }
+            | Event::InstanceFaulted { .. }
+            | Event::InstanceCancelled { .. } => 0,
+        };
+        self.ceiling += 4 * event_bytes(event) + shared;
+    }
+
+    /// Counts again if the ceiling has drifted away, or has passed `limit`.
+    pub(crate) fn settle(&mut self, state: &InstanceState, limit: usize) {
+        if self.ceiling > limit || self.ceiling > 2 * self.counted + Self::SLACK_BYTES {
+            *self = Self::of(state);
+        }
+    }
+
+    /// Never less than the payload bytes of the state.
+    pub(crate) fn bytes(self) -> usize {
+        self.ceiling
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_bytes;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn json_is_counted_as_it_is_written() {
+        for value in [json!(null), json!(true), json!(false), json!([]), json!({}), json!([1, -2.5, "a\"\\\n\u{1}ü"]), json!({"a": {"b": [1, 2]}, "c": 1e300})] {
+            assert_eq!(json_bytes(&value), value.to_string().len(), "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_counted_as_they_are_written(text in any::<String>()) {
+            let value = Value::String(text);
+            prop_assert_eq!(json_bytes(&value), value.to_string().len());
+        }
+    }
+}

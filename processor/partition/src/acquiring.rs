@@ -1,0 +1,269 @@
+//! From `Acquired` to `Ready`: reading the tail, then the claim (state protocol 2.3).
+
+use std::collections::BTreeMap;
+
+use millrace_engine::{Instance, Moment};
+use millrace_schemas::codec;
+use millrace_schemas::error::DecodeError;
+use millrace_schemas::partition::{Checkpoint, Claim};
+use millrace_schemas::{InstanceId, Offset, Timestamp};
+
+use crate::batch::{Batch, Committing, Stage};
+use crate::input::{ChangelogRecord, SnapshotRow};
+use crate::output::{HistoryRow, Observation, Output};
+use crate::partition::{Partition, Phase};
+use crate::restore::{Restore, Tail};
+use crate::timers::Timers;
+
+impl Partition {
+    pub(crate) fn acquire(
+        &mut self,
+        checkpoint: Option<Checkpoint>,
+        (changelog_start, changelog_end): (Offset, Offset),
+        internal_offset: Option<Offset>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let from = checkpoint.as_ref().map_or(changelog_start, |it| it.changelog_offset);
+        if from < changelog_start {
+            // Never skip ahead: events between the two are in no snapshot.
+            return self.fail(
+                format!(
+                    "the checkpoint of partition {} says that the changelog is needed from offset {from}, but it begins at \
+                     {changelog_start}: records were deleted that no snapshot holds. Restore the changelog, or the store from a \
+                     backup that is newer",
+                    self.index.0,
+                    from = from.0,
+                    changelog_start = changelog_start.0,
+                ),
+                out,
+            );
+        }
+        if from > changelog_end {
+            return self.fail(
+                format!(
+                    "the checkpoint of partition {} stands at offset {from}, but the changelog ends at {changelog_end}: it was \
+                     truncated or made anew. Restore it, or use another prefix and keyspace",
+                    self.index.0,
+                    from = from.0,
+                    changelog_end = changelog_end.0,
+                ),
+                out,
+            );
+        }
+        if let Some(checkpoint) = &checkpoint {
+            self.era = checkpoint.era;
+            self.era_base = checkpoint.era_base;
+            self.write_behind.checkpoint_offset = checkpoint.changelog_offset;
+        }
+        // Without a checkpoint the whole log is the tail, and every pending timer is found there.
+        let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
+        self.timers = Timers::new(low_watermark, self.config.timer_horizon);
+        self.changelog_end = changelog_end;
+        self.phase = Phase::Restoring(Box::new(Restore {
+            checkpoint,
+            internal_offset,
+            until: changelog_end,
+            backlog: std::collections::VecDeque::new(),
+            is_read: from >= changelog_end,
+            tail: Tail::default(),
+        }));
+        if from < changelog_end {
+            out.push(Output::ReadChangelog { from, until: changelog_end });
+        }
+    }
+
+    pub(crate) fn changelog_records(&mut self, records: Vec<ChangelogRecord>, out: &mut Vec<Output>) {
+        let Phase::Restoring(restore) = &mut self.phase else { return };
+        let was_waiting = !restore.backlog.is_empty();
+        restore.backlog.extend(records);
+        if !was_waiting {
+            self.read_backlog(out);
+        }
+    }
+
+    pub(crate) fn changelog_read(&mut self, _out: &mut Vec<Output>) {
+        if let Phase::Restoring(restore) = &mut self.phase {
+            restore.is_read = true;
+        }
+    }
+
+    /// Takes records in until one needs a schema that has to be fetched.
+    pub(crate) fn read_backlog(&mut self, out: &mut Vec<Output>) {
+        loop {
+            let Phase::Restoring(restore) = &mut self.phase else { return };
+            let Some(record) = restore.backlog.pop_front() else { return };
+            if record.offset >= restore.until {
+                continue;
+            }
+            match self.codec.decode_changelog(&record.value) {
+                Ok(codec::ChangelogRecord::Positions(positions)) => restore.tail.positions = Some(positions.sources),
+                Ok(codec::ChangelogRecord::Claim(claim)) => restore.tail.era = Some((claim.era, claim.era_base)),
+                Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
+                    Some(id) => {
+                        self.write_behind.push_history(HistoryRow {
+                            instance: id.clone(),
+                            stamp: millrace_schemas::Stamp::new(self.era, self.era_base, record.offset),
+                            entry: record.value,
+                        }, record.offset, entry.at);
+                        self.dirty.mark(&id, record.offset, entry.at);
+                        restore.tail.entries.entry(id).or_default().push((record.offset, entry));
+                    }
+                    None => {
+                        let offset = record.offset.0;
+                        return self.fail(format!("changelog record {offset} of partition {} has no instance id as its key: another program writes this topic; stop it", self.index.0), out);
+                    }
+                },
+                Err(DecodeError::UnknownSchemaId(id)) => {
+                    restore.backlog.push_front(record);
+                    out.push(Output::LoadSchema(id));
+                    return;
+                }
+                Err(error) => match instance_id(&record) {
+                    Some(id) => {
+                        let detail = format!("changelog record {} cannot be read: {error}", record.offset.0);
+                        self.quarantine(id, detail, out);
+                    }
+                    None => {
+                        let offset = record.offset.0;
+                        return self.fail(format!("changelog record {offset} of partition {} cannot be read: {error}; it may be of a newer release: upgrade this processor", self.index.0), out);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Once the tail is read: sets the positions and commits the claim.
+    pub(crate) fn finish_restore(&mut self, moment: Moment, out: &mut Vec<Output>) {
+        let Phase::Restoring(restore) = &mut self.phase else { return };
+        if !restore.is_read || !restore.backlog.is_empty() {
+            return;
+        }
+        let tail = std::mem::take(&mut restore.tail);
+        let known = tail
+            .positions
+            .as_ref()
+            .or(restore.checkpoint.as_ref().map(|it| &it.positions.sources))
+            .cloned()
+            .unwrap_or_default();
+        let internal_offset = restore.internal_offset;
+        let positions: BTreeMap<_, _> = self
+            .config
+            .sources(self.index)
+            .map(|source| (source, self.records.position_of(source, &known).unwrap_or_default()))
+            .collect();
+        self.positions = positions;
+        // Committed together with the positions in the changelog; that one is lost if the group was deleted or has expired.
+        let own = self.own_source();
+        if let Some(offset) = internal_offset {
+            self.positions.insert(own, offset);
+        }
+        if let Some((era, base)) = tail.era {
+            self.era = era;
+            self.era_base = base;
+        }
+        self.tail = tail;
+        self.phase = Phase::Claiming;
+        self.batch = Some(Batch::claim());
+        self.decide_claim(moment.at, out);
+    }
+
+    fn decide_claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
+        let claim = Claim {
+            incarnation: self.owner.incarnation.clone(),
+            transactional_id: self.owner.transactional_id.clone(),
+            api_url: self.config.api_url.clone(),
+            at,
+            era: self.era,
+            era_base: self.era_base,
+        };
+        let committing = Committing { positions: self.positions.clone(), is_claim: true, ..Committing::default() };
+        let records = vec![self.records.claim(&claim), self.records.positions(&self.positions)];
+        self.commit(committing, records, Vec::new(), vec![None, None], out);
+    }
+
+    pub(crate) fn claimed(&mut self, out: &mut Vec<Output>) {
+        self.phase = Phase::Active;
+        out.push(Output::Follow(self.positions.iter().map(|(source, offset)| (*source, *offset)).collect()));
+        out.push(Output::Ready);
+        self.write_behind.wants_checkpoint = true;
+    }
+
+    pub(crate) fn retry_claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
+        self.batch = Some(Batch::claim());
+        self.decide_claim(at, out);
+    }
+
+    /// Rows of the snapshot table: an instance is its row plus its events in the tail that are not in the row.
+    pub(crate) fn snapshots_loaded(
+        &mut self,
+        rows: Vec<(InstanceId, Option<SnapshotRow>)>,
+        _at: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        for (id, row) in rows {
+            self.loading.remove(&id);
+            if !self.cache.contains(&id) && !self.quarantine.contains_key(&id) {
+                self.rebuild(&id, row, out);
+            }
+            if let Some(Batch { stage: Stage::Loading { snapshots, .. }, .. }) = &mut self.batch {
+                snapshots.remove(&id);
+            }
+        }
+    }
+
+    fn rebuild(&mut self, id: &InstanceId, row: Option<SnapshotRow>, out: &mut Vec<Output>) {
+        let mut instance = Instance::absent(id.clone());
+        let row_stamp = row.as_ref().map(|it| it.stamp);
+        if let Some(row) = row {
+            if row.stamp >= self.stamp(self.changelog_end) {
+                return self.quarantine(
+                    id.clone(),
+                    format!(
+                        "its snapshot is stamped {}, beyond the end of the changelog at {}: the changelog was truncated or made \
+                         anew",
+                        row.stamp.0, self.changelog_end.0
+                    ),
+                    out,
+                );
+            }
+            match self.codec.decode_snapshot(&row.value) {
+                Ok(snapshot) => instance = Instance::from_state(id.clone(), snapshot.state),
+                Err(error) => {
+                    return self.quarantine(id.clone(), format!("its snapshot cannot be read: {error}"), out);
+                }
+            }
+        }
+        let tail = self.tail.entries.remove(id);
+        let in_tail = tail.is_some();
+        let mut last_offset = None;
+        for (offset, entry) in tail.into_iter().flatten() {
+            // The row may be ahead of the checkpoint: what it holds is not applied again.
+            if row_stamp.is_none_or(|it| self.stamp(offset) > it) {
+                if let Err(corrupt) = instance.apply_entry(&entry) {
+                    return self.quarantine(id.clone(), corrupt.to_string(), out);
+                }
+            }
+            last_offset = Some(offset);
+        }
+        if in_tail {
+            self.timers.restored(&instance);
+        }
+        self.cache.put(instance, last_offset);
+    }
+
+    pub(crate) fn quarantine(&mut self, id: InstanceId, detail: String, out: &mut Vec<Output>) {
+        out.push(Output::Observe(Observation::InstanceQuarantined { instance: id.clone(), detail: detail.clone() }));
+        self.quarantine.insert(id, detail);
+    }
+
+    pub(crate) fn fail(&mut self, detail: String, out: &mut Vec<Output>) {
+        self.phase = Phase::Ended;
+        out.push(Output::Fail { detail });
+    }
+}
+
+fn instance_id(record: &ChangelogRecord) -> Option<InstanceId> {
+    let key = record.key.as_ref()?;
+    InstanceId::new(std::str::from_utf8(key).ok()?).ok()
+}

@@ -1,0 +1,75 @@
+//! One batch of records on its way through a partition: read, prepared (everything it needs is in memory), decided, committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace_engine::Instance;
+use millrace_placement::PartitionIndex;
+use millrace_schemas::command::AddressedCommand;
+use millrace_schemas::{InstanceId, Offset};
+
+use crate::input::{InboundRecord, Source, TimerEntry};
+use crate::output::{HistoryRow, Observation};
+use crate::transaction::TransactionId;
+
+/// A batch. At most one exists at a time; whatever it has done is undone by dropping it.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// As they came; they go back to the inbox if the transaction is aborted.
+    pub(crate) records: Vec<InboundRecord>,
+    /// What each of them asks for. Filled by `prepare`.
+    pub(crate) requests: Vec<Request>,
+    /// Timers to propose in this transaction.
+    pub(crate) due: Vec<TimerEntry>,
+    pub(crate) stage: Stage,
+}
+
+/// What one record asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A command for an instance of this partition.
+    Decide(Box<AddressedCommand>),
+    /// The key lives elsewhere.
+    Forward { home: PartitionIndex, hops: u32 },
+    /// Cannot be read.
+    DeadLetter { reason: &'static str, detail: String },
+    /// It needs this schema to be read.
+    NeedsSchema(u32),
+}
+
+/// How far a batch is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Something is missing.
+    Loading {
+        snapshots: BTreeSet<InstanceId>,
+        schemas: BTreeSet<u32>,
+        definitions: Definitions,
+    },
+    /// The transaction is with the shell.
+    Committing(Box<Committing>),
+}
+
+/// Whether unknown workflows are known to be unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Definitions {
+    /// Nobody has asked.
+    AsTheyAre,
+    /// Being read up to their end.
+    CatchingUp,
+    /// They were read up to their end after the batch was read: what is unknown now does not exist.
+    CaughtUp,
+}
+
+/// What becomes true with the commit.
+#[derive(Debug, Default)]
+pub(crate) struct Committing {
+    pub(crate) transaction: Option<TransactionId>,
+    /// The new states.
+    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    /// For each changelog record: the history row to be, if it is an entry.
+    pub(crate) changelog: Vec<Option<HistoryRow>>,
+    pub(crate) positions: BTreeMap<Source, Offset>,
+    pub(crate) observations: Vec<Observation>,
+    /// Instances found to be corrupt while deciding.
+    pub(crate) is_claim: bool,
+}

@@ -1,0 +1,173 @@
+//! Snapshots, indexes and the checkpoint: outside of the transaction, behind it, and only ever of what is committed
+//! (state protocol 2.5).
+
+use millrace_placement::{TimerBucket, key_group};
+use millrace_schemas::partition::{Checkpoint, Positions};
+use millrace_schemas::snapshot::Snapshot;
+use millrace_schemas::{InstanceId, Offset, Timestamp};
+
+use crate::batch::{Batch, Stage};
+use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
+use crate::partition::{Partition, Phase};
+use crate::timers::entries;
+use crate::write_behind::InFlight;
+
+impl Partition {
+    /// When the oldest unwritten change has waited long enough.
+    pub(crate) fn flush_deadline(&self) -> Option<Timestamp> {
+        if self.write_behind.in_flight.is_some() {
+            return None;
+        }
+        let oldest = self.dirty.oldest().into_iter().chain(self.write_behind.oldest()).min()?;
+        Some(oldest.plus(self.config.flush_interval))
+    }
+
+    pub(crate) fn advance_flush(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.write_behind.in_flight.is_some() {
+            return;
+        }
+        let is_draining = matches!(self.phase, Phase::Draining);
+        let is_full = self.dirty.len() + self.write_behind.rows() >= self.config.dirty_max / 2;
+        if !is_draining && !is_full && self.flush_deadline().is_none_or(|it| it > now) {
+            if std::mem::take(&mut self.write_behind.wants_checkpoint) {
+                self.save_checkpoint(now, out);
+            }
+            return;
+        }
+        if !is_draining {
+            self.load_dirty(out);
+        }
+        let request = self.flush_request();
+        if !request.snapshots.is_empty() || !request.history.is_empty() {
+            out.push(Output::Flush(request));
+        } else if is_draining && !self.is_committing() {
+            self.write_behind.in_flight = None;
+            self.save_checkpoint(now, out);
+            self.phase = Phase::Ended;
+            out.push(Output::Drained);
+        } else {
+            self.write_behind.in_flight = None;
+        }
+    }
+
+    fn is_committing(&self) -> bool {
+        matches!(self.batch, Some(Batch { stage: Stage::Committing(_), .. }))
+    }
+
+    /// Instances of the tail that nobody has needed yet: their snapshots are behind, so they hold the checkpoint.
+    fn load_dirty(&mut self, out: &mut Vec<Output>) {
+        let Self { dirty, cache, loading, quarantine, config, .. } = self;
+        let mut load: Vec<InstanceId> = dirty
+            .ids()
+            .filter(|id| !cache.contains(id) && !quarantine.contains_key(id) && !loading.contains(id))
+            .take(config.flush_rows_max)
+            .cloned()
+            .collect();
+        if !load.is_empty() {
+            load.sort();
+            loading.extend(load.iter().cloned());
+            out.push(Output::LoadSnapshots(load));
+        }
+    }
+
+    fn flush_request(&mut self) -> FlushRequest {
+        let id = self.write_behind.next_id();
+        let ids: Vec<InstanceId> = self
+            .dirty
+            .ids()
+            .filter(|id| self.cache.get(id).is_some_and(|it| it.last_offset.is_some()))
+            .take(self.config.flush_rows_max)
+            .cloned()
+            .collect();
+        let mut request = FlushRequest {
+            id,
+            snapshots: Vec::with_capacity(ids.len()),
+            timers: Vec::new(),
+            history: self.write_behind.front_rows(self.config.flush_rows_max),
+        };
+        let mut in_flight = InFlight { id, snapshots: Vec::new(), timers: Vec::new(), history: request.history.len() };
+        for id in ids {
+            self.dirty.flush_started(&id);
+            let cached = self.cache.get(&id).expect("filtered just now");
+            let offset = cached.last_offset.expect("filtered just now");
+            let Some(state) = cached.instance.state() else { continue };
+            for timer in entries(Some(&cached.instance)).filter(|it| self.timers.is_unindexed(it)) {
+                request.timers.push(TimerRow {
+                    bucket: TimerBucket::of(key_group(id.as_str().as_bytes())),
+                    due: timer.due,
+                    instance: id.clone(),
+                    timer: timer.timer,
+                });
+                in_flight.timers.push(timer);
+            }
+            let status = state.status.name();
+            let listing = (cached.listed != Some(status)).then(|| Listing {
+                workflow: state.workflow.clone(),
+                started_at: state.started_at,
+                updated_at: state.updated_at,
+                status,
+            });
+            let value = self.codec.encode_snapshot(&Snapshot { state: state.clone(), era: self.era, offset });
+            request.snapshots.push(SnapshotWrite {
+                instance: id.clone(),
+                stamp: self.stamp(offset),
+                value: value.into(),
+                ttl: state.status.is_terminal().then_some(self.config.stub_ttl),
+                listing,
+            });
+            in_flight.snapshots.push((id, status));
+        }
+        self.write_behind.in_flight = Some(in_flight);
+        request
+    }
+
+    pub(crate) fn flushed(&mut self, id: FlushId, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(done) = self.write_behind.in_flight.take_if(|it| it.id == id) else { return };
+        for timer in &done.timers {
+            self.timers.indexed(timer);
+        }
+        for (instance, status) in done.snapshots {
+            self.cache.set_listed(&instance, status);
+            self.dirty.flushed(&instance, now);
+            let has_ended = self
+                .cache
+                .get(&instance)
+                .is_some_and(|it| it.instance.state().is_some_and(|it| it.status.is_terminal()));
+            let is_needed = self.batch.as_ref().is_some_and(|it| it.needs(&instance));
+            if has_ended && !is_needed && !self.dirty.contains(&instance) {
+                self.cache.forget(&instance);
+            }
+        }
+        self.write_behind.drop_front(done.history);
+        self.save_checkpoint(now, out);
+    }
+
+    /// Everything before the checkpoint's offset is in the store. The row is stamped with the end of the log as we know it, which no
+    /// owner before us can have seen: so of two owners' rows the later one's wins, and with it the address of the owner.
+    fn save_checkpoint(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.write_behind.wants_checkpoint = false;
+        let offset = self
+            .dirty
+            .first_offset()
+            .into_iter()
+            .chain(self.write_behind.first_offset())
+            .chain([self.changelog_end])
+            .min()
+            .expect("one is given");
+        let due = self.batch.as_ref().map_or(&[][..], |it| &it.due);
+        let checkpoint = Checkpoint {
+            era: self.era,
+            era_base: self.era_base,
+            changelog_offset: offset,
+            positions: Positions { sources: self.records.source_positions(&self.positions) },
+            timers_low_watermark: self.timers.low_watermark(due),
+            api_url: self.config.api_url.clone(),
+            at: now,
+        };
+        self.write_behind.checkpoint_offset = offset;
+        out.push(Output::SaveCheckpoint {
+            stamp: self.stamp(Offset(self.changelog_end.0.max(1) - 1)),
+            value: self.codec.encode_checkpoint(&checkpoint).into(),
+        });
+    }
+}

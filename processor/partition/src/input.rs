@@ -1,0 +1,131 @@
+//! What a partition is told.
+
+use bytes::Bytes;
+use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp};
+
+use crate::output::FlushId;
+use crate::transaction::TransactionId;
+
+/// One thing that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// The first input: the partition is ours, no transaction of an earlier owner is pending (state protocol 2.3).
+    Acquired {
+        /// The checkpoint row, if there is one.
+        checkpoint: Option<Checkpoint>,
+        /// First offset that the changelog still holds.
+        changelog_start: Offset,
+        /// High watermark of the changelog, read after the pending transactions were decided: the target of the restore.
+        changelog_end: Offset,
+        /// The group's committed offset of `.internal`, if any.
+        internal_offset: Option<Offset>,
+    },
+    /// Committed records of the changelog, in order, as asked for by `ReadChangelog`.
+    ChangelogRecords(Vec<ChangelogRecord>),
+    /// The read has reached its target.
+    ChangelogRead,
+    /// Records of one or more sources; in order within each source.
+    Records(Vec<InboundRecord>),
+    /// Answers to `LoadSnapshots`.
+    SnapshotsLoaded(Vec<(InstanceId, Option<SnapshotRow>)>),
+    /// The definitions have been read up to the end they had after `CatchUpDefinitions`.
+    DefinitionsCaughtUp,
+    /// The codec has learnt this schema, or has learnt that it does not exist.
+    SchemaLoaded(u32),
+    /// The transaction is committed.
+    Committed {
+        /// Which.
+        transaction: TransactionId,
+        /// Offsets of its changelog records, in the order in which they were given.
+        changelog_offsets: Vec<Offset>,
+    },
+    /// The transaction is known to have been aborted; this incarnation still owns the partition.
+    Aborted {
+        /// Which.
+        transaction: TransactionId,
+    },
+    /// Everything in the flush is durable.
+    Flushed(FlushId),
+    /// Timers of this partition with a due time in `[from, until)`, as asked for by `LoadTimers`. May be stale.
+    TimersLoaded {
+        /// As asked.
+        from: Timestamp,
+        /// As asked.
+        until: Timestamp,
+        /// In any order.
+        timers: Vec<TimerEntry>,
+    },
+    /// Somebody wants to see an instance.
+    Query {
+        /// To match the answer.
+        query: QueryId,
+        /// Which instance.
+        instance: InstanceId,
+    },
+    /// Time has passed; also sent at `next_deadline`.
+    Tick,
+    /// Hand over in good order: stop taking records, flush what is dirty. `Output::Drained` follows.
+    Drain,
+}
+
+/// A partition that is read as a source of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// `.internal`, by the group's assignment; the number is the index.
+    Internal(i32),
+    /// `.events`, by our own assignment; the number is the Kafka partition.
+    Events(i32),
+}
+
+/// A record of a source.
+#[derive(Clone, Debug)]
+pub struct InboundRecord {
+    /// Where it was read.
+    pub source: Source,
+    /// Where it stands.
+    pub offset: Offset,
+    /// The record's own time.
+    pub timestamp: Timestamp,
+    /// As it came.
+    pub key: Option<Bytes>,
+    /// As they came.
+    pub headers: Vec<(String, Bytes)>,
+    /// As it came.
+    pub value: Option<Bytes>,
+}
+
+/// A record of the changelog.
+#[derive(Clone, Debug)]
+pub struct ChangelogRecord {
+    /// Where it stands.
+    pub offset: Offset,
+    /// The instance id; none for positions and claims.
+    pub key: Option<Bytes>,
+    /// Encoded.
+    pub value: Bytes,
+}
+
+/// A row of the snapshot table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRow {
+    /// The write timestamp of the row.
+    pub stamp: Stamp,
+    /// Encoded.
+    pub value: Bytes,
+}
+
+/// An entry of the timer index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerEntry {
+    /// When.
+    pub due: Timestamp,
+    /// Whose.
+    pub instance: InstanceId,
+    /// Which.
+    pub timer: TimerId,
+}
+
+/// Matches an answer to its query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub u64);

@@ -1,0 +1,30 @@
+//! One assigned partition of the processor: restore, cache, batching, timers, write-behind. Pure: inputs in, outputs out.
+//!
+//! A [`Partition`] is one *incarnation*: it is made when the partition is assigned and dropped when it is revoked, lost or
+//! fenced. It never outlives its assignment, and nothing of it is carried over to the next one (state protocol 2.2).
+//!
+//! It never awaits, never reads a clock, and never names Kafka or CQL: the shell performs its [`Output`]s and brings back what
+//! came of them as [`Input`]s.
+
+mod acquiring;
+mod batch;
+mod cache;
+mod config;
+mod dirty;
+mod flushing;
+mod input;
+mod output;
+mod partition;
+mod processing;
+mod queries;
+mod records;
+mod restore;
+mod timers;
+mod transaction;
+mod write_behind;
+
+pub use config::Config;
+pub use input::{ChangelogRecord, InboundRecord, Input, QueryId, SnapshotRow, Source, TimerEntry};
+pub use output::{FlushId, FlushRequest, HistoryRow, Listing, Observation, Output, SnapshotWrite, TimerRow};
+pub use partition::{Gauges, Owner, Partition, Programs};
+pub use transaction::{OutgoingRecord, Transaction, TransactionId};

@@ -1,0 +1,207 @@
+//! What a partition wants done.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_placement::TimerBucket;
+use millrace_schemas::instance::InstanceState;
+use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp, WorkflowVersion};
+
+use crate::input::{QueryId, Source};
+use crate::transaction::Transaction;
+
+/// One thing for the shell to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Read committed records of the changelog from `from`, until the fetch position has reached `until`.
+    ReadChangelog {
+        /// First offset.
+        from: Offset,
+        /// Where to stop; a position, so control records count.
+        until: Offset,
+    },
+    /// The restore is done: read the sources from here on. `.internal` is among them.
+    Follow(Vec<(Source, Offset)>),
+    /// Read these rows of the snapshot table.
+    LoadSnapshots(Vec<InstanceId>),
+    /// Read the definitions up to the end that they have now.
+    CatchUpDefinitions,
+    /// Fetch this schema from the registry into the codec.
+    LoadSchema(u32),
+    /// Commit this. One at a time.
+    Commit(Transaction),
+    /// Write this, and retry until it is durable. One at a time.
+    Flush(FlushRequest),
+    /// Write the checkpoint row. Nothing waits for it.
+    SaveCheckpoint {
+        /// The row's write timestamp.
+        stamp: Stamp,
+        /// Encoded.
+        value: Bytes,
+    },
+    /// Read the timer index.
+    LoadTimers {
+        /// First due time.
+        from: Timestamp,
+        /// One past the last due time.
+        until: Timestamp,
+    },
+    /// Stop reading all sources for a while: too much is dirty or queued.
+    Pause,
+    /// Go on reading.
+    Resume,
+    /// The answer to a query; none if there is no such instance.
+    Answer {
+        /// Which query.
+        query: QueryId,
+        /// The committed state.
+        state: Option<Box<InstanceState>>,
+    },
+    /// For metrics and logs.
+    Observe(Observation),
+    /// The restore is done and the claim is committed: the partition serves.
+    Ready,
+    /// Everything is flushed, after `Input::Drain`.
+    Drained,
+    /// This incarnation cannot go on; an operator must act. `detail` says what happened and what to do.
+    Fail {
+        /// For people.
+        detail: String,
+    },
+}
+
+/// Matches an acknowledgement to its flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlushId(pub u64);
+
+/// Rows to write. All of them are idempotent: writing one twice, or late, changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlushRequest {
+    /// To match the acknowledgement.
+    pub id: FlushId,
+    /// Snapshots of committed states.
+    pub snapshots: Vec<SnapshotWrite>,
+    /// Pending timers.
+    pub timers: Vec<TimerRow>,
+    /// What happened, for people.
+    pub history: Vec<HistoryRow>,
+}
+
+/// A row of the snapshot table, written with `stamp` as its timestamp: of two writers, the one further down the log wins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotWrite {
+    /// The key.
+    pub instance: InstanceId,
+    /// The write timestamp.
+    pub stamp: Stamp,
+    /// Encoded.
+    pub value: Bytes,
+    /// How long the row stays: only stubs of ended instances expire.
+    pub ttl: Option<Duration>,
+    /// The row of the list index that goes with it, when it has changed.
+    pub listing: Option<Listing>,
+}
+
+/// A row of the list index, written with the snapshot's stamp.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// Which version.
+    pub workflow: WorkflowVersion,
+    /// The order of the list.
+    pub started_at: Timestamp,
+    /// Last change.
+    pub updated_at: Timestamp,
+    /// `running`, `completed`, …
+    pub status: &'static str,
+}
+
+/// A row of the timer index. Insert-only; stale rows are harmless, since the state is asked before a timer acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerRow {
+    /// Which bucket.
+    pub bucket: TimerBucket,
+    /// When.
+    pub due: Timestamp,
+    /// Whose.
+    pub instance: InstanceId,
+    /// Which.
+    pub timer: TimerId,
+}
+
+/// A changelog entry in the history table. Insert-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Orders the rows of one instance.
+    pub stamp: Stamp,
+    /// The changelog entry, encoded.
+    pub entry: Bytes,
+}
+
+/// Something worth counting. Sent after the commit that made it true.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// An instance started.
+    InstanceStarted {
+        /// Which version.
+        workflow: WorkflowVersion,
+    },
+    /// An instance ended.
+    InstanceEnded {
+        /// Which version.
+        workflow: WorkflowVersion,
+        /// `completed`, `faulted` or `cancelled`.
+        status: &'static str,
+        /// From its start to its end.
+        duration: Duration,
+    },
+    /// A command was decided.
+    CommandDecided {
+        /// `Command::name`.
+        command: &'static str,
+        /// How many events it gave.
+        events: usize,
+    },
+    /// A command was refused.
+    CommandRejected {
+        /// `Command::name`.
+        command: &'static str,
+        /// `not_found`, `already_exists`, `invalid_state`, `invalid_argument`.
+        reason: &'static str,
+    },
+    /// An incident was raised.
+    IncidentRaised {
+        /// Which instance.
+        instance: InstanceId,
+        /// `Incident::kind`.
+        kind: String,
+    },
+    /// An instance was set aside: its log and the code disagree.
+    InstanceQuarantined {
+        /// Which.
+        instance: InstanceId,
+        /// Why.
+        detail: String,
+    },
+    /// A record went to the dead letters.
+    DeadLettered {
+        /// Where it was read.
+        source: Source,
+        /// Where it stood.
+        offset: Offset,
+        /// A stable name.
+        reason: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// A record was sent on to the partition that its key belongs to.
+    Forwarded,
+    /// A task was sent to its workers.
+    TaskDispatched,
+    /// A timer acted.
+    TimerFired {
+        /// Between due and decided.
+        lateness: Duration,
+    },
+}

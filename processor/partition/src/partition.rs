@@ -1,0 +1,271 @@
+//! The state machine of one partition. `handle` takes one input, changes the state, and then lets everything advance that can.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use millrace_engine::Moment;
+use millrace_placement::PartitionIndex;
+use millrace_schemas::codec::Codec;
+use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, WorkflowVersion};
+use millrace_workflow::program::Program;
+
+use crate::batch::{Batch, Stage};
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::dirty::Dirty;
+use crate::input::{InboundRecord, Input, QueryId, Source};
+use crate::output::Output;
+use crate::records::Records;
+use crate::restore::{Restore, Tail};
+use crate::timers::Timers;
+use crate::write_behind::WriteBehind;
+
+/// The compiled programs that this processor knows.
+pub trait Programs {
+    /// One version.
+    fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>>;
+    /// The newest version.
+    fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>>;
+}
+
+/// Who this incarnation is, for its claim.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Unique.
+    pub incarnation: String,
+    /// Of the lane that commits for it.
+    pub transactional_id: String,
+}
+
+/// One incarnation of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    pub(crate) index: PartitionIndex,
+    pub(crate) config: Arc<Config>,
+    pub(crate) codec: Codec,
+    pub(crate) owner: Owner,
+    pub(crate) records: Records,
+    pub(crate) phase: Phase,
+    pub(crate) era: u32,
+    pub(crate) era_base: Offset,
+    /// One past the last offset of the changelog that is known to be committed.
+    pub(crate) changelog_end: Offset,
+    /// Next offset to handle of each source; the truth is in the changelog.
+    pub(crate) positions: BTreeMap<Source, Offset>,
+    pub(crate) inbox: VecDeque<InboundRecord>,
+    pub(crate) batch: Option<Batch>,
+    pub(crate) transactions: u64,
+    pub(crate) cache: Cache,
+    pub(crate) dirty: Dirty,
+    /// Entries of instances that have not been needed since the restore.
+    pub(crate) tail: Tail,
+    /// Instances whose log and code disagree, and why.
+    pub(crate) quarantine: BTreeMap<InstanceId, String>,
+    pub(crate) timers: Timers,
+    pub(crate) write_behind: WriteBehind,
+    /// Snapshots that were asked for.
+    pub(crate) loading: BTreeSet<InstanceId>,
+    pub(crate) queries: Vec<(QueryId, InstanceId)>,
+    pub(crate) is_paused: bool,
+}
+
+/// What a partition is at.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Just made.
+    New,
+    /// Reading the changelog.
+    Restoring(Box<Restore>),
+    /// The claim is being committed.
+    Claiming,
+    /// Serving.
+    Active,
+    /// Asked to hand over: takes no more records, flushes what is dirty.
+    Draining,
+    /// Everything is flushed, or nothing can be done any more.
+    Ended,
+}
+
+impl Partition {
+    /// A new incarnation; `Input::Acquired` must come first.
+    #[must_use]
+    pub fn new(index: PartitionIndex, config: Arc<Config>, codec: Codec, owner: Owner) -> Self {
+        let records = Records::new(&config, index, codec.clone());
+        let timers = Timers::new(Timestamp(0), config.timer_horizon);
+        Self {
+            index,
+            config,
+            codec,
+            owner,
+            records,
+            phase: Phase::New,
+            era: 1,
+            era_base: Offset(0),
+            changelog_end: Offset(0),
+            positions: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            batch: None,
+            transactions: 0,
+            cache: Cache::default(),
+            dirty: Dirty::default(),
+            tail: Tail::default(),
+            quarantine: BTreeMap::new(),
+            timers,
+            write_behind: WriteBehind::default(),
+            loading: BTreeSet::new(),
+            queries: Vec::new(),
+            is_paused: false,
+        }
+    }
+
+    /// Takes one input and says what is to be done.
+    pub fn handle(&mut self, input: Input, moment: Moment, programs: &impl Programs) -> Vec<Output> {
+        let mut out = Vec::new();
+        match input {
+            Input::Acquired { checkpoint, changelog_start, changelog_end, internal_offset } => {
+                self.acquire(checkpoint, (changelog_start, changelog_end), internal_offset, moment.at, &mut out);
+            }
+            Input::ChangelogRecords(records) => self.changelog_records(records, &mut out),
+            Input::ChangelogRead => self.changelog_read(&mut out),
+            Input::Records(records) => self.take_in(records),
+            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, &mut out),
+            Input::DefinitionsCaughtUp => self.definitions_caught_up(),
+            Input::SchemaLoaded(id) => self.schema_loaded(id, &mut out),
+            Input::Committed { transaction, changelog_offsets } => {
+                self.committed(transaction, &changelog_offsets, moment.at, &mut out);
+            }
+            Input::Aborted { transaction } => self.aborted(transaction),
+            Input::Flushed(id) => self.flushed(id, moment.at, &mut out),
+            Input::TimersLoaded { from, until: _, timers } => self.timers.loaded(from, timers),
+            Input::Query { query, instance } => self.queries.push((query, instance)),
+            Input::Tick => {}
+            Input::Drain => self.drain(),
+        }
+        self.advance(moment, programs, &mut out);
+        out
+    }
+
+    /// When `Input::Tick` is wanted, if nothing else happens before. None: not at all.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::New | Phase::Restoring(_) | Phase::Claiming | Phase::Ended => None,
+            Phase::Active | Phase::Draining => {
+                self.timers.next_deadline().into_iter().chain(self.flush_deadline()).min()
+            }
+        }
+    }
+
+    /// Which partition.
+    #[must_use]
+    pub fn index(&self) -> PartitionIndex {
+        self.index
+    }
+
+    /// The figures that gauges show.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            is_active: matches!(self.phase, Phase::Active),
+            inbox_records: self.inbox.len(),
+            instances_cached: self.cache.len(),
+            cache_bytes: self.cache.bytes(),
+            instances_dirty: self.dirty.len(),
+            instances_quarantined: self.quarantine.len(),
+            timers_near: self.timers.len(),
+            changelog_end: self.changelog_end,
+            checkpoint_offset: self.write_behind.checkpoint_offset,
+        }
+    }
+
+    /// The sources and the next offset that will be handled of each.
+    #[must_use]
+    pub fn positions(&self) -> &BTreeMap<Source, Offset> {
+        &self.positions
+    }
+
+    pub(crate) fn stamp(&self, offset: Offset) -> Stamp {
+        Stamp::new(self.era, self.era_base, offset)
+    }
+
+    /// Lets everything advance that can. The order matters little: whatever is not possible yet is tried again after the next input.
+    fn advance(&mut self, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
+        if let Phase::Restoring(_) = self.phase {
+            self.finish_restore(moment, out);
+        }
+        self.answer_queries(out);
+        if matches!(self.phase, Phase::Active) {
+            if let Some((from, until)) = self.timers.next_slice(moment.at) {
+                out.push(Output::LoadTimers { from, until });
+            }
+            self.start_batch(moment.at, out);
+        }
+        self.advance_batch(moment, programs, out);
+        if matches!(self.phase, Phase::Active | Phase::Draining) {
+            self.advance_flush(moment.at, out);
+            self.throttle(out);
+            self.shrink();
+        }
+    }
+
+    /// Records of the sources. One that was handled already (a position moved back) is left out.
+    fn take_in(&mut self, records: Vec<InboundRecord>) {
+        if matches!(self.phase, Phase::Active) {
+            self.inbox.extend(records);
+        }
+    }
+
+    fn drain(&mut self) {
+        match self.phase {
+            Phase::Active => {
+                // What was read but not handled is not committed either: the next owner reads it again.
+                self.inbox.clear();
+                self.batch.take_if(|it| matches!(it.stage, Stage::Loading { .. }));
+                self.phase = Phase::Draining;
+            }
+            // Nothing is dirty that this incarnation has made.
+            Phase::New | Phase::Restoring(_) | Phase::Claiming => self.phase = Phase::Ended,
+            Phase::Draining | Phase::Ended => {}
+        }
+    }
+
+    fn throttle(&mut self, out: &mut Vec<Output>) {
+        if !self.is_paused && self.inbox.len() > self.config.inbox_records_max {
+            self.is_paused = true;
+            out.push(Output::Pause);
+        } else if self.is_paused && self.inbox.len() < self.config.inbox_records_max / 2 {
+            self.is_paused = false;
+            out.push(Output::Resume);
+        }
+    }
+
+    fn shrink(&mut self) {
+        let Self { cache, dirty, batch, config, .. } = self;
+        cache.shrink(config.cache_bytes_max, |id| {
+            !dirty.contains(id) && batch.as_ref().is_none_or(|it| !it.needs(id))
+        });
+    }
+}
+
+/// Figures of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// Restored and serving.
+    pub is_active: bool,
+    /// Records read and not handled.
+    pub inbox_records: usize,
+    /// Instances in memory.
+    pub instances_cached: usize,
+    /// Their size, approximately.
+    pub cache_bytes: usize,
+    /// Instances whose snapshot is behind.
+    pub instances_dirty: usize,
+    /// Instances set aside.
+    pub instances_quarantined: usize,
+    /// Timers in memory.
+    pub timers_near: usize,
+    /// One past the last committed record.
+    pub changelog_end: Offset,
+    /// Where a restore would begin.
+    pub checkpoint_offset: Offset,
+}

@@ -1,0 +1,489 @@
+//! One batch: read, prepared, decided, committed or undone (state protocol 2.4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace_engine::{Effect, Instance, Moment, Rejection};
+use millrace_placement::{PartitionIndex, home, key_group};
+use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::event::{ChangelogEntry, Event};
+use millrace_schemas::instance::Status;
+use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_workflow::program::Program;
+use std::sync::Arc;
+
+use crate::batch::{Batch, Committing, Definitions, Request, Stage};
+use crate::input::{InboundRecord, Source};
+use crate::output::{HistoryRow, Observation, Output};
+use crate::partition::{Partition, Phase, Programs};
+use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
+
+/// A record that was forwarded so often circles between owners that disagree on the partition count.
+const HOPS_MAX: u32 = 8;
+
+impl Batch {
+    pub(crate) fn claim() -> Self {
+        Self { records: Vec::new(), requests: Vec::new(), due: Vec::new(), stage: Stage::nothing_missing() }
+    }
+
+    /// Whether the batch needs this instance in memory.
+    pub(crate) fn needs(&self, id: &InstanceId) -> bool {
+        self.requests.iter().any(|it| matches!(it, Request::Decide(command) if command.instance == *id))
+    }
+}
+
+impl Stage {
+    fn nothing_missing() -> Self {
+        Self::Loading { snapshots: BTreeSet::new(), schemas: BTreeSet::new(), definitions: Definitions::AsTheyAre }
+    }
+}
+
+impl Partition {
+    pub(crate) fn own_source(&self) -> Source {
+        Source::Internal(i32::try_from(self.index.0).expect("at most 4,096 partitions"))
+    }
+
+    /// Takes the next records, and the timers that are due.
+    pub(crate) fn start_batch(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.batch.is_some() || self.dirty.len() + self.write_behind.rows() > self.config.dirty_max {
+            return;
+        }
+        let due = self.timers.take_due(now, self.config.batch_records_max);
+        let count = self.inbox.len().min(self.config.batch_records_max);
+        if count == 0 && due.is_empty() {
+            return;
+        }
+        let mut next = self.positions.clone();
+        let mut records = Vec::with_capacity(count);
+        for record in self.inbox.drain(..count) {
+            // A source that was moved back delivers some records again.
+            let position = next.entry(record.source).or_default();
+            if record.offset >= *position {
+                *position = Offset(record.offset.0 + 1);
+                records.push(record);
+            }
+        }
+        let requests = records.iter().map(|it| self.read(it)).collect();
+        self.batch = Some(Batch { records, requests, due, stage: Stage::nothing_missing() });
+        self.ask_for_schemas(out);
+    }
+
+    fn read(&self, record: &InboundRecord) -> Request {
+        let request = self.records.read(record);
+        match request {
+            Request::Decide(command) => {
+                let owner = home(key_group(command.instance.as_str().as_bytes()), self.config.partitions);
+                if owner == self.index { Request::Decide(command) } else { self.forward(record, owner) }
+            }
+            other @ (Request::Forward { .. } | Request::DeadLetter { .. } | Request::NeedsSchema(_)) => other,
+        }
+    }
+
+    fn forward(&self, record: &InboundRecord, home: PartitionIndex) -> Request {
+        let hops = self.records.hops(record) + 1;
+        if hops > HOPS_MAX {
+            let detail = format!("forwarded {HOPS_MAX} times; do all processors run with the same partition count?");
+            return Request::DeadLetter { reason: "too-many-hops", detail };
+        }
+        Request::Forward { home, hops }
+    }
+
+    /// Collects the schemas that the batch needs, and asks for them.
+    fn ask_for_schemas(&mut self, out: &mut Vec<Output>) {
+        let Some(Batch { requests, stage: Stage::Loading { schemas, .. }, .. }) = &mut self.batch else { return };
+        let needed = requests.iter().filter_map(|it| match it {
+            Request::NeedsSchema(id) => Some(*id),
+            Request::Decide(_) | Request::Forward { .. } | Request::DeadLetter { .. } => None,
+        });
+        for id in needed {
+            if schemas.insert(id) {
+                out.push(Output::LoadSchema(id));
+            }
+        }
+    }
+
+    pub(crate) fn schema_loaded(&mut self, id: u32, out: &mut Vec<Output>) {
+        self.read_backlog(out);
+        let Some(mut batch) = self.batch.take() else { return };
+        if let Stage::Loading { schemas, .. } = &mut batch.stage {
+            schemas.remove(&id);
+            for (record, request) in batch.records.iter().zip(&mut batch.requests) {
+                if matches!(request, Request::NeedsSchema(it) if *it == id) {
+                    *request = match self.read(record) {
+                        // Fetched and still not usable: the codec knows now that there is no such schema.
+                        Request::NeedsSchema(again) if again == id => Request::DeadLetter {
+                            reason: "unknown-schema",
+                            detail: format!("the schema registry has no schema with id {id}"),
+                        },
+                        other => other,
+                    };
+                }
+            }
+        }
+        self.batch = Some(batch);
+        self.ask_for_schemas(out);
+    }
+
+    pub(crate) fn definitions_caught_up(&mut self) {
+        if let Some(Batch { stage: Stage::Loading { definitions, .. }, .. }) = &mut self.batch {
+            *definitions = Definitions::CaughtUp;
+        }
+    }
+
+    /// Asks for what is missing; when nothing is, decides the batch and hands its transaction over.
+    pub(crate) fn advance_batch(&mut self, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
+        if matches!(self.phase, Phase::Claiming) {
+            if matches!(self.batch, Some(Batch { stage: Stage::Loading { .. }, .. })) {
+                self.retry_claim(moment.at, out);
+            }
+            return;
+        }
+        if self.is_missing_something(programs, out) {
+            return;
+        }
+        let Some(Batch { stage: Stage::Loading { .. }, .. }) = &self.batch else { return };
+        let batch = self.batch.take().expect("seen just now");
+        self.decide(batch, moment, programs, out);
+    }
+
+    fn is_missing_something(&mut self, programs: &impl Programs, out: &mut Vec<Output>) -> bool {
+        let Some(Batch { requests, stage: Stage::Loading { snapshots, schemas, definitions }, .. }) = &mut self.batch
+        else {
+            return true;
+        };
+        if !schemas.is_empty() {
+            return true;
+        }
+        let mut load = Vec::new();
+        for request in requests.iter() {
+            let Request::Decide(command) = request else { continue };
+            let id = &command.instance;
+            if self.cache.contains(id) || self.quarantine.contains_key(id) || !snapshots.insert(id.clone()) {
+                continue;
+            }
+            if self.loading.insert(id.clone()) {
+                load.push(id.clone());
+            }
+        }
+        if !load.is_empty() {
+            out.push(Output::LoadSnapshots(load));
+        }
+        if !snapshots.is_empty() {
+            return true;
+        }
+        match definitions {
+            Definitions::CaughtUp => false,
+            Definitions::CatchingUp => true,
+            Definitions::AsTheyAre => {
+                let unknown = requests.iter().any(|request| match request {
+                    Request::Decide(command) => {
+                        let instance = self.cache.get(&command.instance).map(|it| &it.instance);
+                        matches!(resolve(command, instance, programs), Resolved::Unknown(_))
+                    }
+                    Request::Forward { .. } | Request::DeadLetter { .. } | Request::NeedsSchema(_) => false,
+                });
+                if unknown {
+                    *definitions = Definitions::CatchingUp;
+                    out.push(Output::CatchUpDefinitions);
+                }
+                unknown
+            }
+        }
+    }
+
+    fn decide(&mut self, mut batch: Batch, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
+        let mut work = Committing { positions: self.positions.clone(), ..Committing::default() };
+        let mut changelog = Vec::new();
+        let mut history = Vec::new();
+        let mut records = Vec::new();
+        for (number, (record, request)) in batch.records.iter().zip(&batch.requests).enumerate() {
+            work.positions.insert(record.source, Offset(record.offset.0 + 1));
+            match request {
+                Request::Decide(command) => {
+                    let moment = Moment { random: draw(moment.random, number), ..moment };
+                    let decided = self.decide_one(record, command, moment, programs, &mut work, &mut records);
+                    if let Some((outgoing, row)) = decided {
+                        changelog.push(outgoing);
+                        history.push(Some(row));
+                    }
+                }
+                Request::Forward { home, hops } => {
+                    records.push(self.records.forward(record, *home, *hops));
+                    work.observations.push(Observation::Forwarded);
+                }
+                Request::DeadLetter { reason, detail } => {
+                    self.dead_letter(record, reason, detail.clone(), moment.at, &mut work, &mut records);
+                }
+                Request::NeedsSchema(_) => unreachable!("a batch is decided once its schemas are known"),
+            }
+        }
+        batch.due.retain(|timer| {
+            // One that is in memory can be asked; another is asked when its record is read back.
+            let instance = work.instances.get(&timer.instance).or(self.cache.get(&timer.instance).map(|it| &it.instance));
+            instance.is_none_or(|it| {
+                it.state().is_some_and(|it| it.timers.get(&timer.timer).is_some_and(|it| it.due == timer.due))
+            })
+        });
+        records.extend(batch.due.iter().map(|timer| self.records.timer_fired(timer, self.index)));
+        changelog.push(self.records.positions(&work.positions));
+        history.push(None);
+        self.batch = Some(batch);
+        self.commit(work, changelog, records, history, out);
+    }
+
+    fn decide_one(
+        &self,
+        record: &InboundRecord,
+        command: &AddressedCommand,
+        moment: Moment,
+        programs: &impl Programs,
+        work: &mut Committing,
+        records: &mut Vec<OutgoingRecord>,
+    ) -> Option<(OutgoingRecord, HistoryRow)> {
+        let id = &command.instance;
+        if let Some(why) = self.quarantine.get(id) {
+            let detail = format!("instance {id} is quarantined: {why}");
+            self.dead_letter(record, "quarantined", detail, moment.at, work, records);
+            return None;
+        }
+        let known = work.instances.get(id).or(self.cache.get(id).map(|it| &it.instance));
+        let program = match resolve(command, known, programs) {
+            Resolved::Program(program) => program,
+            Resolved::NoInstance => {
+                let rejection = Rejection::NotFound { instance: id.clone() };
+                self.reject(command, &rejection, moment.at, work, records);
+                return None;
+            }
+            Resolved::Unknown(workflow) => {
+                let detail = format!("workflow {workflow} is not deployed; deploy it, then redrive this record");
+                self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
+                return None;
+            }
+        };
+        // Taken out, so that a rejected command leaves what was there.
+        let mut instance = work
+            .instances
+            .remove(id)
+            .unwrap_or_else(|| self.cache.get(id).map_or_else(|| Instance::absent(id.clone()), |it| it.instance.clone()));
+        let was_touched = instance.state().is_some();
+        let decision = instance.step(&program, command, moment, &self.config.bounds);
+        let decided = match decision {
+            Ok(decision) => {
+                let entry = ChangelogEntry {
+                    at: moment.at,
+                    cause: command.cause.clone(),
+                    traceparent: command.traceparent.clone(),
+                    events: decision.events,
+                };
+                for effect in &decision.effects {
+                    if let Effect::DispatchTask { .. } = effect {
+                        work.observations.push(Observation::TaskDispatched);
+                    }
+                    records.push(self.records.effect(id, effect, command.traceparent.as_deref()));
+                }
+                observe(command, &entry, &instance, moment.at, &mut work.observations);
+                let outgoing = self.records.entry(id, &entry);
+                let bytes = outgoing.value.clone().expect("an entry has a value");
+                Some((outgoing, HistoryRow { instance: id.clone(), stamp: self.stamp(self.era_base), entry: bytes }))
+            }
+            Err(rejection @ Rejection::InvalidArgument { .. }) => {
+                self.dead_letter(record, "invalid-argument", rejection.to_string(), moment.at, work, records);
+                None
+            }
+            Err(
+                rejection @ (Rejection::NotFound { .. } | Rejection::AlreadyExists { .. } | Rejection::InvalidState { .. }),
+            ) => {
+                self.reject(command, &rejection, moment.at, work, records);
+                None
+            }
+        };
+        if decided.is_some() || was_touched {
+            work.instances.insert(id.clone(), instance);
+        }
+        decided
+    }
+
+    fn reject(
+        &self,
+        command: &AddressedCommand,
+        rejection: &Rejection,
+        at: Timestamp,
+        work: &mut Committing,
+        records: &mut Vec<OutgoingRecord>,
+    ) {
+        let reason = reason(rejection);
+        records.push(self.records.rejected(command, reason, &rejection.to_string(), at));
+        work.observations.push(Observation::CommandRejected { command: command.command.name(), reason });
+    }
+
+    fn dead_letter(
+        &self,
+        record: &InboundRecord,
+        reason: &'static str,
+        detail: String,
+        at: Timestamp,
+        work: &mut Committing,
+        records: &mut Vec<OutgoingRecord>,
+    ) {
+        records.push(self.records.dead_letter(record, reason, &detail, at));
+        work.observations.push(Observation::DeadLettered {
+            source: record.source,
+            offset: record.offset,
+            reason,
+            detail,
+        });
+    }
+
+    /// Hands the transaction to the shell.
+    pub(crate) fn commit(
+        &mut self,
+        mut work: Committing,
+        changelog: Vec<OutgoingRecord>,
+        records: Vec<OutgoingRecord>,
+        history: Vec<Option<HistoryRow>>,
+        out: &mut Vec<Output>,
+    ) {
+        self.transactions += 1;
+        let id = TransactionId(self.transactions);
+        let internal_offset = work.positions[&self.own_source()];
+        work.transaction = Some(id);
+        work.changelog = history;
+        if let Some(batch) = &mut self.batch {
+            batch.stage = Stage::Committing(Box::new(work));
+        }
+        out.push(Output::Commit(Transaction { id, changelog, records, internal_offset }));
+    }
+
+    /// The transaction is committed: what it said is true now.
+    pub(crate) fn committed(
+        &mut self,
+        transaction: TransactionId,
+        changelog_offsets: &[Offset],
+        at: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
+        assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
+        assert_eq!(work.changelog.len(), changelog_offsets.len(), "each changelog record has an offset");
+        let Some(Batch { stage: Stage::Committing(mut work), .. }) = self.batch.take() else {
+            unreachable!("seen just now")
+        };
+        if let Some(last) = changelog_offsets.last() {
+            self.changelog_end = Offset(last.0 + 1);
+        }
+        self.positions = std::mem::take(&mut work.positions);
+        let mut last_offsets: BTreeMap<InstanceId, Offset> = BTreeMap::new();
+        for (row, offset) in work.changelog.into_iter().zip(changelog_offsets) {
+            if let Some(mut row) = row {
+                row.stamp = self.stamp(*offset);
+                self.dirty.mark(&row.instance, *offset, at);
+                last_offsets.insert(row.instance.clone(), *offset);
+                self.write_behind.push_history(row, *offset, at);
+            }
+        }
+        for (id, instance) in work.instances {
+            self.cache.touch(&id);
+            // An instance that only refused commands is as it was.
+            if let Some(offset) = last_offsets.get(&id) {
+                self.timers.changed(self.cache.get(&id).map(|it| &it.instance), &instance);
+                self.cache.put(instance, Some(*offset));
+            }
+        }
+        out.extend(work.observations.into_iter().map(Output::Observe));
+        if work.is_claim {
+            self.claimed(out);
+        }
+    }
+
+    /// Nothing of the transaction is visible: the batch goes back to where it came from.
+    pub(crate) fn aborted(&mut self, transaction: TransactionId) {
+        let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
+        assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
+        let batch = self.batch.take().expect("seen just now");
+        self.timers.put_back(batch.due);
+        if matches!(self.phase, Phase::Claiming) {
+            self.batch = Some(Batch::claim());
+        } else if matches!(self.phase, Phase::Active) {
+            for record in batch.records.into_iter().rev() {
+                self.inbox.push_front(record);
+            }
+        }
+    }
+}
+
+/// Which program a command runs on.
+enum Resolved {
+    Program(Arc<Program>),
+    /// A command for an instance that does not exist.
+    NoInstance,
+    /// Not deployed, as far as is known.
+    Unknown(String),
+}
+
+fn resolve(command: &AddressedCommand, instance: Option<&Instance>, programs: &impl Programs) -> Resolved {
+    let state = instance.and_then(Instance::state);
+    let (program, name) = match (state, &command.command) {
+        (Some(state), _) => (programs.version(&state.workflow), state.workflow.to_string()),
+        (None, Command::Start { workflow, version: None, .. }) => (programs.newest(workflow), workflow.to_string()),
+        (None, Command::Start { workflow, version: Some(version), .. }) => {
+            let version =
+                millrace_schemas::WorkflowVersion { workflow: workflow.clone(), version: Arc::clone(version) };
+            (programs.version(&version), version.to_string())
+        }
+        (None, _) => return Resolved::NoInstance,
+    };
+    program.map_or(Resolved::Unknown(name), Resolved::Program)
+}
+
+fn reason(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::NotFound { .. } => "not_found",
+        Rejection::AlreadyExists { .. } => "already_exists",
+        Rejection::InvalidState { .. } => "invalid_state",
+        Rejection::InvalidArgument { .. } => "invalid_argument",
+    }
+}
+
+fn observe(
+    command: &AddressedCommand,
+    entry: &ChangelogEntry,
+    instance: &Instance,
+    now: Timestamp,
+    observations: &mut Vec<Observation>,
+) {
+    observations.push(Observation::CommandDecided { command: command.command.name(), events: entry.events.len() });
+    if let Command::FireTimer { due, .. } = &command.command {
+        observations.push(Observation::TimerFired { lateness: since(*due, now) });
+    }
+    let Some(state) = instance.state() else { return };
+    for event in &entry.events {
+        if let Event::InstanceStarted { workflow, .. } = event {
+            observations.push(Observation::InstanceStarted { workflow: workflow.clone() });
+        }
+        if let Event::IncidentRaised { incident } = event {
+            let kind = incident.kind.clone();
+            observations.push(Observation::IncidentRaised { instance: instance.id().clone(), kind });
+        }
+    }
+    match &state.status {
+        status @ (Status::Completed { .. } | Status::Faulted { .. } | Status::Cancelled { .. }) => {
+            observations.push(Observation::InstanceEnded {
+                workflow: state.workflow.clone(),
+                status: status.name(),
+                duration: since(state.started_at, now),
+            });
+        }
+        Status::Running | Status::Suspended { .. } | Status::Incident { .. } => {}
+    }
+}
+
+fn since(earlier: Timestamp, later: Timestamp) -> std::time::Duration {
+    std::time::Duration::from_millis(u64::try_from(later.0 - earlier.0).unwrap_or(0))
+}
+
+/// Random bits of one command, from those of the batch (SplitMix64, Steele et al. 2014).
+fn draw(random: u64, number: usize) -> u64 {
+    let mut z = random.wrapping_add((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,381 @@
+//! The event loop of one lane: its partitions, one transactional producer, one mailbox. Every input of a partition comes through the
+//! mailbox, in one order; nothing else touches the partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use millrace_engine::Moment;
+use millrace_partition::{Config, InboundRecord, Input, Output, Owner, Partition, TransactionId};
+use millrace_placement::PartitionIndex;
+use millrace_schemas::codec::Codec;
+use millrace_schemas::instance::InstanceState;
+use millrace_schemas::registry::Registry;
+use millrace_schemas::{InstanceId, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use crate::effects::Effects;
+use crate::log::{CommitOutcome, Incarnation, Lane, Log, LogError, Share, backoff};
+use crate::metrics::Metrics;
+use crate::processor::{Error, PartitionStatus, Shared, Waiting};
+use crate::programs::{CatchUp, Catalog};
+use crate::store::SnapshotStore;
+
+/// How often gauges are refreshed.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
+
+/// What comes into a lane.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A partition is ours.
+    Acquire(Incarnation),
+    /// Hand a partition over.
+    Drain { partition: PartitionIndex, done: oneshot::Sender<()> },
+    /// A partition is not ours any more.
+    Lost(PartitionIndex),
+    /// Records of a partition's sources.
+    Records { incarnation: Incarnation, records: Vec<InboundRecord> },
+    /// What came of an output.
+    Input { incarnation: Incarnation, input: Input },
+    /// An effect has failed for good; the incarnation must be made anew.
+    Failed { incarnation: Incarnation, error: String },
+    /// Somebody wants to see an instance.
+    Query { partition: PartitionIndex, instance: InstanceId, answer: oneshot::Sender<Option<Box<InstanceState>>> },
+    /// A transaction has its outcome.
+    Committed { shares: Vec<(Incarnation, TransactionId)>, outcome: CommitOutcome, began: Instant },
+}
+
+/// Everything that a lane works with.
+pub(crate) struct LaneShell<L: Log, S> {
+    pub(crate) config: Arc<Config>,
+    pub(crate) log: L,
+    pub(crate) store: S,
+    pub(crate) codec: Codec,
+    pub(crate) schemas: Option<Registry>,
+    pub(crate) metrics: Metrics,
+    pub(crate) catalog: Catalog,
+    pub(crate) catch_up: CatchUp<L>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mailbox: mpsc::Sender<Message>,
+}
+
+/// A partition of this lane.
+struct Owned {
+    incarnation: Incarnation,
+    partition: Partition,
+    assigned_at: Instant,
+    drained: Option<oneshot::Sender<()>>,
+}
+
+/// The state of a running lane.
+struct Running<L: Log, S> {
+    shell: LaneShell<L, S>,
+    effects: Effects<L, S>,
+    owned: BTreeMap<PartitionIndex, Owned>,
+    /// Transactions that wait for the producer; together they are the next one.
+    ready: Vec<Share>,
+    committer: mpsc::Sender<(Vec<Share>, Instant)>,
+    is_committing: bool,
+    transactional_id: String,
+    waiting: Waiting,
+}
+
+impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
+    pub(crate) async fn run(self, lane: L::Lane, mut mailbox: mpsc::Receiver<Message>) -> Result<(), Error> {
+        let transactional_id = lane.transactional_id().to_owned();
+        let committer = spawn_committer(lane, self.mailbox.clone());
+        let effects = Effects {
+            log: self.log.clone(),
+            store: self.store.clone(),
+            codec: self.codec.clone(),
+            schemas: self.schemas.clone(),
+            metrics: self.metrics.clone(),
+            catch_up: self.catch_up.clone(),
+            mailbox: self.mailbox.clone(),
+            config: Arc::clone(&self.config),
+        };
+        let mut running = Running {
+            shell: self,
+            effects,
+            owned: BTreeMap::new(),
+            ready: Vec::new(),
+            committer,
+            is_committing: false,
+            transactional_id,
+            waiting: Waiting::default(),
+        };
+        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        loop {
+            let deadline = running.next_deadline();
+            tokio::select! {
+                biased; // One fixed order, so that what came first is handled first.
+                message = mailbox.recv() => {
+                    let Some(message) = message else { return Ok(()) };
+                    running.take(message)?;
+                    // Whatever has come meanwhile belongs into the same transaction.
+                    while let Ok(message) = mailbox.try_recv() {
+                        running.take(message)?;
+                    }
+                }
+                () = sleep_until(deadline), if deadline.is_some() => running.tick()?,
+                _ = gauges.tick() => running.show(),
+            }
+            running.commit_what_is_ready();
+        }
+    }
+}
+
+/// Sleeps until a wall-clock time.
+async fn sleep_until(deadline: Option<Timestamp>) {
+    if let Some(deadline) = deadline {
+        let ms = u64::try_from(deadline.0 - now().0).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn moment() -> Moment {
+    Moment { at: now(), random: rand::random() }
+}
+
+/// The producer works beside the event loop, so that the next batch is prepared while this one commits.
+fn spawn_committer<N: Lane>(mut lane: N, mailbox: mpsc::Sender<Message>) -> mpsc::Sender<(Vec<Share>, Instant)> {
+    let (sender, mut receiver) = mpsc::channel::<(Vec<Share>, Instant)>(1);
+    tokio::spawn(async move {
+        let mut attempt = 0;
+        while let Some((shares, began)) = receiver.recv().await {
+            let ids = shares.iter().map(|it| (it.incarnation.clone(), it.transaction.id)).collect();
+            let outcome = lane.commit(shares).await;
+            match &outcome {
+                CommitOutcome::Committed(_) => attempt = 0,
+                CommitOutcome::Aborted(_) | CommitOutcome::Unknown(_) => {
+                    tokio::time::sleep(backoff(attempt)).await;
+                    attempt += 1;
+                }
+            }
+            if mailbox.send(Message::Committed { shares: ids, outcome, began }).await.is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+impl<L: Log, S: SnapshotStore> Running<L, S> {
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.owned.values().filter_map(|it| it.partition.next_deadline()).min()
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), Error> {
+        match message {
+            Message::Acquire(incarnation) => {
+                self.acquire(incarnation);
+                Ok(())
+            }
+            Message::Drain { partition, done } => match self.owned.get_mut(&partition) {
+                Some(owned) => {
+                    owned.drained = Some(done);
+                    let incarnation = owned.incarnation.clone();
+                    self.handle(&incarnation, Input::Drain)
+                }
+                None => Ok(()),
+            },
+            Message::Lost(partition) => {
+                self.drop_partition(partition);
+                Ok(())
+            }
+            Message::Records { incarnation, records } => self.handle(&incarnation, Input::Records(records)),
+            Message::Input { incarnation, input } => self.handle(&incarnation, input),
+            Message::Failed { incarnation, error } => {
+                warn!(partition = incarnation.partition().0, error, "restoring the partition anew");
+                self.renew(&incarnation);
+                Ok(())
+            }
+            Message::Query { partition, instance, answer } => match self.owned.get(&partition) {
+                Some(owned) => {
+                    let incarnation = owned.incarnation.clone();
+                    let query = self.waiting.add(answer);
+                    self.handle(&incarnation, Input::Query { query, instance })
+                }
+                None => Ok(()),
+            },
+            Message::Committed { shares, outcome, began } => self.committed(shares, outcome, began),
+        }
+    }
+
+    fn acquire(&mut self, incarnation: Incarnation) {
+        let index = incarnation.partition();
+        let owner = Owner {
+            incarnation: uuid::Uuid::now_v7().to_string(),
+            transactional_id: self.transactional_id.clone(),
+        };
+        let partition = Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
+        self.effects.acquire(&incarnation);
+        self.owned.insert(index, Owned { incarnation, partition, assigned_at: Instant::now(), drained: None });
+    }
+
+    fn drop_partition(&mut self, partition: PartitionIndex) {
+        if let Some(owned) = self.owned.remove(&partition) {
+            owned.incarnation.kill();
+            self.ready.retain(|it| !it.incarnation.is_same(&owned.incarnation));
+            self.shell.metrics.forget_partition(partition.0);
+        }
+    }
+
+    /// The incarnation is spoilt, but the partition may still be ours.
+    fn renew(&mut self, incarnation: &Incarnation) {
+        let partition = incarnation.partition();
+        if !self.owned.get(&partition).is_some_and(|it| it.incarnation.is_same(incarnation)) {
+            return;
+        }
+        self.drop_partition(partition);
+        match self.shell.log.renew(partition) {
+            Some(next) => self.acquire(next),
+            None => self.shell.shared.remove(partition),
+        }
+    }
+
+    /// Every input of a partition goes through here. Inputs for an incarnation that is gone are dropped.
+    fn handle(&mut self, incarnation: &Incarnation, input: Input) -> Result<(), Error> {
+        let Some(owned) = self.owned.get_mut(&incarnation.partition()) else { return Ok(()) };
+        if !owned.incarnation.is_same(incarnation) {
+            return Ok(());
+        }
+        let outputs = owned.partition.handle(input, moment(), &self.shell.catalog);
+        for output in outputs {
+            self.perform(incarnation, output)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, incarnation: &Incarnation, output: Output) -> Result<(), Error> {
+        match output {
+            Output::Commit(transaction) => self.ready.push(Share { incarnation: incarnation.clone(), transaction }),
+            Output::Observe(observation) => {
+                self.shell.metrics.observe(&observation);
+                crate::observe::log(incarnation.partition(), &observation);
+            }
+            Output::Answer { query, state } => self.waiting.answer(query, state),
+            Output::Ready => {
+                if let Some(owned) = self.owned.get(&incarnation.partition()) {
+                    let took = owned.assigned_at.elapsed();
+                    self.shell.metrics.acquire_duration.observe(took.as_secs_f64());
+                    info!(partition = incarnation.partition().0, took_ms = took.as_millis(), "partition serves");
+                }
+                    self.show();
+            }
+            Output::Drained => {
+                if let Some(owned) = self.owned.get_mut(&incarnation.partition())
+                    && let Some(done) = owned.drained.take()
+                {
+                    // The one who waits may have given up.
+                    let _ = done.send(());
+                }
+            }
+            Output::Fail { detail } => return Err(Error::Partition(detail)),
+            Output::Pause => self.effects.pause(incarnation),
+            Output::Resume => self.effects.resume(incarnation),
+            Output::ReadChangelog { from, until } => self.effects.read_changelog(incarnation, from, until),
+            Output::Follow(sources) => self.effects.follow(incarnation, sources),
+            Output::LoadSnapshots(ids) => self.effects.load_snapshots(incarnation, ids),
+            Output::CatchUpDefinitions => self.effects.catch_up_definitions(incarnation),
+            Output::LoadSchema(id) => self.effects.load_schema(incarnation, id),
+            Output::Flush(request) => self.effects.flush(incarnation, request),
+            Output::SaveCheckpoint { stamp, value } => self.effects.save_checkpoint(incarnation, stamp, value),
+            Output::LoadTimers { from, until } => self.effects.load_timers(incarnation, from, until),
+        }
+        Ok(())
+    }
+
+    fn commit_what_is_ready(&mut self) {
+        if self.is_committing || self.ready.is_empty() {
+            return;
+        }
+        let shares = std::mem::take(&mut self.ready);
+        self.is_committing = self.committer.try_send((shares, Instant::now())).is_ok();
+        assert!(self.is_committing, "the committer takes one transaction at a time, and outlives the loop");
+    }
+
+    fn committed(
+        &mut self,
+        shares: Vec<(Incarnation, TransactionId)>,
+        outcome: CommitOutcome,
+        began: Instant,
+    ) -> Result<(), Error> {
+        self.is_committing = false;
+        let metrics = &self.shell.metrics;
+        metrics.transaction_duration.observe(began.elapsed().as_secs_f64());
+        let count = |outcome: &str| metrics.transactions.with_label_values(&[outcome]).inc();
+        match outcome {
+            CommitOutcome::Committed(offsets) => {
+                count("committed");
+                for ((incarnation, transaction), changelog_offsets) in shares.into_iter().zip(offsets) {
+                    self.handle(&incarnation, Input::Committed { transaction, changelog_offsets })?;
+                }
+            }
+            CommitOutcome::Aborted(reason) => {
+                count("aborted");
+                note(&reason, "transaction aborted; its records are handled again");
+                for (incarnation, transaction) in shares {
+                    if incarnation.is_alive() {
+                        self.handle(&incarnation, Input::Aborted { transaction })?;
+                    }
+                }
+            }
+            CommitOutcome::Unknown(reason) => {
+                count("unknown");
+                note(&reason, "transaction with an unknown outcome; its partitions are restored from the log");
+                for (incarnation, _) in shares {
+                    self.renew(&incarnation);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), Error> {
+        let now = now();
+        let due: Vec<Incarnation> = self
+            .owned
+            .values()
+            .filter(|it| it.partition.next_deadline().is_some_and(|deadline| deadline <= now))
+            .map(|it| it.incarnation.clone())
+            .collect();
+        for incarnation in due {
+            self.handle(&incarnation, Input::Tick)?;
+        }
+        Ok(())
+    }
+
+    fn show(&self) {
+        for (index, owned) in &self.owned {
+            let gauges = owned.partition.gauges();
+            self.shell.metrics.partition(index.0, &gauges);
+            self.shell.shared.update(PartitionStatus {
+                partition: *index,
+                is_active: gauges.is_active,
+                instances_dirty: gauges.instances_dirty,
+                instances_cached: gauges.instances_cached,
+                changelog_end: gauges.changelog_end,
+                checkpoint_offset: gauges.checkpoint_offset,
+            });
+        }
+        self.shell.metrics.partitions_active.set(self.shell.shared.active());
+    }
+}
+
+fn note(reason: &LogError, what: &str) {
+    match reason {
+        LogError::Fatal { .. } => error!(error = reason as &dyn std::error::Error, "{what}"),
+        LogError::Retriable { .. } | LogError::Fenced { .. } => {
+            warn!(error = reason as &dyn std::error::Error, "{what}");
+        }
+    }
+}
+

@@ -1,0 +1,16 @@
+//! The async shell around the pure `partition` crate: it awaits, converts and forwards. No rule about workflows is here.
+//!
+//! Reading order: [`log`] and [`store`], what it needs of the outside; [`processor`], one member of the fleet; `lane`, its event
+//! loops; `effects`, the outputs that take time; `programs`, the definitions.
+
+mod effects;
+mod lane;
+pub mod log;
+mod metrics;
+mod observe;
+pub mod processor;
+mod programs;
+pub mod store;
+
+pub use metrics::Metrics;
+pub use processor::{Error, PartitionStatus, Processor, ProcessorConfig, ProcessorHandle, QueryError};

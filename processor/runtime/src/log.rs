@@ -1,0 +1,242 @@
+//! What the shell needs of a log (Kafka), as traits: `kafka-log` implements them for real, [`crate::memory`] for tests.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_partition::{ChangelogRecord, InboundRecord, Source, Transaction};
+use millrace_placement::{PartitionIndex, TopicSpec};
+use millrace_schemas::Offset;
+use tokio::sync::{mpsc, oneshot};
+
+/// Marks one assignment of one partition as alive. Killed before a rebalance callback returns; checked right before offsets
+/// are sent and right before a commit (state protocol, F2).
+#[derive(Clone, Debug)]
+pub struct Incarnation {
+    partition: PartitionIndex,
+    alive: Arc<AtomicBool>,
+}
+
+impl Incarnation {
+    /// A new, live one.
+    #[must_use]
+    pub fn new(partition: PartitionIndex) -> Self {
+        Self { partition, alive: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Whose.
+    #[must_use]
+    pub fn partition(&self) -> PartitionIndex {
+        self.partition
+    }
+
+    /// Ends it, for ever.
+    pub fn kill(&self) {
+        self.alive.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether both are the same incarnation (not merely of the same partition).
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.alive, &other.alive)
+    }
+
+    /// Whether it has not been killed.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+}
+
+/// What comes from the log without having been asked for.
+#[derive(Debug)]
+pub enum LogEvent {
+    /// The group gave us these partitions. They come alive in the shell; their `Incarnation`s are in the event because the log
+    /// must be able to kill them inside its rebalance callback.
+    Assigned(Vec<Incarnation>),
+    /// The group takes these partitions away. The log waits (up to two seconds) for `done` before it lets the group go on: use the
+    /// time to drain. Then it kills the incarnations.
+    Revoking {
+        /// Which.
+        partitions: Vec<PartitionIndex>,
+        /// To be sent, or dropped, when drained.
+        done: oneshot::Sender<()>,
+    },
+    /// These incarnations are dead already: fenced, lost, or revoked.
+    Lost(Vec<PartitionIndex>),
+    /// Records of sources that this incarnation follows, in order within each source. Records that were fetched for an earlier
+    /// incarnation of the partition never come under a later one: positions would jump over what lies between.
+    Records {
+        /// The follower.
+        incarnation: Incarnation,
+        /// What was read.
+        records: Vec<InboundRecord>,
+    },
+    /// The log cannot go on at all. The process ends.
+    Fatal(LogError),
+}
+
+/// A share of a transaction with the right to commit it.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Must be alive.
+    pub incarnation: Incarnation,
+    /// What to commit.
+    pub transaction: Transaction,
+}
+
+/// How a commit went.
+#[derive(Debug)]
+pub enum CommitOutcome {
+    /// All shares are committed: for each share, the offsets of its changelog records.
+    Committed(Vec<Vec<Offset>>),
+    /// Nothing of it will ever be visible. Shares whose incarnation is still alive may be tried again.
+    Aborted(LogError),
+    /// Nobody knows. Every incarnation among the shares is to be dropped and acquired again; the lane has killed them.
+    Unknown(LogError),
+}
+
+/// Errors of the log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Worth another try.
+    #[error("could not {doing}")]
+    Retriable {
+        /// What was tried.
+        doing: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A newer owner exists.
+    #[error("fenced while {doing}: another member owns the partition now")]
+    Fenced {
+        /// What was tried.
+        doing: String,
+    },
+    /// Not worth another try.
+    #[error("could not {doing}; {fix}")]
+    Fatal {
+        /// What was tried.
+        doing: String,
+        /// What to do.
+        fix: String,
+        /// Why not.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+/// The log as the processor sees it. Cheap to clone.
+pub trait Log: Clone + Send + Sync + 'static {
+    /// A transactional producer.
+    type Lane: Lane;
+
+    /// Joins the group and starts reading; events arrive on the channel until it is dropped.
+    ///
+    /// # Errors
+    /// When the topics are missing, or the group cannot be joined at all.
+    fn join(&self) -> impl Future<Output = Result<mpsc::Receiver<LogEvent>, LogError>> + Send;
+
+    /// Leaves the group in good order: revokes what is assigned, waits for it, goes.
+    fn leave(&self) -> impl Future<Output = ()> + Send;
+
+    /// A new incarnation of a partition whose last one died of something else than a rebalance (a commit with an unknown outcome,
+    /// a failed restore). None if the partition is not assigned to this member any more. Reading for the old one stops.
+    fn renew(&self, partition: PartitionIndex) -> Option<Incarnation>;
+
+    /// How many partitions `.internal` has; the changelog must have as many.
+    fn partitions(&self) -> u32;
+
+    /// How many partitions `.events` has.
+    fn event_partitions(&self) -> u32;
+
+    /// Starts (or moves) the reading of these sources for a live incarnation. `Internal` sources are assigned already: they are
+    /// moved there.
+    fn follow(
+        &self,
+        incarnation: &Incarnation,
+        sources: Vec<(Source, Offset)>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Stops reading these public sources.
+    fn unfollow(&self, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
+
+    /// Holds the reading of these sources, without forgetting the position.
+    fn pause(&self, sources: &[Source]);
+
+    /// Goes on reading.
+    fn resume(&self, sources: &[Source]);
+
+    /// The group's committed offset of `.internal`, once no transaction has a pending offset for it (KIP-447,
+    /// `require_stable`; state protocol, F3). Waits for that.
+    fn stable_internal_offset(
+        &self,
+        partition: PartitionIndex,
+    ) -> impl Future<Output = Result<Option<Offset>, LogError>> + Send;
+
+    /// First offset and high watermark (read_uncommitted) of a changelog partition.
+    fn changelog_bounds(
+        &self,
+        partition: PartitionIndex,
+    ) -> impl Future<Output = Result<(Offset, Offset), LogError>> + Send;
+
+    /// Reads committed records from `from` into `sink`, until the fetch position, control records and aborted ones counted, has
+    /// reached `until`. Fails when there is no progress for three minutes, saying why.
+    fn read_changelog(
+        &self,
+        partition: PartitionIndex,
+        from: Offset,
+        until: Offset,
+        sink: mpsc::Sender<Vec<ChangelogRecord>>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Follows a compacted topic of one partition (the definitions) from its beginning, for ever.
+    fn tail_definitions(&self) -> impl Future<Output = Result<mpsc::Receiver<Definition>, LogError>> + Send;
+
+    /// The end of the definitions topic now: the offset that the next record will have.
+    fn definitions_end(&self) -> impl Future<Output = Result<Offset, LogError>> + Send;
+
+    /// Creates what is missing among these topics; leaves those that exist alone.
+    fn ensure_topics(&self, topics: Vec<TopicSpec>) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// The smallest `max.message.bytes` among the topics that the processor writes.
+    fn record_bytes_max(&self) -> impl Future<Output = Result<usize, LogError>> + Send;
+
+    /// A transactional producer of its own, with a stable transactional id `<app>-<ordinal>-<lane>`.
+    fn lane(&self, lane: u32) -> impl Future<Output = Result<Self::Lane, LogError>> + Send;
+}
+
+/// A record of the definitions topic, or the news that its end was reached.
+#[derive(Clone, Debug)]
+pub enum Definition {
+    /// A record; a value of none deletes the key.
+    Record {
+        /// Where it stands.
+        offset: Offset,
+        /// `namespace/name/version`
+        key: Option<Bytes>,
+        /// Encoded.
+        value: Option<Bytes>,
+    },
+    /// The reader stands at this offset; nothing is left before it.
+    Position(Offset),
+}
+
+/// One transactional producer: one transaction at a time.
+pub trait Lane: Send + 'static {
+    /// `transactional.id`, for claims.
+    fn transactional_id(&self) -> &str;
+
+    /// Produces the records of all shares, sends their internal offsets with fresh group metadata, and commits. Never gives up
+    /// half-way: after a fatal error the producer has been made anew when this returns.
+    fn commit(&mut self, shares: Vec<Share>) -> impl Future<Output = CommitOutcome> + Send;
+}
+
+/// The pause between two tries of something that failed: doubles from 50 ms to 5 s.
+#[must_use]
+pub fn backoff(attempt: u32) -> Duration {
+    Duration::from_millis(50u64.saturating_mul(1 << attempt.min(7)).min(5_000))
+}

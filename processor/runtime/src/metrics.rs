@@ -1,0 +1,194 @@
+//! Metrics of a processor, for Prometheus. Names are stable; labels are bounded: partitions, commands, reasons, and deployed workflows.
+
+use millrace_partition::{Gauges, Observation};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// All metrics of a processor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub(crate) instances_started: IntCounterVec,
+    pub(crate) instances_ended: IntCounterVec,
+    pub(crate) instance_duration: HistogramVec,
+    pub(crate) commands: IntCounterVec,
+    pub(crate) commands_rejected: IntCounterVec,
+    pub(crate) events: IntCounter,
+    pub(crate) dead_letters: IntCounterVec,
+    pub(crate) incidents: IntCounterVec,
+    pub(crate) quarantined: IntCounter,
+    pub(crate) forwarded: IntCounter,
+    pub(crate) tasks_dispatched: IntCounter,
+    pub(crate) timers_fired: IntCounter,
+    pub(crate) timer_lateness: Histogram,
+    pub(crate) transactions: IntCounterVec,
+    pub(crate) transaction_duration: Histogram,
+    pub(crate) store_duration: HistogramVec,
+    pub(crate) store_errors: IntCounterVec,
+    pub(crate) definitions: IntGauge,
+    pub(crate) definitions_rejected: IntCounter,
+    pub(crate) partitions_active: IntGauge,
+    pub(crate) acquire_duration: Histogram,
+    partition_inbox: IntGaugeVec,
+    partition_cached: IntGaugeVec,
+    partition_cache_bytes: IntGaugeVec,
+    partition_dirty: IntGaugeVec,
+    partition_quarantined: IntGaugeVec,
+    partition_timers: IntGaugeVec,
+    partition_tail: IntGaugeVec,
+}
+
+/// From a millisecond to a quarter of an hour.
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+];
+
+impl Metrics {
+    /// Makes the metrics and registers them.
+    ///
+    /// # Panics
+    /// When `registry` has metrics of these names already: one registry serves one processor.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Self {
+        let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help));
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help));
+        let by_partition = |name: &str, help: &str| {
+            register(registry, IntGaugeVec::new(Opts::new(name, help), &["partition"]))
+        };
+        let histogram = |name: &str, help: &str| {
+            register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+        };
+        let histograms = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
+        };
+        Self {
+            instances_started: counters("millrace_instances_started_total", "Instances started.", &["workflow"]),
+            instances_ended: counters("millrace_instances_ended_total", "Instances ended, by how.", &["workflow", "status"]),
+            instance_duration: histograms(
+                "millrace_instance_duration_seconds",
+                "From the start of an instance to its end.",
+                &["workflow"],
+            ),
+            commands: counters("millrace_commands_total", "Commands decided.", &["command"]),
+            commands_rejected: counters("millrace_commands_rejected_total", "Commands refused.", &["command", "reason"]),
+            events: counter("millrace_events_total", "Events written to the changelog."),
+            dead_letters: counters("millrace_dead_letters_total", "Records sent to the dead letters.", &["reason"]),
+            incidents: counters("millrace_incidents_total", "Incidents raised: an operator must act.", &["kind"]),
+            quarantined: counter(
+                "millrace_instances_quarantined_total",
+                "Instances set aside because their log and the code disagree.",
+            ),
+            forwarded: counter(
+                "millrace_records_forwarded_total",
+                "Records that a producer placed on another partition than their key's home.",
+            ),
+            tasks_dispatched: counter("millrace_tasks_dispatched_total", "Tasks sent to workers."),
+            timers_fired: counter("millrace_timers_fired_total", "Timers that acted."),
+            timer_lateness: histogram("millrace_timer_lateness_seconds", "From the due time of a timer to its decision."),
+            transactions: counters("millrace_transactions_total", "Kafka transactions, by outcome.", &["outcome"]),
+            transaction_duration: histogram(
+                "millrace_transaction_duration_seconds",
+                "From handing a transaction to the producer to its known outcome.",
+            ),
+            store_duration: histograms(
+                "millrace_store_duration_seconds",
+                "Time of one operation on the snapshot store.",
+                &["operation"],
+            ),
+            store_errors: counters(
+                "millrace_store_errors_total",
+                "Failed operations on the snapshot store; each is tried again.",
+                &["operation"],
+            ),
+            definitions: gauge("millrace_definitions", "Workflow versions that this processor can run."),
+            definitions_rejected: counter(
+                "millrace_definitions_rejected_total",
+                "Records of the definitions topic that cannot be used.",
+            ),
+            partitions_active: gauge("millrace_partitions_active", "Partitions that this processor serves."),
+            acquire_duration: histogram(
+                "millrace_partition_acquire_duration_seconds",
+                "From the assignment of a partition until it serves.",
+            ),
+            partition_inbox: by_partition("millrace_partition_inbox_records", "Records read and not yet handled."),
+            partition_cached: by_partition("millrace_partition_instances_cached", "Instances in memory."),
+            partition_cache_bytes: by_partition("millrace_partition_cache_bytes", "Size of the instances in memory, approximately."),
+            partition_dirty: by_partition("millrace_partition_instances_dirty", "Instances whose snapshot is behind."),
+            partition_quarantined: by_partition("millrace_partition_instances_quarantined", "Instances set aside."),
+            partition_timers: by_partition("millrace_partition_timers_near", "Timers in memory, due soon."),
+            partition_tail: by_partition(
+                "millrace_partition_tail_records",
+                "Changelog offsets from the checkpoint to the end: what a restore would read.",
+            ),
+        }
+    }
+
+    pub(crate) fn observe(&self, observation: &Observation) {
+        match observation {
+            Observation::InstanceStarted { workflow } => {
+                self.instances_started.with_label_values(&[&workflow.workflow.to_string()]).inc();
+            }
+            Observation::InstanceEnded { workflow, status, duration } => {
+                let name = workflow.workflow.to_string();
+                self.instances_ended.with_label_values(&[name.as_str(), status]).inc();
+                self.instance_duration.with_label_values(&[&name]).observe(duration.as_secs_f64());
+            }
+            Observation::CommandDecided { command, events } => {
+                self.commands.with_label_values(&[command]).inc();
+                self.events.inc_by(*events as u64);
+            }
+            Observation::CommandRejected { command, reason } => {
+                self.commands_rejected.with_label_values(&[command, reason]).inc();
+            }
+            Observation::IncidentRaised { kind, .. } => self.incidents.with_label_values(&[kind]).inc(),
+            Observation::InstanceQuarantined { .. } => self.quarantined.inc(),
+            Observation::DeadLettered { reason, .. } => self.dead_letters.with_label_values(&[reason]).inc(),
+            Observation::Forwarded => self.forwarded.inc(),
+            Observation::TaskDispatched => self.tasks_dispatched.inc(),
+            Observation::TimerFired { lateness } => {
+                self.timers_fired.inc();
+                self.timer_lateness.observe(lateness.as_secs_f64());
+            }
+        }
+    }
+
+    pub(crate) fn partition(&self, partition: u32, gauges: &Gauges) {
+        let label = partition.to_string();
+        for (metric, value) in [
+            (&self.partition_inbox, gauges.inbox_records),
+            (&self.partition_cached, gauges.instances_cached),
+            (&self.partition_cache_bytes, gauges.cache_bytes),
+            (&self.partition_dirty, gauges.instances_dirty),
+            (&self.partition_quarantined, gauges.instances_quarantined),
+            (&self.partition_timers, gauges.timers_near),
+        ] {
+            metric.with_label_values(&[&label]).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.partition_tail.with_label_values(&[&label]).set(gauges.changelog_end.0 - gauges.checkpoint_offset.0);
+    }
+
+    /// The partition is somebody else's now: its series end here.
+    pub(crate) fn forget_partition(&self, partition: u32) {
+        let label = partition.to_string();
+        for metric in [
+            &self.partition_inbox,
+            &self.partition_cached,
+            &self.partition_cache_bytes,
+            &self.partition_dirty,
+            &self.partition_quarantined,
+            &self.partition_timers,
+            &self.partition_tail,
+        ] {
+            // Not there if the partition was never served.
+            let _ = metric.remove_label_values(&[&label]);
+        }
+    }
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("names and labels are constants of the right form");
+    registry.register(Box::new(metric.clone())).expect("one registry serves one processor");
+    metric
+}

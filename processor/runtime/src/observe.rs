@@ -1,0 +1,27 @@
+//! Which observations are worth a log line.
+
+use millrace_partition::Observation;
+use millrace_placement::PartitionIndex;
+use tracing::{debug, error, warn};
+
+pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
+    let partition = partition.0;
+    match observation {
+        Observation::DeadLettered { source, offset, reason, detail } => {
+            warn!(partition, ?source, offset = offset.0, reason, detail, "record sent to the dead letters");
+        }
+        Observation::IncidentRaised { instance, kind } => {
+            warn!(partition, %instance, kind, "incident raised: look at the instance, then resume it");
+        }
+        Observation::InstanceQuarantined { instance, detail } => {
+            error!(partition, %instance, detail, "instance quarantined: its log and the code disagree");
+        }
+        Observation::CommandRejected { command, reason } => debug!(partition, command, reason, "command refused"),
+        Observation::InstanceStarted { .. }
+        | Observation::InstanceEnded { .. }
+        | Observation::CommandDecided { .. }
+        | Observation::Forwarded
+        | Observation::TaskDispatched
+        | Observation::TimerFired { .. } => {}
+    }
+}

@@ -1,0 +1,347 @@
+//! A member of the fleet: joins the group, deals the partitions out to lanes, follows the definitions, ends in good order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use millrace_partition::{Config, QueryId};
+use millrace_placement::{PartitionIndex, home, key_group};
+use millrace_schemas::codec::Codec;
+use millrace_schemas::instance::InstanceState;
+use millrace_schemas::registry::Registry;
+use millrace_schemas::{InstanceId, Offset};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::lane::{LaneShell, Message};
+use crate::log::{Log, LogError, LogEvent};
+use crate::metrics::Metrics;
+use crate::programs::Definitions;
+use crate::store::SnapshotStore;
+
+/// How many messages may wait for a lane before the reading waits.
+const MAILBOX: usize = 1024;
+
+/// Settings of a processor.
+#[derive(Clone, Debug)]
+pub struct ProcessorConfig {
+    /// Transactional producers, and so event loops, of this processor. A partition belongs to one lane.
+    pub lanes: u32,
+    /// Settings that all partitions share. The partition counts are set from the topics.
+    pub partition: Config,
+}
+
+/// Why a processor ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log cannot go on.
+    #[error("the log stopped")]
+    Log(#[source] LogError),
+    /// A partition cannot go on without an operator.
+    #[error("{0}")]
+    Partition(String),
+}
+
+/// One member of the fleet.
+#[derive(Debug)]
+pub struct Processor<L, S> {
+    config: ProcessorConfig,
+    log: L,
+    store: S,
+    codec: Codec,
+    schemas: Option<Registry>,
+    metrics: Metrics,
+    shared: Arc<Shared>,
+}
+
+/// What the outside may ask of a running processor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ProcessorHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    state: Mutex<SharedState>,
+}
+
+#[derive(Debug, Default)]
+struct SharedState {
+    partitions: u32,
+    owned: BTreeMap<PartitionIndex, PartitionStatus>,
+    lanes: Vec<mpsc::Sender<Message>>,
+    has_joined: bool,
+}
+
+/// One owned partition, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Which.
+    pub partition: PartitionIndex,
+    /// Restored and serving.
+    pub is_active: bool,
+    /// Instances whose snapshot is behind.
+    pub instances_dirty: usize,
+    /// Instances in memory.
+    pub instances_cached: usize,
+    /// One past the last committed changelog record.
+    pub changelog_end: Offset,
+    /// Where a restore would begin.
+    pub checkpoint_offset: Offset,
+}
+
+/// Why a query has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// Another member owns the instance's partition.
+    #[error("partition {} is not owned by this processor; ask its owner", partition.0)]
+    NotOwner {
+        /// Which.
+        partition: PartitionIndex,
+    },
+    /// The partition went away, or did not answer in time.
+    #[error("partition {} did not answer: it is being restored or handed over; try again", partition.0)]
+    NoAnswer {
+        /// Which.
+        partition: PartitionIndex,
+    },
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, SharedState> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn update(&self, status: PartitionStatus) {
+        self.lock().owned.insert(status.partition, status);
+    }
+
+    /// How many partitions are serving, of all lanes.
+    pub(crate) fn active(&self) -> i64 {
+        let count = self.lock().owned.values().filter(|it| it.is_active).count();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn remove(&self, partition: PartitionIndex) {
+        self.lock().owned.remove(&partition);
+    }
+}
+
+impl ProcessorHandle {
+    /// The committed state of an instance; none if it does not exist.
+    ///
+    /// # Errors
+    /// When this processor does not own it, or cannot say now.
+    pub async fn query(&self, instance: InstanceId) -> Result<Option<InstanceState>, QueryError> {
+        let (partition, lane) = {
+            let state = self.shared.lock();
+            let partition = home(key_group(instance.as_str().as_bytes()), state.partitions.max(1));
+            if !state.owned.contains_key(&partition) {
+                return Err(QueryError::NotOwner { partition });
+            }
+            (partition, state.lanes[partition.0 as usize % state.lanes.len()].clone())
+        };
+        let no_answer = QueryError::NoAnswer { partition };
+        let (answer, receiver) = oneshot::channel();
+        lane.send(Message::Query { partition, instance, answer }).await.map_err(|_| no_answer.clone())?;
+        match tokio::time::timeout(Duration::from_secs(5), receiver).await {
+            Ok(Ok(state)) => Ok(state.map(|it| *it)),
+            Ok(Err(_)) | Err(_) => Err(no_answer),
+        }
+    }
+
+    /// The partitions that this processor owns.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        self.shared.lock().owned.values().cloned().collect()
+    }
+
+    /// Whether the processor has joined its group and every partition that it owns is serving.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let state = self.shared.lock();
+        state.has_joined && state.owned.values().all(|it| it.is_active)
+    }
+}
+
+impl<L: Log, S: SnapshotStore> Processor<L, S> {
+    /// A processor that has not joined yet. Registers its metrics.
+    pub fn new(
+        mut config: ProcessorConfig,
+        log: L,
+        store: S,
+        codec: Codec,
+        schemas: Option<Registry>,
+        metrics: &prometheus::Registry,
+    ) -> Self {
+        config.lanes = config.lanes.clamp(1, log.partitions());
+        config.partition.partitions = log.partitions();
+        config.partition.event_partitions = log.event_partitions();
+        let shared = Arc::new(Shared::default());
+        shared.lock().partitions = log.partitions();
+        Self { config, log, store, codec, schemas, metrics: Metrics::new(metrics), shared }
+    }
+
+    /// For queries and health checks.
+    #[must_use]
+    pub fn handle(&self) -> ProcessorHandle {
+        ProcessorHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Runs until `shutdown`, then hands the partitions over in good order.
+    ///
+    /// # Errors
+    /// When it cannot go on; the process should end and be started again.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let (definitions, catalog, mut catch_up) = Definitions::new(
+            self.log.clone(),
+            self.codec.clone(),
+            self.config.partition.topics.clone(),
+            self.metrics.clone(),
+        );
+        let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
+        tasks.spawn(async move { definitions.run().await.map_err(Error::Log) });
+        tokio::select! {
+            () = catch_up.now() => {}
+            ended = tasks.join_next() => return ended_early(ended),
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        info!(definitions = catalog.len(), "definitions loaded");
+
+        let partition_config = Arc::new(self.config.partition.clone());
+        for number in 0..self.config.lanes {
+            let lane = self.log.lane(number).await.map_err(Error::Log)?;
+            let (sender, receiver) = mpsc::channel(MAILBOX);
+            self.shared.lock().lanes.push(sender.clone());
+            let shell = LaneShell {
+                config: Arc::clone(&partition_config),
+                log: self.log.clone(),
+                store: self.store.clone(),
+                codec: self.codec.clone(),
+                schemas: self.schemas.clone(),
+                metrics: self.metrics.clone(),
+                catalog: catalog.clone(),
+                catch_up: catch_up.clone(),
+                shared: Arc::clone(&self.shared),
+                mailbox: sender,
+            };
+            tasks.spawn(async move { shell.run(lane, receiver).await });
+        }
+        let mut events = self.log.join().await.map_err(Error::Log)?;
+        self.shared.lock().has_joined = true;
+
+        let mut leaving = None;
+        loop {
+            tokio::select! {
+                biased; // One fixed order: the end first, then what came first.
+                ended = tasks.join_next() => return ended_early(ended),
+                () = shutdown.cancelled(), if leaving.is_none() => {
+                    info!("shutting down: handing the partitions over");
+                    let log = self.log.clone();
+                    leaving = Some(tokio::spawn(async move { log.leave().await }));
+                }
+                event = events.recv() => match event {
+                    Some(event) => self.dispatch(event).await?,
+                    // The log has left the group.
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn dispatch(&self, event: LogEvent) -> Result<(), Error> {
+        match event {
+            LogEvent::Assigned(incarnations) => {
+                for incarnation in incarnations {
+                    info!(partition = incarnation.partition().0, "partition assigned");
+                    self.shared.update(PartitionStatus::restoring(incarnation.partition()));
+                    self.send(incarnation.partition(), Message::Acquire(incarnation)).await;
+                }
+            }
+            LogEvent::Revoking { partitions, done } => {
+                info!(?partitions, "partitions revoked: draining");
+                let mut drained = Vec::new();
+                for partition in partitions {
+                    let (sender, receiver) = oneshot::channel();
+                    self.send(partition, Message::Drain { partition, done: sender }).await;
+                    drained.push(receiver);
+                }
+                tokio::spawn(async move {
+                    for receiver in drained {
+                        // A partition that went away meanwhile has nothing left to drain.
+                        let _ = receiver.await;
+                    }
+                    let _ = done.send(());
+                });
+            }
+            LogEvent::Lost(partitions) => {
+                for partition in partitions {
+                    warn!(partition = partition.0, "partition gone");
+                    self.shared.remove(partition);
+                    self.send(partition, Message::Lost(partition)).await;
+                }
+            }
+            LogEvent::Records { incarnation, records } => {
+                self.send(incarnation.partition(), Message::Records { incarnation, records }).await;
+            }
+            LogEvent::Fatal(error) => return Err(Error::Log(error)),
+        }
+        Ok(())
+    }
+
+    async fn send(&self, partition: PartitionIndex, message: Message) {
+        let lane = {
+            let state = self.shared.lock();
+            state.lanes[partition.0 as usize % state.lanes.len()].clone()
+        };
+        // A lane that has ended takes the processor with it; `run` sees that next.
+        let _ = lane.send(message).await;
+    }
+}
+
+impl PartitionStatus {
+    fn restoring(partition: PartitionIndex) -> Self {
+        Self {
+            partition,
+            is_active: false,
+            instances_dirty: 0,
+            instances_cached: 0,
+            changelog_end: Offset(0),
+            checkpoint_offset: Offset(0),
+        }
+    }
+}
+
+fn ended_early(ended: Option<Result<Result<(), Error>, tokio::task::JoinError>>) -> Result<(), Error> {
+    match ended {
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(panic)) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+        Some(Ok(Ok(())) | Err(_)) | None => Err(Error::Partition("a part of the processor ended by itself".to_owned())),
+    }
+}
+
+/// Who waits for the answer to a query.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    next: u64,
+    queries: BTreeMap<QueryId, oneshot::Sender<Option<Box<InstanceState>>>>,
+}
+
+impl Waiting {
+    pub(crate) fn add(&mut self, answer: oneshot::Sender<Option<Box<InstanceState>>>) -> QueryId {
+        self.next += 1;
+        let id = QueryId(self.next);
+        self.queries.insert(id, answer);
+        id
+    }
+
+    pub(crate) fn answer(&mut self, query: QueryId, state: Option<Box<InstanceState>>) {
+        if let Some(answer) = self.queries.remove(&query) {
+            // The one who asked may have gone.
+            let _ = answer.send(state);
+        }
+    }
+}
+

@@ -1,0 +1,184 @@
+//! The compiled programs that this processor knows, kept up to date from the definitions topic.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use millrace_partition::Programs;
+use millrace_placement::Topics;
+use millrace_schemas::codec::Codec;
+use millrace_schemas::definition::Definition as DefinitionRecord;
+use millrace_schemas::{Offset, WorkflowName, WorkflowVersion};
+use millrace_workflow::program::Program;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::log::{Definition, Log, LogError, backoff};
+use crate::metrics::Metrics;
+
+/// The programs, shared by all partitions. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Catalog {
+    inner: Arc<RwLock<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    versions: HashMap<WorkflowVersion, Arc<Program>>,
+    newest: HashMap<WorkflowName, Arc<Program>>,
+}
+
+impl Programs for Catalog {
+    fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
+        self.inner.read().expect("no writer panics").versions.get(version).cloned()
+    }
+
+    fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
+        self.inner.read().expect("no writer panics").newest.get(workflow).cloned()
+    }
+}
+
+impl Catalog {
+    fn insert(&self, program: Program) {
+        let program = Arc::new(program);
+        let mut known = self.inner.write().expect("no writer panics");
+        known.versions.insert(program.workflow.clone(), Arc::clone(&program));
+        known.refresh(&program.workflow.workflow);
+    }
+
+    fn remove(&self, version: &WorkflowVersion) {
+        let mut known = self.inner.write().expect("no writer panics");
+        known.versions.remove(version);
+        known.refresh(&version.workflow);
+    }
+
+    /// How many versions are known.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.read().expect("no writer panics").versions.len()
+    }
+}
+
+impl Known {
+    fn refresh(&mut self, workflow: &WorkflowName) {
+        let newest = self
+            .versions
+            .values()
+            .filter(|it| it.workflow.workflow == *workflow)
+            .max_by_key(|it| (semver::Version::parse(&it.workflow.version).ok(), Arc::clone(&it.workflow.version)));
+        match newest {
+            Some(program) => self.newest.insert(workflow.clone(), Arc::clone(program)),
+            None => self.newest.remove(workflow),
+        };
+    }
+}
+
+/// Follows the definitions topic into a catalog.
+pub(crate) struct Definitions<L> {
+    log: L,
+    codec: Codec,
+    topics: Topics,
+    metrics: Metrics,
+    catalog: Catalog,
+    position: watch::Sender<Offset>,
+}
+
+/// Waits until the catalog holds what the topic holds now. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct CatchUp<L> {
+    log: L,
+    position: watch::Receiver<Offset>,
+}
+
+impl<L: Log> CatchUp<L> {
+    /// Returns once every definition that is in the topic now is in the catalog. Retries for as long as it takes.
+    pub(crate) async fn now(&mut self) {
+        let mut attempt = 0;
+        let end = loop {
+            match self.log.definitions_end().await {
+                Ok(end) => break end,
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "cannot see the end of the definitions; trying again");
+                    tokio::time::sleep(backoff(attempt)).await;
+                    attempt += 1;
+                }
+            }
+        };
+        // The sender lives as long as the processor.
+        let _ = self.position.wait_for(|position| *position >= end).await;
+    }
+}
+
+impl<L: Log> Definitions<L> {
+    pub(crate) fn new(log: L, codec: Codec, topics: Topics, metrics: Metrics) -> (Self, Catalog, CatchUp<L>) {
+        let catalog = Catalog::default();
+        let (position, receiver) = watch::channel(Offset(0));
+        let catch_up = CatchUp { log: log.clone(), position: receiver };
+        (Self { log, codec, topics, metrics, catalog: catalog.clone(), position }, catalog, catch_up)
+    }
+
+    /// Follows the topic until the log goes away.
+    pub(crate) async fn run(self) -> Result<(), LogError> {
+        let mut records = self.log.tail_definitions().await?;
+        while let Some(record) = records.recv().await {
+            match record {
+                Definition::Record { offset, key, value } => {
+                    self.take(offset, key.as_deref(), value.as_deref()).await;
+                    self.position.send_replace(Offset(offset.0 + 1));
+                }
+                Definition::Position(position) => {
+                    self.position.send_replace(position);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A definition that cannot be used is counted and left out: starts of it go to the dead letters, and nothing else stops.
+    async fn take(&self, offset: Offset, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let Some(value) = value else {
+            let version = key.and_then(|it| std::str::from_utf8(it).ok()).and_then(|it| it.parse().ok());
+            if let Some(version) = version {
+                info!(workflow = %version, "definition deleted");
+                self.catalog.remove(&version);
+            }
+            return;
+        };
+        match self.admit(value) {
+            Ok(program) => {
+                self.ensure_queues(&program).await;
+                info!(workflow = %program.workflow, offset = offset.0, "definition loaded");
+                self.catalog.insert(program);
+                self.metrics.definitions.set(i64::try_from(self.catalog.len()).unwrap_or(i64::MAX));
+            }
+            Err(reason) => {
+                self.metrics.definitions_rejected.inc();
+                error!(offset = offset.0, reason, "definition refused; deploy it by `millrace deploy`, which says what is wrong");
+            }
+        }
+    }
+
+    fn admit(&self, value: &[u8]) -> Result<Program, String> {
+        let record: DefinitionRecord = self.codec.decode_definition(value).map_err(|it| it.to_string())?;
+        let name = record.workflow().to_string();
+        let admitted = millrace_workflow::admission::admit(&name, &record.text).map_err(|findings| {
+            findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        })?;
+        let program = admitted.program;
+        if program.workflow != record.workflow() {
+            return Err(format!("the record is for {name}, its text is of {}", program.workflow));
+        }
+        Ok(program)
+    }
+
+    /// A queue without a topic would stop every transaction that dispatches to it, so a program is known only once its topics exist.
+    async fn ensure_queues(&self, program: &Program) {
+        let queues: Vec<String> = program.queues().iter().map(|it| it.to_string()).collect();
+        let mut specs = self.topics.queue_specs(self.log.partitions(), &queues);
+        specs.extend(program.emit_topics().iter().map(|topic| Topics::user_spec(topic, self.log.partitions())));
+        let mut attempt = 0;
+        while let Err(error) = self.log.ensure_topics(specs.clone()).await {
+            warn!(error = &error as &dyn std::error::Error, workflow = %program.workflow, "cannot create the topics of a definition; trying again");
+            tokio::time::sleep(backoff(attempt)).await;
+            attempt += 1;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the shell needs of a snapshot store (ScyllaDB, or any CQL server), as a trait.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, TimerEntry};
+use millrace_placement::{PartitionIndex, TimerBucket};
+use millrace_schemas::{InstanceId, Stamp, Timestamp, WorkflowName, WorkflowVersion};
+
+/// Errors of the store. All of them are worth another try, by the caller's back-off, unless `is_permanent`.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing}")]
+pub struct StoreError {
+    /// What was tried.
+    pub doing: String,
+    /// Whether trying again is pointless (a missing table, a wrong password).
+    pub is_permanent: bool,
+    /// Why not.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The store as the processor and the command line see it. Cheap to clone.
+pub trait SnapshotStore: Clone + Send + Sync + 'static {
+    /// One row, at a quorum.
+    fn load_snapshot(
+        &self,
+        instance: &InstanceId,
+    ) -> impl Future<Output = Result<Option<SnapshotRow>, StoreError>> + Send;
+
+    /// Writes all rows of a flush. Idempotent. On an error, any part may have been written.
+    fn flush(&self, request: &FlushRequest) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The checkpoint row of a partition.
+    fn load_checkpoint(
+        &self,
+        partition: PartitionIndex,
+    ) -> impl Future<Output = Result<Option<(Stamp, Bytes)>, StoreError>> + Send;
+
+    /// Writes the checkpoint row; an older stamp loses.
+    fn save_checkpoint(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        value: Bytes,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Timers of these buckets with a due time in `[from, until)`.
+    fn load_timers(
+        &self,
+        buckets: &[TimerBucket],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<Vec<TimerEntry>, StoreError>> + Send;
+
+    /// History of an instance, oldest first, after `after`, at most `limit` rows.
+    fn load_history(
+        &self,
+        instance: &InstanceId,
+        after: Option<Stamp>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<HistoryRow>, StoreError>> + Send;
+
+    /// Instances of a workflow, newest start first.
+    fn list(&self, query: &ListQuery) -> impl Future<Output = Result<ListPage, StoreError>> + Send;
+}
+
+/// What to list.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    /// All versions of it.
+    pub workflow: WorkflowName,
+    /// Only this status.
+    pub status: Option<String>,
+    /// Started at or after.
+    pub from: Timestamp,
+    /// Started before (the cursor of the next page is the last row's `started_at` and `instance`).
+    pub until: Timestamp,
+    /// Where the page before ended.
+    pub after: Option<(Timestamp, InstanceId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// Newest start first.
+    pub rows: Vec<ListRow>,
+    /// Whether more may follow.
+    pub has_more: bool,
+}
+
+/// A row of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRow {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// Which version.
+    pub workflow: WorkflowVersion,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it last changed, up to the flush.
+    pub updated_at: Timestamp,
+    /// `running`, `completed`, …
+    pub status: String,
+}

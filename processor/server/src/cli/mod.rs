@@ -1,0 +1,107 @@
+//! The command line: one file a command. This file is the table of contents.
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Global;
+use crate::exit::{EXIT_CODES, Exit};
+use crate::output::Output;
+
+mod control;
+mod data;
+mod dead_letters;
+mod deploy;
+mod describe;
+mod doctor;
+mod get;
+mod history;
+mod list;
+mod processor;
+mod signal;
+mod start;
+mod topics;
+mod waiting;
+
+/// Runs event-sourced workflows on Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(disable_help_subcommand = true, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create the topics and the tables of a fleet
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// Admit workflow definitions and publish them to the fleet
+    Deploy(deploy::Arguments),
+    /// Print how a definition is understood
+    Describe(describe::Arguments),
+    /// Start an instance of a workflow
+    Start(start::Arguments),
+    /// Send an event to an instance
+    Signal(signal::Arguments),
+    /// End an instance now
+    Cancel(control::Arguments),
+    /// Let an instance stand still
+    Suspend(control::Arguments),
+    /// Let an instance go on, after a suspension or an incident
+    Resume(control::Arguments),
+    /// Show one instance
+    Get(get::Arguments),
+    /// Show the instances of a workflow
+    List(list::Arguments),
+    /// Show what happened to one instance
+    History(history::Arguments),
+    /// Look at records that could not be read or admitted
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+    /// Check the servers, the topics and the fleet
+    Doctor,
+    /// Run one member of the fleet
+    Processor(Box<processor::Arguments>),
+}
+
+impl Cli {
+    /// Whether this process is a member of the fleet.
+    pub(crate) fn is_processor(&self) -> bool {
+        matches!(self.command, Command::Processor(_))
+    }
+
+    pub(crate) async fn run(self) -> anyhow::Result<Exit> {
+        let Self { global, command } = self;
+        let output = Output::new(global.output);
+        match command {
+            Command::Topics(command) => Box::pin(topics::run(&global, output, &command)).await,
+            Command::Deploy(arguments) => Box::pin(deploy::run(&global, output, &arguments)).await,
+            Command::Describe(arguments) => describe::run(output, &arguments),
+            Command::Start(arguments) => Box::pin(start::run(&global, output, arguments)).await,
+            Command::Signal(arguments) => Box::pin(signal::run(&global, output, arguments)).await,
+            Command::Cancel(arguments) => Box::pin(control::run(&global, output, control::Verb::Cancel, arguments)).await,
+            Command::Suspend(arguments) => Box::pin(control::run(&global, output, control::Verb::Suspend, arguments)).await,
+            Command::Resume(arguments) => Box::pin(control::run(&global, output, control::Verb::Resume, arguments)).await,
+            Command::Get(arguments) => Box::pin(get::run(&global, output, &arguments)).await,
+            Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,
+            Command::History(arguments) => Box::pin(history::run(&global, output, &arguments)).await,
+            Command::DeadLetters(command) => Box::pin(dead_letters::run(&global, output, &command)).await,
+            Command::Doctor => Box::pin(doctor::run(&global, output)).await,
+            Command::Processor(arguments) => Box::pin(processor::run(&global, output, &arguments)).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

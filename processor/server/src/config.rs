@@ -1,0 +1,193 @@
+//! What all commands share: where the servers are, and how to speak.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use millrace_placement::Topics;
+use millrace_schemas::{InvalidId, WorkflowName, WorkflowVersion};
+
+use crate::logging::LogFormat;
+use crate::output::Format;
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Kafka brokers, comma-separated
+    #[arg(long, global = true, env = "MILLRACE_BOOTSTRAP", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    #[arg(help_heading = "Connection")]
+    pub(crate) bootstrap: String,
+
+    /// Prefix of all topics of the fleet
+    #[arg(long, global = true, env = "MILLRACE_PREFIX", default_value = Topics::DEFAULT_PREFIX)]
+    #[arg(help_heading = "Connection", value_parser = parse_prefix)]
+    pub(crate) prefix: String,
+
+    /// ScyllaDB (or other CQL) nodes, comma-separated
+    #[arg(long, global = true, env = "MILLRACE_CQL", default_value = "127.0.0.1:9042", value_name = "HOST:PORT")]
+    #[arg(help_heading = "Connection", value_delimiter = ',')]
+    pub(crate) cql: Vec<String>,
+
+    /// CQL keyspace [default: the prefix, with every character but letters, digits and _ replaced by _]
+    #[arg(long, global = true, env = "MILLRACE_KEYSPACE", help_heading = "Connection", value_parser = parse_keyspace)]
+    pub(crate) keyspace: Option<String>,
+
+    /// CQL user; the password is read from MILLRACE_CQL_PASSWORD
+    #[arg(long, global = true, env = "MILLRACE_CQL_USER", help_heading = "Connection")]
+    pub(crate) cql_user: Option<String>,
+
+    /// Schema registry; records carry its schema ids then [default: none, records carry schema fingerprints]
+    #[arg(long, global = true, env = "MILLRACE_REGISTRY", value_name = "URL", help_heading = "Connection")]
+    pub(crate) registry: Option<String>,
+
+    /// A setting of the Kafka client (librdkafka), such as security.protocol=SASL_SSL; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Connection", value_parser = parse_setting)]
+    pub(crate) kafka_set: Vec<(String, String)>,
+
+    /// How answers are printed on stdout
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]
+    pub(crate) output: Format,
+
+    /// How logs are printed on stderr; MILLRACE_LOG filters them, as in MILLRACE_LOG=millrace_runtime=debug
+    #[arg(long, global = true, value_enum, default_value_t, env = "MILLRACE_LOG_FORMAT", help_heading = "Output")]
+    pub(crate) log: LogFormat,
+
+    /// Log more; twice for debugging
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+}
+
+impl Global {
+    pub(crate) fn topics(&self) -> Topics {
+        Topics::new(&self.prefix)
+    }
+
+    /// The keyspace, derived from the prefix unless given.
+    pub(crate) fn keyspace(&self) -> String {
+        self.keyspace.clone().unwrap_or_else(|| keyspace_of(&self.prefix))
+    }
+}
+
+/// Longest name of a keyspace.
+const KEYSPACE_CHARS_MAX: usize = 48;
+
+/// A legal keyspace for a prefix. Prefixes that differ in punctuation only share one: then `--keyspace` tells them apart.
+fn keyspace_of(prefix: &str) -> String {
+    let clean = prefix.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '_' });
+    let lead = if prefix.starts_with(|it: char| it.is_ascii_alphabetic()) { "" } else { "m" };
+    lead.chars().chain(clean).take(KEYSPACE_CHARS_MAX).collect()
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    // Kafka allows 249 characters for a topic's name; the rest is for `.commands.<queue>`.
+    const CHARS_MAX: usize = 150;
+    let is_legal = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
+    if text.is_empty() || text.len() > CHARS_MAX || !text.chars().all(is_legal) {
+        return Err(format!("a prefix has 1 to {CHARS_MAX} letters, digits, dots, underscores and hyphens"));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_keyspace(text: &str) -> Result<String, String> {
+    let is_legal = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_';
+    if !text.starts_with(|it: char| it.is_ascii_lowercase())
+        || text.len() > KEYSPACE_CHARS_MAX
+        || !text.chars().all(is_legal)
+    {
+        return Err(format!(
+            "a keyspace has up to {KEYSPACE_CHARS_MAX} lower-case letters, digits and underscores, a letter first"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as key=value, such as security.protocol=SSL".to_owned()),
+    }
+}
+
+/// `namespace/name` or `namespace/name/version`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkflowReference {
+    /// Which workflow.
+    pub(crate) workflow: WorkflowName,
+    /// Which version; the newest one when absent.
+    pub(crate) version: Option<String>,
+}
+
+impl FromStr for WorkflowReference {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (namespace, name, version) = match parts[..] {
+            [namespace, name] => (namespace, name, None),
+            [namespace, name, version] if !version.is_empty() => (namespace, name, Some(version.to_owned())),
+            _ => return Err(invalid_workflow(text, "namespace/name or namespace/name/version")),
+        };
+        if namespace.is_empty() || name.is_empty() {
+            return Err(invalid_workflow(text, "namespace/name or namespace/name/version"));
+        }
+        Ok(Self { workflow: WorkflowName { namespace: namespace.into(), name: name.into() }, version })
+    }
+}
+
+impl std::fmt::Display for WorkflowReference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.version {
+            Some(version) => WorkflowVersion { workflow: self.workflow.clone(), version: version.as_str().into() }.fmt(f),
+            None => self.workflow.fmt(f),
+        }
+    }
+}
+
+fn invalid_workflow(text: &str, rule: &'static str) -> InvalidId {
+    InvalidId { what: "workflow", text: text.chars().take(64).collect(), rule }
+}
+
+/// A length of time as people write it: `30s`, `5m`, `1h 30m`, or ISO 8601 (`PT30S`).
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write 500ms, 30s, 5m, 2h, 7d, or ISO 8601 (PT30S)");
+    // jiff has no days in a plain duration, since a civil day may have 23 hours. Here a day has 24.
+    if let Some(days) = text.strip_suffix('d').and_then(|it| it.trim().parse::<u32>().ok()) {
+        return Ok(Duration::from_secs(u64::from(days) * 86_400));
+    }
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(duration).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyspace_is_legal_whatever_the_prefix() {
+        for (prefix, keyspace) in [("millrace", "millrace"), ("Shop.Orders-1", "shop_orders_1"), ("7up", "m7up")] {
+            assert_eq!(keyspace_of(prefix), keyspace);
+            assert_eq!(parse_keyspace(keyspace).as_deref(), Ok(keyspace));
+        }
+        assert_eq!(keyspace_of(&"x".repeat(150)).len(), KEYSPACE_CHARS_MAX);
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(parse_duration("PT30S"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
+        assert!(parse_duration("-3s").is_err());
+        assert!(parse_duration("soon").is_err());
+    }
+
+    #[test]
+    fn a_workflow_may_name_its_version() {
+        let reference: WorkflowReference = "shop/order/1.2.0".parse().expect("is legal");
+        assert_eq!((reference.version.as_deref(), reference.to_string().as_str()), (Some("1.2.0"), "shop/order/1.2.0"));
+        assert_eq!("shop/order".parse::<WorkflowReference>().expect("is legal").version, None);
+        for wrong in ["order", "shop/", "/order", "shop/order/", "a/b/c/d"] {
+            assert!(wrong.parse::<WorkflowReference>().is_err(), "{wrong}");
+        }
+    }
+}

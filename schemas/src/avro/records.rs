@@ -1,0 +1,257 @@
+//! Which types have a place in a schema, and which fields they have, in the order of `avro/*.avsc`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::binary::{Avro, Reader, avro_enum, avro_newtype, avro_record, avro_union, write_long};
+use crate::command::Command;
+use crate::definition::Definition;
+use crate::error::Damage;
+use crate::event::{Activity, ChangelogEntry, Event, Incident, TaskError, TimerPurpose};
+use crate::instance::{Branch, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer};
+use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
+use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use crate::snapshot::Snapshot;
+use crate::task::TaskCommand;
+use crate::{Attempt, EventId, ExecutionId, Offset, TaskToken, TimerId, Timestamp, WorkflowName, WorkflowVersion};
+
+avro_newtype!(Timestamp(i64), Offset(i64), ExecutionId(u32), TimerId(u32), Attempt(u32));
+
+avro_record!(EventId { source, id });
+avro_record!(WorkflowName { namespace, name });
+avro_record!(WorkflowVersion { workflow, version });
+avro_record!(TaskToken { execution, dispatch });
+avro_record!(TaskError { error_type, status, instance, title, detail });
+avro_record!(Incident { kind, detail, execution });
+
+avro_union!(Command + "Command" {
+    0 Start { workflow, version, input },
+    1 CompleteTask { token, output },
+    2 FailTask { token, error, retriable },
+    3 RecordHeartbeat { token },
+    4 FireTimer { timer, due },
+    5 DeliverSignal { event },
+    6 Cancel { reason },
+    7 Suspend { reason },
+    8 Resume { reason },
+});
+
+avro_record!(ChangelogEntry { at, cause, traceparent, events });
+
+avro_union!(Event + "" {
+    0 InstanceStarted { workflow, raw_input, input },
+    1 TaskStarted { execution, parent, task, iteration, attempt, input, activity },
+    2 TaskRan { parent, task, iteration, output, context },
+    3 TaskCompleted { execution, output, context },
+    4 TaskFaulted { execution, task, error },
+    5 TaskCancelled { execution },
+    6 SequenceJumped { execution },
+    7 IterationStarted { execution, index },
+    8 RetryScheduled { execution, error, timer, due },
+    9 RetryStarted { execution },
+    10 ErrorCaught { execution, error },
+    11 TimerSet { timer, execution, due, purpose },
+    12 TimerCleared { timer },
+    13 TaskDispatched { execution, dispatch },
+    14 HeartbeatRecorded { execution, due },
+    15 InstanceSuspended { reason },
+    16 IncidentRaised { incident },
+    17 CommandDeferred { cause, command },
+    18 InstanceResumed { reason },
+    19 DeferredCommandTaken {},
+    20 InstanceCompleted { output },
+    21 InstanceFaulted { error },
+    22 InstanceCancelled { reason },
+});
+
+avro_union!(Activity + "Activity" {
+    0 Sequence {},
+    1 Loop { items },
+    2 Branches { count },
+    3 Trying {},
+    4 Waiting {},
+    5 Listening {},
+    6 Call { queue, function, arguments, deadline },
+});
+
+avro_enum!(TimerPurpose {
+    0 Wait as "WAIT",
+    1 RetryBackoff as "RETRY_BACKOFF",
+    2 Timeout as "TIMEOUT",
+    3 Heartbeat as "HEARTBEAT",
+});
+
+avro_record!(SourcePosition { topic, partition, offset });
+avro_record!(Positions { sources });
+avro_record!(Claim { incarnation, transactional_id, api_url, at, era, era_base });
+avro_record!(Checkpoint { era, era_base, changelog_offset, positions, timers_low_watermark, api_url, at });
+
+avro_record!(RecordPosition { topic, partition, offset });
+avro_record!(ForwardedRecord { source, hops, timestamp, key, headers, value });
+avro_record!(TimerFired { instance, timer, due });
+
+avro_record!(TaskCommand {
+    instance,
+    token,
+    workflow,
+    task,
+    iteration,
+    attempt,
+    idempotency_key,
+    function,
+    arguments,
+    deadline,
+    heartbeat_ms,
+});
+
+avro_record!(Definition { namespace, name, version, media_type, text, digest, deployed_at });
+
+avro_union!(Status + "Status" {
+    0 Running {},
+    1 Suspended { reason },
+    2 Incident { incident },
+    3 Completed { output },
+    4 Faulted { error },
+    5 Cancelled { reason },
+});
+
+avro_union!(ExecutionState + "State" {
+    0 Sequence { data, jumps },
+    1 Loop { items, index, data, jumps },
+    2 Branches { branches },
+    3 Trying { data, jumps, retries },
+    4 BackingOff { error, retries },
+    5 Catching { error, data, jumps },
+    6 Waiting {},
+    7 Listening {},
+    8 Calling { queue, function, arguments, deadline, dispatch },
+});
+
+avro_record!(Branch { output, context });
+avro_record!(Execution { parent, task, iteration, attempt, attempt_seen, input, started_at, state });
+avro_record!(Timer { execution, due, purpose });
+avro_record!(DeferredCommand { cause, command });
+avro_record!(InstanceState {
+    workflow,
+    status,
+    started_at,
+    updated_at,
+    raw_input,
+    input,
+    context,
+    traceparent,
+    executions,
+    timers,
+    deferred,
+    next_execution,
+    next_timer,
+    steps,
+});
+
+impl Avro for bool {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+        match input.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            byte => Err(input.damage(format!("{byte} is not a boolean"))),
+        }
+    }
+    #[cfg(test)]
+    fn schema(_: &mut std::collections::BTreeSet<String>) -> String {
+        "\"boolean\"".to_owned()
+    }
+}
+
+/// A Kafka header.
+impl Avro for (String, Bytes) {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+        self.1.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok((Avro::read(input)?, Avro::read(input)?))
+    }
+    #[cfg(test)]
+    fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
+        super::binary::record_schema(named, "Header", &[("name", String::schema), ("value", Bytes::schema)])
+    }
+}
+
+/// A map with numbers as its keys is an array of records, in the order of the keys: Avro's own maps have strings only.
+macro_rules! avro_entries {
+    ($($record:literal: $key:ty => $value:ty),*) => { $(
+        impl Avro for BTreeMap<$key, $value> {
+            fn write(&self, out: &mut Vec<u8>) {
+                if !self.is_empty() {
+                    super::binary::write_length(out, self.len());
+                    for (id, value) in self {
+                        id.write(out);
+                        value.write(out);
+                    }
+                }
+                out.push(0);
+            }
+            fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+                let mut entries = Self::new();
+                loop {
+                    match input.block()? {
+                        0 => return Ok(entries),
+                        count => {
+                            for _ in 0..count {
+                                entries.insert(Avro::read(input)?, Avro::read(input)?);
+                            }
+                        }
+                    }
+                }
+            }
+            #[cfg(test)]
+            fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
+                let entry = super::binary::record_schema(named, $record, &[("id", <$key>::schema), ("value", <$value>::schema)]);
+                format!("{{\"type\":\"array\",\"items\":{entry}}}")
+            }
+        }
+    )* };
+}
+avro_entries!("ExecutionEntry": ExecutionId => Execution, "TimerEntry": TimerId => Timer);
+
+/// A snapshot in its envelope: what a person looks for first stands before the state.
+impl Avro for Snapshot {
+    fn write(&self, out: &mut Vec<u8>) {
+        Self::FORMAT.write(out);
+        self.era.write(out);
+        self.offset.write(out);
+        super::binary::write_bytes(out, self.state.status.name().as_bytes());
+        self.state.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+        let format = u32::read(input)?;
+        if format != Self::FORMAT {
+            return Err(input.damage(format!("format {format} is not known; upgrade this process")));
+        }
+        let (era, offset) = (Avro::read(input)?, Avro::read(input)?);
+        let status = input.text()?;
+        let state = InstanceState::read(input)?;
+        if status != state.status.name() {
+            return Err(input.damage(format!("the envelope says {status}, the state says {}", state.status.name())));
+        }
+        Ok(Self { era, offset, state })
+    }
+    #[cfg(test)]
+    fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
+        super::binary::record_schema(
+            named,
+            "Snapshot",
+            &[
+                ("format", u32::schema),
+                ("era", u32::schema),
+                ("offset", Offset::schema),
+                ("status", String::schema),
+                ("state", InstanceState::schema),
+            ],
+        )
+    }
+}

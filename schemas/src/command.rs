@@ -1,0 +1,102 @@
+//! What an instance may be asked to do. Every command comes from one record: of the public inbox (a CloudEvent), or of the
+//! internal topic (a timer that is due).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::TaskError;
+use crate::{EventId, InstanceId, Payload, TaskToken, TimerId, Timestamp, WorkflowName};
+
+/// A command with its address and its origin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressedCommand {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// The event that asked for it; a fired timer has `millrace:timer` as its source.
+    pub cause: EventId,
+    /// W3C trace context of the record (`traceparent` header), if it had one.
+    pub traceparent: Option<String>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A request to one instance. Imperative; it may be refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Start the instance. A second start of the same id is refused, whatever it carries: starting is idempotent.
+    Start {
+        /// Which workflow.
+        workflow: WorkflowName,
+        /// Which version; the newest one that is deployed, when absent.
+        version: Option<Arc<str>>,
+        /// The raw input of the workflow.
+        input: Payload,
+    },
+    /// A worker has done a task.
+    CompleteTask {
+        /// From the task record.
+        token: TaskToken,
+        /// The raw output.
+        output: Payload,
+    },
+    /// A worker could not do a task.
+    FailTask {
+        /// From the task record.
+        token: TaskToken,
+        /// Why.
+        error: TaskError,
+        /// Whether trying again may help. A permanent failure skips the retries of a surrounding `try`.
+        retriable: bool,
+    },
+    /// A worker is still at a long task.
+    RecordHeartbeat {
+        /// From the task record.
+        token: TaskToken,
+    },
+    /// A timer is due. Proposed by the partition, read back from the log, and only then decided.
+    FireTimer {
+        /// Which timer.
+        timer: TimerId,
+        /// When it was due.
+        due: Timestamp,
+    },
+    /// An event from outside, addressed to this instance.
+    DeliverSignal {
+        /// The whole CloudEvent as a JSON object in the structured form (`specversion`, `id`, …, `data`).
+        event: Payload,
+    },
+    /// End the instance now; what is open is cancelled.
+    Cancel {
+        /// For people.
+        reason: String,
+    },
+    /// Stop taking steps; commands that come meanwhile are deferred.
+    Suspend {
+        /// For people.
+        reason: String,
+    },
+    /// Go on after [`Command::Suspend`] or after an incident.
+    Resume {
+        /// For people.
+        reason: String,
+    },
+}
+
+impl Command {
+    /// The command's name, as metrics, logs and rejections show it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::CompleteTask { .. } => "complete_task",
+            Self::FailTask { .. } => "fail_task",
+            Self::RecordHeartbeat { .. } => "record_heartbeat",
+            Self::FireTimer { .. } => "fire_timer",
+            Self::DeliverSignal { .. } => "deliver_signal",
+            Self::Cancel { .. } => "cancel",
+            Self::Suspend { .. } => "suspend",
+            Self::Resume { .. } => "resume",
+        }
+    }
+}

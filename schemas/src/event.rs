@@ -1,0 +1,288 @@
+//! What happened to an instance: the changelog, which is the truth.
+//!
+//! Events are facts. Applying one never evaluates an expression, never needs the definition, a clock or a random number:
+//! whatever was computed is in the event. Released events keep their meaning for ever.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::Command;
+use crate::{Attempt, EventId, ExecutionId, Payload, TimerId, Timestamp, WorkflowVersion};
+
+/// One changelog record: what one command did to one instance. The record's key is the instance id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangelogEntry {
+    /// When it was decided: the owner's clock.
+    pub at: Timestamp,
+    /// The event that caused it.
+    pub cause: EventId,
+    /// W3C trace context of the cause.
+    pub traceparent: Option<String>,
+    /// What happened, in order. Never empty.
+    pub events: Vec<Event>,
+}
+
+/// One fact about one instance. Past tense.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The instance exists. Its root execution (0) is a sequence whose data is `input`.
+    InstanceStarted {
+        /// The version it stays on.
+        workflow: WorkflowVersion,
+        /// The input as it came.
+        raw_input: Payload,
+        /// The input after the workflow's `input.from`; absent when that changed nothing.
+        input: Option<Payload>,
+    },
+    /// A task was entered that stays open for a while, or that has children.
+    TaskStarted {
+        /// Its id: one more than the last one's.
+        execution: ExecutionId,
+        /// The scope it runs in.
+        parent: ExecutionId,
+        /// JSON pointer of the task in its definition, such as `/do/0/reserve`.
+        task: Arc<str>,
+        /// Tells apart executions of one task: the indexes of the loops around it (`2.0`), then `~n` after the n-th jump back.
+        iteration: Arc<str>,
+        /// Which attempt of a surrounding `try` this belongs to.
+        attempt: Attempt,
+        /// The input after `input.from`; absent when it is the data of the scope, unchanged.
+        input: Option<Payload>,
+        /// What it does until it ends.
+        activity: Activity,
+    },
+    /// A task that ends at once (`set`, `switch`, `emit`, an empty `do`) was entered and ended. It has no execution of its own.
+    TaskRan {
+        /// The scope it ran in.
+        parent: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// As in [`Event::TaskStarted`].
+        iteration: Arc<str>,
+        /// The transformed output; absent when it is the data of the scope, unchanged.
+        output: Option<Payload>,
+        /// The new `$context`, when the task exports.
+        context: Option<Payload>,
+    },
+    /// An open task ended well. Its output becomes the data of its scope, or its branch's result in a fork.
+    TaskCompleted {
+        /// Which.
+        execution: ExecutionId,
+        /// The transformed output.
+        output: Payload,
+        /// The new `$context`, when the task exports.
+        context: Option<Payload>,
+    },
+    /// A task ended with an error; what was open below it is gone. The error goes on to the scope.
+    TaskFaulted {
+        /// The execution that ended; absent for a task that failed while it was being entered (or that ends at once).
+        execution: Option<ExecutionId>,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// The error.
+        error: TaskError,
+    },
+    /// An open task and all below it were ended from outside: a lost race in a fork, a timeout, a cancelled instance.
+    TaskCancelled {
+        /// Which.
+        execution: ExecutionId,
+    },
+    /// A jump backwards (`then:` an earlier task) in a sequence, loop or try block.
+    SequenceJumped {
+        /// The scope.
+        execution: ExecutionId,
+    },
+    /// A loop goes on with its next item.
+    IterationStarted {
+        /// The loop.
+        execution: ExecutionId,
+        /// The item's index, from 0.
+        index: u32,
+    },
+    /// A `try` has caught an error and will run its block again when the timer fires.
+    RetryScheduled {
+        /// The `try`.
+        execution: ExecutionId,
+        /// The error that was caught.
+        error: TaskError,
+        /// The timer that ends the pause.
+        timer: TimerId,
+        /// When. Jitter is in it.
+        due: Timestamp,
+    },
+    /// The pause is over; the block of the `try` runs again, from the task's input.
+    RetryStarted {
+        /// The `try`.
+        execution: ExecutionId,
+    },
+    /// A `try` has caught an error and runs `catch.do`, once.
+    ErrorCaught {
+        /// The `try`.
+        execution: ExecutionId,
+        /// The error.
+        error: TaskError,
+    },
+    /// A durable timer was set.
+    TimerSet {
+        /// Its id: one more than the last one's.
+        timer: TimerId,
+        /// What it belongs to. It dies with this execution.
+        execution: ExecutionId,
+        /// When it is due.
+        due: Timestamp,
+        /// What it is for.
+        purpose: TimerPurpose,
+    },
+    /// A timer has done its work, or is no longer wanted.
+    TimerCleared {
+        /// Which.
+        timer: TimerId,
+    },
+    /// A call was sent to its workers: the first time, or again.
+    TaskDispatched {
+        /// The call.
+        execution: ExecutionId,
+        /// How many times by now, this one counted.
+        dispatch: u32,
+    },
+    /// A worker reported that it is still at it; the heartbeat timer was moved.
+    HeartbeatRecorded {
+        /// The call.
+        execution: ExecutionId,
+        /// The new due time of its heartbeat timer.
+        due: Timestamp,
+    },
+    /// An event from outside came before any open `listen` matched it; it waits for one.
+    SignalBuffered {
+        /// Names the event. No two that wait have the same name.
+        cause: EventId,
+        /// The whole CloudEvent as a JSON object in the structured form.
+        event: Payload,
+    },
+    /// An event that waited was taken by a `listen`.
+    SignalConsumed {
+        /// The `listen`.
+        execution: ExecutionId,
+        /// Which of the waiting events.
+        cause: EventId,
+    },
+    /// The instance stands still. Commands are deferred until it is resumed.
+    InstanceSuspended {
+        /// For people.
+        reason: String,
+    },
+    /// Something needs a human; the instance stands still. Commands are deferred until it is resumed.
+    IncidentRaised {
+        /// What happened.
+        incident: Incident,
+    },
+    /// A command came while the instance stood still; it is decided after the resume.
+    CommandDeferred {
+        /// Who asked.
+        cause: EventId,
+        /// What.
+        command: Command,
+    },
+    /// The instance goes on; an incident, if there was one, is closed. Deferred commands are decided next.
+    InstanceResumed {
+        /// For people.
+        reason: String,
+    },
+    /// A deferred command was taken off the head of the queue, to be decided now.
+    DeferredCommandTaken,
+    /// The instance ended well.
+    InstanceCompleted {
+        /// Its output.
+        output: Payload,
+    },
+    /// The instance ended with an error that nothing caught.
+    InstanceFaulted {
+        /// The error.
+        error: TaskError,
+    },
+    /// The instance was ended from outside.
+    InstanceCancelled {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// What an open execution does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Activity {
+    /// Runs the tasks of a list, one after the other (`do`).
+    Sequence,
+    /// Runs a list for each item (`for`).
+    Loop {
+        /// The items, a JSON array.
+        items: Payload,
+    },
+    /// Runs branches side by side (`fork`).
+    Branches {
+        /// How many.
+        count: u32,
+    },
+    /// Runs a list and catches its errors (`try`).
+    Trying,
+    /// Waits for its timer (`wait`).
+    Waiting,
+    /// Waits for an event (`listen`).
+    Listening,
+    /// Waits for a worker (`call`).
+    Call {
+        /// Queue: the topic `<prefix>.commands.<queue>`.
+        queue: Arc<str>,
+        /// The function that the worker shall run.
+        function: Arc<str>,
+        /// Its arguments, evaluated; absent when they are the task's input.
+        arguments: Option<Payload>,
+        /// When the task times out, if ever.
+        deadline: Option<Timestamp>,
+    },
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TimerPurpose {
+    /// The end of a `wait`.
+    Wait,
+    /// The end of the pause before a retry.
+    RetryBackoff,
+    /// The `timeout` of a task, or, on the root, of the workflow.
+    Timeout,
+    /// The longest time of one attempt of a `try` (`retry.limit.attempt.duration`). The error goes to that `try` itself.
+    AttemptTimeout,
+    /// A worker must give a sign of life before.
+    Heartbeat,
+}
+
+/// An error of the language: RFC 7807 problem details.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskError {
+    /// A URI, such as `https://serverlessworkflow.io/spec/1.0.0/errors/timeout`.
+    #[serde(rename = "type")]
+    pub error_type: String,
+    /// As an HTTP status.
+    pub status: u16,
+    /// JSON pointer of the task that raised it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Short, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Long, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What stopped an instance until a human acts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Stable name of the kind: `payload-too-large`, …
+    pub kind: String,
+    /// What happened, where, what to do.
+    pub detail: String,
+    /// The call whose answer was dropped; the resume dispatches it again.
+    pub execution: Option<ExecutionId>,
+}

@@ -1,0 +1,60 @@
+//! The records that keep one partition (index) of the processor: who owns it, how far it has read, where a restore begins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Offset, Timestamp};
+
+/// First record of each incarnation in its changelog: makes the order of owners readable by every replayer (state protocol F7).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Which incarnation; unique.
+    pub incarnation: String,
+    /// `transactional.id` of the lane that writes for it.
+    pub transactional_id: String,
+    /// Where the owner's HTTP API is reached, for routing queries.
+    pub api_url: Option<String>,
+    /// The owner's clock.
+    pub at: Timestamp,
+    /// The era that the partition's key-groups are in, and the changelog offset it began at.
+    pub era: u32,
+    /// See `era`.
+    pub era_base: Offset,
+}
+
+/// Last record of each transaction in the changelog: how far the public partitions have been read. The truth about them;
+/// the consumer group's offsets are only the fence (state protocol 2.2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Positions {
+    /// Sorted, one for each partition read.
+    pub sources: Vec<SourcePosition>,
+}
+
+/// The next offset to read of one source partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePosition {
+    /// Topic, in full.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Next offset to read.
+    pub offset: Offset,
+}
+
+/// The checkpoint row of one partition: a restore reads the changelog from here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Era and its first offset, as in [`Claim`].
+    pub era: u32,
+    /// See `era`.
+    pub era_base: Offset,
+    /// First changelog offset that is not yet in the snapshots and indexes.
+    pub changelog_offset: Offset,
+    /// How far sources had been read at `changelog_offset`, or later.
+    pub positions: Positions,
+    /// All timers due before this have been fired and handled.
+    pub timers_low_watermark: Timestamp,
+    /// Where the owner's HTTP API is reached.
+    pub api_url: Option<String>,
+    /// The owner's clock when it was written.
+    pub at: Timestamp,
+}

@@ -1,0 +1,9 @@
+//! Where things live: topics and their settings, key -> key-group -> partition, timer buckets.
+//!
+//! Pure. Key-groups are computed here and never taken from a producer's partitioner.
+
+pub mod key_group;
+pub mod topics;
+
+pub use key_group::{KEY_GROUPS, KeyGroup, PartitionIndex, TIMER_BUCKETS, TimerBucket, home, key_group};
+pub use topics::{TopicSpec, Topics};

@@ -1,0 +1,1 @@
+//! Expressions: jq, by `jaq`, with guards.

@@ -1,0 +1,7 @@
+//! The workflow language: definitions, their admission, expressions, and the compiled program that the engine runs.
+//!
+//! Pure: no clock, no network, no files, no randomness. The same text always compiles to the same program.
+//!
+//! Reading order: [`program`], what the engine runs; [`expression`], jq with guards; [`admission`], from text to program.
+
+pub mod program;

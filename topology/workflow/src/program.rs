@@ -1,0 +1,361 @@
+//! A compiled definition. Immutable; shared by all instances that run it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_schemas::WorkflowVersion;
+use serde_json::Value;
+
+use crate::expression::{Expression, Template};
+use crate::schema::Schema;
+
+/// A compiled workflow definition.
+#[derive(Debug)]
+pub struct Program {
+    /// Namespace, name and version, from `document`.
+    pub workflow: WorkflowVersion,
+    /// SHA-256 of the definition's JSON in its canonical form, in hex: two definitions of one version must not differ.
+    pub digest: String,
+    /// The whole definition as JSON (`$workflow.definition`).
+    pub definition: Arc<Value>,
+    /// The workflow's `input`.
+    pub input: InputModel,
+    /// The workflow's `output`.
+    pub output: OutputModel,
+    /// The workflow's `timeout`.
+    pub timeout: Option<DurationSource>,
+    /// The workflow's `do`.
+    pub body: Block,
+    /// All tasks, in the order of the definition (preorder).
+    pub tasks: Vec<Task>,
+    /// Task by JSON pointer.
+    pub by_reference: HashMap<Arc<str>, TaskIndex>,
+}
+
+impl Program {
+    /// The task at `index`.
+    #[must_use]
+    pub fn task(&self, index: TaskIndex) -> &Task {
+        &self.tasks[index.0 as usize]
+    }
+
+    /// The queues that its calls go to, sorted.
+    #[must_use]
+    pub fn queues(&self) -> std::collections::BTreeSet<Arc<str>> {
+        self.tasks
+            .iter()
+            .filter_map(|it| match &it.kind {
+                Kind::Call(call) => Some(Arc::clone(&call.queue)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The topics, in full, that its `emit` tasks name, sorted.
+    #[must_use]
+    pub fn emit_topics(&self) -> std::collections::BTreeSet<&str> {
+        self.tasks
+            .iter()
+            .filter_map(|it| match &it.kind {
+                Kind::Emit(emit) => emit.topic.as_deref(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The task with this JSON pointer.
+    #[must_use]
+    pub fn find(&self, reference: &str) -> Option<&Task> {
+        self.by_reference.get(reference).map(|index| self.task(*index))
+    }
+}
+
+/// Position of a task in [`Program::tasks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskIndex(pub u32);
+
+/// A list of tasks that run one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// In the order of the definition.
+    pub tasks: Vec<TaskIndex>,
+}
+
+impl Block {
+    /// Where in the list a task stands.
+    #[must_use]
+    pub fn position(&self, task: TaskIndex) -> Option<usize> {
+        self.tasks.iter().position(|it| *it == task)
+    }
+}
+
+/// One task.
+#[derive(Debug)]
+pub struct Task {
+    /// Its own position in [`Program::tasks`].
+    pub index: TaskIndex,
+    /// The task whose list (or branches) it is in; none for the workflow's own `do`.
+    pub parent: Option<TaskIndex>,
+    /// Its name, unique in its list.
+    pub name: Arc<str>,
+    /// JSON pointer in the definition, such as `/do/0/reserve`, `/do/2/ship/try/0/call`, `/do/1/both/fork/branches/0/left`.
+    pub reference: Arc<str>,
+    /// The task's definition as JSON (`$task.definition`).
+    pub definition: Arc<Value>,
+    /// `if`
+    pub condition: Option<Expression>,
+    /// `input`
+    pub input: InputModel,
+    /// `output`
+    pub output: OutputModel,
+    /// `export`
+    pub export: Option<ExportModel>,
+    /// `timeout`
+    pub timeout: Option<DurationSource>,
+    /// `then`
+    pub then: Flow,
+    /// What it does.
+    pub kind: Kind,
+}
+
+/// `input`: `schema` is checked against the raw input, then `from` transforms it.
+#[derive(Debug, Default)]
+pub struct InputModel {
+    /// `input.schema`
+    pub schema: Option<Schema>,
+    /// `input.from`
+    pub from: Option<Template>,
+}
+
+/// `output`: `as` transforms the raw output, then `schema` is checked.
+#[derive(Debug, Default)]
+pub struct OutputModel {
+    /// `output.as`
+    pub as_: Option<Template>,
+    /// `output.schema`
+    pub schema: Option<Schema>,
+}
+
+/// `export`: `as` computes the new `$context` from the task's transformed output, then `schema` is checked.
+#[derive(Debug)]
+pub struct ExportModel {
+    /// `export.as`
+    pub as_: Template,
+    /// `export.schema`
+    pub schema: Option<Schema>,
+}
+
+/// Where the flow goes after a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// To the next task of the list; after the last one, the scope ends.
+    Continue,
+    /// Out of the list: the scope ends.
+    Exit,
+    /// The whole workflow ends well, here.
+    End,
+    /// To another task of the same list.
+    Goto(TaskIndex),
+}
+
+/// What a task does.
+#[derive(Debug)]
+pub enum Kind {
+    /// `do`
+    Do { body: Block },
+    /// `set`: the value replaces the data.
+    Set { value: Template },
+    /// `switch`: the first case whose condition holds; without one the task's own `then`.
+    Switch { cases: Vec<Case> },
+    /// `for`
+    For(For),
+    /// `fork`: each branch is one task.
+    Fork { branches: Vec<TaskIndex>, compete: bool },
+    /// `try`
+    Try(Try),
+    /// `raise`
+    Raise { error: ErrorModel },
+    /// `wait`
+    Wait { duration: DurationSource },
+    /// `emit`
+    Emit(Emit),
+    /// `listen`
+    Listen(Listen),
+    /// `call` of a named function: a task for workers.
+    Call(Call),
+}
+
+/// One case of a `switch`.
+#[derive(Debug)]
+pub struct Case {
+    /// For people.
+    pub name: Arc<str>,
+    /// `when`; none for the default case, which admission puts last.
+    pub when: Option<Expression>,
+    /// `then`
+    pub then: Flow,
+}
+
+/// `for`
+#[derive(Debug)]
+pub struct For {
+    /// Name of the variable that holds the item, without `$`; `item` by default.
+    pub each: Arc<str>,
+    /// Name of the variable that holds the index, without `$`; `index` by default.
+    pub at: Arc<str>,
+    /// `in`: must give an array.
+    pub items: Expression,
+    /// `while`: checked before each iteration.
+    pub condition: Option<Expression>,
+    /// `do`
+    pub body: Block,
+}
+
+/// `try`
+#[derive(Debug)]
+pub struct Try {
+    /// The tasks to try.
+    pub body: Block,
+    /// `catch`
+    pub catch: Catch,
+}
+
+/// `catch`
+#[derive(Debug)]
+pub struct Catch {
+    /// `errors.with`: properties that the error must have. An empty filter catches everything.
+    pub with: ErrorFilter,
+    /// `as`: name of the variable that holds the error, without `$`; `error` by default.
+    pub as_: Arc<str>,
+    /// `when`: catch only if this holds.
+    pub when: Option<Expression>,
+    /// `exceptWhen`: do not catch if this holds.
+    pub except_when: Option<Expression>,
+    /// `retry`, with a named policy resolved.
+    pub retry: Option<Retry>,
+    /// `do`: runs once, when nothing is retried (any more). Empty: the error is swallowed.
+    pub body: Block,
+}
+
+/// `catch.errors.with`
+#[derive(Debug, Default)]
+pub struct ErrorFilter {
+    /// Canonical type URI (see `admission::errors::canonical_type`).
+    pub error_type: Option<String>,
+    /// Exact status.
+    pub status: Option<u16>,
+    /// JSON pointer of the task.
+    pub instance: Option<String>,
+    /// Exact title.
+    pub title: Option<String>,
+    /// Exact detail.
+    pub detail: Option<String>,
+}
+
+/// A retry policy.
+#[derive(Debug)]
+pub struct Retry {
+    /// `when`: retry only if this holds.
+    pub when: Option<Expression>,
+    /// `exceptWhen`: do not retry if this holds.
+    pub except_when: Option<Expression>,
+    /// `delay`: the base pause.
+    pub delay: Option<DurationSource>,
+    /// `backoff`
+    pub backoff: Backoff,
+    /// `limit.attempt.count`: how many retries.
+    pub count_max: Option<u32>,
+    /// `limit.attempt.duration`: longest time of one attempt.
+    pub attempt_duration_max: Option<DurationSource>,
+    /// `limit.duration`: no retry starts later than this after the task was entered.
+    pub duration_max: Option<DurationSource>,
+    /// `jitter`: from, to.
+    pub jitter: Option<(DurationSource, DurationSource)>,
+}
+
+/// How the pause grows. `n` counts the retries before, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// `delay`
+    Constant,
+    /// `delay · (n + 1)`
+    Linear,
+    /// `delay · 2^n`
+    Exponential,
+}
+
+/// A duration that is fixed in the definition, or computed. `wait: ${ … }` gives ISO 8601 text.
+#[derive(Debug)]
+pub enum DurationSource {
+    /// Known at admission.
+    Fixed(Duration),
+    /// An expression that gives an ISO 8601 duration or a duration object.
+    Computed(Template),
+}
+
+/// `raise.error`, with a named error resolved.
+#[derive(Debug)]
+pub struct ErrorModel {
+    /// An object with `type`, `status` and perhaps `title`, `detail`, `instance`; strings may be expressions.
+    pub template: Template,
+}
+
+/// `emit`
+#[derive(Debug)]
+pub struct Emit {
+    /// `event.with`: CloudEvent attributes and `data`.
+    pub event: Template,
+    /// Topic in full, from `metadata.millrace.topic`; the fleet's `<prefix>.emitted` when absent.
+    pub topic: Option<String>,
+}
+
+/// `listen` to one event that is addressed to the instance by its id.
+#[derive(Debug)]
+pub struct Listen {
+    /// `to.one.with`: attributes the event must have.
+    pub filter: EventFilter,
+    /// `read`
+    pub read: Read,
+}
+
+/// `with` of an event filter. Every entry must hold.
+#[derive(Debug, Default)]
+pub struct EventFilter {
+    /// Attribute name, and the value it must have: a constant (strings compare exactly) or an expression over the workflow's
+    /// data that computes it. `data` is given as an expression over the event's data that must be true.
+    pub attributes: Vec<(String, Matcher)>,
+}
+
+/// What an attribute is compared with.
+#[derive(Debug)]
+pub enum Matcher {
+    /// Equal to this JSON value.
+    Equals(Value),
+    /// The expression, evaluated with the event's attribute as its input, is `true`, or equals the attribute.
+    Expression(Expression),
+}
+
+/// What a `listen` gives as its output: an array with one element for the consumed event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The event's data.
+    Data,
+    /// The whole event, data decoded.
+    Envelope,
+    /// The whole event.
+    Raw,
+}
+
+/// `call` of a named function.
+#[derive(Debug)]
+pub struct Call {
+    /// Name the worker knows, with a name from `use.functions` resolved.
+    pub function: Arc<str>,
+    /// Queue, from `metadata.millrace.queue` of the task, or of the workflow's document, or `default`.
+    pub queue: Arc<str>,
+    /// `with`; the task's input when absent.
+    pub arguments: Option<Template>,
+    /// `metadata.millrace.heartbeat`: a worker must give a sign of life this often.
+    pub heartbeat: Option<Duration>,
+}
