@@ -138,8 +138,11 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
         Version { kind, fingerprint: schema.fingerprint(), schema }
     };
     let current = RecordKind::ALL.map(|kind| version(kind, kind.schema_text()));
-    let released = RecordKind::ALL.into_iter().flat_map(|kind| kind.released_schema_texts().iter().map(move |text| (kind, *text)));
-    let older = released.map(|(kind, text)| version(kind, text)).map(|version| (version.fingerprint, version));
+    let released = RecordKind::ALL
+        .into_iter()
+        .flat_map(|kind| kind.released_schema_texts().iter().map(move |text| (kind, *text)));
+    let older =
+        released.map(|(kind, text)| version(kind, text)).map(|version| (version.fingerprint, version));
     Catalogue { current: current.into(), older: older.collect() }
 });
 

@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::avro::binary::{Avro, Reader};
 use crate::avro::json::to_json;
 use crate::avro::resolve::resolve;
-use crate::avro::schema::Schema;
 pub use crate::avro::schema::InvalidSchema;
+use crate::avro::schema::Schema;
 use crate::catalogue;
 pub use crate::catalogue::RecordKind;
 use crate::definition::Definition;
@@ -119,7 +119,8 @@ impl Codec {
             for text in kind.older() {
                 // Records of an older release may be in the topics; it registered its schemas itself, if it used this registry.
                 if let Some(id) = registry.look_up(&subject, text).await? {
-                    let schema = Schema::parse(text).expect("the tests have parsed every schema in the catalogue");
+                    let schema =
+                        Schema::parse(text).expect("the tests have parsed every schema in the catalogue");
                     learned.insert(id, Learned::Known(Arc::new(schema)));
                 }
             }
@@ -310,8 +311,10 @@ impl Codec {
             [] => Err(DecodeError::Empty),
             [0xc3, 0x01, rest @ ..] if rest.len() >= 8 => {
                 let (fingerprint, body) = rest.split_at(8);
-                let fingerprint = u64::from_le_bytes(fingerprint.try_into().expect("eight bytes were split off"));
-                let version = catalogue::by_fingerprint(fingerprint).ok_or(DecodeError::UnknownFingerprint(fingerprint))?;
+                let fingerprint =
+                    u64::from_le_bytes(fingerprint.try_into().expect("eight bytes were split off"));
+                let version = catalogue::by_fingerprint(fingerprint)
+                    .ok_or(DecodeError::UnknownFingerprint(fingerprint))?;
                 if version.fingerprint == version.kind.fingerprint() {
                     Ok(Frame { body, writer: Writer::Current(version.kind) })
                 } else {
@@ -336,7 +339,9 @@ impl Codec {
     fn learned(&self, id: u32) -> Result<Arc<Schema>, DecodeError> {
         match self.shared.learned.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             Some(Learned::Known(schema)) => Ok(schema.clone()),
-            Some(Learned::Unusable(detail)) => Err(DecodeError::UnusableSchemaId { id, detail: detail.to_string() }),
+            Some(Learned::Unusable(detail)) => {
+                Err(DecodeError::UnusableSchemaId { id, detail: detail.to_string() })
+            }
             None => Err(DecodeError::UnknownSchemaId(id)),
         }
     }

@@ -17,7 +17,8 @@ pub struct Definition {
     pub media_type: String,
     /// The text, byte for byte.
     pub text: String,
-    /// A digest of the text, as `algorithm:hexadecimal`. A version never changes: another digest under the same key is refused.
+    /// SHA-256 of the definition's JSON in its canonical form, in hexadecimal. A version never changes: another digest under the
+    /// same key is refused.
     pub digest: String,
     /// The deployer's clock.
     pub deployed_at: Timestamp,

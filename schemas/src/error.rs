@@ -18,7 +18,9 @@ pub enum DecodeError {
         first: u8,
     },
     /// Single-object encoding of a schema that this release does not know.
-    #[error("no schema has the fingerprint {0:016x}: a newer release, or something else, has written this record; upgrade this process")]
+    #[error(
+        "no schema has the fingerprint {0:016x}: a newer release, or something else, has written this record; upgrade this process"
+    )]
     UnknownFingerprint(u64),
     /// The Confluent wire format, and the codec has not met this id yet: fetch it and call `Codec::learn`.
     #[error("schema id {0} is not known yet: fetch it from the schema registry")]
@@ -50,7 +52,9 @@ pub enum DecodeError {
         detail: String,
     },
     /// A stored row does not have the checksum it was written with.
-    #[error("{record} is damaged: its checksum is {computed:08x}, it was stored with {stored:08x}; restore the row from a backup")]
+    #[error(
+        "{record} is damaged: its checksum is {computed:08x}, it was stored with {stored:08x}; restore the row from a backup"
+    )]
     Checksum {
         /// Which record.
         record: &'static str,

@@ -276,6 +276,11 @@ pub struct TaskError {
     pub detail: Option<String>,
 }
 
+impl TaskError {
+    /// The type of an error that a worker reports without naming one.
+    pub const RUNTIME: &'static str = "https://serverlessworkflow.io/spec/1.0.0/errors/runtime";
+}
+
 /// What stopped an instance until a human acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {

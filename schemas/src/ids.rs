@@ -69,7 +69,11 @@ impl InstanceId {
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidId> {
         let id = id.as_ref();
         if id.is_empty() || id.len() > Self::BYTES_MAX {
-            return Err(InvalidId { what: "instance id", text: id.chars().take(64).collect(), rule: "1 to 256 bytes of UTF-8" });
+            return Err(InvalidId {
+                what: "instance id",
+                text: id.chars().take(64).collect(),
+                rule: "1 to 256 bytes of UTF-8",
+            });
         }
         Ok(Self(id.into()))
     }
@@ -205,7 +209,10 @@ impl FromStr for TaskToken {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         text.split_once('.')
             .and_then(|(execution, dispatch)| {
-                Some(Self { execution: ExecutionId(execution.parse().ok()?), dispatch: dispatch.parse().ok()? })
+                Some(Self {
+                    execution: ExecutionId(execution.parse().ok()?),
+                    dispatch: dispatch.parse().ok()?,
+                })
             })
             .ok_or_else(|| InvalidId {
                 what: "task token",

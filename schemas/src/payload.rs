@@ -24,10 +24,29 @@ impl Payload {
         &self.0
     }
 
+    /// Deepest nesting of arrays and objects that a payload may have. A deeper one can be written, but not read back: the JSON
+    /// reader stops at 127, to protect the stack. So whoever makes a payload asks [`Self::is_too_deep`] before it is recorded.
+    pub const DEPTH_MAX: usize = 120;
+
+    /// Whether it is nested more deeply than [`Self::DEPTH_MAX`].
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        is_deeper_than(&self.0, Self::DEPTH_MAX)
+    }
+
     /// Whether both are the same allocation: a cheap test for "nothing changed".
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// Whether arrays and objects are nested more than `depth` deep.
+pub(crate) fn is_deeper_than(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth == 0 || items.iter().any(|item| is_deeper_than(item, depth - 1)),
+        Value::Object(fields) => depth == 0 || fields.values().any(|field| is_deeper_than(field, depth - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -46,5 +65,20 @@ impl From<Value> for Payload {
 impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_arrays_and_objects() {
+        let nested =
+            |depth| Payload::from((0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner])));
+        assert!(!nested(Payload::DEPTH_MAX).is_too_deep());
+        assert!(nested(Payload::DEPTH_MAX + 1).is_too_deep());
+        let text = nested(Payload::DEPTH_MAX).value().to_string();
+        assert!(serde_json::from_str::<Value>(&text).is_ok(), "what is not too deep can be read back");
     }
 }

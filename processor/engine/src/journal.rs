@@ -12,6 +12,7 @@ use crate::apply::apply;
 use crate::run::Next;
 use crate::size::{Weight, event_bytes, payload_bytes};
 use crate::undo::Undo;
+use crate::problem;
 use crate::{Bounds, Decision, Effect, Moment, Rejection};
 
 /// What decisions are made on: the instance, changed by what has been recorded so far, and what has been recorded.
@@ -149,6 +150,21 @@ impl<'s> Journal<'s> {
         }
         let taken = self.events.iter().filter(|it| matches!(it, Event::DeferredCommandTaken)).count();
         Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken }))
+    }
+
+    /// Faults the instance if its state has grown past the bound.
+    pub(crate) fn check_state(&mut self) -> Result<(), Stop> {
+        let max = self.bounds.state_bytes_max;
+        let Some(state) = self.state.as_ref().filter(|it| !it.status.is_terminal()) else { return Ok(()) };
+        self.weight.settle(state, max);
+        let bytes = self.weight.bytes();
+        if bytes <= max {
+            return Ok(());
+        }
+        let detail = format!(
+            "the instance holds {bytes} bytes of data, and {max} are allowed (state_bytes_max); keep less in the workflow's data and `$context`, pass references to large data, or raise the bound"
+        );
+        self.record(Event::InstanceFaulted { error: problem::runtime(&self.task, detail) })
     }
 
     /// Takes back everything that was recorded.

@@ -94,8 +94,9 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         Event::InstanceSuspended { reason } | Event::InstanceResumed { reason } | Event::InstanceCancelled { reason } => {
             reason.len()
         }
-        Event::IncidentRaised { incident } => incident.detail.len(),
-        Event::TaskCancelled { .. }
+        // The text of an incident is the engine's own and short, and an incident must fit whatever the bound.
+        Event::IncidentRaised { .. }
+        | Event::TaskCancelled { .. }
         | Event::SequenceJumped { .. }
         | Event::IterationStarted { .. }
         | Event::RetryStarted { .. }
@@ -126,8 +127,7 @@ pub(crate) fn state_bytes(state: &InstanceState) -> usize {
         Status::Completed { output } => payload_bytes(output),
         Status::Faulted { error } => error_bytes(error),
         Status::Suspended { reason } | Status::Cancelled { reason } => reason.len(),
-        Status::Incident { incident } => incident.detail.len(),
-        Status::Running => 0,
+        Status::Running | Status::Incident { .. } => 0,
     };
     let executions: usize =
         state.executions.values().map(|it| payload_bytes(&it.input) + execution_state_bytes(&it.state)).sum();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millrace_engine::{Instance, Moment};
 use millrace_schemas::codec;
-use millrace_schemas::error::DecodeError;
+use millrace_schemas::codec::DecodeError;
 use millrace_schemas::partition::{Checkpoint, Claim};
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 

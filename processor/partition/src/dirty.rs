@@ -11,14 +11,15 @@ struct DirtyKey {
     first: Offset,
     /// A snapshot is being written, and these later events are not in it.
     first_since_flush: Option<Offset>,
-    flushing: bool,
-    since: Timestamp,
+    is_flushing: bool,
 }
 
 /// The dirty instances.
 #[derive(Debug, Default)]
 pub(crate) struct Dirty {
     keys: BTreeMap<InstanceId, DirtyKey>,
+    /// By their first offset, which is the order in which they became dirty, with the time of that.
+    order: BTreeMap<Offset, (InstanceId, Timestamp)>,
 }
 
 impl Dirty {
@@ -26,12 +27,10 @@ impl Dirty {
     pub(crate) fn mark(&mut self, id: &InstanceId, offset: Offset, at: Timestamp) {
         match self.keys.get_mut(id) {
             None => {
-                self.keys.insert(
-                    id.clone(),
-                    DirtyKey { first: offset, first_since_flush: None, flushing: false, since: at },
-                );
+                self.keys.insert(id.clone(), DirtyKey { first: offset, first_since_flush: None, is_flushing: false });
+                self.order.insert(offset, (id.clone(), at));
             }
-            Some(key) if key.flushing && key.first_since_flush.is_none() => key.first_since_flush = Some(offset),
+            Some(key) if key.is_flushing && key.first_since_flush.is_none() => key.first_since_flush = Some(offset),
             Some(_) => {}
         }
     }
@@ -39,19 +38,20 @@ impl Dirty {
     /// A snapshot of the current state is being written.
     pub(crate) fn flush_started(&mut self, id: &InstanceId) {
         if let Some(key) = self.keys.get_mut(id) {
-            key.flushing = true;
+            key.is_flushing = true;
             key.first_since_flush = None;
         }
     }
 
-    /// That snapshot is durable. Clean, unless there were events meanwhile.
+    /// That snapshot is durable. Clean, unless there were events meanwhile: those hold the checkpoint from now on.
     pub(crate) fn flushed(&mut self, id: &InstanceId, at: Timestamp) {
         let Some(key) = self.keys.get_mut(id) else { return };
+        self.order.remove(&key.first);
         match key.first_since_flush.take() {
             Some(offset) => {
                 key.first = offset;
-                key.flushing = false;
-                key.since = at;
+                key.is_flushing = false;
+                self.order.insert(offset, (id.clone(), at));
             }
             None => {
                 self.keys.remove(id);
@@ -59,8 +59,6 @@ impl Dirty {
         }
     }
 
-    /// An instance that is set aside is not written any more; its events stay in the log from `first` on, so it still holds the
-    /// checkpoint.
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {
         self.keys.contains_key(id)
     }
@@ -71,15 +69,16 @@ impl Dirty {
 
     /// The first offset that the checkpoint must not pass.
     pub(crate) fn first_offset(&self) -> Option<Offset> {
-        self.keys.values().map(|it| it.first).min()
+        self.order.first_key_value().map(|it| *it.0)
     }
 
-    /// When the oldest one became dirty.
+    /// When the one with the first offset became dirty.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        self.keys.values().map(|it| it.since).min()
+        self.order.first_key_value().map(|it| it.1.1)
     }
 
+    /// Oldest first.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &InstanceId> {
-        self.keys.keys()
+        self.order.values().map(|it| &it.0)
     }
 }

@@ -25,6 +25,9 @@ use crate::store::SnapshotStore;
 /// How often gauges are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
 
+/// Most messages that are taken before timers and the producer get their turn.
+const MESSAGES_AT_ONCE: usize = 256;
+
 /// What comes into a lane.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -105,7 +108,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             transactional_id,
             waiting: Waiting::default(),
         };
-        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        let mut shown = Instant::now();
         loop {
             let deadline = running.next_deadline();
             tokio::select! {
@@ -113,15 +116,21 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
                 message = mailbox.recv() => {
                     let Some(message) = message else { return Ok(()) };
                     running.take(message)?;
-                    // Whatever has come meanwhile belongs into the same transaction.
-                    while let Ok(message) = mailbox.try_recv() {
+                    // Whatever has come meanwhile belongs into the same transaction; but timers must get their turn.
+                    for _ in 0..MESSAGES_AT_ONCE {
+                        let Ok(message) = mailbox.try_recv() else { break };
                         running.take(message)?;
                     }
                 }
-                () = sleep_until(deadline), if deadline.is_some() => running.tick()?,
-                _ = gauges.tick() => running.show(),
+                () = sleep_until(deadline), if deadline.is_some() => {}
+                () = tokio::time::sleep(GAUGES_EVERY) => {}
             }
+            running.tick()?;
             running.commit_what_is_ready();
+            if shown.elapsed() >= GAUGES_EVERY {
+                running.show();
+                shown = Instant::now();
+            }
         }
     }
 }

@@ -6,11 +6,15 @@
 mod effects;
 mod lane;
 pub mod log;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 mod metrics;
 mod observe;
 pub mod processor;
 mod programs;
 pub mod store;
+#[cfg(any(test, feature = "store-suite"))]
+pub mod store_suite;
 
 pub use metrics::Metrics;
 pub use processor::{Error, PartitionStatus, Processor, ProcessorConfig, ProcessorHandle, QueryError};

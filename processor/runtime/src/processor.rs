@@ -331,6 +331,8 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn add(&mut self, answer: oneshot::Sender<Option<Box<InstanceState>>>) -> QueryId {
+        // Those who have stopped waiting.
+        self.queries.retain(|_, answer| !answer.is_closed());
         self.next += 1;
         let id = QueryId(self.next);
         self.queries.insert(id, answer);

@@ -1,1 +1,22 @@
+//! The snapshot store on ScyllaDB, or any server that speaks CQL (Apache Cassandra is tested). The only crate that names the
+//! `scylla` driver.
 //!
+//! It keeps what the partitions flush: snapshots, checkpoints, the timer index, and for people the history and the list of instances.
+//! The changelog is the truth about all of them, so this crate never deletes a row, never reads before it writes and never uses
+//! a lightweight transaction: rows are idempotent, and where two writers may differ the write timestamp is a [`Stamp`], so the
+//! writer further down the log wins (state protocol 2.5 to 2.8).
+//!
+//! [`Stamp`]: millrace_schemas::Stamp
+
+mod batch;
+mod config;
+mod error;
+mod layout;
+mod list;
+mod schema;
+mod statements;
+mod store;
+mod write;
+
+pub use config::{Consistency, Credentials, InvalidSetting, Replication, ScyllaConfig};
+pub use store::ScyllaStore;

@@ -36,6 +36,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "MILLRACE_CQL_USER", help_heading = "Connection")]
     pub(crate) cql_user: Option<String>,
 
+    /// CQL datacenter that is ours, if there are several
+    #[arg(long, global = true, env = "MILLRACE_CQL_DATACENTER", help_heading = "Connection")]
+    pub(crate) cql_datacenter: Option<String>,
+
     /// Schema registry; records carry its schema ids then [default: none, records carry schema fingerprints]
     #[arg(long, global = true, env = "MILLRACE_REGISTRY", value_name = "URL", help_heading = "Connection")]
     pub(crate) registry: Option<String>,

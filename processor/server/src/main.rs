@@ -1,1 +1,39 @@
-fn main() {}
+//! The `millrace` binary: the command line, and a member of the fleet with its HTTP API.
+//!
+//! Reading order: [`cli`], one file a command; [`http`], what a processor answers; [`reading`], how an instance is found from
+//! outside; [`clients`], connections; [`view`], how things look; [`config`], [`output`], [`exit`], [`logging`].
+//!
+//! It decides nothing about workflows. It names neither rdkafka nor scylla.
+
+mod cli;
+mod clients;
+mod config;
+mod exit;
+mod http;
+mod logging;
+mod output;
+mod reading;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::exit::Problem;
+use crate::output::Output;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.global.log, cli.global.verbose, cli.is_processor());
+    let output = Output::new(cli.global.output);
+    match Box::pin(cli.run()).await {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let problem = Problem::of(&error);
+            output.problem(&problem);
+            ExitCode::from(problem.exit_code)
+        }
+    }
+}

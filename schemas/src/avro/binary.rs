@@ -188,6 +188,23 @@ macro_rules! avro_number {
 }
 avro_number!(i64 as "long", u64 as "long", u32 as "long", i32 as "int", u16 as "int");
 
+impl Avro for bool {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+        match input.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            byte => Err(input.damage(format!("{byte} is not a boolean"))),
+        }
+    }
+    #[cfg(test)]
+    fn schema(_: &mut std::collections::BTreeSet<String>) -> String {
+        "\"boolean\"".to_owned()
+    }
+}
+
 /// Strings: whatever `From<&str>` makes.
 macro_rules! avro_string {
     ($($type:ty),*) => { $(
@@ -444,10 +461,16 @@ pub(crate) fn named_schema(
 }
 
 #[cfg(test)]
-pub(crate) fn record_schema(named: &mut std::collections::BTreeSet<String>, name: &str, fields: &[(&str, SchemaOf)]) -> String {
+pub(crate) fn record_schema(
+    named: &mut std::collections::BTreeSet<String>,
+    name: &str,
+    fields: &[(&str, SchemaOf)],
+) -> String {
     named_schema(named, name, |named, name| {
-        let fields: Vec<_> =
-            fields.iter().map(|(field, schema)| format!("{{\"name\":\"{field}\",\"type\":{}}}", schema(named))).collect();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(field, schema)| format!("{{\"name\":\"{field}\",\"type\":{}}}", schema(named)))
+            .collect();
         format!("{{\"name\":\"{name}\",\"type\":\"record\",\"fields\":[{}]}}", fields.join(","))
     })
 }

@@ -16,7 +16,8 @@ use crate::error::Damage;
 /// Reads `body`, written with `schema`.
 pub(crate) fn to_json(schema: &Schema, body: &[u8]) -> Result<Value, Damage> {
     let mut input = Reader::new(body);
-    let value = Conversion { schema, items: body.len() + SPARE_ITEMS }.convert(schema.root(), &mut input, 0)?;
+    let value =
+        Conversion { schema, items: body.len() + SPARE_ITEMS }.convert(schema.root(), &mut input, 0)?;
     input.finish()?;
     Ok(value)
 }
@@ -39,13 +40,18 @@ impl Conversion<'_> {
             Shape::Boolean => Value::Bool(input.byte()? != 0),
             Shape::Int | Shape::Long => {
                 let number = input.long()?;
-                found.meaning.and_then(|meaning| moment(meaning, number)).map_or_else(|| number.into(), Value::String)
+                found
+                    .meaning
+                    .and_then(|meaning| moment(meaning, number))
+                    .map_or_else(|| number.into(), Value::String)
             }
             Shape::Float => {
                 let bytes = input.take(4)?.try_into().expect("four bytes were taken");
                 f64::from(f32::from_le_bytes(bytes)).into()
             }
-            Shape::Double => f64::from_le_bytes(input.take(8)?.try_into().expect("eight bytes were taken")).into(),
+            Shape::Double => {
+                f64::from_le_bytes(input.take(8)?.try_into().expect("eight bytes were taken")).into()
+            }
             Shape::Bytes => blob(found.meaning, input.bytes()?),
             Shape::Fixed { size, .. } => blob(found.meaning, input.take(*size)?),
             Shape::String => input.text()?.into(),
@@ -99,8 +105,10 @@ impl Conversion<'_> {
 /// A date or a time as text; none if it is out of the calendar's range, where the number itself says more.
 fn moment(meaning: Meaning, number: i64) -> Option<String> {
     let utc = |timestamp: Timestamp| timestamp.to_string();
-    let local = |timestamp: Timestamp| timestamp.to_zoned(TimeZone::UTC).datetime().to_string();
-    let time = |since_midnight: SignedDuration| civil::Time::midnight().checked_add(since_midnight).ok().map(|time| time.to_string());
+    let local = |timestamp: Timestamp| TimeZone::UTC.to_datetime(timestamp).to_string();
+    let time = |since_midnight: SignedDuration| {
+        civil::Time::midnight().checked_add(since_midnight).ok().map(|time| time.to_string())
+    };
     match meaning {
         Meaning::Date => {
             let days = SignedDuration::from_hours(number.checked_mul(24)?);
@@ -166,10 +174,18 @@ mod tests {
     #[test]
     fn logical_types_become_text() {
         check(r#"{"type":"long","logicalType":"timestamp-millis"}"#, &[0], json!("1970-01-01T00:00:00Z"));
-        check(r#"{"type":"long","logicalType":"local-timestamp-micros"}"#, &[0], json!("1970-01-01T00:00:00"));
+        check(
+            r#"{"type":"long","logicalType":"local-timestamp-micros"}"#,
+            &[0],
+            json!("1970-01-01T00:00:00"),
+        );
         check(r#"{"type":"int","logicalType":"date"}"#, &[4], json!("1970-01-03"));
         check(r#"{"type":"int","logicalType":"time-millis"}"#, &[0x90, 0x1c], json!("00:00:01.8"));
-        check(r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#, &[4, 0xff, 0xf6], json!("-0.10"));
+        check(
+            r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#,
+            &[4, 0xff, 0xf6],
+            json!("-0.10"),
+        );
         check(r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":0}"#, &[2, 12], json!("12"));
     }
 }

@@ -1,4 +1,7 @@
 //! Which types have a place in a schema, and which fields they have, in the order of `avro/*.avsc`.
+//!
+//! A field that is added to a type is added here and, with a default, to the schema; a variant is added at the end of its union.
+//! Tests say what is missing, and `UPDATE_GOLDEN=1` writes the golden bytes anew as long as the version is not released.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +12,16 @@ use crate::command::Command;
 use crate::definition::Definition;
 use crate::error::Damage;
 use crate::event::{Activity, ChangelogEntry, Event, Incident, TaskError, TimerPurpose};
-use crate::instance::{Branch, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer};
+use crate::instance::{
+    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
+};
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
 use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
 use crate::snapshot::Snapshot;
 use crate::task::TaskCommand;
-use crate::{Attempt, EventId, ExecutionId, Offset, TaskToken, TimerId, Timestamp, WorkflowName, WorkflowVersion};
+use crate::{
+    Attempt, EventId, ExecutionId, Offset, TaskToken, TimerId, Timestamp, WorkflowName, WorkflowVersion,
+};
 
 avro_newtype!(Timestamp(i64), Offset(i64), ExecutionId(u32), TimerId(u32), Attempt(u32));
 
@@ -55,14 +62,16 @@ avro_union!(Event + "" {
     12 TimerCleared { timer },
     13 TaskDispatched { execution, dispatch },
     14 HeartbeatRecorded { execution, due },
-    15 InstanceSuspended { reason },
-    16 IncidentRaised { incident },
-    17 CommandDeferred { cause, command },
-    18 InstanceResumed { reason },
-    19 DeferredCommandTaken {},
-    20 InstanceCompleted { output },
-    21 InstanceFaulted { error },
-    22 InstanceCancelled { reason },
+    15 SignalBuffered { cause, event },
+    16 SignalConsumed { execution, cause },
+    17 InstanceSuspended { reason },
+    18 IncidentRaised { incident },
+    19 CommandDeferred { cause, command },
+    20 InstanceResumed { reason },
+    21 DeferredCommandTaken {},
+    22 InstanceCompleted { output },
+    23 InstanceFaulted { error },
+    24 InstanceCancelled { reason },
 });
 
 avro_union!(Activity + "Activity" {
@@ -79,7 +88,8 @@ avro_enum!(TimerPurpose {
     0 Wait as "WAIT",
     1 RetryBackoff as "RETRY_BACKOFF",
     2 Timeout as "TIMEOUT",
-    3 Heartbeat as "HEARTBEAT",
+    3 AttemptTimeout as "ATTEMPT_TIMEOUT",
+    4 Heartbeat as "HEARTBEAT",
 });
 
 avro_record!(SourcePosition { topic, partition, offset });
@@ -132,6 +142,7 @@ avro_record!(Branch { output, context });
 avro_record!(Execution { parent, task, iteration, attempt, attempt_seen, input, started_at, state });
 avro_record!(Timer { execution, due, purpose });
 avro_record!(DeferredCommand { cause, command });
+avro_record!(BufferedSignal { cause, event });
 avro_record!(InstanceState {
     workflow,
     status,
@@ -144,27 +155,11 @@ avro_record!(InstanceState {
     executions,
     timers,
     deferred,
+    signals,
     next_execution,
     next_timer,
     steps,
 });
-
-impl Avro for bool {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(*self));
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
-        match input.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            byte => Err(input.damage(format!("{byte} is not a boolean"))),
-        }
-    }
-    #[cfg(test)]
-    fn schema(_: &mut std::collections::BTreeSet<String>) -> String {
-        "\"boolean\"".to_owned()
-    }
-}
 
 /// A Kafka header.
 impl Avro for (String, Bytes) {
@@ -236,7 +231,9 @@ impl Avro for Snapshot {
         let status = input.text()?;
         let state = InstanceState::read(input)?;
         if status != state.status.name() {
-            return Err(input.damage(format!("the envelope says {status}, the state says {}", state.status.name())));
+            return Err(
+                input.damage(format!("the envelope says {status}, the state says {}", state.status.name()))
+            );
         }
         Ok(Self { era, offset, state })
     }
@@ -253,5 +250,36 @@ impl Avro for Snapshot {
                 ("state", InstanceState::schema),
             ],
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::codec::RecordKind;
+
+    #[test]
+    fn the_types_follow_their_schemas() {
+        let schemas: [fn(&mut BTreeSet<String>) -> String; RecordKind::ALL.len()] = [
+            ChangelogEntry::schema,
+            Positions::schema,
+            Claim::schema,
+            ForwardedRecord::schema,
+            TimerFired::schema,
+            TaskCommand::schema,
+            Definition::schema,
+            Snapshot::schema,
+            Checkpoint::schema,
+        ];
+        for (kind, schema) in RecordKind::ALL.into_iter().zip(schemas) {
+            assert_eq!(
+                schema(&mut BTreeSet::new()),
+                kind.current().schema.canonical_form(),
+                "{}",
+                kind.full_name()
+            );
+        }
     }
 }

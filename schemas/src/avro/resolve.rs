@@ -39,7 +39,14 @@ impl Resolution<'_> {
         Ok(())
     }
 
-    fn convert(&mut self, from: TypeId, to: TypeId, input: &mut Reader<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Damage> {
+    fn convert(
+        &mut self,
+        from: TypeId,
+        to: TypeId,
+        input: &mut Reader<'_>,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<(), Damage> {
         self.count(input, depth)?;
         let (writer, reader) = (self.writer, self.reader);
         match (writer.shape(from), reader.shape(to)) {
@@ -50,12 +57,17 @@ impl Resolution<'_> {
             }
             (written, Shape::Union(branches)) => {
                 // An exact match goes before a promotion.
-                let found = [is_same, is_promoted].iter().find_map(|fits| branches.iter().position(|it| fits(written, reader.shape(*it))));
-                let index = found.ok_or_else(|| input.damage("the reader's union has no branch for what was written"))?;
+                let found = [is_same, is_promoted]
+                    .iter()
+                    .find_map(|fits| branches.iter().position(|it| fits(written, reader.shape(*it))));
+                let index = found
+                    .ok_or_else(|| input.damage("the reader's union has no branch for what was written"))?;
                 write_length(out, index);
                 self.convert(from, branches[index], input, out, depth + 1)
             }
-            (Shape::Record { name: from_name, fields: written }, Shape::Record { name, fields: wanted }) if name.reads(from_name) => {
+            (Shape::Record { name: from_name, fields: written }, Shape::Record { name, fields: wanted })
+                if name.reads(from_name) =>
+            {
                 let mut parts: Vec<Option<Vec<u8>>> = vec![None; wanted.len()];
                 for field in written {
                     let place = wanted.iter().position(|it| it.name == field.name);
@@ -72,9 +84,13 @@ impl Resolution<'_> {
                     match (part, &field.default) {
                         (Some(part), _) => out.extend_from_slice(&part),
                         (None, Some(default)) => {
-                            write_default(reader, field.type_id, default, out).map_err(|detail| input.damage(detail))?;
+                            write_default(reader, field.type_id, default, out)
+                                .map_err(|detail| input.damage(detail))?;
                         }
-                        (None, None) => return Err(input.damage(format!("field {} was not written and has no default", field.name))),
+                        (None, None) => {
+                            return Err(input
+                                .damage(format!("field {} was not written and has no default", field.name)));
+                        }
                     }
                 }
                 Ok(())
@@ -86,12 +102,18 @@ impl Resolution<'_> {
                 write_bytes(out, input.bytes()?);
                 self.convert(*from, *to, input, out, depth + 1)
             }),
-            (Shape::Enum { name: from_name, symbols: written, .. }, Shape::Enum { name, symbols, default }) if name.reads(from_name) => {
+            (
+                Shape::Enum { name: from_name, symbols: written, .. },
+                Shape::Enum { name, symbols, default },
+            ) if name.reads(from_name) => {
                 let index = input.branch()?;
                 let symbol = written.get(index).ok_or_else(|| input.no_such_branch(index))?;
                 let index = symbols.iter().position(|it| it == symbol);
                 let index = index.or_else(|| symbols.iter().position(|it| Some(it) == default.as_ref()));
-                write_length(out, index.ok_or_else(|| input.damage(format!("{symbol} is not known to the reader")))?);
+                write_length(
+                    out,
+                    index.ok_or_else(|| input.damage(format!("{symbol} is not known to the reader")))?,
+                );
                 Ok(())
             }
             (Shape::Int | Shape::Long, Shape::Float) => {
@@ -176,10 +198,11 @@ fn convert_blocks<'i>(
 
 fn is_same(written: &Shape, wanted: &Shape) -> bool {
     match (written, wanted) {
-        (Shape::Record { name: from, .. }, Shape::Record { name, .. }) | (Shape::Enum { name: from, .. }, Shape::Enum { name, .. }) => {
-            name.reads(from)
+        (Shape::Record { name: from, .. }, Shape::Record { name, .. })
+        | (Shape::Enum { name: from, .. }, Shape::Enum { name, .. }) => name.reads(from),
+        (Shape::Fixed { name: from, size: written }, Shape::Fixed { name, size }) => {
+            name.reads(from) && written == size
         }
-        (Shape::Fixed { name: from, size: written }, Shape::Fixed { name, size }) => name.reads(from) && written == size,
         _ => std::mem::discriminant(written) == std::mem::discriminant(wanted),
     }
 }
@@ -201,11 +224,15 @@ fn write_default(schema: &Schema, id: TypeId, default: &Value, out: &mut Vec<u8>
     match (schema.shape(id), default) {
         (Shape::Null, Value::Null) => {}
         (Shape::Boolean, Value::Bool(value)) => out.push(u8::from(*value)),
-        (Shape::Int | Shape::Long, Value::Number(number)) => write_long(out, number.as_i64().ok_or_else(mismatch)?),
+        (Shape::Int | Shape::Long, Value::Number(number)) => {
+            write_long(out, number.as_i64().ok_or_else(mismatch)?)
+        }
         (Shape::Float, Value::Number(number)) => {
             out.extend_from_slice(&(number.as_f64().ok_or_else(mismatch)? as f32).to_le_bytes());
         }
-        (Shape::Double, Value::Number(number)) => out.extend_from_slice(&number.as_f64().ok_or_else(mismatch)?.to_le_bytes()),
+        (Shape::Double, Value::Number(number)) => {
+            out.extend_from_slice(&number.as_f64().ok_or_else(mismatch)?.to_le_bytes())
+        }
         (Shape::String, Value::String(text)) => write_bytes(out, text.as_bytes()),
         (Shape::Bytes, Value::String(text)) => write_bytes(out, &latin_1(text).ok_or_else(mismatch)?),
         (Shape::Fixed { size, .. }, Value::String(text)) => {
@@ -267,7 +294,9 @@ mod tests {
 
     #[test]
     fn a_branch_is_found_by_its_name_not_by_its_fields() {
-        let branch = |name: &str| format!(r#"{{"type":"record","name":"{name}","fields":[{{"name":"x","type":"long"}}]}}"#);
+        let branch = |name: &str| {
+            format!(r#"{{"type":"record","name":"{name}","fields":[{{"name":"x","type":"long"}}]}}"#)
+        };
         let writer = schema(&format!("[{},{}]", branch("Left"), branch("Right")));
         let reader = schema(&format!("[{},{},{}]", branch("Right"), branch("Middle"), branch("Left")));
         assert_eq!(resolve(&writer, &reader, &[0, 14]).unwrap(), [4, 14]);
@@ -276,7 +305,9 @@ mod tests {
 
     #[test]
     fn fields_move_come_and_go() {
-        let writer = record(r#"{"name":"gone","type":{"type":"map","values":"string"}},{"name":"a","type":"int"},{"name":"b","type":"string"}"#);
+        let writer = record(
+            r#"{"name":"gone","type":{"type":"map","values":"string"}},{"name":"a","type":"int"},{"name":"b","type":"string"}"#,
+        );
         let reader = record(
             r#"{"name":"b","type":"bytes"},{"name":"new","type":["null","string"],"default":null},
                {"name":"list","type":{"type":"array","items":"int"},"default":[1,2]},{"name":"c","aliases":["a"],"type":"double"}"#,

@@ -99,7 +99,11 @@ impl Schema {
         let json: Value = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let mut parser = Parser::default();
         let root = parser.parse(&json, "")?;
-        let types = parser.types.into_iter().collect::<Option<Vec<_>>>().expect("every type that was begun was finished");
+        let types = parser
+            .types
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .expect("every type that was begun was finished");
         Ok(Self { types, root })
     }
 
@@ -118,7 +122,9 @@ impl Schema {
     /// The full name of the outermost type, if it has one.
     pub(crate) fn name(&self) -> Option<&str> {
         match self.shape(self.root) {
-            Shape::Record { name, .. } | Shape::Enum { name, .. } | Shape::Fixed { name, .. } => Some(&name.full),
+            Shape::Record { name, .. } | Shape::Enum { name, .. } | Shape::Fixed { name, .. } => {
+                Some(&name.full)
+            }
             _ => None,
         }
     }
@@ -173,7 +179,12 @@ impl Schema {
             Shape::Record { name, fields } => {
                 let _ = write!(text, "{{\"name\":\"{}\",\"type\":\"record\",\"fields\":[", name.full);
                 for (index, field) in fields.iter().enumerate() {
-                    let _ = write!(text, "{}{{\"name\":\"{}\",\"type\":", if index == 0 { "" } else { "," }, field.name);
+                    let _ = write!(
+                        text,
+                        "{}{{\"name\":\"{}\",\"type\":",
+                        if index == 0 { "" } else { "," },
+                        field.name
+                    );
                     self.write_canonical(field.type_id, text, named);
                     text.push('}');
                 }
@@ -181,7 +192,12 @@ impl Schema {
             }
             Shape::Enum { name, symbols, .. } => {
                 let symbols: Vec<_> = symbols.iter().map(|symbol| format!("\"{symbol}\"")).collect();
-                write!(text, "{{\"name\":\"{}\",\"type\":\"enum\",\"symbols\":[{}]}}", name.full, symbols.join(","))
+                write!(
+                    text,
+                    "{{\"name\":\"{}\",\"type\":\"enum\",\"symbols\":[{}]}}",
+                    name.full,
+                    symbols.join(",")
+                )
             }
             Shape::Fixed { name, size } => {
                 write!(text, "{{\"name\":\"{}\",\"type\":\"fixed\",\"size\":{size}}}", name.full)
@@ -207,7 +223,8 @@ impl Parser {
         match json {
             Value::String(name) => self.parse_name(name, None, namespace),
             Value::Array(branches) => {
-                let branches = branches.iter().map(|branch| self.parse(branch, namespace)).collect::<Result<_, _>>()?;
+                let branches =
+                    branches.iter().map(|branch| self.parse(branch, namespace)).collect::<Result<_, _>>()?;
                 Ok(self.add(Shape::Union(branches), None))
             }
             Value::Object(object) => match object.get("type") {
@@ -219,7 +236,12 @@ impl Parser {
         }
     }
 
-    fn parse_name(&mut self, name: &str, meaning: Option<Meaning>, namespace: &str) -> Result<TypeId, InvalidSchema> {
+    fn parse_name(
+        &mut self,
+        name: &str,
+        meaning: Option<Meaning>,
+        namespace: &str,
+    ) -> Result<TypeId, InvalidSchema> {
         let shape = match name {
             "null" => Shape::Null,
             "boolean" => Shape::Boolean,
@@ -231,13 +253,22 @@ impl Parser {
             "string" => Shape::String,
             name => {
                 let full = full_name(name, namespace);
-                return self.named.get(&full).copied().ok_or_else(|| invalid(format!("type {full} is not defined in the schema itself")));
+                return self
+                    .named
+                    .get(&full)
+                    .copied()
+                    .ok_or_else(|| invalid(format!("type {full} is not defined in the schema itself")));
             }
         };
         Ok(self.add(shape, meaning))
     }
 
-    fn parse_complex(&mut self, kind: &str, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, InvalidSchema> {
+    fn parse_complex(
+        &mut self,
+        kind: &str,
+        object: &Map<String, Value>,
+        namespace: &str,
+    ) -> Result<TypeId, InvalidSchema> {
         let meaning = meaning(object);
         match kind {
             "array" => {
@@ -301,7 +332,9 @@ fn full_name(name: &str, namespace: &str) -> String {
 fn name(object: &Map<String, Value>, enclosing: &str) -> Result<(Name, String), InvalidSchema> {
     let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(enclosing);
     let full = full_name(text(object, "name")?, namespace);
-    let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
     if !full.split('.').all(is_plain) {
         return Err(invalid(format!("{full:?} is no name")));
     }
@@ -327,7 +360,11 @@ fn texts(object: &Map<String, Value>, key: &str) -> Result<Vec<String>, InvalidS
         return Ok(Vec::new());
     }
     let is_text = |value: &Value| value.as_str().map(str::to_owned);
-    list(object, key)?.iter().map(is_text).collect::<Option<_>>().ok_or_else(|| invalid(format!("{key:?} holds more than strings")))
+    list(object, key)?
+        .iter()
+        .map(is_text)
+        .collect::<Option<_>>()
+        .ok_or_else(|| invalid(format!("{key:?} holds more than strings")))
 }
 
 /// A logical type that does not fit its type is ignored, as Avro asks for.
@@ -355,7 +392,9 @@ fn meaning(object: &Map<String, Value>) -> Option<Meaning> {
 fn fingerprint(bytes: &[u8]) -> u64 {
     const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
     bytes.iter().fold(EMPTY, |fingerprint, byte| {
-        let entry = (0..8).fold((fingerprint ^ u64::from(*byte)) & 0xff, |bits, _| (bits >> 1) ^ (EMPTY & (bits & 1).wrapping_neg()));
+        let entry = (0..8).fold((fingerprint ^ u64::from(*byte)) & 0xff, |bits, _| {
+            (bits >> 1) ^ (EMPTY & (bits & 1).wrapping_neg())
+        });
         (fingerprint >> 8) ^ entry
     })
 }
@@ -368,7 +407,9 @@ mod tests {
     #[test]
     fn fingerprints_are_those_of_the_reference_implementations() {
         // From Avro's own test data (share/test/data/schema-tests.txt).
-        for (schema, expected) in [(r#""null""#, 7195948357588979594_i64), (r#"{"type":"boolean"}"#, -6970731678124411036)] {
+        for (schema, expected) in
+            [(r#""null""#, 7195948357588979594_i64), (r#"{"type":"boolean"}"#, -6970731678124411036)]
+        {
             assert_eq!(Schema::parse(schema).unwrap().fingerprint().cast_signed(), expected, "{schema}");
         }
     }
@@ -388,7 +429,14 @@ mod tests {
 
     #[test]
     fn what_is_no_schema_is_refused() {
-        for text in ["", "7", "{}", "\"nothing\"", r#"{"type":"record","name":"A"}"#, r#"{"type":"fixed","name":"A","size":-1}"#] {
+        for text in [
+            "",
+            "7",
+            "{}",
+            "\"nothing\"",
+            r#"{"type":"record","name":"A"}"#,
+            r#"{"type":"fixed","name":"A","size":-1}"#,
+        ] {
             assert!(Schema::parse(text).is_err(), "{text}");
         }
     }

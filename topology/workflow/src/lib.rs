@@ -4,4 +4,7 @@
 //!
 //! Reading order: [`program`], what the engine runs; [`expression`], jq with guards; [`admission`], from text to program.
 
+pub mod admission;
+pub mod expression;
 pub mod program;
+pub mod schema;

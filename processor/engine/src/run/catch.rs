@@ -1,22 +1,21 @@
 //! `try`: which errors it catches, and what it does with them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_schemas::event::{Activity, Event, TaskError, TimerPurpose};
 use millrace_schemas::{ExecutionId, TimerId, Timestamp};
 use millrace_workflow::admission::errors::canonical_type;
 use millrace_workflow::expression::Expression;
-use millrace_workflow::program::{Catch, ErrorFilter, Kind, Retry, Try};
+use millrace_workflow::program::{ErrorFilter, Kind, Retry, Try};
 use serde_json::Value;
 
 use super::enter::Entering;
 use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
 use crate::timing;
-use crate::variables::View;
+use crate::variables::{View, error_value};
 
-impl Journal<'_> {
+impl<'s> Journal<'s> {
     pub(super) fn enter_try(&mut self, entering: &Entering<'_>, it: &Try) -> Result<(), Trouble> {
         let limit = self.attempt_deadline(it, entering.input.value(), &entering.view(self.at()))?;
         let deadline = self.deadline(entering)?;
@@ -39,10 +38,7 @@ impl Journal<'_> {
         self.record(Event::RetryStarted { execution: id })?;
         let execution = self.execution(id);
         let it = self.try_of(id);
-        let view = View {
-            input: Some(&execution.input),
-            ..View::of(id, Some(self.task_of(execution)), execution.started_at)
-        };
+        let view = View::of_open(execution, self.task_of(execution));
         match self.attempt_deadline(it, execution.input.value(), &view) {
             Ok(Some(due)) => self.set_timer(id, due, TimerPurpose::AttemptTimeout)?,
             Ok(None) => {}
@@ -74,12 +70,8 @@ impl Journal<'_> {
     fn verdict(&mut self, id: ExecutionId, error: &TaskError, retriable: bool, retries: u32) -> Result<Verdict, TaskError> {
         let Try { catch, .. } = self.try_of(id);
         let execution = self.execution(id).clone();
-        let locals = error_local(catch, error);
-        let view = View {
-            input: Some(&execution.input),
-            locals: &locals,
-            ..View::of(id, Some(self.task_of(&execution)), execution.started_at)
-        };
+        let locals = [(catch.as_.clone(), error_value(error))];
+        let view = View { locals: &locals, ..View::of_open(&execution, self.task_of(&execution)) };
         let input = execution.input.value();
         if !matches(&catch.with, error) || !self.wanted(catch.when.as_ref(), catch.except_when.as_ref(), input, &view)? {
             return Ok(Verdict::Pass);
@@ -128,7 +120,7 @@ impl Journal<'_> {
         Ok(pause.saturating_add(timing::jitter(from, to, random)))
     }
 
-    fn try_of(&self, id: ExecutionId) -> &'_ Try {
+    fn try_of(&self, id: ExecutionId) -> &'s Try {
         match &self.task_of(self.execution(id)).kind {
             Kind::Try(it) => it,
             Kind::Do { .. }
@@ -149,12 +141,6 @@ enum Verdict {
     Pass,
     Retry(Timestamp),
     Catch,
-}
-
-/// The error under the name that `catch.as` gives it.
-fn error_local(catch: &Catch, error: &TaskError) -> [(Arc<str>, Value); 1] {
-    let value = serde_json::to_value(error).expect("an error is plain JSON");
-    [(catch.as_.clone(), value)]
 }
 
 fn matches(filter: &ErrorFilter, error: &TaskError) -> bool {

@@ -18,9 +18,10 @@ struct Shaped {
 
 impl Journal<'_> {
     fn shape(&self, task: &Task, raw_output: Payload, view: View<'_>) -> Result<Shaped, TaskError> {
+        let view = View { raw_output: Some(&raw_output), ..view };
         let output = match &task.output.as_ {
             Some(as_) => self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view.clone() })?,
-            None => raw_output,
+            None => raw_output.clone(),
         };
         if let Some(schema) = &task.output.schema {
             let valid = schema.validate(output.value());
@@ -54,12 +55,7 @@ impl Journal<'_> {
         let execution = self.execution(id);
         let Some(scope) = execution.parent else { return self.end_instance(raw_output) };
         let task = self.task_of(execution);
-        let input = execution.input.clone();
-        let view = View {
-            input: Some(&input),
-            context: joined.as_ref(),
-            ..View::of(scope, Some(task), execution.started_at)
-        };
+        let view = View { context: joined.as_ref(), ..View::of_open(execution, task) };
         match self.shape(task, raw_output, view) {
             Ok(Shaped { output, context }) => {
                 self.record(Event::TaskCompleted { execution: id, output, context: context.or(joined) })?;

@@ -24,13 +24,13 @@ pub(super) struct Entering<'p> {
     pub(super) input: Payload,
 }
 
-impl<'p> Entering<'p> {
+impl Entering<'_> {
     pub(super) fn view(&self, at: Timestamp) -> View<'_> {
         View { input: Some(&self.input), ..View::of(self.scope, Some(self.task), at) }
     }
 }
 
-impl Journal<'_> {
+impl<'s> Journal<'s> {
     pub(super) fn enter(&mut self, scope: ExecutionId, index: TaskIndex) -> Result<(), Stop> {
         let task = self.program.task(index);
         self.task = task.reference.clone();
@@ -85,15 +85,13 @@ impl Journal<'_> {
         })
     }
 
-    fn enter_kind(&mut self, scope: ExecutionId, task: &'_ Task) -> Result<(), Trouble> {
-        // The program outlives the journal's borrow of itself.
-        let task = self.program.task(task.index);
+    fn enter_kind(&mut self, scope: ExecutionId, task: &'s Task) -> Result<(), Trouble> {
         let parent = self.execution(scope);
         let raw = data(parent).clone();
         let in_fork = matches!(parent.state, ExecutionState::Branches { .. });
         let (iteration, attempt) = (iteration::of_child(self.state(), parent), parent.attempt);
         let at = self.at();
-        let view = View { raw_input: Some(&raw), ..View::of(scope, Some(task), at) };
+        let view = View::of(scope, Some(task), at);
         if let Some(condition) = &task.condition
             && !self.holds(condition, raw.value(), &view)?
         {
@@ -175,7 +173,7 @@ impl Journal<'_> {
 }
 
 /// What flows to the next task of a scope.
-pub(super) fn data(scope: &Execution) -> &Payload {
+pub(crate) fn data(scope: &Execution) -> &Payload {
     match &scope.state {
         ExecutionState::Sequence { data, .. }
         | ExecutionState::Loop { data, .. }

@@ -11,7 +11,7 @@ use super::enter::Entering;
 use crate::journal::{Journal, Stop};
 use crate::variables::View;
 
-impl Journal<'_> {
+impl<'s> Journal<'s> {
     pub(super) fn enter_listen(&mut self, entering: &Entering<'_>, it: &Listen) -> Result<(), Trouble> {
         let deadline = self.deadline(entering)?;
         let execution = self.open(entering, deadline, Activity::Listening)?;
@@ -30,9 +30,7 @@ impl Journal<'_> {
         let listener = self.state().executions.iter().find_map(|(id, it)| {
             let listening = matches!(it.state, ExecutionState::Listening);
             let listen = listening.then(|| self.listen_of(*id)).flatten()?;
-            let task = self.task_of(it);
-            let scope = it.parent.unwrap_or_default();
-            let view = View { input: Some(&it.input), ..View::of(scope, Some(task), it.started_at) };
+            let view = View::of_open(it, self.task_of(it));
             self.accepts(&listen.filter, event, &view).then_some((*id, listen.read))
         });
         let Some((id, how)) = listener else { return Ok(false) };
@@ -40,7 +38,7 @@ impl Journal<'_> {
         Ok(true)
     }
 
-    fn listen_of(&self, id: ExecutionId) -> Option<&'_ Listen> {
+    fn listen_of(&self, id: ExecutionId) -> Option<&'s Listen> {
         if let Kind::Listen(it) = &self.task_of(self.execution(id)).kind { Some(it) } else { None }
     }
 

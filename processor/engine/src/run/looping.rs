@@ -35,11 +35,7 @@ impl Journal<'_> {
         let Some(item) = items.value().get(next as usize) else { return self.finish(id, data, None) };
         if let Some(condition) = &it.condition {
             let locals = [(it.each.clone(), item.clone()), (it.at.clone(), Value::from(next))];
-            let view = View {
-                input: Some(&execution.input),
-                locals: &locals,
-                ..View::of(id, Some(task), execution.started_at)
-            };
+            let view = View { locals: &locals, ..View::of_open(execution, task) };
             match self.holds(condition, data.value(), &view) {
                 Ok(true) => {}
                 Ok(false) => return self.finish(id, data, None),

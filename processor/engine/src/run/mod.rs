@@ -22,6 +22,8 @@ use millrace_workflow::program::{Flow, TaskIndex};
 
 use crate::journal::{Journal, Stop};
 
+pub(crate) use enter::data;
+
 /// One thing to do next.
 #[derive(Debug)]
 pub(crate) enum Next {

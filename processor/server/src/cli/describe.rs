@@ -19,19 +19,21 @@ pub(crate) struct Arguments {
 struct Document {
     workflow: String,
     digest: String,
+    /// As text, for people.
     program: String,
 }
 
 pub(crate) fn run(output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let (program, _) = match deploy::admit(&arguments.file)? {
-        Admission::Admitted { program, definition, .. } => (program, definition),
-        Admission::Refused(findings) => return deploy::refuse(output, findings),
-    };
-    let document = Document {
-        workflow: program.workflow.to_string(),
-        digest: program.digest.clone(),
-        program: program.describe(),
-    };
-    output.show(&document, || document.program.clone())?;
-    Ok(Exit::Success)
+    match deploy::admit(&arguments.file)? {
+        Admission::Refused(findings) => deploy::refuse(output, findings),
+        Admission::Admitted { program, definition, .. } => {
+            let document = Document {
+                workflow: program.workflow.to_string(),
+                digest: definition.digest.clone(),
+                program: program.describe(),
+            };
+            output.show(&document, || document.program.clone())?;
+            Ok(Exit::Success)
+        }
+    }
 }

@@ -1,0 +1,42 @@
+//! Commands that come while an instance stands still.
+
+use millrace_schemas::EventId;
+use millrace_schemas::command::Command;
+use millrace_schemas::event::Event;
+use millrace_schemas::instance::{DeferredCommand, Status};
+
+use crate::Rejection;
+use crate::journal::{Journal, Stop};
+
+/// Whether the instance waits for a resume.
+pub(super) fn stands_still(journal: &Journal<'_>) -> bool {
+    match journal.state().status {
+        Status::Suspended { .. } | Status::Incident { .. } => true,
+        Status::Running | Status::Completed { .. } | Status::Faulted { .. } | Status::Cancelled { .. } => false,
+    }
+}
+
+/// Keeps a command until the resume.
+pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Command) -> Result<(), Stop> {
+    let (waiting, max) = (&journal.state().deferred, journal.bounds.deferred_max);
+    let refused = |detail| Err(Rejection::InvalidState { detail }.into());
+    if waiting.iter().any(|it| it.cause == *cause || is_same_timer(&it.command, command)) {
+        return refused(format!("{} {cause} waits already for the instance to be resumed", command.name()));
+    }
+    // A timer that was refused would not come back, and there are only as many as open tasks: they are always kept.
+    let counted = |it: &&DeferredCommand| !is_timer(&it.command);
+    if !is_timer(command) && waiting.iter().filter(counted).count() >= max {
+        return refused(format!(
+            "{max} commands wait already for the instance to be resumed, the most that may (deferred_max); resume it, then send again"
+        ));
+    }
+    journal.record(Event::CommandDeferred { cause: cause.clone(), command: command.clone() })
+}
+
+fn is_timer(command: &Command) -> bool {
+    matches!(command, Command::FireTimer { .. })
+}
+
+fn is_same_timer(one: &Command, other: &Command) -> bool {
+    is_timer(one) && one == other
+}

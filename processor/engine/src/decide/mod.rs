@@ -1,0 +1,88 @@
+//! What follows from each command, given the state.
+//!
+//! | | absent | running | suspended, incident | ended |
+//! |---|---|---|---|---|
+//! | start | starts | exists already | exists already | exists already |
+//! | an answer, a timer, an event | not found | decided | deferred | refused |
+//! | cancel | not found | ends | ends | refused |
+//! | suspend | not found | suspends | refused | refused |
+//! | resume | not found | refused | resumes | refused |
+
+mod cancel;
+mod complete_task;
+mod deferral;
+mod deliver_signal;
+mod fail_task;
+mod fire_timer;
+mod record_heartbeat;
+mod resume;
+mod start;
+mod suspend;
+mod token;
+mod too_large;
+
+use millrace_schemas::EventId;
+use millrace_schemas::command::{AddressedCommand, Command};
+
+use crate::Rejection;
+use crate::journal::{Journal, Stop};
+
+pub(crate) use too_large::{too_large, unacceptable};
+
+/// Decides one command on a journal on which nothing has been recorded yet.
+pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) -> Result<(), Stop> {
+    let AddressedCommand { cause, command, .. } = addressed;
+    if let Command::Start { input, .. } = command {
+        return start::decide(journal, input);
+    }
+    let instance = journal.id.clone();
+    let Some(state) = journal.instance() else { return Err(Rejection::NotFound { instance }.into()) };
+    if state.status.is_terminal() {
+        let status = state.status.name();
+        let detail = format!("instance {instance} has ended ({status}); a {} has no effect", command.name());
+        return Err(Rejection::InvalidState { detail }.into());
+    }
+    match command {
+        Command::Cancel { reason } => cancel::decide(journal, reason),
+        Command::Suspend { reason } => suspend::decide(journal, reason),
+        Command::Resume { reason } => resume::decide(journal, reason),
+        Command::Start { .. }
+        | Command::CompleteTask { .. }
+        | Command::FailTask { .. }
+        | Command::RecordHeartbeat { .. }
+        | Command::FireTimer { .. }
+        | Command::DeliverSignal { .. } => {
+            check(journal, command)?;
+            if deferral::stands_still(journal) {
+                deferral::defer(journal, cause, command)
+            } else {
+                act(journal, cause, command)
+            }
+        }
+    }
+}
+
+/// Whether a command that moves the flow can be decided, now or after a resume.
+fn check(journal: &Journal<'_>, command: &Command) -> Result<(), Rejection> {
+    match command {
+        Command::CompleteTask { token, .. } | Command::FailTask { token, .. } => token::check(journal, *token),
+        Command::RecordHeartbeat { token } => record_heartbeat::check(journal, *token),
+        Command::FireTimer { timer, due } => fire_timer::check(journal, *timer, *due),
+        Command::DeliverSignal { event } => deliver_signal::check(event),
+        Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => Ok(()),
+    }
+}
+
+/// Decides a command that moves the flow, once it has been checked.
+fn act(journal: &mut Journal<'_>, cause: &EventId, command: &Command) -> Result<(), Stop> {
+    match command {
+        Command::CompleteTask { token, output } => complete_task::decide(journal, *token, output),
+        Command::FailTask { token, error, retriable } => fail_task::decide(journal, *token, error, *retriable),
+        Command::RecordHeartbeat { token } => record_heartbeat::decide(journal, *token),
+        Command::FireTimer { timer, .. } => fire_timer::decide(journal, *timer),
+        Command::DeliverSignal { event } => deliver_signal::decide(journal, cause, event),
+        Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => {
+            unreachable!("these are not deferred")
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Records in and out: what a record of a source asks for, and how what was decided looks on the wire.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millrace_engine::Effect;
+use millrace_placement::PartitionIndex;
+use millrace_schemas::cloud_event::{
+    CloudEvent, EventRecord, InboxError, InboxRecord, TRACEPARENT, read_command, rejection_event,
+};
+use millrace_schemas::codec::{ChangelogRecord, Codec};
+use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::dead_letter::DeadLetter;
+use millrace_schemas::event::ChangelogEntry;
+use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
+use millrace_schemas::partition::{Claim, Positions, SourcePosition};
+use millrace_schemas::{EventId, InstanceId, Offset, Timestamp};
+
+use crate::batch::Request;
+use crate::config::Config;
+use crate::input::{InboundRecord, Source, TimerEntry};
+use crate::transaction::OutgoingRecord;
+
+/// `source` of commands that come from timers.
+const TIMER_SOURCE: &str = "millrace:timer";
+
+/// Reads and builds the records of one partition.
+#[derive(Debug)]
+pub(crate) struct Records {
+    codec: Codec,
+    index: i32,
+    /// `source` of the events that the processor itself writes.
+    source: String,
+    topics: Names,
+}
+
+/// Topic names, made once.
+#[derive(Debug)]
+struct Names {
+    all: millrace_placement::Topics,
+    events: Arc<str>,
+    internal: Arc<str>,
+    changelog: Arc<str>,
+    emitted: Arc<str>,
+    lifecycle: Arc<str>,
+    dead_letters: Arc<str>,
+}
+
+impl Records {
+    pub(crate) fn new(config: &Config, index: PartitionIndex, codec: Codec) -> Self {
+        let topics = &config.topics;
+        Self {
+            codec,
+            index: kafka(index),
+            source: format!("millrace:processor/{}", topics.changelog()),
+            topics: Names {
+                events: topics.events().into(),
+                internal: topics.internal().into(),
+                changelog: topics.changelog().into(),
+                emitted: topics.emitted().into(),
+                lifecycle: topics.lifecycle().into(),
+                dead_letters: topics.dead_letters().into(),
+                all: topics.clone(),
+            },
+        }
+    }
+
+    /// What a record asks for, whoever owns its key.
+    pub(crate) fn read(&self, record: &InboundRecord) -> Request {
+        match record.source {
+            Source::Events(_) => {
+                let inbox = InboxRecord {
+                    key: record.key.as_deref(),
+                    headers: &record.headers,
+                    value: record.value.as_deref(),
+                    timestamp: record.timestamp,
+                };
+                request(read_command(&inbox, &self.codec))
+            }
+            Source::Internal(_) => match self.internal(record) {
+                Ok(InternalRecord::TimerFired(fired)) => Request::Decide(Box::new(fire(fired))),
+                Ok(InternalRecord::Forwarded(forwarded)) => {
+                    let inbox = InboxRecord {
+                        key: forwarded.key.as_deref(),
+                        headers: &forwarded.headers,
+                        value: forwarded.value.as_deref(),
+                        timestamp: forwarded.timestamp,
+                    };
+                    request(read_command(&inbox, &self.codec))
+                }
+                Err(request) => request,
+            },
+        }
+    }
+
+    fn internal(&self, record: &InboundRecord) -> Result<InternalRecord, Request> {
+        let value = record.value.as_deref().unwrap_or_default();
+        self.codec.decode_internal(value).map_err(|error| match error {
+            millrace_schemas::codec::DecodeError::UnknownSchemaId(id) => Request::NeedsSchema(id),
+            other => Request::DeadLetter { reason: "unreadable-internal", detail: other.to_string() },
+        })
+    }
+
+    /// How often a record has been sent on already.
+    pub(crate) fn hops(&self, record: &InboundRecord) -> u32 {
+        match (record.source, self.internal(record)) {
+            (Source::Internal(_), Ok(InternalRecord::Forwarded(forwarded))) => forwarded.hops,
+            (Source::Internal(_) | Source::Events(_), _) => 0,
+        }
+    }
+
+    /// The record as it came, on its way to its home.
+    pub(crate) fn forward(&self, record: &InboundRecord, home: PartitionIndex, hops: u32) -> OutgoingRecord {
+        let forwarded = match self.forwarded(record) {
+            Some(forwarded) => ForwardedRecord { hops, ..forwarded },
+            None => ForwardedRecord {
+                source: self.position(record),
+                hops,
+                timestamp: record.timestamp,
+                key: record.key.clone(),
+                headers: record.headers.clone(),
+                value: record.value.clone(),
+            },
+        };
+        self.to_internal(record.key.clone(), &InternalRecord::Forwarded(forwarded), home)
+    }
+
+    fn forwarded(&self, record: &InboundRecord) -> Option<ForwardedRecord> {
+        match (record.source, self.internal(record)) {
+            (Source::Internal(_), Ok(InternalRecord::Forwarded(forwarded))) => Some(forwarded),
+            (Source::Internal(_) | Source::Events(_), _) => None,
+        }
+    }
+
+    fn to_internal(&self, key: Option<Bytes>, record: &InternalRecord, home: PartitionIndex) -> OutgoingRecord {
+        OutgoingRecord {
+            topic: Arc::clone(&self.topics.internal),
+            partition: Some(kafka(home)),
+            key,
+            headers: Vec::new(),
+            value: Some(self.codec.encode_internal(record).into()),
+        }
+    }
+
+    /// Proposes to fire a timer of this partition.
+    pub(crate) fn timer_fired(&self, timer: &TimerEntry, home: PartitionIndex) -> OutgoingRecord {
+        let fired = TimerFired { instance: timer.instance.clone(), timer: timer.timer, due: timer.due };
+        self.to_internal(Some(key(&timer.instance)), &InternalRecord::TimerFired(fired), home)
+    }
+
+    fn to_changelog(&self, key: Option<Bytes>, value: Vec<u8>) -> OutgoingRecord {
+        OutgoingRecord {
+            topic: Arc::clone(&self.topics.changelog),
+            partition: Some(self.index),
+            key,
+            headers: Vec::new(),
+            value: Some(value.into()),
+        }
+    }
+
+    pub(crate) fn entry(&self, instance: &InstanceId, entry: &ChangelogEntry) -> OutgoingRecord {
+        self.to_changelog(Some(key(instance)), self.codec.encode_changelog_entry(entry))
+    }
+
+    pub(crate) fn claim(&self, claim: &Claim) -> OutgoingRecord {
+        self.to_changelog(None, self.codec.encode_changelog(&ChangelogRecord::Claim(claim.clone())))
+    }
+
+    pub(crate) fn positions(&self, positions: &BTreeMap<Source, Offset>) -> OutgoingRecord {
+        let positions = Positions { sources: self.source_positions(positions) };
+        self.to_changelog(None, self.codec.encode_changelog(&ChangelogRecord::Positions(positions)))
+    }
+
+    pub(crate) fn source_positions(&self, positions: &BTreeMap<Source, Offset>) -> Vec<SourcePosition> {
+        let mut sources: Vec<_> = positions
+            .iter()
+            .map(|(source, offset)| {
+                let (topic, partition) = self.place(*source);
+                SourcePosition { topic: topic.to_string(), partition, offset: *offset }
+            })
+            .collect();
+        sources.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        sources
+    }
+
+    /// What `known` says about a source.
+    pub(crate) fn position_of(&self, source: Source, known: &[SourcePosition]) -> Option<Offset> {
+        let (topic, partition) = self.place(source);
+        known.iter().find(|it| *it.topic == **topic && it.partition == partition).map(|it| it.offset)
+    }
+
+    fn place(&self, source: Source) -> (&Arc<str>, i32) {
+        match source {
+            Source::Internal(partition) => (&self.topics.internal, partition),
+            Source::Events(partition) => (&self.topics.events, partition),
+        }
+    }
+
+    fn position(&self, record: &InboundRecord) -> RecordPosition {
+        let (topic, partition) = self.place(record.source);
+        RecordPosition { topic: topic.to_string(), partition, offset: record.offset }
+    }
+
+    pub(crate) fn effect(
+        &self,
+        instance: &InstanceId,
+        effect: &Effect,
+        traceparent: Option<&str>,
+    ) -> OutgoingRecord {
+        match effect {
+            Effect::DispatchTask { queue, task } => OutgoingRecord {
+                topic: self.topics.all.commands(queue).into(),
+                partition: None,
+                key: Some(key(instance)),
+                headers: traceparent
+                    .map(|it| (TRACEPARENT.to_owned(), Bytes::copy_from_slice(it.as_bytes())))
+                    .into_iter()
+                    .collect(),
+                value: Some(self.codec.encode_task(task).into()),
+            },
+            Effect::EmitEvent { topic, event } => {
+                let topic = topic.as_ref().unwrap_or(&self.topics.emitted);
+                // The engine has made it from the definition; what is no CloudEvent in every detail still goes out as it is.
+                let record = match CloudEvent::from_json(event.value().clone()) {
+                    Ok(event) => event.with_traceparent(traceparent).to_binary(),
+                    Err(_) => EventRecord::structured(event.value()),
+                };
+                outgoing(topic, Some(key(instance)), record)
+            }
+        }
+    }
+
+    pub(crate) fn rejected(
+        &self,
+        command: &AddressedCommand,
+        reason: &str,
+        detail: &str,
+        at: Timestamp,
+    ) -> OutgoingRecord {
+        let id = EventId {
+            source: self.source.clone(),
+            id: format!("rejected/{}/{}/{}", command.instance, command.cause.source, command.cause.id),
+        };
+        let name = command.command.name();
+        let event = rejection_event(id, &command.instance, name, &command.cause, reason, detail)
+            .with_time(at)
+            .with_traceparent(command.traceparent.as_deref());
+        outgoing(&self.topics.lifecycle, Some(key(&command.instance)), event.to_binary())
+    }
+
+    /// The record as it first came, with headers that say why it is here.
+    pub(crate) fn dead_letter(&self, record: &InboundRecord, reason: &str, detail: &str, at: Timestamp) -> OutgoingRecord {
+        let forwarded = self.forwarded(record);
+        let source = forwarded.as_ref().map_or_else(|| self.position(record), |it| it.source.clone());
+        let letter = DeadLetter { reason: reason.to_owned(), detail: detail.to_owned(), source, at };
+        let (key, headers, value) = match forwarded {
+            Some(it) => (it.key, it.headers, it.value),
+            None => (record.key.clone(), record.headers.clone(), record.value.clone()),
+        };
+        OutgoingRecord {
+            topic: Arc::clone(&self.topics.dead_letters),
+            partition: None,
+            key,
+            headers: letter.headers(&headers),
+            value,
+        }
+    }
+}
+
+fn outgoing(topic: &Arc<str>, key: Option<Bytes>, record: EventRecord) -> OutgoingRecord {
+    OutgoingRecord { topic: Arc::clone(topic), partition: None, key, headers: record.headers, value: record.value }
+}
+
+fn key(instance: &InstanceId) -> Bytes {
+    Bytes::copy_from_slice(instance.as_str().as_bytes())
+}
+
+fn kafka(index: PartitionIndex) -> i32 {
+    i32::try_from(index.0).expect("at most 4,096 partitions")
+}
+
+fn request(read: Result<AddressedCommand, InboxError>) -> Request {
+    match read {
+        Ok(command) => Request::Decide(Box::new(command)),
+        Err(error) => match error.schema_to_fetch() {
+            Some(id) => Request::NeedsSchema(id),
+            None => Request::DeadLetter { reason: error.reason(), detail: error.to_string() },
+        },
+    }
+}
+
+fn fire(fired: TimerFired) -> AddressedCommand {
+    AddressedCommand {
+        cause: EventId {
+            source: TIMER_SOURCE.to_owned(),
+            id: format!("{}/{}/{}", fired.instance, fired.timer.0, fired.due.0),
+        },
+        instance: fired.instance,
+        traceparent: None,
+        command: Command::FireTimer { timer: fired.timer, due: fired.due },
+    }
+}

@@ -1,0 +1,399 @@
+//! One partition over a log and a store in memory: batches, restore, write-behind, timers, bad input.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use bytes::Bytes;
+use millrace_partition::{Input, Observation};
+use millrace_placement::PartitionIndex;
+use millrace_schemas::cloud_event::{cancel_event, complete_event, signal_event, start_event};
+use millrace_schemas::dead_letter::DeadLetter;
+use millrace_schemas::{EventId, InstanceId, WorkflowName};
+use proptest::prelude::*;
+use serde_json::json;
+
+use world::{World, id_at_home};
+
+const CALL: &str = "
+document: {dsl: 1.0.3, namespace: test, name: call, version: 1.0.0}
+do:
+  - first: {call: work, with: {n: 1}}
+  - second: {call: work, with: {n: 2}}
+";
+
+const WAIT: &str = "
+document: {dsl: 1.0.3, namespace: test, name: wait, version: 1.0.0}
+do:
+  - pause: {wait: {minutes: 5}}
+";
+
+const LONG_WAIT: &str = "
+document: {dsl: 1.0.3, namespace: test, name: long-wait, version: 1.0.0}
+do:
+  - pause: {wait: {days: 2}}
+";
+
+fn id(text: &str) -> InstanceId {
+    InstanceId::new(text).unwrap()
+}
+
+fn event_id(text: &str) -> EventId {
+    EventId { source: "test".to_owned(), id: text.to_owned() }
+}
+
+fn start(world: &mut World, instance: &str, workflow: &str) {
+    let workflow = WorkflowName { namespace: "test".into(), name: workflow.into() };
+    world.produce(&start_event(event_id(instance), &id(instance), &workflow, None, json!({"a": 1})));
+}
+
+/// Answers every task that was dispatched so far; answering again is what workers do.
+fn answer_all(world: &mut World) {
+    for task in world.tasks() {
+        let cause = event_id(&format!("{}/{}", task.instance, task.token));
+        world.produce(&complete_event(cause, &task.instance, task.token, json!({"done": true})));
+    }
+}
+
+fn dead_letters(world: &World) -> Vec<String> {
+    let topic = world.config.topics.dead_letters();
+    world.of_topic(&topic).iter().map(|it| DeadLetter::parse(&it.headers).unwrap().reason).collect()
+}
+
+#[test]
+fn an_instance_runs_from_its_start_to_its_end() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "a", "call");
+    world.settle();
+    assert_eq!(world.status("a"), "running");
+    answer_all(&mut world);
+    world.settle();
+    answer_all(&mut world);
+    world.settle();
+    assert_eq!(world.status("a"), "completed");
+    assert_eq!(world.tasks().len(), 2);
+}
+
+#[test]
+fn an_owner_that_dies_before_any_snapshot_loses_nothing() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "a", "call");
+    world.settle();
+    assert!(world.durable.snapshots.is_empty());
+    world.restart();
+    answer_all(&mut world);
+    world.settle();
+    answer_all(&mut world);
+    world.settle();
+    assert_eq!(world.status("a"), "completed");
+}
+
+#[test]
+fn a_restore_reads_the_tail_only() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    for n in 0..10 {
+        start(&mut world, &format!("a{n}"), "call");
+    }
+    world.settle();
+    for _ in 0..10 {
+        world.pass(6);
+    }
+    let checkpoint = world.codec.decode_checkpoint(&world.durable.checkpoint.clone().unwrap().1).unwrap();
+    assert_eq!(checkpoint.changelog_offset.0, world.durable.changelog.len() as i64, "everything is flushed");
+    world.restart();
+    answer_all(&mut world);
+    world.settle();
+    answer_all(&mut world);
+    world.settle();
+    assert!(world.folded().values().all(|it| it.status.name() == "completed"));
+}
+
+#[test]
+fn an_aborted_transaction_leaves_no_trace_and_its_records_are_handled_again() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    world.holds_commits = true;
+    start(&mut world, "a", "call");
+    world.settle();
+    world.abort_held();
+    assert_eq!(world.status("a"), "absent");
+    world.holds_commits = false;
+    world.commit_held();
+    world.settle();
+    assert_eq!(world.status("a"), "running");
+    assert_eq!(world.tasks().len(), 1);
+}
+
+#[test]
+fn nothing_uncommitted_is_flushed() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    world.holds_commits = true;
+    start(&mut world, "a", "call");
+    world.settle();
+    world.pass(10);
+    assert!(world.durable.snapshots.is_empty());
+}
+
+#[test]
+fn a_record_of_another_partition_is_forwarded_once_and_not_decided() {
+    let mut world = World::of(PartitionIndex(0), 4, &[CALL]);
+    world.restart();
+    let stranger = id_at_home(2, 4);
+    start(&mut world, stranger.as_str(), "call");
+    world.settle();
+    let internal = world.config.topics.internal();
+    let forwarded = world.of_topic(&internal);
+    assert_eq!(forwarded.len(), 1);
+    assert_eq!(forwarded[0].partition, Some(2));
+    assert!(world.folded().is_empty());
+}
+
+#[test]
+fn bad_records_become_dead_letters_and_good_ones_go_on() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    world.produce_raw(Some(Bytes::from_static(b"a")), vec![], Some(Bytes::from_static(b"\xff\xff not json")));
+    start(&mut world, "b", "nowhere");
+    world.produce_raw(None, vec![], None);
+    start(&mut world, "c", "call");
+    world.settle();
+    assert_eq!(dead_letters(&world), ["not-a-cloudevent", "unknown-workflow", "not-a-cloudevent"]);
+    assert_eq!(world.status("c"), "running");
+}
+
+#[test]
+fn refused_commands_are_answered_on_lifecycle() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "a", "call");
+    start(&mut world, "a", "call");
+    world.produce(&cancel_event(event_id("c1"), &id("a"), "enough"));
+    world.produce(&signal_event(event_id("s1"), &id("a"), "shop.late", None));
+    world.produce(&signal_event(event_id("s2"), &id("nobody"), "shop.late", None));
+    world.settle();
+    answer_all(&mut world);
+    world.settle();
+    let lifecycle = world.config.topics.lifecycle();
+    assert_eq!(world.of_topic(&lifecycle).len(), 4);
+    let reasons: Vec<_> = world
+        .observed
+        .iter()
+        .filter_map(|it| match it {
+            Observation::CommandRejected { command, reason } => Some((*command, *reason)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            ("start", "already_exists"),
+            ("deliver_signal", "invalid_state"),
+            ("deliver_signal", "not_found"),
+            ("complete_task", "invalid_state")
+        ]
+    );
+}
+
+#[test]
+fn a_timer_fires_through_the_log_and_not_early() {
+    let mut world = World::new(&[WAIT]);
+    world.restart();
+    start(&mut world, "a", "wait");
+    world.settle();
+    world.pass(299);
+    assert_eq!(world.status("a"), "running");
+    world.pass(1);
+    assert_eq!(world.status("a"), "completed");
+    assert_eq!(world.durable.internal.len(), 1);
+}
+
+#[test]
+fn a_timer_survives_its_owner_before_and_after_it_is_indexed() {
+    for flushed in [false, true] {
+        let mut world = World::new(&[WAIT]);
+        world.restart();
+        start(&mut world, "a", "wait");
+        world.settle();
+        if flushed {
+            for _ in 0..3 {
+                world.pass(6);
+            }
+            assert_eq!(world.durable.timers.len(), 1);
+        }
+        world.restart();
+        world.pass(300);
+        assert_eq!(world.status("a"), "completed", "flushed: {flushed}");
+    }
+}
+
+#[test]
+fn a_timer_beyond_the_horizon_comes_back_from_the_index() {
+    let mut world = World::new(&[LONG_WAIT]);
+    world.restart();
+    start(&mut world, "a", "long-wait");
+    world.settle();
+    for _ in 0..2 * 24 * 12 {
+        world.pass(300);
+    }
+    assert_eq!(world.status("a"), "running");
+    world.pass(60);
+    assert_eq!(world.status("a"), "completed");
+}
+
+#[test]
+fn a_drained_partition_leaves_an_empty_tail() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    for n in 0..10 {
+        start(&mut world, &format!("a{n}"), "call");
+    }
+    world.settle();
+    world.input(Input::Drain);
+    assert!(world.is_drained);
+    let checkpoint = world.codec.decode_checkpoint(&world.durable.checkpoint.clone().unwrap().1).unwrap();
+    assert_eq!(checkpoint.changelog_offset.0, world.durable.changelog.len() as i64);
+}
+
+#[test]
+fn a_changelog_that_was_cut_stops_the_partition_loudly() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "a", "call");
+    world.settle();
+    world.input(Input::Drain);
+    world.durable.changelog.clear();
+    world.restart();
+    assert!(world.failure.as_deref().is_some_and(|it| it.contains("truncated")), "{:?}", world.failure);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start(u8),
+    Answer,
+    Cancel(u8),
+    Pass(u16),
+    HoldCommits(bool),
+    Commit,
+    CommitSilentlyAndDie,
+    Abort,
+    HoldFlushes(bool),
+    Flush,
+    WriteHalfOfTheFlushAndDie,
+    Die,
+    Drain,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..12_u8).prop_map(Step::Start),
+        6 => Just(Step::Answer),
+        1 => (0..12_u8).prop_map(Step::Cancel),
+        4 => (1..400_u16).prop_map(Step::Pass),
+        3 => any::<bool>().prop_map(Step::HoldCommits),
+        3 => Just(Step::Commit),
+        1 => Just(Step::CommitSilentlyAndDie),
+        2 => Just(Step::Abort),
+        3 => any::<bool>().prop_map(Step::HoldFlushes),
+        3 => Just(Step::Flush),
+        1 => Just(Step::WriteHalfOfTheFlushAndDie),
+        1 => Just(Step::Die),
+        1 => Just(Step::Drain),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// Whatever the owner suffers: every instance that was started ends, once; every task is dispatched once for each dispatch that
+    /// the log holds; what a restore sees is what the log says.
+    #[test]
+    fn nothing_is_lost_or_doubled_whatever_the_owner_suffers(steps in steps()) {
+        let mut world = World::new(&[CALL, WAIT]);
+        world.restart();
+        let mut started = std::collections::BTreeSet::new();
+        for step in steps {
+            match step {
+                Step::Start(n) => {
+                    started.insert(n);
+                    start(&mut world, &format!("i{n}"), if n % 3 == 0 { "wait" } else { "call" });
+                    world.settle();
+                }
+                Step::Answer => {
+                    answer_all(&mut world);
+                    world.settle();
+                }
+                Step::Cancel(n) => {
+                    world.produce(&cancel_event(event_id("cancel"), &id(&format!("i{n}")), "test"));
+                    world.settle();
+                }
+                Step::Pass(seconds) => world.pass(u64::from(seconds)),
+                Step::HoldCommits(holds) => {
+                    world.holds_commits = holds;
+                    if !holds && world.held.is_some() {
+                        world.commit_held();
+                    }
+                }
+                Step::Commit => if world.held.is_some() { world.commit_held() },
+                Step::CommitSilentlyAndDie => if world.held.is_some() {
+                    world.commit_held_silently();
+                    world.restart();
+                },
+                Step::Abort => if world.held.is_some() { world.abort_held() },
+                Step::HoldFlushes(holds) => world.holds_flushes = holds,
+                Step::Flush => if let Some(request) = world.held_flush.take() {
+                    let flushed = world.store(&request);
+                    world.input(flushed);
+                },
+                Step::WriteHalfOfTheFlushAndDie => if let Some(mut request) = world.held_flush.take() {
+                    request.snapshots.truncate(request.snapshots.len() / 2);
+                    request.timers.clear();
+                    world.store(&request);
+                    world.restart();
+                },
+                Step::Die => world.restart(),
+                Step::Drain => {
+                    world.input(Input::Drain);
+                    if world.held.is_some() { world.commit_held(); }
+                    world.restart();
+                }
+            }
+        }
+        // Faults off: everything must settle.
+        world.holds_commits = false;
+        world.holds_flushes = false;
+        if world.held.is_some() { world.commit_held(); }
+        if let Some(request) = world.held_flush.take() {
+            let flushed = world.store(&request);
+            world.input(flushed);
+        }
+        for _ in 0..8 {
+            world.pass(301);
+            answer_all(&mut world);
+            world.settle();
+        }
+        prop_assert_eq!(&world.failure, &None);
+        let folded = world.folded();
+        for n in &started {
+            let status = world.status(&format!("i{n}"));
+            prop_assert!(status == "completed" || status == "cancelled", "i{} is {}", n, status);
+        }
+        // A restart reads back exactly what the log says.
+        for _ in 0..20 { world.pass(6); }
+        for (id, row) in &world.durable.snapshots {
+            let state = world.codec.decode_snapshot(&row.value).unwrap().state;
+            prop_assert_eq!(Some(&state), folded.get(id));
+        }
+        // Each dispatch has its own token: a task that was decided twice would show twice.
+        let mut tokens: Vec<_> = world.tasks().into_iter().map(|it| (it.instance, it.token)).collect();
+        let all = tokens.len();
+        tokens.sort();
+        tokens.dedup();
+        prop_assert_eq!(tokens.len(), all);
+        // History holds every entry.
+        let entries = world.durable.changelog.iter().filter(|it| it.key.is_some()).count();
+        prop_assert_eq!(world.durable.history.len(), entries);
+    }
+}

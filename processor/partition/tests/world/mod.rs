@@ -1,0 +1,347 @@
+//! A small world for one partition: a log, a store and a clock in memory, driven by hand. It performs what the partition wants, at once or
+//! when told to, and can lose the partition at any moment.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_engine::{Bounds, Instance, Moment};
+use millrace_partition::{
+    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Observation, OutgoingRecord, Output, Owner, Partition,
+    Programs, SnapshotRow, Source, TimerEntry, Transaction,
+};
+use millrace_placement::{PartitionIndex, Topics, home, key_group};
+use millrace_schemas::cloud_event::CloudEvent;
+use millrace_schemas::codec::{self, Codec};
+use millrace_schemas::instance::InstanceState;
+use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, WorkflowVersion};
+use millrace_workflow::program::Program;
+
+#[derive(Debug, Default)]
+pub struct Catalog(pub BTreeMap<WorkflowVersion, Arc<Program>>);
+
+impl Programs for Catalog {
+    fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
+        self.0.get(version).cloned()
+    }
+    fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
+        self.0.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+}
+
+/// What survives a crash.
+#[derive(Debug, Default)]
+pub struct Durable {
+    pub changelog: Vec<ChangelogRecord>,
+    pub events: Vec<InboundRecord>,
+    pub internal: Vec<InboundRecord>,
+    pub internal_offset: Option<Offset>,
+    pub snapshots: BTreeMap<InstanceId, SnapshotRow>,
+    pub checkpoint: Option<(Stamp, Bytes)>,
+    pub timers: Vec<TimerEntry>,
+    pub history: BTreeMap<(InstanceId, Stamp), Bytes>,
+    /// Records of other topics, as they were committed.
+    pub out: Vec<OutgoingRecord>,
+}
+
+pub struct World {
+    pub codec: Codec,
+    pub config: Arc<Config>,
+    pub catalog: Catalog,
+    pub index: PartitionIndex,
+    pub durable: Durable,
+    pub now: Timestamp,
+    pub partition: Option<Partition>,
+    pub observed: Vec<Observation>,
+    /// Transactions are kept here instead of being committed.
+    pub holds_commits: bool,
+    pub held: Option<Transaction>,
+    /// Flushes are kept here instead of being written.
+    pub holds_flushes: bool,
+    pub held_flush: Option<FlushRequest>,
+    pub is_drained: bool,
+    pub failure: Option<String>,
+    reads: BTreeMap<Source, usize>,
+    incarnations: u32,
+}
+
+impl World {
+    pub fn new(definitions: &[&str]) -> Self {
+        Self::of(PartitionIndex(0), 1, definitions)
+    }
+
+    pub fn of(index: PartitionIndex, partitions: u32, definitions: &[&str]) -> Self {
+        let mut catalog = Catalog::default();
+        for text in definitions {
+            let program = millrace_workflow::admission::admit("test.yaml", text).map_err(|it| format!("{it:?}")).unwrap().program;
+            catalog.0.insert(program.workflow.clone(), Arc::new(program));
+        }
+        let config = Config {
+            topics: Topics::default(),
+            partitions,
+            event_partitions: partitions,
+            bounds: Bounds::default(),
+            batch_records_max: 4,
+            inbox_records_max: 100,
+            flush_interval: Duration::from_secs(5),
+            flush_rows_max: 3,
+            dirty_max: 50,
+            cache_bytes_max: 4_000,
+            stub_ttl: Duration::from_secs(7 * 86_400),
+            timer_horizon: Duration::from_secs(600),
+            api_url: None,
+        };
+        Self {
+            codec: Codec::single_object(),
+            config: Arc::new(config),
+            catalog,
+            index,
+            durable: Durable::default(),
+            now: Timestamp(1_800_000_000_000),
+            partition: None,
+            observed: Vec::new(),
+            holds_commits: false,
+            held: None,
+            holds_flushes: false,
+            held_flush: None,
+            is_drained: false,
+            failure: None,
+            reads: BTreeMap::new(),
+            incarnations: 0,
+        }
+    }
+
+    /// Loses the partition, if there is one, with all that is in memory, and acquires it anew.
+    pub fn restart(&mut self) {
+        self.held = None;
+        self.held_flush = None;
+        self.reads.clear();
+        self.is_drained = false;
+        self.incarnations += 1;
+        let owner = Owner { incarnation: format!("n{}", self.incarnations), transactional_id: "t-0".to_owned() };
+        self.partition = Some(Partition::new(self.index, Arc::clone(&self.config), self.codec.clone(), owner));
+        let checkpoint: Option<Checkpoint> =
+            self.durable.checkpoint.as_ref().map(|(_, value)| self.codec.decode_checkpoint(value).unwrap());
+        self.input(Input::Acquired {
+            checkpoint,
+            changelog_start: Offset(0),
+            changelog_end: Offset(self.durable.changelog.len() as i64),
+            internal_offset: self.durable.internal_offset,
+        });
+    }
+
+    /// A producer writes an event.
+    pub fn produce(&mut self, event: &CloudEvent) {
+        let record = event.to_structured();
+        self.produce_raw(record.key, record.headers, record.value);
+    }
+
+    pub fn produce_raw(&mut self, key: Option<Bytes>, headers: Vec<(String, Bytes)>, value: Option<Bytes>) {
+        let offset = Offset(self.durable.events.len() as i64);
+        let source = Source::Events(i32::try_from(self.index.0).unwrap());
+        self.durable.events.push(InboundRecord { source, offset, timestamp: self.now, key, headers, value });
+    }
+
+    /// Delivers whatever the partition follows and has not been given, and lets it work until nothing moves.
+    pub fn settle(&mut self) {
+        self.input(Input::Tick);
+        loop {
+            let mut fresh = Vec::new();
+            for (source, next) in &mut self.reads {
+                let log = match source {
+                    Source::Events(_) => &self.durable.events,
+                    Source::Internal(_) => &self.durable.internal,
+                };
+                fresh.extend(log[*next..].iter().cloned());
+                *next = log.len();
+            }
+            if fresh.is_empty() {
+                return;
+            }
+            self.input(Input::Records(fresh));
+        }
+    }
+
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(Duration::from_secs(seconds));
+        self.settle();
+    }
+
+    pub fn commit_held(&mut self) {
+        let transaction = self.held.take().expect("a transaction is held");
+        self.commit(transaction);
+    }
+
+    pub fn abort_held(&mut self) {
+        let transaction = self.held.take().expect("a transaction is held");
+        self.input(Input::Aborted { transaction: transaction.id });
+    }
+
+    /// Commits what is held without telling the partition: the outcome got lost, with the owner.
+    pub fn commit_held_silently(&mut self) {
+        let transaction = self.held.take().expect("a transaction is held");
+        self.write(&transaction);
+    }
+
+    pub fn input(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let Some(partition) = &mut self.partition else { return };
+            let moment = Moment { at: self.now, random: 7 };
+            let outputs = partition.handle(input, moment, &self.catalog);
+            for output in outputs {
+                inputs.extend(self.perform(output));
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::ReadChangelog { from, until } => {
+                let records = self.durable.changelog[from.0 as usize..until.0 as usize].to_vec();
+                self.input(Input::ChangelogRecords(records));
+                Some(Input::ChangelogRead)
+            }
+            Output::Follow(sources) => {
+                self.reads = sources.into_iter().map(|(source, offset)| (source, offset.0 as usize)).collect();
+                None
+            }
+            Output::LoadSnapshots(ids) => Some(Input::SnapshotsLoaded(
+                ids.into_iter().map(|id| (id.clone(), self.durable.snapshots.get(&id).cloned())).collect(),
+            )),
+            Output::CatchUpDefinitions => Some(Input::DefinitionsCaughtUp),
+            Output::LoadSchema(id) => {
+                self.codec.forget_as_unknown(id);
+                Some(Input::SchemaLoaded(id))
+            }
+            Output::Commit(transaction) if self.holds_commits => {
+                self.held = Some(transaction);
+                None
+            }
+            Output::Commit(transaction) => Some(self.write(&transaction)),
+            Output::Flush(request) if self.holds_flushes => {
+                self.held_flush = Some(request);
+                None
+            }
+            Output::Flush(request) => Some(self.store(&request)),
+            Output::SaveCheckpoint { stamp, value } => {
+                if self.durable.checkpoint.as_ref().is_none_or(|(old, _)| *old <= stamp) {
+                    self.durable.checkpoint = Some((stamp, value));
+                }
+                None
+            }
+            Output::LoadTimers { from, until } => {
+                let timers = self.durable.timers.iter().filter(|it| from <= it.due && it.due < until).cloned().collect();
+                Some(Input::TimersLoaded { from, until, timers })
+            }
+            Output::Observe(observation) => {
+                self.observed.push(observation);
+                None
+            }
+            Output::Drained => {
+                self.is_drained = true;
+                None
+            }
+            Output::Fail { detail } => {
+                self.failure = Some(detail);
+                None
+            }
+            Output::Pause | Output::Resume | Output::Ready | Output::Answer { .. } => None,
+        }
+    }
+
+    fn commit(&mut self, transaction: Transaction) {
+        let committed = self.write(&transaction);
+        self.input(committed);
+    }
+
+    fn write(&mut self, transaction: &Transaction) -> Input {
+        let mut changelog_offsets = Vec::new();
+        for record in &transaction.changelog {
+            let offset = Offset(self.durable.changelog.len() as i64);
+            changelog_offsets.push(offset);
+            let value = record.value.clone().unwrap();
+            self.durable.changelog.push(ChangelogRecord { offset, key: record.key.clone(), value });
+        }
+        let own = i32::try_from(self.index.0).unwrap();
+        for record in &transaction.records {
+            if *record.topic == self.config.topics.internal() && record.partition == Some(own) {
+                self.durable.internal.push(InboundRecord {
+                    source: Source::Internal(own),
+                    offset: Offset(self.durable.internal.len() as i64),
+                    timestamp: self.now,
+                    key: record.key.clone(),
+                    headers: record.headers.clone(),
+                    value: record.value.clone(),
+                });
+            } else {
+                self.durable.out.push(record.clone());
+            }
+        }
+        self.durable.internal_offset = Some(transaction.internal_offset);
+        Input::Committed { transaction: transaction.id, changelog_offsets }
+    }
+
+    pub fn store(&mut self, request: &FlushRequest) -> Input {
+        for write in &request.snapshots {
+            let row = SnapshotRow { stamp: write.stamp, value: write.value.clone() };
+            let slot = self.durable.snapshots.entry(write.instance.clone()).or_insert_with(|| row.clone());
+            if slot.stamp <= row.stamp {
+                *slot = row;
+            }
+        }
+        self.durable.timers.extend(request.timers.iter().map(|it| TimerEntry {
+            due: it.due,
+            instance: it.instance.clone(),
+            timer: it.timer,
+        }));
+        for row in &request.history {
+            self.durable.history.insert((row.instance.clone(), row.stamp), row.entry.clone());
+        }
+        Input::Flushed(request.id)
+    }
+
+    /// The state of every instance, folded from the changelog alone.
+    pub fn folded(&self) -> BTreeMap<InstanceId, InstanceState> {
+        let mut instances = BTreeMap::new();
+        for record in &self.durable.changelog {
+            let Some(key) = &record.key else { continue };
+            let id = InstanceId::new(std::str::from_utf8(key).unwrap()).unwrap();
+            let codec::ChangelogRecord::Entry(entry) = self.codec.decode_changelog(&record.value).unwrap() else { continue };
+            instances.entry(id.clone()).or_insert_with(|| Instance::absent(id)).apply_entry(&entry).unwrap();
+        }
+        instances.into_iter().map(|(id, it)| (id, it.state().unwrap().clone())).collect()
+    }
+
+    pub fn status(&self, id: &str) -> &'static str {
+        self.folded().get(&InstanceId::new(id).unwrap()).map_or("absent", |it| it.status.name())
+    }
+
+    /// Tasks that were sent to workers, in order.
+    pub fn tasks(&self) -> Vec<TaskCommand> {
+        let commands = self.config.topics.commands("");
+        self.durable
+            .out
+            .iter()
+            .filter(|it| it.topic.starts_with(&commands))
+            .map(|it| self.codec.decode_task(it.value.as_deref().unwrap()).unwrap())
+            .collect()
+    }
+
+    /// Committed records of a topic.
+    pub fn of_topic(&self, topic: &str) -> Vec<&OutgoingRecord> {
+        self.durable.out.iter().filter(|it| *it.topic == *topic).collect()
+    }
+}
+
+/// An id that lives on partition `index` of `partitions`.
+pub fn id_at_home(index: u32, partitions: u32) -> InstanceId {
+    (0..)
+        .map(|n| InstanceId::new(format!("i{n}")).unwrap())
+        .find(|id| home(key_group(id.as_str().as_bytes()), partitions) == PartitionIndex(index))
+        .unwrap()
+}

@@ -1,0 +1,188 @@
+//! A snapshot store in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, SnapshotWrite, TimerEntry};
+use millrace_placement::{PartitionIndex, TimerBucket};
+use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
+use tokio::time::Instant;
+
+use crate::store::{ListPage, ListQuery, ListRow, SnapshotStore, StoreError};
+
+/// Keeps all rows in memory; clones share them. Nothing in it waits, fails or depends on chance. Rows with a time to live end by
+/// tokio's clock, so a test that pauses the clock decides when. What expires leaves its stamp behind, as in CQL: a late, older
+/// write does not bring it back. Rows of the timer index, the history and the list stay.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    rows: Arc<Mutex<Rows>>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    snapshots: BTreeMap<InstanceId, SnapshotCell>,
+    checkpoints: BTreeMap<PartitionIndex, (Stamp, Bytes)>,
+    timers: BTreeMap<(TimerBucket, Timestamp), BTreeSet<(InstanceId, TimerId)>>,
+    history: BTreeMap<(InstanceId, Stamp), Bytes>,
+    listing: BTreeMap<WorkflowName, BTreeMap<(Timestamp, InstanceId), ListingCell>>,
+}
+
+#[derive(Debug)]
+struct SnapshotCell {
+    row: SnapshotRow,
+    expires_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct ListingCell {
+    stamp: Stamp,
+    workflow: WorkflowVersion,
+    status: &'static str,
+    updated_at: Timestamp,
+}
+
+impl MemoryStore {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().expect("a test that panicked while it held the rows has failed already")
+    }
+}
+
+impl Rows {
+    fn write_snapshot(&mut self, write: &SnapshotWrite) {
+        let cell = SnapshotCell {
+            row: SnapshotRow { stamp: write.stamp, value: write.value.clone() },
+            expires_at: write.ttl.map(|it| Instant::now() + it),
+        };
+        match self.snapshots.get(&write.instance) {
+            Some(old) if old.row.stamp > write.stamp => {}
+            Some(old) if old.row.stamp == write.stamp && old.row.value != write.value => {
+                // Both rows are folds of the same prefix of the log (state protocol 2.7, I3): a difference is a bug of the writers.
+                panic!("{:?}: two different snapshots at {:?}", write.instance, write.stamp);
+            }
+            _ => {
+                self.snapshots.insert(write.instance.clone(), cell);
+            }
+        }
+        if let Some(listing) = &write.listing {
+            let of_workflow = self.listing.entry(listing.workflow.workflow.clone()).or_default();
+            let key = (listing.started_at, write.instance.clone());
+            if of_workflow.get(&key).is_none_or(|it| it.stamp <= write.stamp) {
+                let cell = ListingCell {
+                    stamp: write.stamp,
+                    workflow: listing.workflow.clone(),
+                    status: listing.status,
+                    updated_at: listing.updated_at,
+                };
+                of_workflow.insert(key, cell);
+            }
+        }
+    }
+}
+
+impl SnapshotStore for MemoryStore {
+    async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
+        let rows = self.rows();
+        let cell = rows.snapshots.get(instance).filter(|it| it.expires_at.is_none_or(|at| at > Instant::now()));
+        Ok(cell.map(|it| it.row.clone()))
+    }
+
+    async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        for timer in &request.timers {
+            let due = rows.timers.entry((timer.bucket, timer.due)).or_default();
+            due.insert((timer.instance.clone(), timer.timer));
+        }
+        for entry in &request.history {
+            rows.history.insert((entry.instance.clone(), entry.stamp), entry.entry.clone());
+        }
+        for snapshot in &request.snapshots {
+            rows.write_snapshot(snapshot);
+        }
+        Ok(())
+    }
+
+    async fn load_checkpoint(&self, partition: PartitionIndex) -> Result<Option<(Stamp, Bytes)>, StoreError> {
+        Ok(self.rows().checkpoints.get(&partition).cloned())
+    }
+
+    async fn save_checkpoint(&self, partition: PartitionIndex, stamp: Stamp, value: Bytes) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        let row = (stamp, value);
+        // Between equal stamps a CQL server keeps the greater bytes; so does this.
+        if rows.checkpoints.get(&partition).is_none_or(|old| *old < row) {
+            rows.checkpoints.insert(partition, row);
+        }
+        Ok(())
+    }
+
+    async fn load_timers(
+        &self,
+        buckets: &[TimerBucket],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<TimerEntry>, StoreError> {
+        let rows = self.rows();
+        let mut timers = Vec::new();
+        for bucket in buckets.iter().filter(|_| from < until) {
+            for ((_, due), entries) in rows.timers.range((*bucket, from)..(*bucket, until)) {
+                timers.extend(entries.iter().map(|(instance, timer)| TimerEntry {
+                    due: *due,
+                    instance: instance.clone(),
+                    timer: *timer,
+                }));
+            }
+        }
+        Ok(timers)
+    }
+
+    async fn load_history(
+        &self,
+        instance: &InstanceId,
+        after: Option<Stamp>,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        let rows = self.rows();
+        let entries = rows.history.range((instance.clone(), Stamp(i64::MIN))..=(instance.clone(), Stamp(i64::MAX)));
+        let page = entries.filter(|((_, stamp), _)| after.is_none_or(|it| *stamp > it)).take(limit as usize);
+        Ok(page
+            .map(|((instance, stamp), entry)| HistoryRow {
+                instance: instance.clone(),
+                stamp: *stamp,
+                entry: entry.clone(),
+            })
+            .collect())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        let rows = self.rows();
+        let Some(of_workflow) = rows.listing.get(&query.workflow) else { return Ok(ListPage::default()) };
+        let limit = query.limit as usize;
+        let mut matching = of_workflow
+            .iter()
+            .rev()
+            .filter(|((started_at, _), _)| (query.from..query.until).contains(started_at))
+            .filter(|(key, _)| query.after.as_ref().is_none_or(|after| *key < after))
+            .filter(|(_, cell)| query.status.as_deref().is_none_or(|it| it == cell.status))
+            .map(|((started_at, instance), cell)| ListRow {
+                instance: instance.clone(),
+                workflow: cell.workflow.clone(),
+                started_at: *started_at,
+                updated_at: cell.updated_at,
+                status: cell.status.to_owned(),
+            });
+        let rows = matching.by_ref().take(limit).collect();
+        Ok(ListPage { rows, has_more: matching.next().is_some() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store_suite;
+
+    #[tokio::test(start_paused = true)]
+    async fn keeps_what_every_store_must_keep() {
+        store_suite::all(&MemoryStore::default()).await;
+    }
+}

@@ -1,0 +1,349 @@
+//! What every [`SnapshotStore`] must keep, as functions that panic where it is broken. Each implementation runs [`all`].
+//!
+//! The functions use keys of their own, and each expects to be the first to write them: run them once on an empty store.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_partition::{FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, TimerEntry, TimerRow};
+use millrace_placement::{PartitionIndex, TimerBucket};
+use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
+
+use crate::store::{ListPage, ListQuery, ListRow, SnapshotStore};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// A start of a day, long enough ago that it is past by any clock, and yet of our times.
+const PAST: Timestamp = Timestamp(19_000 * DAY_MS);
+
+/// Runs everything.
+pub async fn all<S: SnapshotStore>(store: &S) {
+    what_was_never_written_is_absent(store).await;
+    the_newer_stamp_wins_in_any_order(store).await;
+    a_stub_expires_and_stays_expired(store).await;
+    checkpoints_never_go_back(store).await;
+    timers_come_by_slice_and_bucket(store).await;
+    a_slice_may_hold_many_timers(store).await;
+    history_comes_in_order_and_in_pages(store).await;
+    lists_come_newest_first_and_in_pages(store).await;
+    lists_follow_the_newest_status(store).await;
+    lists_span_days(store).await;
+    large_values_come_back_whole(store).await;
+    a_flush_may_hold_many_rows(store).await;
+}
+
+/// Nothing is made up, and a flush of nothing is fine.
+pub async fn what_was_never_written_is_absent<S: SnapshotStore>(store: &S) {
+    flush(store, vec![], vec![], vec![]).await;
+    assert_eq!(store.load_snapshot(&id("nobody")).await.unwrap(), None);
+    assert_eq!(store.load_checkpoint(PartitionIndex(4_000)).await.unwrap(), None);
+    assert_eq!(store.load_history(&id("nobody"), None, 10).await.unwrap(), vec![]);
+    assert_eq!(store.load_timers(&[TimerBucket(255)], PAST, PAST.plus(Duration::from_secs(1))).await.unwrap(), vec![]);
+    assert_eq!(store.list(&query("nothing")).await.unwrap(), ListPage::default());
+}
+
+/// Of two writes of a row, the one with the greater stamp is visible, whichever came last; repeating one changes nothing; eras
+/// count more than offsets.
+pub async fn the_newer_stamp_wins_in_any_order<S: SnapshotStore>(store: &S) {
+    let next_era = Stamp(1 << Stamp::OFFSET_BITS);
+    for (name, order) in [
+        ("rising", vec![Stamp(5), Stamp(9), next_era]),
+        ("falling", vec![next_era, Stamp(9), Stamp(5)]),
+        ("mixed", vec![Stamp(9), next_era, Stamp(5), next_era, Stamp(9)]),
+    ] {
+        for stamp in order {
+            flush(store, vec![snapshot(name, stamp, format!("at {}", stamp.0))], vec![], vec![]).await;
+        }
+        let newest = SnapshotRow { stamp: next_era, value: format!("at {}", next_era.0).into() };
+        assert_eq!(store.load_snapshot(&id(name)).await.unwrap(), Some(newest), "{name}");
+    }
+    flush(store, vec![snapshot("zero", Stamp(0), "first")], vec![], vec![]).await;
+    let first = SnapshotRow { stamp: Stamp(0), value: "first".into() };
+    assert_eq!(store.load_snapshot(&id("zero")).await.unwrap(), Some(first), "the first offset of a log has stamp 0");
+}
+
+/// A stub replaces the state, ends after its time to live, and an older write that arrives later does not bring the instance back.
+/// A newer one does.
+pub async fn a_stub_expires_and_stays_expired<S: SnapshotStore>(store: &S) {
+    let live = snapshot("ended", Stamp(10), "live");
+    let stub = SnapshotWrite { ttl: Some(Duration::from_secs(2)), ..snapshot("ended", Stamp(11), "stub") };
+    flush(store, vec![live.clone()], vec![], vec![]).await;
+    flush(store, vec![stub], vec![], vec![]).await;
+    let row = store.load_snapshot(&id("ended")).await.unwrap();
+    assert_eq!(row, Some(SnapshotRow { stamp: Stamp(11), value: "stub".into() }));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(store.load_snapshot(&id("ended")).await.unwrap(), None, "it has expired");
+    flush(store, vec![live], vec![], vec![]).await;
+    assert_eq!(store.load_snapshot(&id("ended")).await.unwrap(), None, "an older write does not bring it back");
+    flush(store, vec![snapshot("ended", Stamp(12), "again")], vec![], vec![]).await;
+    let row = store.load_snapshot(&id("ended")).await.unwrap();
+    assert_eq!(row, Some(SnapshotRow { stamp: Stamp(12), value: "again".into() }), "a newer one does, without the old end");
+}
+
+/// The checkpoint with the greatest stamp stays, for each partition apart.
+pub async fn checkpoints_never_go_back<S: SnapshotStore>(store: &S) {
+    let (one, other) = (PartitionIndex(7), PartitionIndex(8));
+    for (stamp, value) in [(20, "twenty"), (30, "thirty"), (25, "a zombie's")] {
+        store.save_checkpoint(one, Stamp(stamp), Bytes::from(value)).await.unwrap();
+    }
+    store.save_checkpoint(other, Stamp(1), Bytes::from("other")).await.unwrap();
+    assert_eq!(store.load_checkpoint(one).await.unwrap(), Some((Stamp(30), "thirty".into())));
+    assert_eq!(store.load_checkpoint(other).await.unwrap(), Some((Stamp(1), "other".into())));
+}
+
+/// A slice holds what is due from its start up to, but without, its end, of the buckets asked for; writing a timer twice is writing
+/// it once.
+pub async fn timers_come_by_slice_and_bucket<S: SnapshotStore>(store: &S) {
+    let (mine, also_mine, foreign) = (TimerBucket(3), TimerBucket(67), TimerBucket(4));
+    // Past, and so far ahead that no store holds it by a time to live.
+    for base in [PAST.0, PAST.0 + 100 * 366 * DAY_MS] {
+        let at = |ms: i64| Timestamp(base + ms);
+        let rows = vec![
+            timer(mine, at(-1), "early", 1),
+            timer(mine, at(0), "first", 1),
+            timer(mine, at(0), "first", 2),
+            timer(mine, at(HOUR_MS - 1), "hour", u32::MAX),
+            timer(also_mine, at(HOUR_MS), "next", 1),
+            timer(mine, at(3 * HOUR_MS), "last", 1),
+            timer(mine, at(3 * HOUR_MS + 1), "late", 1),
+            timer(foreign, at(10), "foreign", 1),
+        ];
+        flush(store, vec![], rows.clone(), vec![]).await;
+        flush(store, vec![], rows.clone(), vec![]).await;
+        let slice = async |from: i64, until: i64| {
+            let mut timers = store.load_timers(&[mine, also_mine], at(from), at(until)).await.unwrap();
+            timers.sort();
+            timers
+        };
+        let expected: Vec<TimerEntry> = rows[1..6].iter().map(entry).collect();
+        assert_eq!(slice(0, 3 * HOUR_MS + 1).await, expected);
+        assert_eq!(slice(0, 1).await, expected[..2]);
+        assert_eq!(slice(1, HOUR_MS).await, expected[2..3]);
+        assert_eq!(slice(5, 5).await, vec![]);
+        assert_eq!(slice(HOUR_MS, 0).await, vec![], "an empty range is no error");
+        assert_eq!(store.load_timers(&[], at(0), at(HOUR_MS)).await.unwrap(), vec![]);
+    }
+    // `Timestamp::plus` saturates there.
+    let never = timer(mine, Timestamp(i64::MAX), "never", 1);
+    flush(store, vec![], vec![never], vec![]).await;
+}
+
+/// Many timers due at one instant are many pages, not a failure.
+pub async fn a_slice_may_hold_many_timers<S: SnapshotStore>(store: &S) {
+    let due = Timestamp(PAST.0 + 90 * DAY_MS);
+    let rows: Vec<TimerRow> = (0..6_000).map(|n| timer(TimerBucket(9), due, &format!("herd-{n:04}"), n)).collect();
+    flush(store, vec![], rows.clone(), vec![]).await;
+    let mut timers = store.load_timers(&[TimerBucket(9)], due, Timestamp(due.0 + 1)).await.unwrap();
+    timers.sort();
+    assert!(timers.iter().eq(rows.iter().map(entry).collect::<Vec<_>>().iter()), "all of {} came", rows.len());
+}
+
+/// Entries come oldest first, each once, after the cursor, at most as many as asked for, of one instance.
+pub async fn history_comes_in_order_and_in_pages<S: SnapshotStore>(store: &S) {
+    let row = |name: &str, stamp: i64| HistoryRow { instance: id(name), stamp: Stamp(stamp), entry: format!("{name} {stamp}").into() };
+    let mut rows: Vec<HistoryRow> = (0..1_000).map(|n| row("told", n * 3)).collect();
+    rows.push(row("told", 1 << Stamp::OFFSET_BITS));
+    let mut shuffled: Vec<HistoryRow> = rows.iter().skip(1).step_by(2).chain(rows.iter().step_by(2)).cloned().collect();
+    shuffled.push(row("told-too", 1));
+    flush(store, vec![], vec![], shuffled.clone()).await;
+    flush(store, vec![], vec![], shuffled[..10].to_vec()).await;
+    let told = id("told");
+    assert_eq!(store.load_history(&told, None, 2_000).await.unwrap(), rows);
+    assert_eq!(store.load_history(&told, None, 3).await.unwrap(), rows[..3]);
+    assert_eq!(store.load_history(&told, Some(Stamp(6)), 3).await.unwrap(), rows[3..6]);
+    assert_eq!(store.load_history(&told, Some(Stamp(7)), 2).await.unwrap(), rows[3..5], "the cursor need not exist");
+    assert_eq!(store.load_history(&told, Some(rows[1_000].stamp), 3).await.unwrap(), vec![]);
+    assert_eq!(store.load_history(&told, None, 0).await.unwrap(), vec![]);
+}
+
+/// Newest start first, and among equal starts by descending instance id, so that the last row is the cursor of the next page. `from`
+/// is included, `until` is not.
+pub async fn lists_come_newest_first_and_in_pages<S: SnapshotStore>(store: &S) {
+    let at = |n: i64| Timestamp(PAST.0 + n);
+    // Three start in each millisecond, so pages break among equal starts too.
+    let mut expected = Vec::new();
+    let mut writes = Vec::new();
+    for n in 0..60 {
+        let (name, started_at) = (format!("paged-{n:02}"), at(n / 3));
+        writes.push(listed(&name, Stamp(n), "paged", started_at, started_at, "running"));
+        expected.push(list_row(&name, "paged", started_at, started_at, "running"));
+    }
+    writes.push(listed("unrelated", Stamp(1), "paged-too", at(5), at(5), "running"));
+    expected.sort_by(|a, b| (b.started_at, &b.instance).cmp(&(a.started_at, &a.instance)));
+    flush(store, writes, vec![], vec![]).await;
+
+    let everything = ListQuery { limit: 60, ..query("paged") };
+    let page = store.list(&everything).await.unwrap();
+    assert_eq!(page.rows, expected);
+    assert!(!page.has_more, "exactly as many as asked for");
+
+    let mut walked = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list(&ListQuery { limit: 7, after: after.clone(), ..query("paged") }).await.unwrap();
+        assert!(page.rows.len() <= 7);
+        walked.extend(page.rows);
+        after = walked.last().map(|it: &ListRow| (it.started_at, it.instance.clone()));
+        if !page.has_more {
+            break;
+        }
+        assert!(walked.len() < 60, "more than there are");
+    }
+    assert_eq!(walked, expected);
+
+    let some = ListQuery { from: at(3), until: at(5), ..query("paged") };
+    assert_eq!(store.list(&some).await.unwrap().rows, expected[45..51]);
+    let nothing = ListQuery { from: at(5), until: at(5), ..query("paged") };
+    assert_eq!(store.list(&nothing).await.unwrap(), ListPage::default());
+}
+
+/// The row with the greatest stamp tells the status; a filter asks for that one.
+pub async fn lists_follow_the_newest_status<S: SnapshotStore>(store: &S) {
+    let (start, later) = (Timestamp(PAST.0 + 10), Timestamp(PAST.0 + DAY_MS));
+    let ended = |name: &str| SnapshotWrite {
+        ttl: Some(Duration::from_secs(86_400)),
+        ..listed(name, Stamp(9), "statuses", start, later, "completed")
+    };
+    flush(store, vec![listed("in-order", Stamp(2), "statuses", start, start, "running")], vec![], vec![]).await;
+    flush(store, vec![ended("in-order")], vec![], vec![]).await;
+    flush(store, vec![ended("reversed")], vec![], vec![]).await;
+    flush(store, vec![listed("reversed", Stamp(2), "statuses", start, start, "running")], vec![], vec![]).await;
+    flush(store, vec![listed("still-running", Stamp(1), "statuses", start, start, "running")], vec![], vec![]).await;
+    // Without a listing the list keeps what it has.
+    flush(store, vec![snapshot("still-running", Stamp(30), "newer")], vec![], vec![]).await;
+
+    let with = async |status: Option<&str>, limit: u32| {
+        store.list(&ListQuery { status: status.map(str::to_owned), limit, ..query("statuses") }).await.unwrap()
+    };
+    let in_order = list_row("in-order", "statuses", start, later, "completed");
+    let reversed = list_row("reversed", "statuses", start, later, "completed");
+    let running = list_row("still-running", "statuses", start, start, "running");
+    assert_eq!(with(None, 10).await.rows, [running.clone(), reversed.clone(), in_order.clone()]);
+    assert_eq!(with(Some("running"), 10).await, ListPage { rows: vec![running.clone()], has_more: false });
+    assert_eq!(with(Some("running"), 1).await, ListPage { rows: vec![running], has_more: false }, "only what matches is more");
+    assert_eq!(with(Some("completed"), 10).await.rows, [reversed.clone(), in_order]);
+    assert_eq!(with(Some("completed"), 1).await, ListPage { rows: vec![reversed], has_more: true });
+    assert_eq!(with(Some("faulted"), 10).await, ListPage::default());
+}
+
+/// Days without starts, and a range as wide as time, cost nothing that matters.
+pub async fn lists_span_days<S: SnapshotStore>(store: &S) {
+    let days = [0, 1, 2, 400, 3_000];
+    let mut writes = Vec::new();
+    let mut expected = Vec::new();
+    for day in days {
+        let (name, started_at) = (format!("day-{day:04}"), Timestamp(PAST.0 + day * DAY_MS - 1));
+        writes.push(listed(&name, Stamp(day), "days", started_at, started_at, "running"));
+        expected.insert(0, list_row(&name, "days", started_at, started_at, "running"));
+    }
+    flush(store, writes, vec![], vec![]).await;
+    let page = store.list(&query("days")).await.unwrap();
+    assert_eq!(page, ListPage { rows: expected.clone(), has_more: false });
+    let first = store.list(&ListQuery { limit: 2, ..query("days") }).await.unwrap();
+    assert_eq!(first, ListPage { rows: expected[..2].to_vec(), has_more: true });
+    let cursor = Some((expected[1].started_at, expected[1].instance.clone()));
+    let rest = store.list(&ListQuery { after: cursor, ..query("days") }).await.unwrap();
+    assert_eq!(rest, ListPage { rows: expected[2..].to_vec(), has_more: false });
+}
+
+/// Values of several megabytes, next to small and empty ones.
+pub async fn large_values_come_back_whole<S: SnapshotStore>(store: &S) {
+    let large = Bytes::from((0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>());
+    let values = [("large-1", large.clone()), ("large-2", large.slice(1..)), ("small", "s".into()), ("empty", Bytes::new())];
+    let writes = values.iter().map(|(name, value)| snapshot(name, Stamp(1), value.clone())).collect();
+    let told = HistoryRow { instance: id("large-1"), stamp: Stamp(1), entry: large };
+    flush(store, writes, vec![], vec![told.clone()]).await;
+    for (name, value) in values {
+        let row = store.load_snapshot(&id(name)).await.unwrap().unwrap();
+        assert!(row.value == value, "{name}: {} bytes instead of {}", row.value.len(), value.len());
+    }
+    assert!(store.load_history(&told.instance, None, 10).await.unwrap() == [told], "the history holds it too");
+}
+
+/// A flush after an outage holds tens of thousands of rows; ids are any text.
+pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
+    let longest = "é".repeat(InstanceId::BYTES_MAX / 2);
+    let names: Vec<String> = (0..3_000)
+        .map(|n| format!("many/{n} {{\"odd\": 'name'}}"))
+        .chain([longest])
+        .collect();
+    let (start, mut writes, mut timers, mut history) = (Timestamp(PAST.0), Vec::new(), Vec::new(), Vec::new());
+    for (name, n) in names.iter().zip(0..) {
+        writes.push(SnapshotWrite {
+            value: format!("{name} {}", "x".repeat(500)).into(),
+            ..listed(name, Stamp(n), "many", start, start, "running")
+        });
+        timers.push(timer(TimerBucket((n % 64) as u16), Timestamp(PAST.0 + 200 * DAY_MS), name, 1));
+        history.push(HistoryRow { instance: id(name), stamp: Stamp(n), entry: "e".into() });
+    }
+    flush(store, writes.clone(), timers, history).await;
+    for write in writes.iter().rev().take(500) {
+        let row = store.load_snapshot(&write.instance).await.unwrap();
+        assert_eq!(row, Some(SnapshotRow { stamp: write.stamp, value: write.value.clone() }));
+    }
+    let due = Timestamp(PAST.0 + 200 * DAY_MS);
+    let buckets: Vec<TimerBucket> = (0..64).map(TimerBucket).collect();
+    let loaded = store.load_timers(&buckets, due, Timestamp(due.0 + 1)).await.unwrap();
+    assert_eq!(loaded.len(), names.len());
+    let page = store.list(&ListQuery { limit: 5_000, ..query("many") }).await.unwrap();
+    assert_eq!((page.rows.len(), page.has_more), (names.len(), false));
+}
+
+fn id(name: &str) -> InstanceId {
+    InstanceId::new(name).unwrap()
+}
+
+fn workflow(name: &str) -> WorkflowVersion {
+    let workflow = WorkflowName { namespace: "suite".into(), name: name.into() };
+    WorkflowVersion { workflow, version: "1.0.0".into() }
+}
+
+fn query(name: &str) -> ListQuery {
+    ListQuery {
+        workflow: workflow(name).workflow,
+        status: None,
+        from: Timestamp(0),
+        until: Timestamp(i64::MAX),
+        after: None,
+        limit: 100,
+    }
+}
+
+fn snapshot(name: &str, stamp: Stamp, value: impl Into<Bytes>) -> SnapshotWrite {
+    SnapshotWrite { instance: id(name), stamp, value: value.into(), ttl: None, listing: None }
+}
+
+fn listed(
+    name: &str,
+    stamp: Stamp,
+    of: &str,
+    started_at: Timestamp,
+    updated_at: Timestamp,
+    status: &'static str,
+) -> SnapshotWrite {
+    let listing = Listing { workflow: workflow(of), started_at, updated_at, status };
+    SnapshotWrite { listing: Some(listing), ..snapshot(name, stamp, "listed") }
+}
+
+fn list_row(name: &str, of: &str, started_at: Timestamp, updated_at: Timestamp, status: &str) -> ListRow {
+    ListRow { instance: id(name), workflow: workflow(of), started_at, updated_at, status: status.to_owned() }
+}
+
+fn timer(bucket: TimerBucket, due: Timestamp, name: &str, timer: u32) -> TimerRow {
+    TimerRow { bucket, due, instance: id(name), timer: TimerId(timer) }
+}
+
+fn entry(row: &TimerRow) -> TimerEntry {
+    TimerEntry { due: row.due, instance: row.instance.clone(), timer: row.timer }
+}
+
+async fn flush<S: SnapshotStore>(
+    store: &S,
+    snapshots: Vec<SnapshotWrite>,
+    timers: Vec<TimerRow>,
+    history: Vec<HistoryRow>,
+) {
+    store.flush(&FlushRequest { id: FlushId(1), snapshots, timers, history }).await.unwrap();
+}

@@ -1,0 +1,90 @@
+//! All statements, prepared.
+
+use millrace_runtime::store::StoreError;
+use scylla::client::session::Session;
+use scylla::statement::prepared::PreparedStatement;
+
+use crate::error::Failure;
+
+/// Prepared once, when first needed. Each may be repeated by the driver: writing twice is writing once.
+///
+/// A time to live of 0 is none.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    pub(crate) insert_snapshot: PreparedStatement,
+    pub(crate) insert_checkpoint: PreparedStatement,
+    pub(crate) insert_timer: PreparedStatement,
+    pub(crate) insert_history: PreparedStatement,
+    pub(crate) insert_listing: PreparedStatement,
+    pub(crate) insert_listing_day: PreparedStatement,
+    pub(crate) select_snapshot: PreparedStatement,
+    pub(crate) select_checkpoint: PreparedStatement,
+    pub(crate) select_timers: PreparedStatement,
+    pub(crate) select_history: PreparedStatement,
+    pub(crate) select_listing: PreparedStatement,
+    pub(crate) select_listing_days: PreparedStatement,
+}
+
+impl Statements {
+    /// # Errors
+    /// When the server cannot be asked, or does not have the tables.
+    pub(crate) async fn prepare(session: &Session, keyspace: &str) -> Result<Self, StoreError> {
+        let prepare = async |statement: &str| {
+            let statement = statement.replace("KEYSPACE", keyspace);
+            let mut prepared = session.prepare(statement).await.map_err(|error| {
+                let doing = if error.is_permanent() {
+                    format!("use the tables of keyspace {keyspace} (are they there? `millrace store apply` creates them)")
+                } else {
+                    "prepare statements".to_owned()
+                };
+                error.while_doing(doing)
+            })?;
+            prepared.set_is_idempotent(true);
+            Ok(prepared)
+        };
+        // One comparison of tuples on each side: neither server takes a mixture with single columns.
+        let mut select_listing = prepare(
+            "SELECT started_at, instance, version, status, updated_at FROM KEYSPACE.listing \
+             WHERE workflow = ? AND day = ? AND shard = ? \
+             AND (started_at, instance) >= (?, ?) AND (started_at, instance) < (?, ?)",
+        )
+        .await?;
+        // The parts of a day are merged and mostly thrown away again, so pages are small.
+        select_listing.set_page_size(100);
+        // Entries may hold whole payloads.
+        let mut select_history =
+            prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?").await?;
+        select_history.set_page_size(100);
+        Ok(Self {
+            insert_snapshot: prepare(
+                "INSERT INTO KEYSPACE.snapshot (kg, b, instance, value) VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+            )
+            .await?,
+            insert_checkpoint: prepare("INSERT INTO KEYSPACE.checkpoint (home, value) VALUES (?, ?) USING TIMESTAMP ?").await?,
+            insert_timer: prepare(
+                "INSERT INTO KEYSPACE.timer_idx (bucket, hour, due, instance, timer) VALUES (?, ?, ?, ?, ?) USING TTL ?",
+            )
+            .await?,
+            insert_history: prepare("INSERT INTO KEYSPACE.history (instance, stamp, entry) VALUES (?, ?, ?) USING TTL ?").await?,
+            insert_listing: prepare(
+                "INSERT INTO KEYSPACE.listing (workflow, day, shard, started_at, instance, version, status, updated_at) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+            )
+            .await?,
+            insert_listing_day: prepare("INSERT INTO KEYSPACE.listing_day (workflow, day) VALUES (?, ?)").await?,
+            select_snapshot: prepare(
+                "SELECT value, writetime(value) FROM KEYSPACE.snapshot WHERE kg = ? AND b = ? AND instance = ?",
+            )
+            .await?,
+            select_checkpoint: prepare("SELECT value, writetime(value) FROM KEYSPACE.checkpoint WHERE home = ?").await?,
+            select_timers: prepare(
+                "SELECT due, instance, timer FROM KEYSPACE.timer_idx WHERE bucket = ? AND hour = ? AND due >= ? AND due < ?",
+            )
+            .await?,
+            select_history,
+            select_listing,
+            select_listing_days: prepare("SELECT day FROM KEYSPACE.listing_day WHERE workflow = ? AND day >= ? AND day <= ?")
+                .await?,
+        })
+    }
+}

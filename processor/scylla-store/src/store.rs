@@ -1,0 +1,243 @@
+//! The store.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, TimerEntry};
+use millrace_placement::{PartitionIndex, TimerBucket};
+use millrace_runtime::store::{ListPage, ListQuery, SnapshotStore, StoreError};
+use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp};
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::pager::TypedRowStream;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::CqlTimestamp;
+use tokio::sync::OnceCell;
+
+use crate::config::{Consistency, ScyllaConfig};
+use crate::error::{Failure, UnexpectedRow};
+use crate::statements::Statements;
+use crate::{layout, list, schema, write};
+
+/// Slices of the timer index read at a time.
+const TIMER_READS_MAX: usize = 64;
+
+/// Days of workflows that are remembered as known to the list, before it starts over.
+const KNOWN_DAYS_MAX: usize = 100_000;
+
+/// A session with the server; clones share it.
+#[derive(Clone, Debug)]
+pub struct ScyllaStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    session: Session,
+    config: ScyllaConfig,
+    /// Prepared when first needed, since the tables may have yet to be created.
+    statements: OnceCell<Statements>,
+    /// Rows of `listing_day` that are written.
+    known_days: Mutex<BTreeSet<(String, i32)>>,
+}
+
+impl ScyllaStore {
+    /// Connects. The keyspace and its tables may be missing still: see [`Self::create_schema`].
+    ///
+    /// # Errors
+    /// When no contact point answers or the server refuses us; permanent if a setting, the user or the password is wrong.
+    pub async fn connect(config: ScyllaConfig) -> Result<Self, StoreError> {
+        config.validate().map_err(|it| it.while_doing("use the settings of the snapshot store"))?;
+        let consistency = match config.consistency {
+            Consistency::LocalQuorum => scylla::statement::Consistency::LocalQuorum,
+            Consistency::Quorum => scylla::statement::Consistency::Quorum,
+        };
+        // The driver's default policy repeats idempotent requests once, on another node, where that may help at once. Everything
+        // slower is for the caller's back-off.
+        let profile =
+            ExecutionProfile::builder().consistency(consistency).request_timeout(Some(config.request_timeout)).build();
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&config.contact_points)
+            .keyspaces_to_fetch([&config.keyspace])
+            .default_execution_profile_handle(profile.into_handle());
+        if let Some(credentials) = &config.credentials {
+            builder = builder.user(&credentials.user, &credentials.password);
+        }
+        if let Some(datacenter) = &config.datacenter {
+            builder = builder.prefer_datacenter(datacenter.clone());
+        }
+        let session = builder.build().await.map_err(|error| {
+            let contact_points = config.contact_points.join(", ");
+            let hint = if error.is_permanent() {
+                "check the user and the password"
+            } else {
+                "check that a CQL server listens there and that nothing lies between"
+            };
+            error.while_doing(format!("connect to the snapshot store at {contact_points} ({hint})"))
+        })?;
+        let (statements, known_days) = (OnceCell::new(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days }) })
+    }
+
+    /// Creates the keyspace and the tables, so far as they are missing. What exists stays as it is.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or the user may not create what is missing.
+    pub async fn create_schema(&self) -> Result<(), StoreError> {
+        schema::create(&self.inner.session, &self.inner.config).await
+    }
+
+    async fn statements(&self) -> Result<&Statements, StoreError> {
+        let Inner { session, config, statements, .. } = &*self.inner;
+        statements.get_or_try_init(|| Statements::prepare(session, &config.keyspace)).await
+    }
+
+    /// The one row of a table of values, with its write timestamp.
+    async fn value(
+        &self,
+        statement: &PreparedStatement,
+        key: impl SerializeRow,
+        doing: &'static str,
+    ) -> Result<Option<(Bytes, Stamp)>, StoreError> {
+        let result = self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
+        let rows = result.into_rows_result().map_err(|it| it.while_doing(doing))?;
+        let row = rows.maybe_first_row::<(Bytes, i64)>().map_err(|it| it.while_doing(doing))?;
+        Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
+    }
+
+    /// Days that this flush needs in the list and that are not known to be there.
+    fn new_days(&self, request: &FlushRequest) -> BTreeSet<(String, i32)> {
+        let listings = request.snapshots.iter().filter_map(|it| it.listing.as_ref());
+        let mut days: BTreeSet<_> =
+            listings.map(|it| (it.workflow.workflow.to_string(), layout::day(it.started_at))).collect();
+        let known = self.inner.known_days.lock().expect("nothing panics while it is held");
+        days.retain(|it| !known.contains(it));
+        days
+    }
+
+    fn learn_days(&self, days: BTreeSet<(String, i32)>) {
+        let mut known = self.inner.known_days.lock().expect("nothing panics while it is held");
+        if known.len() > KNOWN_DAYS_MAX {
+            known.clear();
+        }
+        known.extend(days);
+    }
+
+    async fn timer_slice(
+        &self,
+        (bucket, hour): (TimerBucket, i32),
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<TimerEntry>, StoreError> {
+        const DOING: &str = "read the timer index";
+        let statements = self.statements().await?;
+        let slice = (bucket.0.cast_signed(), hour, CqlTimestamp(from.0), CqlTimestamp(until.0));
+        let rows = rows::<(CqlTimestamp, String, i64)>(&self.inner.session, &statements.select_timers, slice, DOING).await?;
+        rows.map_err(|it| it.while_doing(DOING))
+            .and_then(async |(due, instance, timer)| {
+                let timer = u32::try_from(timer)
+                    .map_err(|_| UnexpectedRow { what: format!("timer {timer}") }.while_doing(DOING))?;
+                Ok(TimerEntry {
+                    due: Timestamp(due.0),
+                    instance: instance_id(&instance, DOING)?,
+                    timer: TimerId(timer),
+                })
+            })
+            .try_collect()
+            .await
+    }
+}
+
+impl SnapshotStore for ScyllaStore {
+    async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
+        let (kg, b) = layout::snapshot(instance);
+        let statement = &self.statements().await?.select_snapshot;
+        let row = self.value(statement, (kg, b, instance.as_str()), "read a snapshot").await?;
+        Ok(row.map(|(value, stamp)| SnapshotRow { stamp, value }))
+    }
+
+    async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
+        let statements = self.statements().await?;
+        let days = self.new_days(request);
+        let Inner { session, config, .. } = &*self.inner;
+        write::flush(session, statements, config, request, days.iter().cloned().collect()).await?;
+        self.learn_days(days);
+        Ok(())
+    }
+
+    async fn load_checkpoint(&self, partition: PartitionIndex) -> Result<Option<(Stamp, Bytes)>, StoreError> {
+        let statement = &self.statements().await?.select_checkpoint;
+        let row = self.value(statement, (partition.0.cast_signed(),), "read a checkpoint").await?;
+        Ok(row.map(|(value, stamp)| (stamp, value)))
+    }
+
+    async fn save_checkpoint(&self, partition: PartitionIndex, stamp: Stamp, value: Bytes) -> Result<(), StoreError> {
+        let statement = &self.statements().await?.insert_checkpoint;
+        let row = (partition.0.cast_signed(), value, stamp.0);
+        let result = self.inner.session.execute_unpaged(statement, row).await;
+        result.map(|_| ()).map_err(|it| it.while_doing("write a checkpoint"))
+    }
+
+    async fn load_timers(
+        &self,
+        buckets: &[TimerBucket],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<TimerEntry>, StoreError> {
+        if from >= until {
+            return Ok(Vec::new());
+        }
+        let hours = layout::hour(from)..=layout::hour(Timestamp(until.0 - 1));
+        let slices = hours.flat_map(|hour| buckets.iter().map(move |bucket| (*bucket, hour)));
+        stream::iter(slices)
+            .map(|it| self.timer_slice(it, from, until))
+            .buffer_unordered(TIMER_READS_MAX)
+            .try_concat()
+            .await
+    }
+
+    async fn load_history(
+        &self,
+        instance: &InstanceId,
+        after: Option<Stamp>,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        const DOING: &str = "read history";
+        let from = after.map_or(Some(i64::MIN), |it| it.0.checked_add(1));
+        let (Some(from), 1..) = (from, limit) else { return Ok(Vec::new()) };
+        let statement = &self.statements().await?.select_history;
+        let slice = (instance.as_str(), from, i32::try_from(limit).unwrap_or(i32::MAX));
+        let rows = rows::<(i64, Bytes)>(&self.inner.session, statement, slice, DOING).await?;
+        rows.map_ok(|(stamp, entry)| HistoryRow { instance: instance.clone(), stamp: Stamp(stamp), entry })
+            .try_collect()
+            .await
+            .map_err(|it| it.while_doing(DOING))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        list::list(&self.inner.session, self.statements().await?, query).await
+    }
+}
+
+/// The rows of a query, page after page.
+pub(crate) async fn rows<R>(
+    session: &Session,
+    statement: &PreparedStatement,
+    values: impl SerializeRow,
+    doing: &'static str,
+) -> Result<TypedRowStream<R>, StoreError>
+where
+    R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+{
+    let pager = session.execute_iter(statement.clone(), values).await.map_err(|it| it.while_doing(doing))?;
+    pager.rows_stream().map_err(|it| it.while_doing(doing))
+}
+
+pub(crate) fn instance_id(text: &str, doing: &'static str) -> Result<InstanceId, StoreError> {
+    InstanceId::new(text).map_err(|it| UnexpectedRow { what: it.to_string() }.while_doing(doing))
+}

@@ -1,0 +1,39 @@
+//! `millrace history ID`
+
+use clap::Args;
+use millrace_schemas::InstanceId;
+
+use crate::clients::{self, Kafka};
+use crate::config::Global;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use crate::reading;
+use crate::view::HistoryView;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// The instance
+    id: InstanceId,
+
+    /// At most so many entries, the oldest first; an entry is what one command did
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let id = &arguments.id;
+    let kafka = Kafka::new(global);
+    let read = async {
+        let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
+        reading::full_history(&kafka, &store, &codec, &global.topics(), id, arguments.limit).await
+    };
+    let (entries, has_more) = output.patiently(&format!("reading the history of {id}"), read).await?;
+    if entries.is_empty() {
+        let fix = "check the id; the history of an instance that ended long ago has expired";
+        let failure = Failure::new(format!("there is no history of {id}"), fix);
+        return Err(Failure { exit: Exit::NotFound, ..failure }.into());
+    }
+    let view = HistoryView::new(id, &entries, has_more);
+    output.show(&view, || view.text())?;
+    Ok(Exit::Success)
+}

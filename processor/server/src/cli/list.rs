@@ -1,0 +1,110 @@
+//! `millrace list WORKFLOW`
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use millrace_runtime::store::{ListQuery, SnapshotStore as _};
+use millrace_schemas::{Timestamp, WorkflowName};
+
+use crate::clients;
+use crate::config::{Global, WorkflowReference, parse_duration};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::view::ListView;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// namespace/name; all versions of it
+    #[arg(value_parser = parse_workflow)]
+    workflow: WorkflowName,
+
+    /// Only those that are like this, as of their last snapshot
+    #[arg(long, value_enum)]
+    status: Option<StatusName>,
+
+    /// Only those started since: a time (RFC 3339), or how long ago
+    #[arg(long, default_value = "7d", value_name = "TIME|DURATION", value_parser = parse_since)]
+    since: Since,
+
+    /// At most so many, the newest first
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StatusName {
+    Running,
+    Suspended,
+    Incident,
+    Completed,
+    Faulted,
+    Cancelled,
+}
+
+impl StatusName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Suspended => "suspended",
+            Self::Incident => "incident",
+            Self::Completed => "completed",
+            Self::Faulted => "faulted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    Time(Timestamp),
+    Ago(Duration),
+}
+
+pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let now = clients::now();
+    let from = match arguments.since {
+        Since::Time(at) => at,
+        Since::Ago(duration) => Timestamp(now.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))),
+    };
+    let query = ListQuery {
+        workflow: arguments.workflow.clone(),
+        status: arguments.status.map(|it| it.name().to_owned()),
+        from,
+        // The clocks of the owners may be ahead of ours.
+        until: now.plus(Duration::from_secs(60)),
+        after: None,
+        limit: arguments.limit,
+    };
+    let read = async { anyhow::Ok(clients::store(global).await?.list(&query).await?) };
+    let page = output.patiently("listing", read).await?;
+    let view = ListView::new(&page);
+    output.show(&view, || view.text())?;
+    Ok(Exit::Success)
+}
+
+fn parse_workflow(text: &str) -> Result<WorkflowName, String> {
+    let reference: WorkflowReference = text.parse().map_err(|_| "write it as namespace/name".to_owned())?;
+    match reference.version {
+        None => Ok(reference.workflow),
+        Some(_) => Err(format!("leave the version out: write {}", reference.workflow)),
+    }
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::Time(Timestamp(time.as_millisecond())));
+    }
+    parse_duration(text).map(Since::Ago).map_err(|error| format!("{error}; or a time such as 2026-01-31T08:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_a_duration() {
+        assert_eq!(parse_since("1970-01-01T00:00:01Z"), Ok(Since::Time(Timestamp(1_000))));
+        assert_eq!(parse_since("2h"), Ok(Since::Ago(Duration::from_secs(7_200))));
+        assert!(parse_since("yesterday").is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! `millrace processor`: one member of the fleet.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use millrace_engine::Bounds;
+use millrace_partition::Config;
+use millrace_runtime::{Processor, ProcessorConfig};
+use millrace_schemas::registry::Registry;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clients::{self, Kafka};
+use crate::config::{Global, parse_duration};
+use crate::exit::{Exit, Failure};
+use crate::http::{self, Api};
+use crate::output::Output;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Where the HTTP API listens; port 0 for any free one, which is printed
+    #[arg(long, default_value = "127.0.0.1:8080", env = "MILLRACE_HTTP", value_name = "IP:PORT")]
+    http: SocketAddr,
+
+    /// Where others reach that API [default: http:// and the address it listens at]
+    #[arg(long, env = "MILLRACE_ADVERTISE", value_name = "URL")]
+    advertise: Option<String>,
+
+    /// Number of this member, its own and the same after a restart [default: the digits at the end of the hostname, else 0]
+    #[arg(long, env = "MILLRACE_ORDINAL")]
+    ordinal: Option<u32>,
+
+    /// Create the tables if they are missing
+    #[arg(long)]
+    create_schema: bool,
+
+    #[command(flatten)]
+    store: clients::StoreSettings,
+
+    /// Transactional producers, each with an event loop
+    #[arg(long, default_value_t = 2, env = "MILLRACE_LANES", value_parser = clap::value_parser!(u32).range(1..=64))]
+    lanes: u32,
+
+    /// Without a sign of life for so long, the others take our partitions over
+    #[arg(long, default_value = "6s", value_name = "DURATION", value_parser = parse_duration)]
+    session_timeout: Duration,
+
+    #[command(flatten)]
+    tuning: Tuning,
+
+    #[command(flatten)]
+    limits: Limits,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Tuning")]
+struct Tuning {
+    /// Most records of one partition in one transaction
+    #[arg(long, default_value_t = 500, value_name = "RECORDS")]
+    batch_max: usize,
+
+    /// Most records of one partition that wait in memory
+    #[arg(long, default_value_t = 10_000, value_name = "RECORDS")]
+    inbox_max: usize,
+
+    /// Memory for idle instances, of one partition, in MiB
+    #[arg(long, default_value_t = 64, value_name = "MIB")]
+    cache_mib: usize,
+
+    /// How long a changed instance may wait for its snapshot
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
+    flush_interval: Duration,
+
+    /// Most rows of one write to the snapshot store
+    #[arg(long, default_value_t = 1_000, value_name = "ROWS")]
+    flush_max: usize,
+
+    /// Most instances of one partition whose snapshot is behind; bounds what a restore reads
+    #[arg(long, default_value_t = 50_000, value_name = "INSTANCES")]
+    dirty_max: usize,
+
+    /// How long an ended instance refuses late commands
+    #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
+    stub_ttl: Duration,
+
+    /// How far ahead timers are held in memory
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
+    timer_horizon: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits of an instance")]
+struct Limits {
+    /// Most tasks that one instance may enter
+    #[arg(long, default_value_t = Bounds::default().steps_max, value_name = "TASKS")]
+    steps_max: u64,
+
+    /// Most tasks entered within one command
+    #[arg(long, default_value_t = Bounds::default().steps_per_command_max, value_name = "TASKS")]
+    steps_per_command_max: u32,
+
+    /// Largest payload of one record, in bytes; past it an incident is raised
+    #[arg(long, default_value_t = Bounds::default().record_bytes_max, value_name = "BYTES")]
+    record_bytes_max: usize,
+
+    /// Largest state of one instance, in bytes
+    #[arg(long, default_value_t = Bounds::default().state_bytes_max, value_name = "BYTES")]
+    state_bytes_max: usize,
+
+    /// Deepest nesting of open tasks
+    #[arg(long, default_value_t = Bounds::default().depth_max, value_name = "LEVELS")]
+    depth_max: u32,
+
+    /// Most commands that wait for a resume
+    #[arg(long, default_value_t = Bounds::default().deferred_max, value_name = "COMMANDS")]
+    deferred_max: usize,
+
+    /// Most events that wait for a `listen`
+    #[arg(long, default_value_t = Bounds::default().signals_max, value_name = "EVENTS")]
+    signals_max: usize,
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            steps_max: limits.steps_max,
+            steps_per_command_max: limits.steps_per_command_max,
+            record_bytes_max: limits.record_bytes_max,
+            state_bytes_max: limits.state_bytes_max,
+            depth_max: limits.depth_max,
+            deferred_max: limits.deferred_max,
+            signals_max: limits.signals_max,
+        }
+    }
+}
+
+impl Arguments {
+    fn config(&self, global: &Global, api_url: String) -> ProcessorConfig {
+        let tuning = &self.tuning;
+        ProcessorConfig {
+            lanes: self.lanes,
+            partition: Config {
+                topics: global.topics(),
+                // Both are set from the topics.
+                partitions: 1,
+                event_partitions: 1,
+                bounds: Bounds::from(&self.limits),
+                batch_records_max: tuning.batch_max,
+                inbox_records_max: tuning.inbox_max,
+                flush_interval: tuning.flush_interval,
+                flush_rows_max: tuning.flush_max,
+                dirty_max: tuning.dirty_max,
+                cache_bytes_max: tuning.cache_mib.saturating_mul(1024 * 1024),
+                stub_ttl: tuning.stub_ttl,
+                timer_horizon: tuning.timer_horizon,
+                api_url: Some(api_url),
+            },
+        }
+    }
+}
+
+/// Printed once the API listens, before the processor joins its group: `/readyz` says when it serves.
+#[derive(Serialize)]
+struct Document {
+    http: String,
+    advertised: String,
+    ordinal: u32,
+}
+
+pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let shutdown = CancellationToken::new();
+    stop_on_signals(shutdown.clone())?;
+    let ordinal = arguments.ordinal.unwrap_or_else(|| ordinal_of(&hostname()));
+    let listener = http::bind(arguments.http).await?;
+    let address = listener.local_addr()?;
+    let advertised = arguments.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+    if arguments.advertise.is_none() && address.ip().is_unspecified() {
+        warn!(%address, "others cannot reach this address: say with --advertise where the API is");
+    }
+
+    let registry = global.registry.as_deref().map(Registry::new).transpose()?;
+    let codec = clients::codec(global).await?;
+    if arguments.create_schema {
+        output.patiently("creating the tables", clients::create_store(global, &arguments.store)).await?;
+    }
+    let store = output.patiently("connecting to the snapshot store", clients::store_with(global, &arguments.store)).await?;
+    let log = Kafka::new(global).log(ordinal, arguments.session_timeout);
+    let log = output.patiently("connecting to Kafka", log).await?;
+
+    let metrics = prometheus::Registry::new();
+    let config = arguments.config(global, advertised.clone());
+    let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, &metrics);
+    let api = Api { processor: processor.handle(), store, codec, metrics };
+    // The API outlives the processor: health checks and scrapes go on while the partitions are handed over.
+    let api_shutdown = CancellationToken::new();
+    let api = tokio::spawn(http::serve(listener, api, api_shutdown.clone()));
+    let document = Document { http: format!("http://{address}"), advertised, ordinal };
+    output.show(&document, || format!("millrace processor {ordinal}: http://{address}"))?;
+    info!(%address, ordinal, prefix = %global.prefix, "processor started");
+
+    let ended = Box::pin(processor.run(shutdown)).await;
+    api_shutdown.cancel();
+    api.await??;
+    ended.map_err(|error| {
+        let fix = "see the log; when that is mended, start the processor again: it takes up where it stopped";
+        Failure::new("the processor cannot go on", fix).because(error)
+    })?;
+    info!("processor stopped");
+    Ok(Exit::Success)
+}
+
+/// SIGTERM and SIGINT end the processor in good order; a second one ends it at once.
+fn stop_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for attempt in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if attempt > 0 {
+                warn!("a second signal: stopping at once, another member takes over");
+                std::process::exit(i32::from(Exit::Failure.code()));
+            }
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+fn hostname() -> String {
+    std::env::var("HOSTNAME")
+        .or_else(|_| std::fs::read_to_string("/proc/sys/kernel/hostname"))
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// The digits at the end of a pod's name in a StatefulSet: `millrace-3` gives 3. 0 without any.
+fn ordinal_of(hostname: &str) -> u32 {
+    let name = hostname.trim_end_matches(|it: char| it.is_ascii_digit());
+    hostname[name.len()..].parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ordinal_is_the_number_of_the_pod() {
+        for (hostname, ordinal) in [("millrace-3", 3), ("millrace-12", 12), ("laptop", 0), ("", 0), ("x99999999999999", 0)] {
+            assert_eq!(ordinal_of(hostname), ordinal, "{hostname}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The HTTP API of a processor: metrics, health, and what its partitions hold. Read-only.
+
+mod error;
+mod health;
+mod instances;
+mod partitions;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::routing::get;
+use millrace_runtime::ProcessorHandle;
+use millrace_runtime::store::SnapshotStore;
+use millrace_schemas::codec::Codec;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use error::{ApiError, ErrorBody, code};
+
+use crate::exit::Failure;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Api<S> {
+    pub(crate) processor: ProcessorHandle,
+    pub(crate) store: S,
+    pub(crate) codec: Codec,
+    pub(crate) metrics: prometheus::Registry,
+}
+
+/// Takes the address. With port 0 the system chooses one: see `TcpListener::local_addr`.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let fix = "give another address with --http, or port 0 for any free one";
+        Failure::new(format!("cannot listen on {address}"), fix).because(error).into()
+    })
+}
+
+/// Answers until `shutdown`, then finishes the requests that have begun.
+pub(crate) async fn serve<S: SnapshotStore>(
+    listener: TcpListener,
+    api: Api<S>,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(api)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+fn router<S: SnapshotStore>(api: Api<S>) -> Router {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready::<S>))
+        .route("/metrics", get(health::metrics::<S>))
+        .route("/v1/instances/{id}", get(instances::one::<S>))
+        .route("/v1/instances/{id}/history", get(instances::history::<S>))
+        .route("/v1/partitions", get(partitions::all::<S>))
+        .fallback(error::no_such_path)
+        .with_state(api)
+}

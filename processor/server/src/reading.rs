@@ -1,0 +1,159 @@
+//! How an instance is found from outside: its owner knows best, the store knows what has been flushed, the changelog knows
+//! everything since.
+
+use std::collections::BTreeMap;
+
+use millrace_placement::{PartitionIndex, Topics, home, key_group};
+use millrace_runtime::store::{SnapshotStore, StoreError};
+use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError};
+use millrace_schemas::event::ChangelogEntry;
+use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
+
+use crate::clients::{self, Kafka};
+use crate::http::{ErrorBody, code};
+use crate::view::InstanceView;
+
+/// An instance, and who said so.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Its owner: it is so now.
+    Owner { url: String, instance: Box<InstanceView> },
+    /// The snapshot store, because no owner could be asked, for the reason `why`.
+    Store {
+        why: String,
+        instance: Box<InstanceView>,
+        /// When the owner last said how far the store is. What happened since may be missing.
+        checkpoint_at: Option<Timestamp>,
+    },
+    /// Neither knows it.
+    Unknown {
+        /// Why the owner was not asked, if it was not.
+        why: Option<String>,
+    },
+}
+
+/// Asks the owner; if that does not work, the store.
+pub(crate) async fn instance(
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    partitions: u32,
+    id: &InstanceId,
+) -> anyhow::Result<Answer> {
+    let partition = home_of(id, partitions);
+    let checkpoint = checkpoint(store, codec, partition).await?;
+    let why = match checkpoint.as_ref().and_then(|it| it.api_url.as_deref()) {
+        None => format!("the owner of partition {} has told no address yet", partition.0),
+        Some(url) => match ask(url, id).await {
+            Ok(Some(instance)) => return Ok(Answer::Owner { url: url.to_owned(), instance: Box::new(instance) }),
+            Ok(None) => return Ok(Answer::Unknown { why: None }),
+            Err(error) => format!("{url}: {error:#}"),
+        },
+    };
+    let Some(row) = store.load_snapshot(id).await? else { return Ok(Answer::Unknown { why: Some(why) }) };
+    let snapshot = codec.decode_snapshot(&row.value)?;
+    let instance = Box::new(InstanceView::new(id, &snapshot.state));
+    Ok(Answer::Store { why, instance, checkpoint_at: checkpoint.map(|it| it.at) })
+}
+
+/// Asks a processor. None: it owns the partition, and there is no such instance.
+async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>> {
+    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
+    let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+    let mut url = reqwest::Url::parse(url)?;
+    url.path_segments_mut()
+        .map_err(|()| anyhow::anyhow!("is no HTTP address"))?
+        .pop_if_empty()
+        .extend(["v1", "instances", id.as_str()]);
+    let response = client.get(url).send().await?;
+    if response.status().is_success() {
+        return Ok(Some(response.json().await?));
+    }
+    let status = response.status();
+    match response.json::<ErrorBody>().await {
+        Ok(ErrorBody { error }) if error.code == code::NOT_FOUND => Ok(None),
+        Ok(ErrorBody { error }) => Err(anyhow::anyhow!("{}", error.message)),
+        Err(_) => Err(anyhow::anyhow!("answered {status}, which no processor does")),
+    }
+}
+
+/// Why a history cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HistoryError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a row of the history cannot be read")]
+    Damaged(#[from] DecodeError),
+}
+
+/// What the store has of the history of `id`, at most `limit` entries, and whether there are more.
+pub(crate) async fn stored_history(
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    id: &InstanceId,
+    after: Option<Stamp>,
+    limit: u32,
+) -> Result<(Vec<(Stamp, ChangelogEntry)>, bool), HistoryError> {
+    let rows = store.load_history(id, after, limit.saturating_add(1)).await?;
+    let has_more = rows.len() > limit as usize;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().take(limit as usize) {
+        if let ChangelogRecord::Entry(entry) = codec.decode_changelog(&row.entry)? {
+            entries.push((row.stamp, entry));
+        }
+    }
+    Ok((entries, has_more))
+}
+
+/// The history of `id` up to now: what the store has, then what the changelog has beyond the checkpoint.
+pub(crate) async fn full_history(
+    kafka: &Kafka,
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    topics: &Topics,
+    id: &InstanceId,
+    limit: u32,
+) -> anyhow::Result<(Vec<(Stamp, ChangelogEntry)>, bool)> {
+    let topic = topics.changelog();
+    let partition = home_of(id, kafka.partitions(&topic).await?);
+    // Before the store: what is flushed meanwhile is seen twice, and not missed.
+    let checkpoint = checkpoint(store, codec, partition).await?;
+    let (stored, has_more) = stored_history(store, codec, id, None, limit).await?;
+    if has_more {
+        return Ok((stored, true));
+    }
+    let from = checkpoint.as_ref().map(|it| it.changelog_offset);
+    let mut era = checkpoint.map_or((0, Offset(0)), |it| (it.era, it.era_base));
+    let mut entries: BTreeMap<Stamp, ChangelogEntry> = stored.into_iter().collect();
+    let index = i32::try_from(partition.0).expect("at most 4,096 partitions");
+    for record in kafka.read(&topic, index, from).await? {
+        let Some(value) = &record.value else { continue };
+        let is_ours = record.key.as_deref() == Some(id.as_str().as_bytes());
+        if record.key.is_some() && !is_ours {
+            continue;
+        }
+        match codec.decode_changelog(value).map_err(|error| clients::undecodable(&record, error))? {
+            ChangelogRecord::Entry(entry) if is_ours => {
+                entries.insert(Stamp::new(era.0, era.1, record.offset), entry);
+            }
+            ChangelogRecord::Claim(claim) => era = (claim.era, claim.era_base),
+            ChangelogRecord::Entry(_) | ChangelogRecord::Positions(_) => {}
+        }
+    }
+    let has_more = entries.len() > limit as usize;
+    Ok((entries.into_iter().take(limit as usize).collect(), has_more))
+}
+
+/// The checkpoint row of a partition.
+pub(crate) async fn checkpoint(
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    partition: PartitionIndex,
+) -> anyhow::Result<Option<Checkpoint>> {
+    let row = store.load_checkpoint(partition).await?;
+    Ok(row.map(|(_, value)| codec.decode_checkpoint(&value)).transpose()?)
+}
+
+fn home_of(id: &InstanceId, partitions: u32) -> PartitionIndex {
+    home(key_group(id.as_str().as_bytes()), partitions)
+}

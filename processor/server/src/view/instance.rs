@@ -1,0 +1,394 @@
+//! One instance.
+
+use std::fmt::Write as _;
+
+use millrace_schemas::InstanceId;
+use millrace_schemas::event::{Incident, TaskError, TimerPurpose};
+use millrace_schemas::instance::{Execution, ExecutionState, InstanceState, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::time;
+use crate::output::{shorten, table};
+
+/// An instance as it is now. Absent parts are left out.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct InstanceView {
+    pub(crate) id: String,
+    /// `namespace/name/version`
+    pub(crate) workflow: String,
+    /// `running`, `suspended`, `incident`, `completed`, `faulted` or `cancelled`.
+    pub(crate) status: String,
+    pub(crate) started_at: String,
+    pub(crate) updated_at: String,
+    /// Of a completed instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<Value>,
+    /// Of a faulted instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<TaskError>,
+    /// Of a suspended or cancelled instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) incident: Option<IncidentView>,
+    /// What is open below the instance itself, in the order in which it was entered.
+    pub(crate) open_tasks: Vec<TaskView>,
+    pub(crate) timers: Vec<TimerView>,
+    /// Commands that wait for a resume.
+    pub(crate) deferred_commands: usize,
+    /// Events that no `listen` has taken yet.
+    pub(crate) buffered_signals: usize,
+    /// Tasks entered so far.
+    pub(crate) steps: u64,
+    /// The input as it came; of an instance that has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) input: Option<Value>,
+    /// `$context`; of an instance that has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) context: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<String>,
+}
+
+/// What stopped an instance.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct IncidentView {
+    pub(crate) kind: String,
+    pub(crate) detail: String,
+    /// Of the call whose answer was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) execution: Option<u32>,
+}
+
+/// A task that has been entered and has not ended.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct TaskView {
+    pub(crate) execution: u32,
+    /// JSON pointer in the definition.
+    pub(crate) task: String,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub(crate) iteration: String,
+    pub(crate) attempt: u32,
+    /// `sequence`, `loop`, `branches`, `trying`, `backing_off`, `catching`, `waiting`, `listening` or `calling`.
+    pub(crate) state: String,
+    pub(crate) started_at: String,
+    /// Of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<String>,
+    /// Of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) function: Option<String>,
+    /// Of a call: what the worker's answer must carry as `tasktoken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    /// Of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<String>,
+    /// Of a `try` that pauses or handles an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<TaskError>,
+    /// Of a `try`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retries: Option<u32>,
+    /// Of a loop: the index of the item it is at, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u32>,
+}
+
+/// A pending timer.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct TimerView {
+    pub(crate) timer: u32,
+    pub(crate) execution: u32,
+    pub(crate) due: String,
+    /// `wait`, `retry_backoff`, `timeout`, `attempt_timeout` or `heartbeat`.
+    pub(crate) purpose: String,
+}
+
+impl InstanceView {
+    pub(crate) fn new(id: &InstanceId, state: &InstanceState) -> Self {
+        let (mut output, mut error, mut reason, mut incident) = (None, None, None, None);
+        match &state.status {
+            Status::Running => {}
+            Status::Suspended { reason: it } | Status::Cancelled { reason: it } => reason = Some(it.clone()),
+            Status::Incident { incident: it } => incident = Some(it.into()),
+            Status::Completed { output: it } => output = Some(it.value().clone()),
+            Status::Faulted { error: it } => error = Some(it.clone()),
+        }
+        let is_open = !state.status.is_terminal();
+        let below_root = state.executions.iter().filter(|(_, it)| it.parent.is_some());
+        Self {
+            id: id.to_string(),
+            workflow: state.workflow.to_string(),
+            status: state.status.name().to_owned(),
+            started_at: time(state.started_at),
+            updated_at: time(state.updated_at),
+            output,
+            error,
+            reason,
+            incident,
+            open_tasks: below_root.map(|(execution, it)| TaskView::new(execution.0, it)).collect(),
+            timers: state
+                .timers
+                .iter()
+                .map(|(timer, it)| TimerView {
+                    timer: timer.0,
+                    execution: it.execution.0,
+                    due: time(it.due),
+                    purpose: purpose(it.purpose).to_owned(),
+                })
+                .collect(),
+            deferred_commands: state.deferred.len(),
+            buffered_signals: state.signals.len(),
+            steps: state.steps,
+            input: is_open.then(|| state.raw_input.value().clone()),
+            context: is_open.then(|| state.context.value().clone()),
+            traceparent: state.traceparent.clone(),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<10}{value}");
+        };
+        line("instance", &self.id);
+        line("workflow", &self.workflow);
+        line("status", &self.status);
+        line("started", &self.started_at);
+        line("updated", &self.updated_at);
+        if let Some(output) = &self.output {
+            line("output", &output.to_string());
+        }
+        if let Some(error) = &self.error {
+            line("error", &error_text(error));
+        }
+        if let Some(reason) = &self.reason {
+            line("reason", reason);
+        }
+        if let Some(incident) = &self.incident {
+            line("incident", &format!("{}: {}", incident.kind, incident.detail));
+            line("to do", &format!("see to it, then: millrace resume {}", self.id));
+        }
+        for (number, name) in [(self.deferred_commands, "deferred"), (self.buffered_signals, "signals")] {
+            if number > 0 {
+                line(name, &number.to_string());
+            }
+        }
+        if !self.open_tasks.is_empty() {
+            let rows: Vec<_> = self.open_tasks.iter().map(TaskView::row).collect();
+            text.push('\n');
+            text.push_str(&table(&["OPEN TASK", "ITERATION", "ATTEMPT", "STATE", "SINCE", "DETAIL"], &rows));
+        }
+        if !self.timers.is_empty() {
+            let row = |it: &TimerView| vec![it.due.clone(), it.purpose.clone(), it.execution.to_string()];
+            let rows: Vec<_> = self.timers.iter().map(row).collect();
+            text.push('\n');
+            text.push_str(&table(&["TIMER DUE", "PURPOSE", "EXECUTION"], &rows));
+        }
+        text
+    }
+}
+
+impl From<&Incident> for IncidentView {
+    fn from(incident: &Incident) -> Self {
+        Self {
+            kind: incident.kind.clone(),
+            detail: incident.detail.clone(),
+            execution: incident.execution.map(|it| it.0),
+        }
+    }
+}
+
+impl TaskView {
+    fn new(execution: u32, it: &Execution) -> Self {
+        let mut view = Self {
+            execution,
+            task: it.task.to_string(),
+            iteration: it.iteration.to_string(),
+            attempt: it.attempt.0,
+            state: state_name(&it.state).to_owned(),
+            started_at: time(it.started_at),
+            queue: None,
+            function: None,
+            token: None,
+            deadline: None,
+            error: None,
+            retries: None,
+            index: None,
+        };
+        match &it.state {
+            ExecutionState::Sequence { .. }
+            | ExecutionState::Branches { .. }
+            | ExecutionState::Waiting
+            | ExecutionState::Listening => {}
+            ExecutionState::Loop { index, .. } => view.index = Some(*index),
+            ExecutionState::Trying { retries, .. } => view.retries = Some(*retries),
+            ExecutionState::BackingOff { error, retries } => {
+                view.error = Some(error.clone());
+                view.retries = Some(*retries);
+            }
+            ExecutionState::Catching { error, .. } => view.error = Some(error.clone()),
+            ExecutionState::Calling { queue, function, deadline, dispatch, .. } => {
+                view.queue = Some(queue.to_string());
+                view.function = Some(function.to_string());
+                view.token = Some(format!("{execution}.{dispatch}"));
+                view.deadline = deadline.map(time);
+            }
+        }
+        view
+    }
+
+    fn row(&self) -> Vec<String> {
+        let mut detail = Vec::new();
+        if let (Some(function), Some(queue), Some(token)) = (&self.function, &self.queue, &self.token) {
+            detail.push(format!("{function} on queue {queue}, token {token}"));
+        }
+        if let Some(deadline) = &self.deadline {
+            detail.push(format!("until {deadline}"));
+        }
+        if let Some(index) = self.index {
+            detail.push(format!("item {index}"));
+        }
+        if let Some(retries) = self.retries.filter(|it| *it > 0) {
+            detail.push(format!("retries {retries}"));
+        }
+        if let Some(error) = &self.error {
+            detail.push(shorten(&error_text(error), 100));
+        }
+        vec![
+            self.task.clone(),
+            self.iteration.clone(),
+            self.attempt.to_string(),
+            self.state.clone(),
+            self.started_at.clone(),
+            detail.join(", "),
+        ]
+    }
+}
+
+/// Status, title and detail first: the type is long, and the same for many.
+pub(crate) fn error_text(error: &TaskError) -> String {
+    let title = error.title.as_deref().unwrap_or(&error.error_type);
+    let mut text = format!("{} {title}", error.status);
+    if let Some(detail) = &error.detail {
+        let _ = write!(text, ": {detail}");
+    }
+    if let Some(instance) = &error.instance {
+        let _ = write!(text, " (at {instance})");
+    }
+    text
+}
+
+fn state_name(state: &ExecutionState) -> &'static str {
+    match state {
+        ExecutionState::Sequence { .. } => "sequence",
+        ExecutionState::Loop { .. } => "loop",
+        ExecutionState::Branches { .. } => "branches",
+        ExecutionState::Trying { .. } => "trying",
+        ExecutionState::BackingOff { .. } => "backing_off",
+        ExecutionState::Catching { .. } => "catching",
+        ExecutionState::Waiting => "waiting",
+        ExecutionState::Listening => "listening",
+        ExecutionState::Calling { .. } => "calling",
+    }
+}
+
+fn purpose(purpose: TimerPurpose) -> &'static str {
+    match purpose {
+        TimerPurpose::Wait => "wait",
+        TimerPurpose::RetryBackoff => "retry_backoff",
+        TimerPurpose::Timeout => "timeout",
+        TimerPurpose::AttemptTimeout => "attempt_timeout",
+        TimerPurpose::Heartbeat => "heartbeat",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+
+    use millrace_schemas::instance::Timer;
+    use millrace_schemas::{Attempt, ExecutionId, Payload, TimerId, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+
+    fn execution(parent: Option<u32>, task: &str, state: ExecutionState) -> Execution {
+        Execution {
+            parent: parent.map(ExecutionId),
+            task: task.into(),
+            iteration: "".into(),
+            attempt: Attempt::FIRST,
+            attempt_seen: Attempt::FIRST,
+            input: Payload::null(),
+            started_at: Timestamp(1_000),
+            state,
+        }
+    }
+
+    fn running() -> InstanceState {
+        let root = execution(None, "/do", ExecutionState::Sequence { data: Payload::null(), jumps: 0 });
+        let calling = ExecutionState::Calling {
+            queue: "orders".into(),
+            function: "reserve-stock".into(),
+            arguments: None,
+            deadline: Some(Timestamp(61_000)),
+            dispatch: 2,
+        };
+        let timer = Timer { execution: ExecutionId(1), due: Timestamp(61_000), purpose: TimerPurpose::Timeout };
+        InstanceState {
+            workflow: "shop/order/1.0.0".parse().expect("is legal"),
+            status: Status::Running,
+            started_at: Timestamp(0),
+            updated_at: Timestamp(1_500),
+            raw_input: json!({"amount": 3}).into(),
+            input: json!({"amount": 3}).into(),
+            context: Payload::null(),
+            traceparent: None,
+            executions: BTreeMap::from([
+                (ExecutionId(0), root),
+                (ExecutionId(1), execution(Some(0), "/do/0/reserve", calling)),
+            ]),
+            timers: BTreeMap::from([(TimerId(1), timer)]),
+            deferred: VecDeque::new(),
+            signals: VecDeque::new(),
+            next_execution: 2,
+            next_timer: 2,
+            steps: 1,
+        }
+    }
+
+    #[test]
+    fn a_running_instance_shows_what_it_waits_for() {
+        let id = InstanceId::new("order-17").expect("is legal");
+        expect_test::expect![[r#"
+            instance  order-17
+            workflow  shop/order/1.0.0
+            status    running
+            started   1970-01-01T00:00:00.000Z
+            updated   1970-01-01T00:00:01.500Z
+
+            OPEN TASK      ITERATION  ATTEMPT  STATE    SINCE                     DETAIL
+            /do/0/reserve             1        calling  1970-01-01T00:00:01.000Z  reserve-stock on queue orders, token 1.2, until 1970-01-01T00:01:01.000Z
+
+            TIMER DUE                 PURPOSE  EXECUTION
+            1970-01-01T00:01:01.000Z  timeout  1
+        "#]]
+        .assert_eq(&InstanceView::new(&id, &running()).text());
+    }
+
+    #[test]
+    fn an_ended_instance_shows_its_output_and_what_is_sent_is_what_is_read() {
+        let id = InstanceId::new("order-17").expect("is legal");
+        let status = Status::Completed { output: json!({"charged": 3}).into() };
+        let state = InstanceState { status, executions: BTreeMap::new(), timers: BTreeMap::new(), ..running() };
+        let view = InstanceView::new(&id, &state);
+        let json = serde_json::to_value(&view).expect("is plain data");
+        expect_test::expect![[r#"{"id":"order-17","workflow":"shop/order/1.0.0","status":"completed","started_at":"1970-01-01T00:00:00.000Z","updated_at":"1970-01-01T00:00:01.500Z","output":{"charged":3},"open_tasks":[],"timers":[],"deferred_commands":0,"buffered_signals":0,"steps":1}"#]]
+        .assert_eq(&json.to_string());
+        assert_eq!(serde_json::from_value::<InstanceView>(json).expect("reads what it wrote"), view);
+    }
+}

@@ -1,0 +1,54 @@
+//! The instances of a workflow.
+
+use millrace_runtime::store::ListPage;
+use serde::Serialize;
+
+use super::time;
+use crate::output::table;
+
+/// A page of the list, newest start first.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ListView {
+    pub(crate) instances: Vec<RowView>,
+    /// Whether older ones were left out, by the limit.
+    pub(crate) has_more: bool,
+}
+
+/// One instance, as of its last snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RowView {
+    pub(crate) id: String,
+    pub(crate) workflow: String,
+    pub(crate) status: String,
+    pub(crate) started_at: String,
+    pub(crate) updated_at: String,
+}
+
+impl ListView {
+    pub(crate) fn new(page: &ListPage) -> Self {
+        let row = |row: &millrace_runtime::store::ListRow| RowView {
+            id: row.instance.to_string(),
+            workflow: row.workflow.to_string(),
+            status: row.status.clone(),
+            started_at: time(row.started_at),
+            updated_at: time(row.updated_at),
+        };
+        Self { instances: page.rows.iter().map(row).collect(), has_more: page.has_more }
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        if self.instances.is_empty() {
+            return "no instances; a new one is listed a few seconds after its start, see also --since".to_owned();
+        }
+        let row = |it: &RowView| {
+            vec![it.id.clone(), it.workflow.clone(), it.status.clone(), it.started_at.clone(), it.updated_at.clone()]
+        };
+        let rows: Vec<_> = self.instances.iter().map(row).collect();
+        let mut text = table(&["ID", "WORKFLOW", "STATUS", "STARTED", "UPDATED"], &rows);
+        if self.has_more {
+            text.push_str("older ones were left out: raise --limit\n");
+        }
+        text
+    }
+}

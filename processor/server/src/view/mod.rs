@@ -1,0 +1,17 @@
+//! How instances look from outside: the JSON of the HTTP API and of `--output json`, and the text for people. The field names
+//! are a contract; they are listed in `processor/server/README.md`.
+
+mod history;
+mod instance;
+mod listing;
+
+pub(crate) use history::HistoryView;
+pub(crate) use instance::InstanceView;
+pub(crate) use listing::ListView;
+
+use millrace_schemas::Timestamp;
+
+/// RFC 3339, UTC, with milliseconds. A time outside of the years that jiff knows is shown as its number.
+pub(crate) fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |it| format!("{it:.3}"))
+}

@@ -1,0 +1,148 @@
+//! The plain Kafka client of a user who has no SDK.
+
+use std::time::Duration;
+
+use millrace_schemas::EventId;
+use millrace_schemas::cloud_event::{CloudEvent, EventRecord, InboxRecord, complete_event, fail_event};
+use millrace_schemas::codec::Codec;
+use millrace_schemas::event::TaskError;
+use millrace_schemas::task::TaskCommand;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// A producer, and consumers on demand.
+#[derive(Clone)]
+pub struct Kafka {
+    bootstrap: String,
+    prefix: String,
+    producer: FutureProducer,
+}
+
+impl Kafka {
+    pub fn new(bootstrap: &str, prefix: &str) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("partitioner", "murmur2_random")
+            .create()
+            .unwrap();
+        Self { bootstrap: bootstrap.to_owned(), prefix: prefix.to_owned(), producer }
+    }
+
+    /// To a topic of the fleet; `topic` without its prefix.
+    pub async fn produce(&self, topic: &str, key: &[u8], headers: &[(String, bytes::Bytes)], value: &[u8]) {
+        let topic = format!("{}.{topic}", self.prefix);
+        let mut kafka_headers = OwnedHeaders::new();
+        for (name, value) in headers {
+            kafka_headers = kafka_headers.insert(Header { key: name, value: Some(value.as_ref()) });
+        }
+        let record = FutureRecord::to(&topic).key(key).headers(kafka_headers).payload(value);
+        self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).unwrap();
+    }
+
+    pub async fn produce_event(&self, event: &CloudEvent) {
+        let EventRecord { key, headers, value } = event.to_structured();
+        self.produce("events", &key.unwrap(), &headers, &value.unwrap()).await;
+    }
+
+    /// Reads committed records of a topic from its beginning.
+    fn consumer(&self, topic: &str) -> StreamConsumer {
+        let consumer: StreamConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", format!("test-{}", Uuid::new_v4()))
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        consumer.subscribe(&[&format!("{}.{topic}", self.prefix)]).unwrap();
+        consumer
+    }
+
+    /// The first event of a topic that is wanted.
+    pub async fn find_event(&self, topic: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let (consumer, codec) = (self.consumer(topic), Codec::single_object());
+        let search = async {
+            loop {
+                let message = consumer.recv().await.unwrap();
+                let headers = headers(&message);
+                let record = InboxRecord {
+                    key: message.key(),
+                    headers: &headers,
+                    value: message.payload(),
+                    timestamp: millrace_schemas::Timestamp(0),
+                };
+                if let Ok(event) = CloudEvent::read(&record, &codec)
+                    && is_wanted(&event.to_json())
+                {
+                    return event.into_json();
+                }
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(60), search).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for an event in {topic}"))
+    }
+
+    /// Answers every task of the default queue, by its function.
+    pub fn work(&self, answers: impl Fn(&TaskCommand) -> Answer + Send + 'static) -> Worker {
+        let (consumer, kafka) = (self.consumer("commands.default"), self.clone());
+        let task = tokio::spawn(async move {
+            let codec = Codec::single_object();
+            loop {
+                let message = consumer.recv().await.unwrap();
+                let task = codec.decode_task(message.payload().unwrap()).unwrap();
+                assert_eq!(message.key(), Some(task.instance.as_str().as_bytes()), "a task's key is its instance");
+                let id = || EventId { source: "/test/worker".to_owned(), id: Uuid::new_v4().to_string() };
+                match answers(&task) {
+                    Answer::Nothing => {}
+                    Answer::Completed(output) => {
+                        kafka.produce_event(&complete_event(id(), &task.instance, task.token, output)).await;
+                    }
+                    Answer::CompletedTwice(output) => {
+                        for _ in 0..2 {
+                            kafka.produce_event(&complete_event(id(), &task.instance, task.token, output.clone())).await;
+                        }
+                    }
+                    Answer::FailedForGood(detail) => {
+                        let error = TaskError {
+                            error_type: "https://example.org/errors/sold-out".to_owned(),
+                            status: 409,
+                            instance: None,
+                            title: Some("Sold out".to_owned()),
+                            detail: Some(detail),
+                        };
+                        kafka.produce_event(&fail_event(id(), &task.instance, task.token, &error, false)).await;
+                    }
+                }
+            }
+        });
+        Worker { task }
+    }
+}
+
+/// What the worker says.
+pub enum Answer {
+    Nothing,
+    Completed(Value),
+    CompletedTwice(Value),
+    FailedForGood(String),
+}
+
+/// A worker that ends with its guard.
+pub struct Worker {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, bytes::Bytes)> {
+    let headers = message.headers().into_iter().flat_map(|it| it.iter());
+    headers.map(|it| (it.key.to_owned(), bytes::Bytes::copy_from_slice(it.value.unwrap_or_default()))).collect()
+}

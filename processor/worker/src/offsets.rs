@@ -1,0 +1,172 @@
+//! How far each partition of the queue may be committed.
+//!
+//! Tasks finish in any order; a Kafka commit says "all before this offset are done". So a partition is committed up to its
+//! lowest unfinished task, and not further.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// Stands for one received record until it is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    pub(crate) partition: i32,
+    offset: i64,
+    /// Which stay of the partition with this worker. A partition that was revoked and came back has lost its old receipts.
+    stay: u64,
+}
+
+/// A partition and the next offset to read from it.
+pub(crate) type Position = (i32, i64);
+
+/// Records that were received and not yet committed, partition by partition.
+#[derive(Debug, Default)]
+pub(crate) struct Offsets {
+    windows: BTreeMap<i32, Window>,
+    stays: u64,
+}
+
+/// One partition, from the lowest unfinished record to the last received one.
+#[derive(Debug)]
+struct Window {
+    stay: u64,
+    /// Offset, and whether it is finished; ascending, with gaps (transaction markers, aborted records).
+    records: VecDeque<(i64, bool)>,
+    /// The next offset to read, when all before it are finished.
+    position: Option<i64>,
+    /// What was committed last.
+    committed: Option<i64>,
+}
+
+impl Offsets {
+    /// Notes a record that was just read.
+    pub(crate) fn receive(&mut self, partition: i32, offset: i64) -> Receipt {
+        let is_known = self.windows.get(&partition).is_some_and(|it| it.records.back().is_none_or(|(last, _)| *last < offset));
+        if !is_known {
+            // A new partition; or one that was reset to an earlier offset, whose old receipts mean nothing any more.
+            self.stays += 1;
+            let window = Window { stay: self.stays, records: VecDeque::new(), position: None, committed: None };
+            self.windows.insert(partition, window);
+        }
+        let window = self.windows.get_mut(&partition).expect("it was there, or was inserted above");
+        window.records.push_back((offset, false));
+        Receipt { partition, offset, stay: window.stay }
+    }
+
+    /// Notes that a record needs no further work. A receipt from before a revocation is ignored.
+    pub(crate) fn finish(&mut self, receipt: Receipt) {
+        let Some(window) = self.windows.get_mut(&receipt.partition).filter(|it| it.stay == receipt.stay) else { return };
+        let Ok(index) = window.records.binary_search_by_key(&receipt.offset, |(offset, _)| *offset) else { return };
+        window.records[index].1 = true;
+        while let Some((offset, true)) = window.records.front() {
+            window.position = Some(offset + 1);
+            window.records.pop_front();
+        }
+    }
+
+    /// What can be committed and has not been yet. It is taken for committed from now on, unless [`Self::recommit`] says no.
+    pub(crate) fn take_uncommitted(&mut self) -> Vec<Position> {
+        let mut positions = Vec::new();
+        for (partition, window) in &mut self.windows {
+            if window.position != window.committed {
+                window.committed = window.position;
+                positions.extend(window.position.map(|offset| (*partition, offset)));
+            }
+        }
+        positions
+    }
+
+    /// A commit failed: everything is to be committed again.
+    pub(crate) fn recommit(&mut self) {
+        for window in self.windows.values_mut() {
+            window.committed = None;
+        }
+    }
+
+    /// These partitions go to somebody else: forgets them, and gives what is still to be committed of them.
+    pub(crate) fn revoke(&mut self, partitions: impl IntoIterator<Item = i32>) -> Vec<Position> {
+        let revoked = partitions.into_iter().filter_map(|partition| Some((partition, self.windows.remove(&partition)?)));
+        revoked
+            .filter(|(_, window)| window.position != window.committed)
+            .filter_map(|(partition, window)| Some((partition, window.position?)))
+            .collect()
+    }
+
+    /// How many records of a partition wait for its lowest unfinished one, that one included.
+    pub(crate) fn window_len(&self, partition: i32) -> usize {
+        self.windows.get(&partition).map_or(0, |window| window.records.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_committed_up_to_its_lowest_unfinished_task() {
+        let mut offsets = Offsets::default();
+        let [a, b, c] = [10, 11, 14].map(|offset| offsets.receive(0, offset));
+        offsets.finish(b);
+        assert_eq!(offsets.take_uncommitted(), []);
+        offsets.finish(a);
+        assert_eq!(offsets.take_uncommitted(), [(0, 12)]);
+        assert_eq!(offsets.take_uncommitted(), []);
+        offsets.finish(c);
+        assert_eq!(offsets.take_uncommitted(), [(0, 15)]);
+    }
+
+    #[test]
+    fn partitions_do_not_hold_each_other_up() {
+        let mut offsets = Offsets::default();
+        let _stuck = offsets.receive(0, 0);
+        let done = offsets.receive(1, 7);
+        offsets.finish(done);
+        assert_eq!(offsets.take_uncommitted(), [(1, 8)]);
+    }
+
+    #[test]
+    fn a_failed_commit_is_made_again() {
+        let mut offsets = Offsets::default();
+        let a = offsets.receive(3, 1);
+        offsets.finish(a);
+        assert_eq!(offsets.take_uncommitted(), [(3, 2)]);
+        offsets.recommit();
+        assert_eq!(offsets.take_uncommitted(), [(3, 2)]);
+    }
+
+    #[test]
+    fn a_revoked_partition_gives_what_is_done_and_forgets_the_rest() {
+        let mut offsets = Offsets::default();
+        let a = offsets.receive(0, 5);
+        let b = offsets.receive(0, 6);
+        offsets.finish(a);
+        assert_eq!(offsets.revoke([0, 9]), [(0, 6)]);
+        // It comes back from where the group has committed it; the old receipt must not finish the new delivery.
+        let again = offsets.receive(0, 6);
+        offsets.finish(b);
+        assert_eq!(offsets.take_uncommitted(), []);
+        offsets.finish(again);
+        assert_eq!(offsets.take_uncommitted(), [(0, 7)]);
+    }
+
+    #[test]
+    fn a_partition_that_was_reset_to_an_earlier_offset_begins_anew() {
+        let mut offsets = Offsets::default();
+        let old = offsets.receive(0, 100);
+        let new = offsets.receive(0, 2);
+        offsets.finish(old);
+        assert_eq!(offsets.take_uncommitted(), []);
+        offsets.finish(new);
+        assert_eq!(offsets.take_uncommitted(), [(0, 3)]);
+        assert_eq!(offsets.window_len(0), 0);
+    }
+
+    #[test]
+    fn the_window_counts_from_the_lowest_unfinished_task() {
+        let mut offsets = Offsets::default();
+        let first = offsets.receive(0, 0);
+        let rest: Vec<Receipt> = (1..10).map(|offset| offsets.receive(0, offset)).collect();
+        rest.into_iter().for_each(|receipt| offsets.finish(receipt));
+        assert_eq!(offsets.window_len(0), 10);
+        offsets.finish(first);
+        assert_eq!(offsets.window_len(0), 0);
+    }
+}

@@ -1,0 +1,193 @@
+//! What a handler is given.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{InstanceId, TaskToken, Timestamp, WorkflowVersion};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::TaskFailure;
+
+/// Where a running task reports that it is still running.
+pub(crate) trait Pulse: Send + Sync {
+    /// Sends a heartbeat; does not wait for it to arrive.
+    fn beat(&self, task: &Task);
+}
+
+/// One delivery of one task. Cheap to clone.
+#[derive(Clone)]
+pub struct Task {
+    command: Arc<TaskCommand>,
+    traceparent: Option<Arc<str>>,
+    pulse: Option<Arc<dyn Pulse>>,
+}
+
+impl Task {
+    /// A task that came from nowhere, for tests of handlers. Its heartbeats go nowhere.
+    #[must_use]
+    pub fn detached(command: TaskCommand) -> Self {
+        Self { command: Arc::new(command), traceparent: None, pulse: None }
+    }
+
+    pub(crate) fn new(command: TaskCommand, traceparent: Option<Arc<str>>, pulse: Arc<dyn Pulse>) -> Self {
+        Self { command: Arc::new(command), traceparent, pulse: Some(pulse) }
+    }
+
+    /// The instance that waits for the answer.
+    #[must_use]
+    pub fn instance(&self) -> &InstanceId {
+        &self.command.instance
+    }
+
+    /// The version of its workflow.
+    #[must_use]
+    pub fn workflow(&self) -> &WorkflowVersion {
+        &self.command.workflow
+    }
+
+    /// JSON pointer of the task in the definition.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.command.task
+    }
+
+    /// What the answer is addressed to, within the instance.
+    #[must_use]
+    pub fn token(&self) -> TaskToken {
+        self.command.token
+    }
+
+    /// The function to run.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        &self.command.function
+    }
+
+    /// The arguments, as they are.
+    #[must_use]
+    pub fn raw_arguments(&self) -> &Value {
+        self.command.arguments.value()
+    }
+
+    /// The arguments, as a type of yours.
+    ///
+    /// # Errors
+    /// A permanent failure that says what does not fit: another try would bring the same arguments.
+    pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, TaskFailure> {
+        T::deserialize(self.raw_arguments())
+            .map_err(|error| TaskFailure::validation(format!("the arguments of {} do not fit: {error}", self.function())))
+    }
+
+    /// One argument by its name, as a type of yours. An absent one is read as `null`.
+    ///
+    /// # Errors
+    /// As for [`Self::arguments`].
+    pub fn argument<T: DeserializeOwned>(&self, name: &str) -> Result<T, TaskFailure> {
+        T::deserialize(self.raw_arguments().get(name).unwrap_or(&Value::Null))
+            .map_err(|error| TaskFailure::validation(format!("argument {name:?} of {} does not fit: {error}", self.function())))
+    }
+
+    /// Which attempt of a surrounding `try` this is; the first is 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.command.attempt.0
+    }
+
+    /// The same for every delivery and every attempt of this step of this instance, and for no other.
+    #[must_use]
+    pub fn idempotency_key(&self) -> &str {
+        &self.command.idempotency_key
+    }
+
+    /// After this, nobody waits for the answer. The handler is cancelled then.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.command.deadline
+    }
+
+    /// The time until the deadline, by this machine's clock; zero when it is over, none when there is no deadline.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let deadline = self.command.deadline?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(Duration::from_millis(u64::try_from(deadline.0).unwrap_or(0)).saturating_sub(now))
+    }
+
+    /// How often a sign of life is wanted. The SDK sends one three times as often while the handler runs.
+    #[must_use]
+    pub fn heartbeat_interval(&self) -> Option<Duration> {
+        self.command.heartbeat_ms.map(Duration::from_millis)
+    }
+
+    /// W3C trace context of the record.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
+    /// Sends a sign of life now, beside those that the SDK sends on its own. Returns at once.
+    pub fn heartbeat(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat(self);
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No arguments: they may hold what must not be logged.
+        f.debug_struct("Task")
+            .field("instance", &self.command.instance)
+            .field("token", &self.command.token)
+            .field("function", &self.command.function)
+            .field("attempt", &self.command.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use millrace_schemas::{Attempt, ExecutionId, Payload};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A task for `function`, with these arguments.
+    pub(crate) fn command(function: &str, arguments: Value) -> TaskCommand {
+        TaskCommand {
+            instance: InstanceId::new("order-1").unwrap(),
+            token: TaskToken { execution: ExecutionId(3), dispatch: 1 },
+            workflow: "shop/order/1.0.0".parse().unwrap(),
+            task: "/do/0/charge".into(),
+            iteration: "".into(),
+            attempt: Attempt::FIRST,
+            idempotency_key: "order-1/do/0/charge".to_owned(),
+            function: function.into(),
+            arguments: Payload::from(arguments),
+            deadline: None,
+            heartbeat_ms: None,
+        }
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_are_a_permanent_failure_that_says_why() {
+        let task = Task::detached(command("charge", json!({ "amount": "ten" })));
+        let failure = task.argument::<u64>("amount").unwrap_err();
+        assert!(!failure.retriable);
+        assert_eq!(
+            failure.error.title.unwrap(),
+            "argument \"amount\" of charge does not fit: invalid type: string \"ten\", expected u64"
+        );
+        assert_eq!(task.argument::<Option<u64>>("discount"), Ok(None));
+    }
+
+    #[test]
+    fn the_arguments_stay_out_of_logs() {
+        assert!(!format!("{:?}", Task::detached(command("charge", json!({ "card": "4242" })))).contains("4242"));
+    }
+}

@@ -1,0 +1,411 @@
+//! The loop: reads tasks, starts handlers, commits what is done.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use millrace_schemas::codec::Codec;
+use millrace_schemas::task::TaskCommand;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, TopicPartitionList};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::WorkerBuilder;
+use crate::answer::{Answer, Letterhead};
+use crate::execute::{Outcome, execute};
+use crate::kafka::{Answers, WorkerContext, lock, to_list};
+use crate::metrics::{WorkerMetrics, count};
+use crate::offsets::{Offsets, Receipt};
+use crate::router::Router;
+use crate::task::Task;
+
+/// How often finished tasks are committed.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// When no handler ends for so long, fetching is paused, and the loop polls only for rebalances.
+const SATURATION_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Records of one partition that may wait for a slow one before them. Past this the partition is paused: all of them would
+/// run again after a crash, and each takes some bytes.
+const WINDOW_MAX: usize = 10_000;
+
+/// A worker of one queue. Built by [`Worker::builder`], run once.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) settings: Settings,
+    pub(crate) codec: Codec,
+    pub(crate) router: Arc<Router>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) queue: String,
+    pub(crate) commands: String,
+    pub(crate) events: String,
+    pub(crate) consumer: ClientConfig,
+    pub(crate) producer: ClientConfig,
+    pub(crate) concurrency: usize,
+    pub(crate) shutdown_limit: Duration,
+}
+
+/// Why a worker cannot run, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A setting is missing or not possible.
+    #[error("the worker cannot be built: {problem}")]
+    Setting {
+        /// What, and what to do.
+        problem: String,
+    },
+    /// Kafka refuses for good. Tasks without an answer run again in the next worker.
+    #[error("could not {doing}")]
+    Kafka {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: KafkaError,
+    },
+}
+
+impl Worker {
+    /// Begins a worker for the Kafka cluster at `bootstrap` (`host:port`, several with commas between them).
+    #[must_use]
+    pub fn builder(bootstrap: &str) -> WorkerBuilder {
+        WorkerBuilder::new(bootstrap)
+    }
+
+    /// What the worker counts. Stays readable while it runs.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<WorkerMetrics> {
+        self.metrics.clone()
+    }
+
+    /// Runs until `shutdown` is ready. Then no new task is begun, running ones may end within the limit, answers and offsets are
+    /// written, and the group is left.
+    ///
+    /// # Errors
+    /// When a client cannot be made, or fails for good. Passing troubles of the cluster are waited out.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        let offsets = Arc::new(Mutex::new(Offsets::default()));
+        let context = WorkerContext { topic: self.settings.commands.clone(), offsets: offsets.clone() };
+        let consumer: StreamConsumer<WorkerContext> = self
+            .settings
+            .consumer
+            .create_with_context(context)
+            .map_err(|source| WorkerError::Kafka { doing: "create the consumer of the queue", source })?;
+        consumer
+            .subscribe(&[&self.settings.commands])
+            .map_err(|source| WorkerError::Kafka { doing: "subscribe to the queue", source })?;
+        let (fatal, failed) = mpsc::channel(1);
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let letterhead = Letterhead::new(&self.settings.queue, &run[..12]);
+        let answers =
+            Answers::new(&self.settings.producer, self.settings.events.clone(), letterhead, self.metrics.clone(), fatal)?;
+        let executor = Executor {
+            router: self.router.clone(),
+            metrics: self.metrics.clone(),
+            answers: Arc::new(answers),
+            offsets: offsets.clone(),
+            cut: CancellationToken::new(),
+        };
+        tracing::info!(queue = self.settings.queue, functions = ?self.router, "worker started");
+        let running = Running {
+            consumer: &consumer,
+            topic: &self.settings.commands,
+            codec: &self.codec,
+            permits: Arc::new(Semaphore::new(self.settings.concurrency)),
+            executor: Arc::new(executor),
+            offsets: offsets.clone(),
+            tasks: TaskTracker::new(),
+            failed,
+            held: VecDeque::new(),
+            spare: None,
+            full_since: None,
+            saturated: false,
+            overlong: BTreeSet::new(),
+        };
+        let result = running.run(shutdown, self.settings.shutdown_limit).await;
+        // Both the last commit and leaving the group block their thread.
+        let topic = self.settings.commands;
+        let closed = tokio::task::spawn_blocking(move || {
+            let done = lock(&offsets).take_uncommitted();
+            if !done.is_empty()
+                && let Err(error) = consumer.commit(&to_list(&topic, &done), CommitMode::Sync)
+            {
+                tracing::warn!(%error, "the last commit failed: some finished tasks will run again");
+            }
+            drop(consumer);
+        });
+        closed.await.expect("closing the consumer does not panic");
+        tracing::info!(queue = self.settings.queue, counts = ?self.metrics.counts(), "worker stopped");
+        result
+    }
+}
+
+/// Runs single tasks, beside the loop.
+struct Executor {
+    router: Arc<Router>,
+    metrics: Arc<WorkerMetrics>,
+    answers: Arc<Answers>,
+    offsets: Arc<Mutex<Offsets>>,
+    /// Cancelled when the shutdown has taken too long.
+    cut: CancellationToken,
+}
+
+impl Executor {
+    async fn run(&self, receipt: Receipt, task: Task) {
+        tokio::select! {
+            biased;
+            () = self.answer(&task) => lock(&self.offsets).finish(receipt),
+            // Not finished: the task is not committed, and runs again.
+            () = self.cut.cancelled() => {}
+        }
+    }
+
+    async fn answer(&self, task: &Task) {
+        match execute(&self.router, task, &self.metrics).await {
+            Outcome::Answered(answer) => {
+                match &answer {
+                    Answer::Failed(failure) => {
+                        count(if failure.retriable { &self.metrics.failed_retriable } else { &self.metrics.failed_permanent });
+                        tracing::debug!(instance = %task.instance(), function = task.function(), %failure, "task failed");
+                    }
+                    Answer::Completed(_) | Answer::Heartbeat => count(&self.metrics.completed),
+                }
+                self.answers.deliver(task, answer).await;
+            }
+            Outcome::Late => {
+                count(&self.metrics.late);
+                tracing::info!(instance = %task.instance(), function = task.function(), "the task's deadline is over; no answer");
+            }
+        }
+    }
+}
+
+type Stream<'a> = rdkafka::consumer::MessageStream<'a, WorkerContext>;
+
+/// The state of the loop.
+struct Running<'a> {
+    consumer: &'a StreamConsumer<WorkerContext>,
+    topic: &'a str,
+    codec: &'a Codec,
+    permits: Arc<Semaphore>,
+    executor: Arc<Executor>,
+    offsets: Arc<Mutex<Offsets>>,
+    tasks: TaskTracker,
+    failed: mpsc::Receiver<WorkerError>,
+    /// Tasks that came although fetching was paused: a handful, since it is paused again at each.
+    held: VecDeque<(Receipt, Task)>,
+    /// Room for the next task.
+    spare: Option<OwnedSemaphorePermit>,
+    /// Since when there is none.
+    full_since: Option<Instant>,
+    /// All partitions are paused, for want of room.
+    saturated: bool,
+    /// Partitions that are paused because too many records wait for a slow one.
+    overlong: BTreeSet<i32>,
+}
+
+impl Running<'_> {
+    async fn run(mut self, shutdown: impl Future<Output = ()>, limit: Duration) -> Result<(), WorkerError> {
+        let mut shutdown = pin!(shutdown);
+        let mut stream = self.consumer.stream();
+        let mut ticks = interval(COMMIT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let result = loop {
+            if self.spare.is_none()
+                && let Ok(permit) = self.permits.clone().try_acquire_owned()
+            {
+                self.gain(permit);
+            }
+            if self.spare.is_some()
+                && let Some((receipt, task)) = self.held.pop_front()
+            {
+                self.start(receipt, task);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break Ok(()),
+                Some(error) = self.failed.recv() => break Err(error),
+                _ = ticks.tick() => self.tick(),
+                Ok(permit) = self.permits.clone().acquire_owned(), if self.spare.is_none() => self.gain(permit),
+                Some(message) = stream.next(), if self.spare.is_some() || self.saturated => match message {
+                    Ok(message) => self.receive(&message),
+                    Err(error) => if let Err(error) = self.consume_error(error) { break Err(error) },
+                },
+            }
+        };
+        self.drain(&mut stream, limit).await;
+        result
+    }
+
+    fn gain(&mut self, permit: OwnedSemaphorePermit) {
+        self.spare = Some(permit);
+        self.full_since = None;
+        if self.saturated && self.held.is_empty() {
+            self.saturated = false;
+            let mut list = TopicPartitionList::new();
+            for partition in self.assigned().into_iter().filter(|it| !self.overlong.contains(it)) {
+                list.add_partition(self.topic, partition);
+            }
+            self.log_failure("resume", self.consumer.resume(&list));
+        }
+    }
+
+    fn start(&mut self, receipt: Receipt, task: Task) {
+        let permit = self.spare.take().expect("the loop starts a task only when there is room");
+        let executor = self.executor.clone();
+        self.tasks.spawn(async move {
+            executor.run(receipt, task).await;
+            drop(permit);
+        });
+    }
+
+    fn receive(&mut self, message: &BorrowedMessage<'_>) {
+        let metrics = &self.executor.metrics;
+        count(&metrics.received);
+        let partition = message.partition();
+        let (receipt, window) = {
+            let mut offsets = lock(&self.offsets);
+            (offsets.receive(partition, message.offset()), offsets.window_len(partition))
+        };
+        match self.codec.decode_task(message.payload().unwrap_or_default()) {
+            Ok(command) => {
+                let task = self.task(command, message);
+                if self.spare.is_some() {
+                    self.start(receipt, task);
+                } else {
+                    // It was assigned, or fetched, after the pause.
+                    self.held.push_back((receipt, task));
+                    self.pause(&[partition]);
+                }
+            }
+            Err(error) => {
+                count(&metrics.undecodable);
+                tracing::error!(%error, topic = self.topic, partition, offset = message.offset(), "a record is no task; it is skipped");
+                lock(&self.offsets).finish(receipt);
+            }
+        }
+        if window >= WINDOW_MAX && self.overlong.insert(partition) {
+            tracing::warn!(topic = self.topic, partition, window, "many tasks wait for a slow one before them; partition paused");
+            self.pause(&[partition]);
+        }
+    }
+
+    fn task(&self, command: TaskCommand, message: &BorrowedMessage<'_>) -> Task {
+        let header = message.headers().and_then(|headers| headers.iter().find(|it| it.key == "traceparent"));
+        let traceparent = header.and_then(|it| std::str::from_utf8(it.value?).ok()).map(Into::into);
+        Task::new(command, traceparent, self.executor.answers.clone())
+    }
+
+    /// Commits what is done, and looks after the pauses.
+    fn tick(&mut self) {
+        self.commit();
+        let recovered: Vec<i32> = {
+            let offsets = lock(&self.offsets);
+            self.overlong.iter().copied().filter(|it| offsets.window_len(*it) < WINDOW_MAX / 2).collect()
+        };
+        if !recovered.is_empty() {
+            recovered.iter().for_each(|it| drop(self.overlong.remove(it)));
+            // While all are paused, they are resumed with all.
+            if !self.saturated {
+                let assigned = self.assigned();
+                let mut list = TopicPartitionList::new();
+                recovered.iter().filter(|it| assigned.contains(it)).for_each(|it| drop(list.add_partition(self.topic, *it)));
+                self.log_failure("resume", self.consumer.resume(&list));
+            }
+        }
+        if self.spare.is_none() && !self.saturated {
+            let since = *self.full_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= SATURATION_PATIENCE {
+                self.saturated = true;
+                let assigned: Vec<i32> = self.assigned().into_iter().collect();
+                self.pause(&assigned);
+            }
+        }
+    }
+
+    fn commit(&self) {
+        let done = lock(&self.offsets).take_uncommitted();
+        if !done.is_empty()
+            && let Err(error) = self.consumer.commit(&to_list(self.topic, &done), CommitMode::Async)
+        {
+            tracing::warn!(%error, "commit failed; it is made again");
+            lock(&self.offsets).recommit();
+        }
+    }
+
+    fn pause(&self, partitions: &[i32]) {
+        let mut list = TopicPartitionList::new();
+        partitions.iter().for_each(|it| drop(list.add_partition(self.topic, *it)));
+        self.log_failure("pause", self.consumer.pause(&list));
+    }
+
+    fn assigned(&self) -> BTreeSet<i32> {
+        match self.consumer.assignment() {
+            Ok(list) => list.elements().iter().map(|it| it.partition()).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "the assignment cannot be read");
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn log_failure(&self, doing: &str, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, topic = self.topic, "could not {doing} partitions");
+        }
+    }
+
+    fn consume_error(&self, error: KafkaError) -> Result<(), WorkerError> {
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            return Err(WorkerError::Kafka { doing: "read the queue", source: error });
+        }
+        let hint = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                "the topic does not exist yet: check queue and prefix, or create it with `millrace topics apply`"
+            }
+            _ => "going on",
+        };
+        tracing::warn!(%error, topic = self.topic, hint, "the queue cannot be read");
+        Ok(())
+    }
+
+    /// Lets running handlers end. Goes on polling, so that the group can rebalance meanwhile.
+    async fn drain(mut self, stream: &mut Stream<'_>, limit: Duration) {
+        // What was read and not begun is not committed: it runs elsewhere.
+        self.held.clear();
+        let assigned: Vec<i32> = self.assigned().into_iter().collect();
+        self.pause(&assigned);
+        self.tasks.close();
+        let mut limit = pin!(sleep(limit));
+        let mut ticks = interval(COMMIT_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.tasks.wait() => break,
+                Some(_) = self.failed.recv() => break,
+                () = &mut limit => break,
+                _ = ticks.tick() => self.commit(),
+                Some(_) = stream.next() => {}
+            }
+        }
+        let cut = self.tasks.len();
+        if cut > 0 {
+            tracing::warn!(tasks = cut, "handlers did not end in time; their tasks will run again");
+            self.executor.cut.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}

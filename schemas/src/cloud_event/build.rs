@@ -1,0 +1,112 @@
+//! The events that the inbox understands, built; and the ones that Millrace writes.
+
+use serde_json::{Value, json};
+
+use super::{CloudEvent, TASK_TOKEN, WORKFLOW, types};
+use crate::event::TaskError;
+use crate::{EventId, InstanceId, TaskToken, WorkflowName};
+
+/// Starts `instance` of `workflow`: of its newest version, when `version` is none.
+#[must_use]
+pub fn start_event(
+    id: EventId,
+    instance: &InstanceId,
+    workflow: &WorkflowName,
+    version: Option<&str>,
+    input: Value,
+) -> CloudEvent {
+    let workflow = version.map_or_else(|| workflow.to_string(), |version| format!("{workflow}/{version}"));
+    CloudEvent::new(id, types::START)
+        .with_subject(instance.as_str())
+        .with_extension(WORKFLOW, workflow)
+        .with_data(input)
+}
+
+/// Sends `instance` a signal. `event_type` must not begin with [`types::PREFIX`].
+#[must_use]
+pub fn signal_event(id: EventId, instance: &InstanceId, event_type: &str, data: Option<Value>) -> CloudEvent {
+    let event = CloudEvent::new(id, event_type).with_subject(instance.as_str());
+    match data {
+        Some(data) => event.with_data(data),
+        None => event,
+    }
+}
+
+/// Answers a task with its output.
+#[must_use]
+pub fn complete_event(id: EventId, instance: &InstanceId, token: TaskToken, output: Value) -> CloudEvent {
+    answer(id, types::TASK_COMPLETED, instance, token).with_data(output)
+}
+
+/// Answers a task with an error. Not `retriable`: the retries of a surrounding `try` are skipped.
+#[must_use]
+pub fn fail_event(
+    id: EventId,
+    instance: &InstanceId,
+    token: TaskToken,
+    error: &TaskError,
+    retriable: bool,
+) -> CloudEvent {
+    let mut data = json!({ "type": error.error_type, "status": error.status });
+    if let Some(title) = &error.title {
+        data["title"] = title.as_str().into();
+    }
+    if let Some(detail) = &error.detail {
+        data["detail"] = detail.as_str().into();
+    }
+    data["retriable"] = retriable.into();
+    answer(id, types::TASK_FAILED, instance, token).with_data(data)
+}
+
+/// Says that the worker is still at the task.
+#[must_use]
+pub fn heartbeat_event(id: EventId, instance: &InstanceId, token: TaskToken) -> CloudEvent {
+    answer(id, types::TASK_HEARTBEAT, instance, token)
+}
+
+/// Ends `instance` now.
+#[must_use]
+pub fn cancel_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudEvent {
+    with_reason(id, types::CANCEL, instance, reason)
+}
+
+/// Holds `instance` until it is resumed.
+#[must_use]
+pub fn suspend_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudEvent {
+    with_reason(id, types::SUSPEND, instance, reason)
+}
+
+/// Lets `instance` go on.
+#[must_use]
+pub fn resume_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudEvent {
+    with_reason(id, types::RESUME, instance, reason)
+}
+
+/// What Millrace says when it refuses a command, in `<prefix>.lifecycle`. `command` is `Command::name`, `reason` a stable name
+/// (`not_found`, `already_exists`, `invalid_state`, `invalid_argument`), `detail` for people.
+#[must_use]
+pub fn rejection_event(
+    id: EventId,
+    instance: &InstanceId,
+    command: &str,
+    cause: &EventId,
+    reason: &str,
+    detail: &str,
+) -> CloudEvent {
+    CloudEvent::new(id, types::COMMAND_REJECTED).with_subject(instance.as_str()).with_data(json!({
+        "command": command,
+        "cause": { "source": cause.source, "id": cause.id },
+        "reason": reason,
+        "detail": detail,
+    }))
+}
+
+fn answer(id: EventId, event_type: &str, instance: &InstanceId, token: TaskToken) -> CloudEvent {
+    CloudEvent::new(id, event_type)
+        .with_subject(instance.as_str())
+        .with_extension(TASK_TOKEN, token.to_string())
+}
+
+fn with_reason(id: EventId, event_type: &str, instance: &InstanceId, reason: &str) -> CloudEvent {
+    CloudEvent::new(id, event_type).with_subject(instance.as_str()).with_data(json!({ "reason": reason }))
+}

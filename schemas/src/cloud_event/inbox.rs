@@ -1,0 +1,360 @@
+//! From an event to the command that it asks for.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value};
+
+use super::kafka::{InboxRecord, is_json, traceparent};
+use super::{CloudEvent, EventData, TASK_TOKEN, WORKFLOW, types};
+use crate::codec::Codec;
+use crate::command::{AddressedCommand, Command};
+use crate::event::TaskError;
+use crate::ids::InvalidId;
+use crate::payload::is_deeper_than;
+use crate::{EventId, InstanceId, Payload, TaskToken, WorkflowName};
+
+/// A record of the inbox that asks for nothing that can be done. It becomes a dead letter, except for
+/// [`InboxError::UnknownSchema`], which may pass.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InboxError {
+    /// Neither structured nor binary mode.
+    #[error("not a CloudEvent: {detail}")]
+    NotACloudEvent {
+        /// What it is instead.
+        detail: String,
+    },
+    /// An attribute that must be there.
+    #[error("attribute {attribute} is missing: {rule}")]
+    MissingAttribute {
+        /// Its name.
+        attribute: &'static str,
+        /// Why it must be there.
+        rule: &'static str,
+    },
+    /// An attribute that has no such value.
+    #[error("attribute {attribute} is {value}: {rule}")]
+    InvalidAttribute {
+        /// Its name.
+        attribute: String,
+        /// What it is, shortened.
+        value: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// The data is not what its type or its media type says.
+    #[error("unreadable data: {detail}")]
+    UnreadableData {
+        /// What is wrong.
+        detail: String,
+    },
+    /// A type in Millrace's own namespace that does not exist.
+    #[error(
+        "type {event_type:?} does not exist: check its spelling; types that begin with io.millrace. are Millrace's own"
+    )]
+    UnknownType {
+        /// Shortened.
+        event_type: String,
+    },
+    /// The subject, or the key, is no instance id.
+    #[error("{0}")]
+    InvalidInstanceId(InvalidId),
+    /// The token is none.
+    #[error("{0}")]
+    InvalidToken(InvalidId),
+    /// The data's schema is not known yet: fetch it into the codec and try again.
+    #[error("schema id {id} of the data is not known yet: fetch it from the schema registry")]
+    UnknownSchema {
+        /// The registry's id.
+        id: u32,
+    },
+    /// The data's schema cannot be had.
+    #[error("schema id {id} of the data cannot be used: {detail}")]
+    UnusableSchema {
+        /// The registry's id.
+        id: u32,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl InboxError {
+    /// A stable name, for headers of dead letters and for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotACloudEvent { .. } => "not-a-cloudevent",
+            Self::MissingAttribute { .. } => "missing-attribute",
+            Self::InvalidAttribute { .. } => "invalid-attribute",
+            Self::UnreadableData { .. } => "unreadable-data",
+            Self::UnknownType { .. } => "unknown-type",
+            Self::InvalidInstanceId(_) => "invalid-instance-id",
+            Self::InvalidToken(_) => "invalid-token",
+            Self::UnknownSchema { .. } | Self::UnusableSchema { .. } => "unknown-schema",
+        }
+    }
+
+    /// The registry id of the schema without which the record cannot be read, if that is what is wrong. After the codec has
+    /// learnt it, or learnt that there is none, reading the record again gives another answer.
+    #[must_use]
+    pub fn schema_to_fetch(&self) -> Option<u32> {
+        match self {
+            Self::UnknownSchema { id } => Some(*id),
+            _ => None,
+        }
+    }
+}
+
+/// Deepest nesting of an event's data: a workflow can still wrap it before [`Payload::DEPTH_MAX`] is reached.
+const DATA_DEPTH_MAX: usize = 100;
+
+/// What a record of the inbox asks for.
+///
+/// `codec` knows the schemas of data that is Avro.
+///
+/// # Errors
+/// When the record is no event, or asks for nothing that can be done.
+pub fn read_command<B: AsRef<[u8]>>(
+    record: &InboxRecord<'_, B>,
+    codec: &Codec,
+) -> Result<AddressedCommand, InboxError> {
+    let event = CloudEvent::read(record, codec)?;
+    if let Some(EventData::Json(data)) = &event.data
+        && is_deeper_than(data, DATA_DEPTH_MAX)
+    {
+        return Err(InboxError::UnreadableData {
+            detail: format!("it is nested more than {DATA_DEPTH_MAX} deep"),
+        });
+    }
+    let instance = instance(event.subject.as_deref(), record.key)?;
+    let traceparent = traceparent(record, &event);
+    let cause = event.event_id.clone();
+    let command = match event.event_type.as_str() {
+        types::START => {
+            let (workflow, version) = workflow(&event)?;
+            // The language's input is an object unless somebody says otherwise.
+            let input = data(event)?.unwrap_or_else(|| Value::Object(Map::new())).into();
+            Command::Start { workflow, version, input }
+        }
+        types::TASK_COMPLETED => {
+            let token = token(&event)?;
+            Command::CompleteTask { token, output: data(event)?.map_or_else(Payload::null, Payload::from) }
+        }
+        types::TASK_FAILED => {
+            let token = token(&event)?;
+            let (error, retriable) = failure(data(event)?)?;
+            Command::FailTask { token, error, retriable }
+        }
+        types::TASK_HEARTBEAT => Command::RecordHeartbeat { token: token(&event)? },
+        types::CANCEL => Command::Cancel { reason: reason(data(event)?)? },
+        types::SUSPEND => Command::Suspend { reason: reason(data(event)?)? },
+        types::RESUME => Command::Resume { reason: reason(data(event)?)? },
+        other if other.starts_with(types::PREFIX) => {
+            return Err(InboxError::UnknownType { event_type: other.chars().take(128).collect() });
+        }
+        _ => {
+            let event = if event.time.is_none() { event.with_time(record.timestamp) } else { event };
+            Command::DeliverSignal { event: event.into_json().into() }
+        }
+    };
+    Ok(AddressedCommand { instance, cause, traceparent, command })
+}
+
+fn instance(subject: Option<&str>, key: Option<&[u8]>) -> Result<InstanceId, InboxError> {
+    let id = match (subject, key) {
+        (Some(subject), _) => subject,
+        (None, Some(key)) => std::str::from_utf8(key).map_err(|_| {
+            let text = String::from_utf8_lossy(key).chars().take(64).collect();
+            InboxError::InvalidInstanceId(InvalidId { what: "instance id", text, rule: "UTF-8" })
+        })?,
+        (None, None) => {
+            let rule = "it is the instance id; a record without a subject must have it as its key";
+            return Err(InboxError::MissingAttribute { attribute: "subject", rule });
+        }
+    };
+    InstanceId::new(id).map_err(InboxError::InvalidInstanceId)
+}
+
+fn workflow(event: &CloudEvent) -> Result<(WorkflowName, Option<std::sync::Arc<str>>), InboxError> {
+    const RULE: &str = "it names the workflow to start, as namespace/name or namespace/name/version";
+    let text =
+        event.extension(WORKFLOW).ok_or(InboxError::MissingAttribute { attribute: WORKFLOW, rule: RULE })?;
+    let parts: Vec<_> = text.split('/').collect();
+    let (namespace, name, version) = match parts[..] {
+        [namespace, name] => (namespace, name, None),
+        [namespace, name, version] => (namespace, name, Some(version)),
+        _ => ("", "", None),
+    };
+    if namespace.is_empty() || name.is_empty() || version == Some("") {
+        return Err(InboxError::InvalidAttribute {
+            attribute: WORKFLOW.to_owned(),
+            value: shown(&text.into()),
+            rule: RULE,
+        });
+    }
+    Ok((WorkflowName { namespace: namespace.into(), name: name.into() }, version.map(Into::into)))
+}
+
+fn token(event: &CloudEvent) -> Result<TaskToken, InboxError> {
+    let rule = "a worker copies it from the task into its answer, as a string: execution.dispatch";
+    match event.extensions.get(TASK_TOKEN) {
+        Some(Value::String(text)) => text.parse().map_err(InboxError::InvalidToken),
+        Some(other) => {
+            Err(InboxError::InvalidAttribute { attribute: TASK_TOKEN.to_owned(), value: shown(other), rule })
+        }
+        None => Err(InboxError::MissingAttribute { attribute: TASK_TOKEN, rule }),
+    }
+}
+
+/// The data as JSON. Bytes in base64 are opened when they are JSON, and else stay a string.
+fn data(event: CloudEvent) -> Result<Option<Value>, InboxError> {
+    match event.data {
+        None => Ok(None),
+        Some(EventData::Json(value)) => Ok(Some(value)),
+        Some(EventData::Base64(text)) if event.data_content_type.as_deref().is_some_and(is_json) => {
+            let unreadable = |detail: String| InboxError::UnreadableData { detail };
+            let bytes = BASE64_STANDARD
+                .decode(text)
+                .map_err(|error| unreadable(format!("data_base64 is not base64: {error}")))?;
+            serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|error| unreadable(format!("the data is not JSON: {error}")))
+        }
+        Some(EventData::Base64(text)) => Ok(Some(Value::String(text))),
+    }
+}
+
+/// `{"reason": …}`, a string, or nothing.
+fn reason(data: Option<Value>) -> Result<String, InboxError> {
+    match data {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(reason)) => Ok(reason),
+        Some(Value::Object(mut object)) => match object.remove("reason") {
+            None | Some(Value::Null) => Ok(String::new()),
+            Some(Value::String(reason)) => Ok(reason),
+            Some(_) => Err(InboxError::UnreadableData { detail: "reason is no string".to_owned() }),
+        },
+        Some(_) => Err(InboxError::UnreadableData {
+            detail: "expected {\"reason\": \"…\"}, or no data".to_owned(),
+        }),
+    }
+}
+
+/// Problem details (RFC 7807) and whether trying again may help, which it does unless the worker says no.
+fn failure(data: Option<Value>) -> Result<(TaskError, bool), InboxError> {
+    let mut object = match data {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::String(detail)) => Map::from_iter([("detail".to_owned(), Value::String(detail))]),
+        Some(Value::Object(object)) => object,
+        Some(_) => {
+            return Err(InboxError::UnreadableData {
+                detail: "expected an object with problem details, or no data".to_owned(),
+            });
+        }
+    };
+    let mut text = |name: &str| match object.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(InboxError::UnreadableData { detail: format!("{name} is no string") }),
+    };
+    let (error_type, title, detail) = (text("type")?, text("title")?, text("detail")?);
+    let status = match object.get("status") {
+        None | Some(Value::Null) => 500,
+        Some(status) => status
+            .as_u64()
+            .and_then(|status| u16::try_from(status).ok())
+            .ok_or_else(|| InboxError::UnreadableData { detail: "status is no HTTP status".to_owned() })?,
+    };
+    let retriable = match object.get("retriable") {
+        None | Some(Value::Null) => true,
+        Some(Value::Bool(retriable)) => *retriable,
+        Some(_) => return Err(InboxError::UnreadableData { detail: "retriable is no boolean".to_owned() }),
+    };
+    let error_type = error_type.unwrap_or_else(|| TaskError::RUNTIME.to_owned());
+    Ok((TaskError { error_type, status, instance: None, title, detail }, retriable))
+}
+
+/// The attributes of an event, as they are found.
+#[derive(Default)]
+pub(super) struct Attributes {
+    known: BTreeMap<&'static str, String>,
+    extensions: BTreeMap<String, Value>,
+}
+
+/// Attributes of the specification, which must be strings.
+const KNOWN: [&str; 8] =
+    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
+
+impl Attributes {
+    pub(super) fn add(&mut self, name: String, value: Value) -> Result<(), InboxError> {
+        let known = KNOWN.into_iter().find(|known| *known == name);
+        match (known, value) {
+            (_, Value::Null) => {}
+            (Some(known), Value::String(text)) => drop(self.known.insert(known, text)),
+            (None, value @ (Value::String(_) | Value::Bool(_) | Value::Number(_))) => {
+                drop(self.extensions.insert(name, value))
+            }
+            (known, value) => {
+                let rule = if known.is_some() {
+                    "it must be a string"
+                } else {
+                    "it must be a string, a number or a boolean"
+                };
+                return Err(InboxError::InvalidAttribute {
+                    attribute: name.chars().take(64).collect(),
+                    value: shown(&value),
+                    rule,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn data_content_type(&self) -> Option<&str> {
+        self.known.get("datacontenttype").map(String::as_str)
+    }
+
+    pub(super) fn set_data_content_type(&mut self, media_type: Option<String>) {
+        match media_type {
+            Some(media_type) => drop(self.known.insert("datacontenttype", media_type)),
+            None => drop(self.known.remove("datacontenttype")),
+        }
+    }
+
+    pub(super) fn into_event(mut self, data: Option<EventData>) -> Result<CloudEvent, InboxError> {
+        let rule = "every CloudEvent has specversion, id, source and type, none of them empty";
+        let mut required = |attribute: &'static str| {
+            self.known
+                .remove(attribute)
+                .filter(|text| !text.is_empty())
+                .ok_or(InboxError::MissingAttribute { attribute, rule })
+        };
+        let version = required("specversion")?;
+        if version != "1.0" {
+            let value = shown(&version.into());
+            return Err(InboxError::InvalidAttribute {
+                attribute: "specversion".to_owned(),
+                value,
+                rule: "only 1.0 is supported",
+            });
+        }
+        let event_id = EventId { id: required("id")?, source: required("source")? };
+        let event_type = required("type")?;
+        Ok(CloudEvent {
+            event_id,
+            event_type,
+            subject: self.known.remove("subject"),
+            time: self.known.remove("time"),
+            data_content_type: self.known.remove("datacontenttype"),
+            data_schema: self.known.remove("dataschema"),
+            extensions: self.extensions,
+            data,
+        })
+    }
+}
+
+/// A value for people, shortened.
+fn shown(value: &Value) -> String {
+    value.to_string().chars().take(64).collect()
+}

@@ -1,0 +1,382 @@
+//! One example of each record, for golden bytes and for the page on records.
+
+use bytes::Bytes;
+use millrace_schemas::codec::{ChangelogRecord, Codec};
+use millrace_schemas::command::Command;
+use millrace_schemas::definition::Definition;
+use millrace_schemas::event::{Activity, ChangelogEntry, Event, Incident, TaskError, TimerPurpose};
+use millrace_schemas::instance::{
+    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
+};
+use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
+use millrace_schemas::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use millrace_schemas::snapshot::Snapshot;
+use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{
+    Attempt, EventId, ExecutionId, InstanceId, Offset, Payload, TaskToken, TimerId, Timestamp, WorkflowName,
+    WorkflowVersion,
+};
+use serde_json::{Value, json};
+
+pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
+
+pub(crate) fn instance() -> InstanceId {
+    InstanceId::new("order-4711").expect("a valid id")
+}
+
+pub(crate) fn cause() -> EventId {
+    EventId { source: "/shop/checkout".to_owned(), id: "e-1".to_owned() }
+}
+
+pub(crate) fn payload(value: Value) -> Payload {
+    value.into()
+}
+
+pub(crate) fn workflow() -> WorkflowVersion {
+    WorkflowVersion {
+        workflow: WorkflowName { namespace: "shop".into(), name: "order".into() },
+        version: "1.2.0".into(),
+    }
+}
+
+pub(crate) fn error() -> TaskError {
+    TaskError {
+        error_type: "https://serverlessworkflow.io/spec/1.0.0/errors/communication".to_owned(),
+        status: 503,
+        instance: Some("/do/1/charge".to_owned()),
+        title: Some("payment provider unavailable".to_owned()),
+        detail: None,
+    }
+}
+
+pub(crate) fn token() -> TaskToken {
+    TaskToken { execution: ExecutionId(3), dispatch: 1 }
+}
+
+fn call() -> Activity {
+    Activity::Call {
+        queue: "orders".into(),
+        function: "charge-payment".into(),
+        arguments: Some(payload(json!({"cents": 1999}))),
+        deadline: Some(Timestamp(AT.0 + 30_000)),
+    }
+}
+
+/// Every command.
+pub(crate) fn commands() -> Vec<Command> {
+    let reason = || "customer asked".to_owned();
+    vec![
+        Command::Start {
+            workflow: workflow().workflow,
+            version: Some("1.2.0".into()),
+            input: payload(json!({"cents": 1999})),
+        },
+        Command::Start { workflow: workflow().workflow, version: None, input: Payload::null() },
+        Command::CompleteTask { token: token(), output: payload(json!({"receipt": "r-1"})) },
+        Command::FailTask { token: token(), error: error(), retriable: true },
+        Command::RecordHeartbeat { token: token() },
+        Command::FireTimer { timer: TimerId(2), due: AT },
+        Command::DeliverSignal {
+            event: payload(json!({"specversion": "1.0", "type": "shop.courier.delivered"})),
+        },
+        Command::Cancel { reason: reason() },
+        Command::Suspend { reason: reason() },
+        Command::Resume { reason: reason() },
+    ]
+}
+
+/// Every event, in the order of the schema; some twice.
+pub(crate) fn events() -> Vec<Event> {
+    let (execution, parent, timer, due) =
+        (ExecutionId(3), ExecutionId::ROOT, TimerId(2), Timestamp(AT.0 + 5_000));
+    let reason = || "customer asked".to_owned();
+    let started = |activity| Event::TaskStarted {
+        execution,
+        parent,
+        task: "/do/1/charge".into(),
+        iteration: "2.0~1".into(),
+        attempt: Attempt::FIRST,
+        input: None,
+        activity,
+    };
+    let mut events = vec![Event::InstanceStarted {
+        workflow: workflow(),
+        raw_input: payload(json!({"cents": 1999, "rate": 0.1, "note": "ünï"})),
+        input: Some(payload(json!({"cents": 1999}))),
+    }];
+    events.extend(
+        [
+            Activity::Sequence,
+            Activity::Loop { items: payload(json!([1, 2])) },
+            Activity::Branches { count: 2 },
+            Activity::Trying,
+            Activity::Waiting,
+            Activity::Listening,
+            call(),
+        ]
+        .map(started),
+    );
+    events.extend([
+        Event::TaskRan {
+            parent,
+            task: "/do/0/set".into(),
+            iteration: "".into(),
+            output: Some(payload(json!([]))),
+            context: None,
+        },
+        Event::TaskCompleted {
+            execution,
+            output: payload(json!("done")),
+            context: Some(payload(json!({"a": null}))),
+        },
+        Event::TaskFaulted { execution: Some(execution), task: "/do/1/charge".into(), error: error() },
+        Event::TaskCancelled { execution },
+        Event::SequenceJumped { execution },
+        Event::IterationStarted { execution, index: 7 },
+        Event::RetryScheduled { execution, error: error(), timer, due },
+        Event::RetryStarted { execution },
+        Event::ErrorCaught { execution, error: error() },
+    ]);
+    let purposes = [
+        TimerPurpose::Wait,
+        TimerPurpose::RetryBackoff,
+        TimerPurpose::Timeout,
+        TimerPurpose::AttemptTimeout,
+        TimerPurpose::Heartbeat,
+    ];
+    events.extend(purposes.map(|purpose| Event::TimerSet { timer, execution, due, purpose }));
+    events.extend([
+        Event::TimerCleared { timer },
+        Event::TaskDispatched { execution, dispatch: 1 },
+        Event::HeartbeatRecorded { execution, due },
+        Event::SignalBuffered { cause: cause(), event: payload(json!({"specversion": "1.0"})) },
+        Event::SignalConsumed { execution, cause: cause() },
+        Event::InstanceSuspended { reason: reason() },
+        Event::IncidentRaised { incident: incident() },
+    ]);
+    events.extend(commands().into_iter().map(|command| Event::CommandDeferred { cause: cause(), command }));
+    events.extend([
+        Event::InstanceResumed { reason: reason() },
+        Event::DeferredCommandTaken,
+        Event::InstanceCompleted { output: payload(json!({"ok": true})) },
+        Event::InstanceFaulted { error: error() },
+        Event::InstanceCancelled { reason: reason() },
+    ]);
+    events
+}
+
+fn incident() -> Incident {
+    Incident {
+        kind: "payload-too-large".to_owned(),
+        detail: "1 MB".to_owned(),
+        execution: Some(ExecutionId(3)),
+    }
+}
+
+pub(crate) fn entry() -> ChangelogEntry {
+    ChangelogEntry { at: AT, cause: cause(), traceparent: Some(TRACEPARENT.to_owned()), events: events() }
+}
+
+pub(crate) fn positions() -> Positions {
+    let source = |partition, offset| SourcePosition {
+        topic: "millrace.events".to_owned(),
+        partition,
+        offset: Offset(offset),
+    };
+    Positions { sources: vec![source(0, 42), source(8, 9_007_199_254_740_993)] }
+}
+
+pub(crate) fn claim() -> Claim {
+    Claim {
+        incarnation: "0-17-5f3a".to_owned(),
+        transactional_id: "millrace-0-1".to_owned(),
+        api_url: Some("http://10.0.0.7:8080".to_owned()),
+        at: AT,
+        era: 1,
+        era_base: Offset(100),
+    }
+}
+
+pub(crate) fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        era: 1,
+        era_base: Offset(100),
+        changelog_offset: Offset(140),
+        positions: positions(),
+        timers_low_watermark: Timestamp(AT.0 - 1),
+        api_url: None,
+        at: AT,
+    }
+}
+
+pub(crate) fn forwarded() -> ForwardedRecord {
+    ForwardedRecord {
+        source: RecordPosition { topic: "millrace.events".to_owned(), partition: 3, offset: Offset(77) },
+        hops: 1,
+        timestamp: AT,
+        key: Some(Bytes::from_static(b"order-4711")),
+        headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/cloudevents+json"))],
+        value: Some(Bytes::from_static(&[0xff, 0x00])),
+    }
+}
+
+pub(crate) fn timer_fired() -> TimerFired {
+    TimerFired { instance: instance(), timer: TimerId(2), due: AT }
+}
+
+pub(crate) fn task() -> TaskCommand {
+    TaskCommand {
+        instance: instance(),
+        token: token(),
+        workflow: workflow(),
+        task: "/do/1/charge".into(),
+        iteration: "".into(),
+        attempt: Attempt::FIRST,
+        idempotency_key: "order-4711/do/1/charge".to_owned(),
+        function: "charge-payment".into(),
+        arguments: payload(json!({"cents": 1999})),
+        deadline: Some(Timestamp(AT.0 + 30_000)),
+        heartbeat_ms: Some(10_000),
+    }
+}
+
+pub(crate) fn definition() -> Definition {
+    Definition {
+        namespace: "shop".into(),
+        name: "order".into(),
+        version: "1.2.0".into(),
+        media_type: "application/yaml".to_owned(),
+        text: "document:\n  dsl: 1.0.3\n".to_owned(),
+        digest: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+        deployed_at: AT,
+    }
+}
+
+pub(crate) fn snapshot(status: Status) -> Snapshot {
+    let data = || payload(json!({"cents": 1999}));
+    let states = [
+        ExecutionState::Sequence { data: data(), jumps: 1 },
+        ExecutionState::Loop { items: payload(json!([1])), index: 0, data: data(), jumps: 0 },
+        ExecutionState::Branches {
+            branches: vec![
+                Branch { output: Some(data()), context: None },
+                Branch { output: None, context: Some(data()) },
+            ],
+        },
+        ExecutionState::Trying { data: data(), jumps: 0, retries: 2 },
+        ExecutionState::BackingOff { error: error(), retries: 2 },
+        ExecutionState::Catching { error: error(), data: data(), jumps: 0 },
+        ExecutionState::Waiting,
+        ExecutionState::Listening,
+        ExecutionState::Calling {
+            queue: "orders".into(),
+            function: "charge-payment".into(),
+            arguments: None,
+            deadline: None,
+            dispatch: 2,
+        },
+    ];
+    let executions = states.into_iter().zip(0..).map(|(state, id)| {
+        let execution = Execution {
+            parent: (id > 0).then(|| ExecutionId(id - 1)),
+            task: "/do".into(),
+            iteration: "".into(),
+            attempt: Attempt::FIRST,
+            attempt_seen: Attempt(2),
+            input: data(),
+            started_at: AT,
+            state,
+        };
+        (ExecutionId(id), execution)
+    });
+    let timer = Timer { execution: ExecutionId(6), due: AT, purpose: TimerPurpose::Wait };
+    Snapshot {
+        era: 1,
+        offset: Offset(139),
+        state: InstanceState {
+            workflow: workflow(),
+            status,
+            started_at: AT,
+            updated_at: Timestamp(AT.0 + 1),
+            raw_input: data(),
+            input: data(),
+            context: Payload::null(),
+            traceparent: None,
+            executions: executions.collect(),
+            timers: [(TimerId(2), timer)].into(),
+            deferred: commands()
+                .into_iter()
+                .map(|command| DeferredCommand { cause: cause(), command })
+                .collect(),
+            signals: [BufferedSignal { cause: cause(), event: data() }].into(),
+            next_execution: 9,
+            next_timer: 3,
+            steps: 12,
+        },
+    }
+}
+
+/// Every status.
+pub(crate) fn statuses() -> Vec<Status> {
+    vec![
+        Status::Running,
+        Status::Suspended { reason: "operator".to_owned() },
+        Status::Incident { incident: incident() },
+        Status::Completed { output: payload(json!(1)) },
+        Status::Faulted { error: error() },
+        Status::Cancelled { reason: "customer asked".to_owned() },
+    ]
+}
+
+/// Every record, encoded, with the name of its schema's file.
+pub(crate) fn encoded(codec: &Codec) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("changelog_entry", codec.encode_changelog(&ChangelogRecord::Entry(entry()))),
+        ("positions", codec.encode_changelog(&ChangelogRecord::Positions(positions()))),
+        ("claim", codec.encode_changelog(&ChangelogRecord::Claim(claim()))),
+        ("forwarded_record", codec.encode_internal(&InternalRecord::Forwarded(forwarded()))),
+        ("timer_fired", codec.encode_internal(&InternalRecord::TimerFired(timer_fired()))),
+        ("task_command", codec.encode_task(&task())),
+        ("definition", codec.encode_definition(&definition())),
+        ("snapshot", codec.encode_snapshot(&snapshot(Status::Running))),
+        ("checkpoint", codec.encode_checkpoint(&checkpoint())),
+    ]
+}
+
+/// Reads bytes as the record of that name, and compares with the example.
+pub(crate) fn assert_decodes(codec: &Codec, name: &str, bytes: &[u8]) {
+    let decoded = "today's decoder reads it";
+    match name {
+        "changelog_entry" => {
+            assert_eq!(codec.decode_changelog(bytes).expect(decoded), ChangelogRecord::Entry(entry()))
+        }
+        "positions" => {
+            assert_eq!(codec.decode_changelog(bytes).expect(decoded), ChangelogRecord::Positions(positions()))
+        }
+        "claim" => assert_eq!(codec.decode_changelog(bytes).expect(decoded), ChangelogRecord::Claim(claim())),
+        "forwarded_record" => {
+            assert_eq!(codec.decode_internal(bytes).expect(decoded), InternalRecord::Forwarded(forwarded()))
+        }
+        "timer_fired" => assert_eq!(
+            codec.decode_internal(bytes).expect(decoded),
+            InternalRecord::TimerFired(timer_fired())
+        ),
+        "task_command" => assert_eq!(codec.decode_task(bytes).expect(decoded), task()),
+        "definition" => assert_eq!(codec.decode_definition(bytes).expect(decoded), definition()),
+        "snapshot" => assert_eq!(codec.decode_snapshot(bytes).expect(decoded), snapshot(Status::Running)),
+        "checkpoint" => assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint()),
+        _ => panic!("there is no record {name}"),
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pair =
+        |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
+    digits.chunks(2).map(pair).collect()
+}

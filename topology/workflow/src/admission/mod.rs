@@ -1,0 +1,3 @@
+//! From text to program.
+
+pub mod errors;

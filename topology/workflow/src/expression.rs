@@ -1,1 +1,0 @@
-//! Expressions: jq, by `jaq`, with guards.

@@ -1,0 +1,36 @@
+//! JSON Schemas of inputs, outputs and contexts.
+
+use serde_json::Value;
+
+/// A compiled JSON Schema.
+#[derive(Debug)]
+pub struct Schema(Box<jsonschema::Validator>);
+
+impl Schema {
+    /// Compiles a schema document (draft 2020-12 unless `$schema` says otherwise). References to other documents are refused.
+    ///
+    /// # Errors
+    /// Why it is no schema.
+    pub fn compile(document: &Value) -> Result<Self, String> {
+        jsonschema::validator_for(document).map(|it| Self(Box::new(it))).map_err(|error| error.to_string())
+    }
+
+    /// Checks `value`.
+    ///
+    /// # Errors
+    /// Up to three violations, each with its place in the value.
+    pub fn validate(&self, value: &Value) -> Result<(), String> {
+        const SHOWN_MAX: usize = 3;
+        let violations: Vec<String> = self
+            .0
+            .iter_errors(value)
+            .take(SHOWN_MAX)
+            .map(|error| {
+                let place = error.instance_path().to_string();
+                let place = if place.is_empty() { "the value".to_owned() } else { place };
+                format!("{place}: {error}")
+            })
+            .collect();
+        if violations.is_empty() { Ok(()) } else { Err(violations.join("; ")) }
+    }
+}
