@@ -1,1 +1,28 @@
-fn main() {}
+//! `cargo xtask …`: one name for each check of this repository. Each prints its verdict as the last line and exits with 0 only
+//! when it holds.
+//!
+//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`bench`], [`quickstart`], [`setup`], what each does; [`fleet`], a processor with
+//! its topics on servers; [`cluster`], those servers; [`processes`] and [`steps`], what all of them run; [`report`], what is printed.
+//!
+//! It knows the programs it starts by their command lines only, and ends no process that it did not start.
+
+mod bench;
+mod ci;
+mod cli;
+mod cluster;
+mod fleet;
+mod orders;
+mod processes;
+mod quickstart;
+mod report;
+mod setup;
+mod steps;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

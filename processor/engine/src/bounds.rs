@@ -18,7 +18,8 @@ pub struct Bounds {
     pub steps_max: u64,
     /// Tasks entered within one command: more than this many and the instance faults (an endless loop of `switch` and `set`).
     pub steps_per_command_max: u32,
-    /// Largest total of payload JSON in one changelog entry or one outgoing record, in bytes. Past it: incident.
+    /// Largest changelog entry or outgoing record, in bytes: payload JSON, task references and other texts, and a little for
+    /// each event. Past it: incident.
     pub record_bytes_max: usize,
     /// Largest total of payload JSON in the state, in bytes. Past it the instance faults.
     pub state_bytes_max: usize,

@@ -53,7 +53,7 @@ pub(crate) enum Stop {
 pub(crate) struct TooLarge {
     /// The task that was at work.
     pub(crate) task: Arc<str>,
-    /// Bytes of payload when it was noticed.
+    /// Its bytes when it was noticed.
     pub(crate) bytes: usize,
     /// Deferred commands that had been decided by then, the last of them perhaps in part.
     pub(crate) taken: usize,

@@ -10,7 +10,30 @@ fn standard(name: &str, status: u16, title: &str, task: &str, detail: String) ->
         status,
         instance: Some(task.to_owned()),
         title: Some(title.to_owned()),
-        detail: Some(detail),
+        detail: Some(shortened(detail)),
+    }
+}
+
+/// An error from outside, or from an expression, with texts that are no longer than people can read: an error is recorded for
+/// each scope that it passes.
+pub(crate) fn bounded(error: TaskError) -> TaskError {
+    let TaskError { error_type, status, instance, title, detail } = error;
+    TaskError {
+        error_type: shortened(error_type),
+        status,
+        instance: instance.map(shortened),
+        title: title.map(shortened),
+        detail: detail.map(shortened),
+    }
+}
+
+/// Longest text of an error, in characters.
+const CHARS_MAX: usize = 2_000;
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

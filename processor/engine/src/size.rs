@@ -1,4 +1,4 @@
-//! Bytes of payload JSON: what the bounds on records and on the state count.
+//! Bytes of payload JSON and other texts: what the bounds on records and on the state count.
 
 use std::fmt::{self, Write};
 
@@ -77,36 +77,45 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
     }
 }
 
-/// Bytes of payload that an event puts into its record.
+/// What an event needs in its record besides payloads and texts, in bytes, roughly and generously.
+const EVENT_BYTES: usize = 16;
+
+/// Bytes that an event adds to its record, roughly: its payloads and its other texts.
+///
+/// Commands taken from the queue and incidents count nothing, for what is decided *because* a record is full must fit it.
 pub(crate) fn event_bytes(event: &Event) -> usize {
-    match event {
+    let variable = match event {
         Event::InstanceStarted { raw_input, input, .. } => payload_bytes(raw_input) + optional_bytes(input.as_ref()),
-        Event::TaskStarted { input, activity, .. } => optional_bytes(input.as_ref()) + activity_bytes(activity),
-        Event::TaskRan { output, context, .. } => optional_bytes(output.as_ref()) + optional_bytes(context.as_ref()),
+        Event::TaskStarted { task, iteration, input, activity, .. } => {
+            task.len() + iteration.len() + optional_bytes(input.as_ref()) + activity_bytes(activity)
+        }
+        Event::TaskRan { task, iteration, output, context, .. } => {
+            let payloads = optional_bytes(output.as_ref()) + optional_bytes(context.as_ref());
+            task.len() + iteration.len() + payloads
+        }
         Event::TaskCompleted { output, context, .. } => payload_bytes(output) + optional_bytes(context.as_ref()),
-        Event::TaskFaulted { error, .. }
-        | Event::RetryScheduled { error, .. }
-        | Event::ErrorCaught { error, .. }
-        | Event::InstanceFaulted { error } => error_bytes(error),
-        Event::SignalBuffered { event, .. } => payload_bytes(event),
-        Event::CommandDeferred { command, .. } => command_bytes(command),
+        Event::TaskFaulted { task, error, .. } => task.len() + error_bytes(error),
+        Event::RetryScheduled { error, .. } | Event::ErrorCaught { error, .. } | Event::InstanceFaulted { error } => {
+            error_bytes(error)
+        }
+        Event::SignalBuffered { cause, event } => cause.source.len() + cause.id.len() + payload_bytes(event),
+        Event::SignalConsumed { cause, .. } => cause.source.len() + cause.id.len(),
+        Event::CommandDeferred { cause, command } => cause.source.len() + cause.id.len() + command_bytes(command),
         Event::InstanceCompleted { output } => payload_bytes(output),
         Event::InstanceSuspended { reason } | Event::InstanceResumed { reason } | Event::InstanceCancelled { reason } => {
             reason.len()
         }
-        // The text of an incident is the engine's own and short, and an incident must fit whatever the bound.
-        Event::IncidentRaised { .. }
-        | Event::TaskCancelled { .. }
+        Event::TaskCancelled { .. }
         | Event::SequenceJumped { .. }
         | Event::IterationStarted { .. }
         | Event::RetryStarted { .. }
         | Event::TimerSet { .. }
         | Event::TimerCleared { .. }
         | Event::TaskDispatched { .. }
-        | Event::HeartbeatRecorded { .. }
-        | Event::SignalConsumed { .. }
-        | Event::DeferredCommandTaken => 0,
-    }
+        | Event::HeartbeatRecorded { .. } => 0,
+        Event::DeferredCommandTaken | Event::IncidentRaised { .. } => return 0,
+    };
+    EVENT_BYTES + variable
 }
 
 fn activity_bytes(activity: &Activity) -> usize {

@@ -1,1 +1,1 @@
-//!
+//! Kafka for the processor.

@@ -82,7 +82,7 @@ impl Partition {
         }
     }
 
-    pub(crate) fn changelog_read(&mut self, _out: &mut Vec<Output>) {
+    pub(crate) fn changelog_read(&mut self) {
         if let Phase::Restoring(restore) = &mut self.phase {
             restore.is_read = true;
         }
@@ -97,15 +97,23 @@ impl Partition {
                 continue;
             }
             match self.codec.decode_changelog(&record.value) {
-                Ok(codec::ChangelogRecord::Positions(positions)) => restore.tail.positions = Some(positions.sources),
-                Ok(codec::ChangelogRecord::Claim(claim)) => restore.tail.era = Some((claim.era, claim.era_base)),
+                Ok(codec::ChangelogRecord::Positions(positions)) => {
+                    restore.tail.positions = Some(positions.sources)
+                }
+                Ok(codec::ChangelogRecord::Claim(claim)) => {
+                    restore.tail.era = Some((claim.era, claim.era_base))
+                }
                 Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
                     Some(id) => {
-                        self.write_behind.push_history(HistoryRow {
-                            instance: id.clone(),
-                            stamp: millrace_schemas::Stamp::new(self.era, self.era_base, record.offset),
-                            entry: record.value,
-                        }, record.offset, entry.at);
+                        self.write_behind.push_history(
+                            HistoryRow {
+                                instance: id.clone(),
+                                stamp: millrace_schemas::Stamp::new(self.era, self.era_base, record.offset),
+                                entry: record.value,
+                            },
+                            record.offset,
+                            entry.at,
+                        );
                         self.dirty.mark(&id, record.offset, entry.at);
                         restore.tail.entries.entry(id).or_default().push((record.offset, entry));
                     }
@@ -143,7 +151,7 @@ impl Partition {
         let known = tail
             .positions
             .as_ref()
-            .or(restore.checkpoint.as_ref().map(|it| &it.positions.sources))
+            .or_else(|| restore.checkpoint.as_ref().map(|it| &it.positions.sources))
             .cloned()
             .unwrap_or_default();
         let internal_offset = restore.internal_offset;
@@ -177,7 +185,8 @@ impl Partition {
             era: self.era,
             era_base: self.era_base,
         };
-        let committing = Committing { positions: self.positions.clone(), is_claim: true, ..Committing::default() };
+        let committing =
+            Committing { positions: self.positions.clone(), is_claim: true, ..Committing::default() };
         let records = vec![self.records.claim(&claim), self.records.positions(&self.positions)];
         self.commit(committing, records, Vec::new(), vec![None, None], out);
     }
@@ -198,7 +207,6 @@ impl Partition {
     pub(crate) fn snapshots_loaded(
         &mut self,
         rows: Vec<(InstanceId, Option<SnapshotRow>)>,
-        _at: Timestamp,
         out: &mut Vec<Output>,
     ) {
         for (id, row) in rows {
@@ -239,10 +247,10 @@ impl Partition {
         let mut last_offset = None;
         for (offset, entry) in tail.into_iter().flatten() {
             // The row may be ahead of the checkpoint: what it holds is not applied again.
-            if row_stamp.is_none_or(|it| self.stamp(offset) > it) {
-                if let Err(corrupt) = instance.apply_entry(&entry) {
-                    return self.quarantine(id.clone(), corrupt.to_string(), out);
-                }
+            if row_stamp.is_none_or(|it| self.stamp(offset) > it)
+                && let Err(corrupt) = instance.apply_entry(&entry)
+            {
+                return self.quarantine(id.clone(), corrupt.to_string(), out);
             }
             last_offset = Some(offset);
         }
@@ -253,7 +261,10 @@ impl Partition {
     }
 
     pub(crate) fn quarantine(&mut self, id: InstanceId, detail: String, out: &mut Vec<Output>) {
-        out.push(Output::Observe(Observation::InstanceQuarantined { instance: id.clone(), detail: detail.clone() }));
+        out.push(Output::Observe(Observation::InstanceQuarantined {
+            instance: id.clone(),
+            detail: detail.clone(),
+        }));
         self.quarantine.insert(id, detail);
     }
 

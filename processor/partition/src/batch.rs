@@ -40,11 +40,7 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// Something is missing.
-    Loading {
-        snapshots: BTreeSet<InstanceId>,
-        schemas: BTreeSet<u32>,
-        definitions: Definitions,
-    },
+    Loading { snapshots: BTreeSet<InstanceId>, schemas: BTreeSet<u32>, definitions: Definitions },
     /// The transaction is with the shell.
     Committing(Box<Committing>),
 }
@@ -70,6 +66,6 @@ pub(crate) struct Committing {
     pub(crate) changelog: Vec<Option<HistoryRow>>,
     pub(crate) positions: BTreeMap<Source, Offset>,
     pub(crate) observations: Vec<Observation>,
-    /// Instances found to be corrupt while deciding.
+    /// It is the claim, not a batch of records.
     pub(crate) is_claim: bool,
 }

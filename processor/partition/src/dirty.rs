@@ -27,10 +27,15 @@ impl Dirty {
     pub(crate) fn mark(&mut self, id: &InstanceId, offset: Offset, at: Timestamp) {
         match self.keys.get_mut(id) {
             None => {
-                self.keys.insert(id.clone(), DirtyKey { first: offset, first_since_flush: None, is_flushing: false });
+                self.keys.insert(
+                    id.clone(),
+                    DirtyKey { first: offset, first_since_flush: None, is_flushing: false },
+                );
                 self.order.insert(offset, (id.clone(), at));
             }
-            Some(key) if key.is_flushing && key.first_since_flush.is_none() => key.first_since_flush = Some(offset),
+            Some(key) if key.is_flushing && key.first_since_flush.is_none() => {
+                key.first_since_flush = Some(offset)
+            }
             Some(_) => {}
         }
     }

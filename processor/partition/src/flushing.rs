@@ -85,7 +85,8 @@ impl Partition {
             timers: Vec::new(),
             history: self.write_behind.front_rows(self.config.flush_rows_max),
         };
-        let mut in_flight = InFlight { id, snapshots: Vec::new(), timers: Vec::new(), history: request.history.len() };
+        let mut in_flight =
+            InFlight { id, snapshots: Vec::new(), timers: Vec::new(), history: request.history.len() };
         for id in ids {
             self.dirty.flush_started(&id);
             let cached = self.cache.get(&id).expect("filtered just now");

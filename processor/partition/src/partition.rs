@@ -123,12 +123,18 @@ impl Partition {
         let mut out = Vec::new();
         match input {
             Input::Acquired { checkpoint, changelog_start, changelog_end, internal_offset } => {
-                self.acquire(checkpoint, (changelog_start, changelog_end), internal_offset, moment.at, &mut out);
+                self.acquire(
+                    checkpoint,
+                    (changelog_start, changelog_end),
+                    internal_offset,
+                    moment.at,
+                    &mut out,
+                );
             }
             Input::ChangelogRecords(records) => self.changelog_records(records, &mut out),
-            Input::ChangelogRead => self.changelog_read(&mut out),
+            Input::ChangelogRead => self.changelog_read(),
             Input::Records(records) => self.take_in(records),
-            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, &mut out),
+            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, &mut out),
             Input::DefinitionsCaughtUp => self.definitions_caught_up(),
             Input::SchemaLoaded(id) => self.schema_loaded(id, &mut out),
             Input::Committed { transaction, changelog_offsets } => {

@@ -33,7 +33,11 @@ impl Batch {
 
 impl Stage {
     fn nothing_missing() -> Self {
-        Self::Loading { snapshots: BTreeSet::new(), schemas: BTreeSet::new(), definitions: Definitions::AsTheyAre }
+        Self::Loading {
+            snapshots: BTreeSet::new(),
+            schemas: BTreeSet::new(),
+            definitions: Definitions::AsTheyAre,
+        }
     }
 }
 
@@ -81,7 +85,8 @@ impl Partition {
     fn forward(&self, record: &InboundRecord, home: PartitionIndex) -> Request {
         let hops = self.records.hops(record) + 1;
         if hops > HOPS_MAX {
-            let detail = format!("forwarded {HOPS_MAX} times; do all processors run with the same partition count?");
+            let detail =
+                format!("forwarded {HOPS_MAX} times; do all processors run with the same partition count?");
             return Request::DeadLetter { reason: "too-many-hops", detail };
         }
         Request::Forward { home, hops }
@@ -89,7 +94,9 @@ impl Partition {
 
     /// Collects the schemas that the batch needs, and asks for them.
     fn ask_for_schemas(&mut self, out: &mut Vec<Output>) {
-        let Some(Batch { requests, stage: Stage::Loading { schemas, .. }, .. }) = &mut self.batch else { return };
+        let Some(Batch { requests, stage: Stage::Loading { schemas, .. }, .. }) = &mut self.batch else {
+            return;
+        };
         let needed = requests.iter().filter_map(|it| match it {
             Request::NeedsSchema(id) => Some(*id),
             Request::Decide(_) | Request::Forward { .. } | Request::DeadLetter { .. } => None,
@@ -146,7 +153,8 @@ impl Partition {
     }
 
     fn is_missing_something(&mut self, programs: &impl Programs, out: &mut Vec<Output>) -> bool {
-        let Some(Batch { requests, stage: Stage::Loading { snapshots, schemas, definitions }, .. }) = &mut self.batch
+        let Some(Batch { requests, stage: Stage::Loading { snapshots, schemas, definitions }, .. }) =
+            &mut self.batch
         else {
             return true;
         };
@@ -218,7 +226,10 @@ impl Partition {
         }
         batch.due.retain(|timer| {
             // One that is in memory can be asked; another is asked when its record is read back.
-            let instance = work.instances.get(&timer.instance).or(self.cache.get(&timer.instance).map(|it| &it.instance));
+            let instance = work
+                .instances
+                .get(&timer.instance)
+                .or_else(|| self.cache.get(&timer.instance).map(|it| &it.instance));
             instance.is_none_or(|it| {
                 it.state().is_some_and(|it| it.timers.get(&timer.timer).is_some_and(|it| it.due == timer.due))
             })
@@ -245,7 +256,7 @@ impl Partition {
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
             return None;
         }
-        let known = work.instances.get(id).or(self.cache.get(id).map(|it| &it.instance));
+        let known = work.instances.get(id).or_else(|| self.cache.get(id).map(|it| &it.instance));
         let program = match resolve(command, known, programs) {
             Resolved::Program(program) => program,
             Resolved::NoInstance => {
@@ -254,16 +265,16 @@ impl Partition {
                 return None;
             }
             Resolved::Unknown(workflow) => {
-                let detail = format!("workflow {workflow} is not deployed; deploy it, then redrive this record");
+                let detail =
+                    format!("workflow {workflow} is not deployed; deploy it, then redrive this record");
                 self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
                 return None;
             }
         };
         // Taken out, so that a rejected command leaves what was there.
-        let mut instance = work
-            .instances
-            .remove(id)
-            .unwrap_or_else(|| self.cache.get(id).map_or_else(|| Instance::absent(id.clone()), |it| it.instance.clone()));
+        let mut instance = work.instances.remove(id).unwrap_or_else(|| {
+            self.cache.get(id).map_or_else(|| Instance::absent(id.clone()), |it| it.instance.clone())
+        });
         let was_touched = instance.state().is_some();
         let decision = instance.step(&program, command, moment, &self.config.bounds);
         let decided = match decision {
@@ -283,14 +294,19 @@ impl Partition {
                 observe(command, &entry, &instance, moment.at, &mut work.observations);
                 let outgoing = self.records.entry(id, &entry);
                 let bytes = outgoing.value.clone().expect("an entry has a value");
-                Some((outgoing, HistoryRow { instance: id.clone(), stamp: self.stamp(self.era_base), entry: bytes }))
+                Some((
+                    outgoing,
+                    HistoryRow { instance: id.clone(), stamp: self.stamp(self.era_base), entry: bytes },
+                ))
             }
             Err(rejection @ Rejection::InvalidArgument { .. }) => {
                 self.dead_letter(record, "invalid-argument", rejection.to_string(), moment.at, work, records);
                 None
             }
             Err(
-                rejection @ (Rejection::NotFound { .. } | Rejection::AlreadyExists { .. } | Rejection::InvalidState { .. }),
+                rejection @ (Rejection::NotFound { .. }
+                | Rejection::AlreadyExists { .. }
+                | Rejection::InvalidState { .. }),
             ) => {
                 self.reject(command, &rejection, moment.at, work, records);
                 None
@@ -423,10 +439,14 @@ fn resolve(command: &AddressedCommand, instance: Option<&Instance>, programs: &i
     let state = instance.and_then(Instance::state);
     let (program, name) = match (state, &command.command) {
         (Some(state), _) => (programs.version(&state.workflow), state.workflow.to_string()),
-        (None, Command::Start { workflow, version: None, .. }) => (programs.newest(workflow), workflow.to_string()),
+        (None, Command::Start { workflow, version: None, .. }) => {
+            (programs.newest(workflow), workflow.to_string())
+        }
         (None, Command::Start { workflow, version: Some(version), .. }) => {
-            let version =
-                millrace_schemas::WorkflowVersion { workflow: workflow.clone(), version: Arc::clone(version) };
+            let version = millrace_schemas::WorkflowVersion {
+                workflow: workflow.clone(),
+                version: Arc::clone(version),
+            };
             (programs.version(&version), version.to_string())
         }
         (None, _) => return Resolved::NoInstance,
@@ -450,7 +470,8 @@ fn observe(
     now: Timestamp,
     observations: &mut Vec<Observation>,
 ) {
-    observations.push(Observation::CommandDecided { command: command.command.name(), events: entry.events.len() });
+    observations
+        .push(Observation::CommandDecided { command: command.command.name(), events: entry.events.len() });
     if let Command::FireTimer { due, .. } = &command.command {
         observations.push(Observation::TimerFired { lateness: since(*due, now) });
     }

@@ -133,7 +133,12 @@ impl Records {
         }
     }
 
-    fn to_internal(&self, key: Option<Bytes>, record: &InternalRecord, home: PartitionIndex) -> OutgoingRecord {
+    fn to_internal(
+        &self,
+        key: Option<Bytes>,
+        record: &InternalRecord,
+        home: PartitionIndex,
+    ) -> OutgoingRecord {
         OutgoingRecord {
             topic: Arc::clone(&self.topics.internal),
             partition: Some(kafka(home)),
@@ -250,7 +255,13 @@ impl Records {
     }
 
     /// The record as it first came, with headers that say why it is here.
-    pub(crate) fn dead_letter(&self, record: &InboundRecord, reason: &str, detail: &str, at: Timestamp) -> OutgoingRecord {
+    pub(crate) fn dead_letter(
+        &self,
+        record: &InboundRecord,
+        reason: &str,
+        detail: &str,
+        at: Timestamp,
+    ) -> OutgoingRecord {
         let forwarded = self.forwarded(record);
         let source = forwarded.as_ref().map_or_else(|| self.position(record), |it| it.source.clone());
         let letter = DeadLetter { reason: reason.to_owned(), detail: detail.to_owned(), source, at };
@@ -269,7 +280,13 @@ impl Records {
 }
 
 fn outgoing(topic: &Arc<str>, key: Option<Bytes>, record: EventRecord) -> OutgoingRecord {
-    OutgoingRecord { topic: Arc::clone(topic), partition: None, key, headers: record.headers, value: record.value }
+    OutgoingRecord {
+        topic: Arc::clone(topic),
+        partition: None,
+        key,
+        headers: record.headers,
+        value: record.value,
+    }
 }
 
 fn key(instance: &InstanceId) -> Bytes {

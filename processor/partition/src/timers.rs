@@ -111,7 +111,9 @@ impl Timers {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let slice = match self.loading_from {
             Some(_) => None,
-            None => Some(Timestamp(self.loaded_until.0 - i64::try_from(self.horizon.as_millis() / 2).unwrap_or(0))),
+            None => Some(Timestamp(
+                self.loaded_until.0 - i64::try_from(self.horizon.as_millis() / 2).unwrap_or(0),
+            )),
         };
         self.near.first().map(|it| it.due).into_iter().chain(slice).min()
     }

@@ -124,8 +124,9 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                 .map(|id| {
                     let (this, incarnation) = (&this, &incarnation);
                     async move {
-                        let row =
-                            this.store_retrying(incarnation, "load_snapshot", || this.store.load_snapshot(&id)).await?;
+                        let row = this
+                            .store_retrying(incarnation, "load_snapshot", || this.store.load_snapshot(&id))
+                            .await?;
                         Ok::<_, Gone>((id, row))
                     }
                 })
@@ -157,8 +158,12 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
             while incarnation.is_alive() {
                 match registry.schema(id).await {
                     Ok(Some(schema)) => {
-                        if let Err(error) = this.codec.learn(id, &schema) {
-                            warn!(id, error = &error as &dyn std::error::Error, "a schema of the registry cannot be used");
+                        if let Err(error) = this.codec.learn(id, &schema.text) {
+                            warn!(
+                                id,
+                                error = &error as &dyn std::error::Error,
+                                "a schema of the registry cannot be used"
+                            );
                             this.codec.forget_as_unknown(id);
                         }
                         break;
@@ -168,7 +173,11 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                         break;
                     }
                     Err(error) => {
-                        warn!(id, error = &error as &dyn std::error::Error, "cannot fetch a schema; trying again");
+                        warn!(
+                            id,
+                            error = &error as &dyn std::error::Error,
+                            "cannot fetch a schema; trying again"
+                        );
                         tokio::time::sleep(backoff(attempt)).await;
                         attempt += 1;
                     }
@@ -222,7 +231,11 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         let _ = self.mailbox.send(Message::Failed { incarnation, error }).await;
     }
 
-    async fn log_retrying<T, F>(&self, incarnation: &Incarnation, mut call: impl FnMut() -> F) -> Result<T, Gone>
+    async fn log_retrying<T, F>(
+        &self,
+        incarnation: &Incarnation,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, Gone>
     where
         F: Future<Output = Result<T, LogError>>,
     {
@@ -257,7 +270,10 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         while incarnation.is_alive() {
             let began = Instant::now();
             let result = call().await;
-            self.metrics.store_duration.with_label_values(&[operation]).observe(began.elapsed().as_secs_f64());
+            self.metrics
+                .store_duration
+                .with_label_values(&[operation])
+                .observe(began.elapsed().as_secs_f64());
             match result {
                 Ok(value) => return Ok(value),
                 Err(error) => {

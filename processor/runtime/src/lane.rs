@@ -19,7 +19,7 @@ use crate::effects::Effects;
 use crate::log::{CommitOutcome, Incarnation, Lane, Log, LogError, Share, backoff};
 use crate::metrics::Metrics;
 use crate::processor::{Error, PartitionStatus, Shared, Waiting};
-use crate::programs::{CatchUp, Catalog};
+use crate::programs::{Catalog, CatchUp};
 use crate::store::SnapshotStore;
 
 /// How often gauges are refreshed.
@@ -44,7 +44,11 @@ pub(crate) enum Message {
     /// An effect has failed for good; the incarnation must be made anew.
     Failed { incarnation: Incarnation, error: String },
     /// Somebody wants to see an instance.
-    Query { partition: PartitionIndex, instance: InstanceId, answer: oneshot::Sender<Option<Box<InstanceState>>> },
+    Query {
+        partition: PartitionIndex,
+        instance: InstanceId,
+        answer: oneshot::Sender<Option<Box<InstanceState>>>,
+    },
     /// A transaction has its outcome.
     Committed { shares: Vec<(Incarnation, TransactionId)>, outcome: CommitOutcome, began: Instant },
 }
@@ -154,7 +158,10 @@ fn moment() -> Moment {
 }
 
 /// The producer works beside the event loop, so that the next batch is prepared while this one commits.
-fn spawn_committer<N: Lane>(mut lane: N, mailbox: mpsc::Sender<Message>) -> mpsc::Sender<(Vec<Share>, Instant)> {
+fn spawn_committer<N: Lane>(
+    mut lane: N,
+    mailbox: mpsc::Sender<Message>,
+) -> mpsc::Sender<(Vec<Share>, Instant)> {
     let (sender, mut receiver) = mpsc::channel::<(Vec<Share>, Instant)>(1);
     tokio::spawn(async move {
         let mut attempt = 0;
@@ -224,9 +231,11 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             incarnation: uuid::Uuid::now_v7().to_string(),
             transactional_id: self.transactional_id.clone(),
         };
-        let partition = Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
+        let partition =
+            Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
         self.effects.acquire(&incarnation);
-        self.owned.insert(index, Owned { incarnation, partition, assigned_at: Instant::now(), drained: None });
+        self.owned
+            .insert(index, Owned { incarnation, partition, assigned_at: Instant::now(), drained: None });
     }
 
     fn drop_partition(&mut self, partition: PartitionIndex) {
@@ -265,7 +274,9 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
 
     fn perform(&mut self, incarnation: &Incarnation, output: Output) -> Result<(), Error> {
         match output {
-            Output::Commit(transaction) => self.ready.push(Share { incarnation: incarnation.clone(), transaction }),
+            Output::Commit(transaction) => {
+                self.ready.push(Share { incarnation: incarnation.clone(), transaction })
+            }
             Output::Observe(observation) => {
                 self.shell.metrics.observe(&observation);
                 crate::observe::log(incarnation.partition(), &observation);
@@ -275,9 +286,13 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 if let Some(owned) = self.owned.get(&incarnation.partition()) {
                     let took = owned.assigned_at.elapsed();
                     self.shell.metrics.acquire_duration.observe(took.as_secs_f64());
-                    info!(partition = incarnation.partition().0, took_ms = took.as_millis(), "partition serves");
+                    info!(
+                        partition = incarnation.partition().0,
+                        took_ms = took.as_millis(),
+                        "partition serves"
+                    );
                 }
-                    self.show();
+                self.show();
             }
             Output::Drained => {
                 if let Some(owned) = self.owned.get_mut(&incarnation.partition())
@@ -296,7 +311,9 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Output::CatchUpDefinitions => self.effects.catch_up_definitions(incarnation),
             Output::LoadSchema(id) => self.effects.load_schema(incarnation, id),
             Output::Flush(request) => self.effects.flush(incarnation, request),
-            Output::SaveCheckpoint { stamp, value } => self.effects.save_checkpoint(incarnation, stamp, value),
+            Output::SaveCheckpoint { stamp, value } => {
+                self.effects.save_checkpoint(incarnation, stamp, value)
+            }
             Output::LoadTimers { from, until } => self.effects.load_timers(incarnation, from, until),
         }
         Ok(())
@@ -339,7 +356,10 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             }
             CommitOutcome::Unknown(reason) => {
                 count("unknown");
-                note(&reason, "transaction with an unknown outcome; its partitions are restored from the log");
+                note(
+                    &reason,
+                    "transaction with an unknown outcome; its partitions are restored from the log",
+                );
                 for (incarnation, _) in shares {
                     self.renew(&incarnation);
                 }
@@ -387,4 +407,3 @@ fn note(reason: &LogError, what: &str) {
         }
     }
 }
-

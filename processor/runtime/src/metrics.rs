@@ -39,9 +39,8 @@ pub struct Metrics {
 }
 
 /// From a millisecond to a quarter of an hour.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
-];
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
 
 impl Metrics {
     /// Makes the metrics and registers them.
@@ -51,8 +50,9 @@ impl Metrics {
     #[must_use]
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help));
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help));
         let by_partition = |name: &str, help: &str| {
             register(registry, IntGaugeVec::new(Opts::new(name, help), &["partition"]))
@@ -61,21 +61,44 @@ impl Metrics {
             register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
         };
         let histograms = |name: &str, help: &str, labels: &[&str]| {
-            register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
+            register(
+                registry,
+                HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels),
+            )
         };
         Self {
-            instances_started: counters("millrace_instances_started_total", "Instances started.", &["workflow"]),
-            instances_ended: counters("millrace_instances_ended_total", "Instances ended, by how.", &["workflow", "status"]),
+            instances_started: counters(
+                "millrace_instances_started_total",
+                "Instances started.",
+                &["workflow"],
+            ),
+            instances_ended: counters(
+                "millrace_instances_ended_total",
+                "Instances ended, by how.",
+                &["workflow", "status"],
+            ),
             instance_duration: histograms(
                 "millrace_instance_duration_seconds",
                 "From the start of an instance to its end.",
                 &["workflow"],
             ),
             commands: counters("millrace_commands_total", "Commands decided.", &["command"]),
-            commands_rejected: counters("millrace_commands_rejected_total", "Commands refused.", &["command", "reason"]),
+            commands_rejected: counters(
+                "millrace_commands_rejected_total",
+                "Commands refused.",
+                &["command", "reason"],
+            ),
             events: counter("millrace_events_total", "Events written to the changelog."),
-            dead_letters: counters("millrace_dead_letters_total", "Records sent to the dead letters.", &["reason"]),
-            incidents: counters("millrace_incidents_total", "Incidents raised: an operator must act.", &["kind"]),
+            dead_letters: counters(
+                "millrace_dead_letters_total",
+                "Records sent to the dead letters.",
+                &["reason"],
+            ),
+            incidents: counters(
+                "millrace_incidents_total",
+                "Incidents raised: an operator must act.",
+                &["kind"],
+            ),
             quarantined: counter(
                 "millrace_instances_quarantined_total",
                 "Instances set aside because their log and the code disagree.",
@@ -86,8 +109,15 @@ impl Metrics {
             ),
             tasks_dispatched: counter("millrace_tasks_dispatched_total", "Tasks sent to workers."),
             timers_fired: counter("millrace_timers_fired_total", "Timers that acted."),
-            timer_lateness: histogram("millrace_timer_lateness_seconds", "From the due time of a timer to its decision."),
-            transactions: counters("millrace_transactions_total", "Kafka transactions, by outcome.", &["outcome"]),
+            timer_lateness: histogram(
+                "millrace_timer_lateness_seconds",
+                "From the due time of a timer to its decision.",
+            ),
+            transactions: counters(
+                "millrace_transactions_total",
+                "Kafka transactions, by outcome.",
+                &["outcome"],
+            ),
             transaction_duration: histogram(
                 "millrace_transaction_duration_seconds",
                 "From handing a transaction to the producer to its known outcome.",
@@ -112,11 +142,23 @@ impl Metrics {
                 "millrace_partition_acquire_duration_seconds",
                 "From the assignment of a partition until it serves.",
             ),
-            partition_inbox: by_partition("millrace_partition_inbox_records", "Records read and not yet handled."),
+            partition_inbox: by_partition(
+                "millrace_partition_inbox_records",
+                "Records read and not yet handled.",
+            ),
             partition_cached: by_partition("millrace_partition_instances_cached", "Instances in memory."),
-            partition_cache_bytes: by_partition("millrace_partition_cache_bytes", "Size of the instances in memory, approximately."),
-            partition_dirty: by_partition("millrace_partition_instances_dirty", "Instances whose snapshot is behind."),
-            partition_quarantined: by_partition("millrace_partition_instances_quarantined", "Instances set aside."),
+            partition_cache_bytes: by_partition(
+                "millrace_partition_cache_bytes",
+                "Size of the instances in memory, approximately.",
+            ),
+            partition_dirty: by_partition(
+                "millrace_partition_instances_dirty",
+                "Instances whose snapshot is behind.",
+            ),
+            partition_quarantined: by_partition(
+                "millrace_partition_instances_quarantined",
+                "Instances set aside.",
+            ),
             partition_timers: by_partition("millrace_partition_timers_near", "Timers in memory, due soon."),
             partition_tail: by_partition(
                 "millrace_partition_tail_records",
@@ -166,7 +208,9 @@ impl Metrics {
         ] {
             metric.with_label_values(&[&label]).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
-        self.partition_tail.with_label_values(&[&label]).set(gauges.changelog_end.0 - gauges.checkpoint_offset.0);
+        self.partition_tail
+            .with_label_values(&[&label])
+            .set(gauges.changelog_end.0 - gauges.checkpoint_offset.0);
     }
 
     /// The partition is somebody else's now: its series end here.
@@ -187,7 +231,10 @@ impl Metrics {
     }
 }
 
-fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> C {
     let metric = metric.expect("names and labels are constants of the right form");
     registry.register(Box::new(metric.clone())).expect("one registry serves one processor");
     metric

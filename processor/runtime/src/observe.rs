@@ -16,7 +16,9 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         Observation::InstanceQuarantined { instance, detail } => {
             error!(partition, %instance, detail, "instance quarantined: its log and the code disagree");
         }
-        Observation::CommandRejected { command, reason } => debug!(partition, command, reason, "command refused"),
+        Observation::CommandRejected { command, reason } => {
+            debug!(partition, command, reason, "command refused")
+        }
         Observation::InstanceStarted { .. }
         | Observation::InstanceEnded { .. }
         | Observation::CommandDecided { .. }

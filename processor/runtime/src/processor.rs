@@ -318,7 +318,9 @@ fn ended_early(ended: Option<Result<Result<(), Error>, tokio::task::JoinError>>)
     match ended {
         Some(Ok(Err(error))) => Err(error),
         Some(Err(panic)) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
-        Some(Ok(Ok(())) | Err(_)) | None => Err(Error::Partition("a part of the processor ended by itself".to_owned())),
+        Some(Ok(Ok(())) | Err(_)) | None => {
+            Err(Error::Partition("a part of the processor ended by itself".to_owned()))
+        }
     }
 }
 
@@ -346,4 +348,3 @@ impl Waiting {
         }
     }
 }
-

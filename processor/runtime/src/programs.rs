@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use millrace_partition::Programs;
 use millrace_placement::Topics;
@@ -14,6 +15,9 @@ use tracing::{error, info, warn};
 
 use crate::log::{Definition, Log, LogError, backoff};
 use crate::metrics::Metrics;
+
+/// Longest wait for the definitions to be read to their end.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
 /// The programs, shared by all partitions. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -59,11 +63,9 @@ impl Catalog {
 
 impl Known {
     fn refresh(&mut self, workflow: &WorkflowName) {
-        let newest = self
-            .versions
-            .values()
-            .filter(|it| it.workflow.workflow == *workflow)
-            .max_by_key(|it| (semver::Version::parse(&it.workflow.version).ok(), Arc::clone(&it.workflow.version)));
+        let newest = self.versions.values().filter(|it| it.workflow.workflow == *workflow).max_by_key(|it| {
+            (semver::Version::parse(&it.workflow.version).ok(), Arc::clone(&it.workflow.version))
+        });
         match newest {
             Some(program) => self.newest.insert(workflow.clone(), Arc::clone(program)),
             None => self.newest.remove(workflow),
@@ -96,14 +98,24 @@ impl<L: Log> CatchUp<L> {
             match self.log.definitions_end().await {
                 Ok(end) => break end,
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "cannot see the end of the definitions; trying again");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot see the end of the definitions; trying again"
+                    );
                     tokio::time::sleep(backoff(attempt)).await;
                     attempt += 1;
                 }
             }
         };
-        // The sender lives as long as the processor.
-        let _ = self.position.wait_for(|position| *position >= end).await;
+        // A last record that only compaction or a transaction marker has left behind is never read: not waited for beyond this.
+        let reached =
+            tokio::time::timeout(CATCH_UP_MAX, self.position.wait_for(|position| *position >= end)).await;
+        if reached.is_err() {
+            warn!(
+                end = end.0,
+                "the definitions have not been read to their end in time; going on with what is known"
+            );
+        }
     }
 }
 
@@ -151,7 +163,10 @@ impl<L: Log> Definitions<L> {
             }
             Err(reason) => {
                 self.metrics.definitions_rejected.inc();
-                error!(offset = offset.0, reason, "definition refused; deploy it by `millrace deploy`, which says what is wrong");
+                error!(
+                    offset = offset.0,
+                    reason, "definition refused; deploy it by `millrace deploy`, which says what is wrong"
+                );
             }
         }
     }
@@ -159,9 +174,8 @@ impl<L: Log> Definitions<L> {
     fn admit(&self, value: &[u8]) -> Result<Program, String> {
         let record: DefinitionRecord = self.codec.decode_definition(value).map_err(|it| it.to_string())?;
         let name = record.workflow().to_string();
-        let admitted = millrace_workflow::admission::admit(&name, &record.text).map_err(|findings| {
-            findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        })?;
+        let admitted = millrace_workflow::admission::admit(&name, &record.text)
+            .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         let program = admitted.program;
         if program.workflow != record.workflow() {
             return Err(format!("the record is for {name}, its text is of {}", program.workflow));
@@ -173,7 +187,9 @@ impl<L: Log> Definitions<L> {
     async fn ensure_queues(&self, program: &Program) {
         let queues: Vec<String> = program.queues().iter().map(|it| it.to_string()).collect();
         let mut specs = self.topics.queue_specs(self.log.partitions(), &queues);
-        specs.extend(program.emit_topics().iter().map(|topic| Topics::user_spec(topic, self.log.partitions())));
+        specs.extend(
+            program.emit_topics().iter().map(|topic| Topics::user_spec(topic, self.log.partitions())),
+        );
         let mut attempt = 0;
         while let Err(error) = self.log.ensure_topics(specs.clone()).await {
             warn!(error = &error as &dyn std::error::Error, workflow = %program.workflow, "cannot create the topics of a definition; trying again");

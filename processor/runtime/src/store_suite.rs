@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_partition::{FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, TimerEntry, TimerRow};
+use millrace_partition::{
+    FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, TimerEntry, TimerRow,
+};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 
@@ -40,7 +42,10 @@ pub async fn what_was_never_written_is_absent<S: SnapshotStore>(store: &S) {
     assert_eq!(store.load_snapshot(&id("nobody")).await.unwrap(), None);
     assert_eq!(store.load_checkpoint(PartitionIndex(4_000)).await.unwrap(), None);
     assert_eq!(store.load_history(&id("nobody"), None, 10).await.unwrap(), vec![]);
-    assert_eq!(store.load_timers(&[TimerBucket(255)], PAST, PAST.plus(Duration::from_secs(1))).await.unwrap(), vec![]);
+    assert_eq!(
+        store.load_timers(&[TimerBucket(255)], PAST, PAST.plus(Duration::from_secs(1))).await.unwrap(),
+        vec![]
+    );
     assert_eq!(store.list(&query("nothing")).await.unwrap(), ListPage::default());
 }
 
@@ -61,7 +66,11 @@ pub async fn the_newer_stamp_wins_in_any_order<S: SnapshotStore>(store: &S) {
     }
     flush(store, vec![snapshot("zero", Stamp(0), "first")], vec![], vec![]).await;
     let first = SnapshotRow { stamp: Stamp(0), value: "first".into() };
-    assert_eq!(store.load_snapshot(&id("zero")).await.unwrap(), Some(first), "the first offset of a log has stamp 0");
+    assert_eq!(
+        store.load_snapshot(&id("zero")).await.unwrap(),
+        Some(first),
+        "the first offset of a log has stamp 0"
+    );
 }
 
 /// A stub replaces the state, ends after its time to live, and an older write that arrives later does not bring the instance back.
@@ -76,10 +85,18 @@ pub async fn a_stub_expires_and_stays_expired<S: SnapshotStore>(store: &S) {
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(store.load_snapshot(&id("ended")).await.unwrap(), None, "it has expired");
     flush(store, vec![live], vec![], vec![]).await;
-    assert_eq!(store.load_snapshot(&id("ended")).await.unwrap(), None, "an older write does not bring it back");
+    assert_eq!(
+        store.load_snapshot(&id("ended")).await.unwrap(),
+        None,
+        "an older write does not bring it back"
+    );
     flush(store, vec![snapshot("ended", Stamp(12), "again")], vec![], vec![]).await;
     let row = store.load_snapshot(&id("ended")).await.unwrap();
-    assert_eq!(row, Some(SnapshotRow { stamp: Stamp(12), value: "again".into() }), "a newer one does, without the old end");
+    assert_eq!(
+        row,
+        Some(SnapshotRow { stamp: Stamp(12), value: "again".into() }),
+        "a newer one does, without the old end"
+    );
 }
 
 /// The checkpoint with the greatest stamp stays, for each partition apart.
@@ -133,19 +150,29 @@ pub async fn timers_come_by_slice_and_bucket<S: SnapshotStore>(store: &S) {
 /// Many timers due at one instant are many pages, not a failure.
 pub async fn a_slice_may_hold_many_timers<S: SnapshotStore>(store: &S) {
     let due = Timestamp(PAST.0 + 90 * DAY_MS);
-    let rows: Vec<TimerRow> = (0..6_000).map(|n| timer(TimerBucket(9), due, &format!("herd-{n:04}"), n)).collect();
+    let rows: Vec<TimerRow> =
+        (0..6_000).map(|n| timer(TimerBucket(9), due, &format!("herd-{n:04}"), n)).collect();
     flush(store, vec![], rows.clone(), vec![]).await;
     let mut timers = store.load_timers(&[TimerBucket(9)], due, Timestamp(due.0 + 1)).await.unwrap();
     timers.sort();
-    assert!(timers.iter().eq(rows.iter().map(entry).collect::<Vec<_>>().iter()), "all of {} came", rows.len());
+    assert!(
+        timers.iter().eq(rows.iter().map(entry).collect::<Vec<_>>().iter()),
+        "all of {} came",
+        rows.len()
+    );
 }
 
 /// Entries come oldest first, each once, after the cursor, at most as many as asked for, of one instance.
 pub async fn history_comes_in_order_and_in_pages<S: SnapshotStore>(store: &S) {
-    let row = |name: &str, stamp: i64| HistoryRow { instance: id(name), stamp: Stamp(stamp), entry: format!("{name} {stamp}").into() };
+    let row = |name: &str, stamp: i64| HistoryRow {
+        instance: id(name),
+        stamp: Stamp(stamp),
+        entry: format!("{name} {stamp}").into(),
+    };
     let mut rows: Vec<HistoryRow> = (0..1_000).map(|n| row("told", n * 3)).collect();
     rows.push(row("told", 1 << Stamp::OFFSET_BITS));
-    let mut shuffled: Vec<HistoryRow> = rows.iter().skip(1).step_by(2).chain(rows.iter().step_by(2)).cloned().collect();
+    let mut shuffled: Vec<HistoryRow> =
+        rows.iter().skip(1).step_by(2).chain(rows.iter().step_by(2)).cloned().collect();
     shuffled.push(row("told-too", 1));
     flush(store, vec![], vec![], shuffled.clone()).await;
     flush(store, vec![], vec![], shuffled[..10].to_vec()).await;
@@ -153,7 +180,11 @@ pub async fn history_comes_in_order_and_in_pages<S: SnapshotStore>(store: &S) {
     assert_eq!(store.load_history(&told, None, 2_000).await.unwrap(), rows);
     assert_eq!(store.load_history(&told, None, 3).await.unwrap(), rows[..3]);
     assert_eq!(store.load_history(&told, Some(Stamp(6)), 3).await.unwrap(), rows[3..6]);
-    assert_eq!(store.load_history(&told, Some(Stamp(7)), 2).await.unwrap(), rows[3..5], "the cursor need not exist");
+    assert_eq!(
+        store.load_history(&told, Some(Stamp(7)), 2).await.unwrap(),
+        rows[3..5],
+        "the cursor need not exist"
+    );
     assert_eq!(store.load_history(&told, Some(rows[1_000].stamp), 3).await.unwrap(), vec![]);
     assert_eq!(store.load_history(&told, None, 0).await.unwrap(), vec![]);
 }
@@ -206,23 +237,38 @@ pub async fn lists_follow_the_newest_status<S: SnapshotStore>(store: &S) {
         ttl: Some(Duration::from_secs(86_400)),
         ..listed(name, Stamp(9), "statuses", start, later, "completed")
     };
-    flush(store, vec![listed("in-order", Stamp(2), "statuses", start, start, "running")], vec![], vec![]).await;
+    flush(store, vec![listed("in-order", Stamp(2), "statuses", start, start, "running")], vec![], vec![])
+        .await;
     flush(store, vec![ended("in-order")], vec![], vec![]).await;
     flush(store, vec![ended("reversed")], vec![], vec![]).await;
-    flush(store, vec![listed("reversed", Stamp(2), "statuses", start, start, "running")], vec![], vec![]).await;
-    flush(store, vec![listed("still-running", Stamp(1), "statuses", start, start, "running")], vec![], vec![]).await;
+    flush(store, vec![listed("reversed", Stamp(2), "statuses", start, start, "running")], vec![], vec![])
+        .await;
+    flush(
+        store,
+        vec![listed("still-running", Stamp(1), "statuses", start, start, "running")],
+        vec![],
+        vec![],
+    )
+    .await;
     // Without a listing the list keeps what it has.
     flush(store, vec![snapshot("still-running", Stamp(30), "newer")], vec![], vec![]).await;
 
     let with = async |status: Option<&str>, limit: u32| {
-        store.list(&ListQuery { status: status.map(str::to_owned), limit, ..query("statuses") }).await.unwrap()
+        store
+            .list(&ListQuery { status: status.map(str::to_owned), limit, ..query("statuses") })
+            .await
+            .unwrap()
     };
     let in_order = list_row("in-order", "statuses", start, later, "completed");
     let reversed = list_row("reversed", "statuses", start, later, "completed");
     let running = list_row("still-running", "statuses", start, start, "running");
     assert_eq!(with(None, 10).await.rows, [running.clone(), reversed.clone(), in_order.clone()]);
     assert_eq!(with(Some("running"), 10).await, ListPage { rows: vec![running.clone()], has_more: false });
-    assert_eq!(with(Some("running"), 1).await, ListPage { rows: vec![running], has_more: false }, "only what matches is more");
+    assert_eq!(
+        with(Some("running"), 1).await,
+        ListPage { rows: vec![running], has_more: false },
+        "only what matches is more"
+    );
     assert_eq!(with(Some("completed"), 10).await.rows, [reversed.clone(), in_order]);
     assert_eq!(with(Some("completed"), 1).await, ListPage { rows: vec![reversed], has_more: true });
     assert_eq!(with(Some("faulted"), 10).await, ListPage::default());
@@ -250,8 +296,15 @@ pub async fn lists_span_days<S: SnapshotStore>(store: &S) {
 
 /// Values of several megabytes, next to small and empty ones.
 pub async fn large_values_come_back_whole<S: SnapshotStore>(store: &S) {
-    let large = Bytes::from((0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>());
-    let values = [("large-1", large.clone()), ("large-2", large.slice(1..)), ("small", "s".into()), ("empty", Bytes::new())];
+    let large = Bytes::from(
+        (0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>(),
+    );
+    let values = [
+        ("large-1", large.clone()),
+        ("large-2", large.slice(1..)),
+        ("small", "s".into()),
+        ("empty", Bytes::new()),
+    ];
     let writes = values.iter().map(|(name, value)| snapshot(name, Stamp(1), value.clone())).collect();
     let told = HistoryRow { instance: id("large-1"), stamp: Stamp(1), entry: large };
     flush(store, writes, vec![], vec![told.clone()]).await;
@@ -259,17 +312,19 @@ pub async fn large_values_come_back_whole<S: SnapshotStore>(store: &S) {
         let row = store.load_snapshot(&id(name)).await.unwrap().unwrap();
         assert!(row.value == value, "{name}: {} bytes instead of {}", row.value.len(), value.len());
     }
-    assert!(store.load_history(&told.instance, None, 10).await.unwrap() == [told], "the history holds it too");
+    assert!(
+        store.load_history(&told.instance, None, 10).await.unwrap() == [told],
+        "the history holds it too"
+    );
 }
 
 /// A flush after an outage holds tens of thousands of rows; ids are any text.
 pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
     let longest = "é".repeat(InstanceId::BYTES_MAX / 2);
-    let names: Vec<String> = (0..3_000)
-        .map(|n| format!("many/{n} {{\"odd\": 'name'}}"))
-        .chain([longest])
-        .collect();
-    let (start, mut writes, mut timers, mut history) = (Timestamp(PAST.0), Vec::new(), Vec::new(), Vec::new());
+    let names: Vec<String> =
+        (0..3_000).map(|n| format!("many/{n} {{\"odd\": 'name'}}")).chain([longest]).collect();
+    let (start, mut writes, mut timers, mut history) =
+        (Timestamp(PAST.0), Vec::new(), Vec::new(), Vec::new());
     for (name, n) in names.iter().zip(0..) {
         writes.push(SnapshotWrite {
             value: format!("{name} {}", "x".repeat(500)).into(),

@@ -55,7 +55,7 @@ mod tests {
             format!("{group}/{bits}/{}", list_shard(&id))
         };
         let actual: Vec<String> = ["a", "order-1", "order-2", "日本"].into_iter().map(of).collect();
-        expect_test::expect![[]].assert_eq(&actual.join(" "));
+        assert_eq!(actual, ["636/0/12", "502/12/6", "3331/8/3", "2291/9/3"]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, TryStreamExt};
 use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{ListPage, ListQuery, SnapshotStore, StoreError};
@@ -130,7 +131,8 @@ impl ScyllaStore {
 
     async fn timer_slice(
         &self,
-        (bucket, hour): (TimerBucket, i32),
+        bucket: TimerBucket,
+        hour: i32,
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<TimerEntry>, StoreError> {
@@ -192,13 +194,22 @@ impl SnapshotStore for ScyllaStore {
         if from >= until {
             return Ok(Vec::new());
         }
-        let hours = layout::hour(from)..=layout::hour(Timestamp(until.0 - 1));
-        let slices = hours.flat_map(|hour| buckets.iter().map(move |bucket| (*bucket, hour)));
-        stream::iter(slices)
-            .map(|it| self.timer_slice(it, from, until))
-            .buffer_unordered(TIMER_READS_MAX)
-            .try_concat()
-            .await
+        let mut timers = Vec::new();
+        let mut in_flight = FuturesUnordered::new();
+        for hour in layout::hour(from)..=layout::hour(Timestamp(until.0 - 1)) {
+            for bucket in buckets {
+                if in_flight.len() == TIMER_READS_MAX
+                    && let Some(slice) = in_flight.next().await
+                {
+                    timers.append(&mut slice?);
+                }
+                in_flight.push(self.timer_slice(*bucket, hour, from, until));
+            }
+        }
+        while let Some(slice) = in_flight.next().await {
+            timers.append(&mut slice?);
+        }
+        Ok(timers)
     }
 
     async fn load_history(

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use millrace_partition::{FlushRequest, HistoryRow, SnapshotWrite, TimerRow};
 use millrace_runtime::store::StoreError;
 use millrace_schemas::Timestamp;
@@ -50,23 +51,31 @@ pub(crate) async fn flush(
     request: &FlushRequest,
     new_days: Vec<(String, i32)>,
 ) -> Result<(), StoreError> {
+    let mut requests = requests(config, request, new_days).into_iter();
+    let mut in_flight = FuturesUnordered::new();
+    loop {
+        in_flight.extend(requests.by_ref().take(IN_FLIGHT_MAX - in_flight.len()).map(|it| send(session, statements, it)));
+        match in_flight.next().await {
+            Some(result) => result?,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn requests<'a>(config: &ScyllaConfig, request: &'a FlushRequest, new_days: Vec<(String, i32)>) -> Vec<Request<'a>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
     let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), config.timer_grace));
     let history = request.history.iter().map(|it| history(it, config.retention));
     let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
     let snapshots = request.snapshots.iter().map(snapshot);
     let listings = request.snapshots.iter().filter_map(|it| listing(it, config.retention));
-    let requests = batches(timers)
+    batches(timers)
         .map(Request::Timers)
         .chain(batches(history).map(Request::History))
         .chain(batches(days).map(Request::ListingDays))
         .chain(batches(snapshots).map(Request::Snapshots))
-        .chain(batches(listings).map(Request::Listings));
-    stream::iter(requests)
-        .map(|it| send(session, statements, it))
-        .buffer_unordered(IN_FLIGHT_MAX)
-        .try_for_each(|()| async { Ok(()) })
-        .await
+        .chain(batches(listings).map(Request::Listings))
+        .collect()
 }
 
 async fn send(session: &Session, statements: &Statements, request: Request<'_>) -> Result<(), StoreError> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use millrace_placement::Topics;
-use millrace_schemas::{InvalidId, WorkflowName, WorkflowVersion};
+use millrace_schemas::ids::InvalidId;
+use millrace_schemas::{InstanceId, WorkflowName, WorkflowVersion};
 
 use crate::logging::LogFormat;
 use crate::output::Format;
@@ -149,6 +150,11 @@ impl std::fmt::Display for WorkflowReference {
 
 fn invalid_workflow(text: &str, rule: &'static str) -> InvalidId {
     InvalidId { what: "workflow", text: text.chars().take(64).collect(), rule }
+}
+
+/// An instance id.
+pub(crate) fn parse_instance(text: &str) -> Result<InstanceId, InvalidId> {
+    InstanceId::new(text)
 }
 
 /// A length of time as people write it: `30s`, `5m`, `1h 30m`, or ISO 8601 (`PT30S`).

@@ -51,6 +51,11 @@ impl Offsets {
         Receipt { partition, offset, stay: window.stay }
     }
 
+    /// Whether the partition has stayed here since the record was received.
+    pub(crate) fn is_current(&self, receipt: Receipt) -> bool {
+        self.windows.get(&receipt.partition).is_some_and(|it| it.stay == receipt.stay)
+    }
+
     /// Notes that a record needs no further work. A receipt from before a revocation is ignored.
     pub(crate) fn finish(&mut self, receipt: Receipt) {
         let Some(window) = self.windows.get_mut(&receipt.partition).filter(|it| it.stay == receipt.stay) else { return };
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(offsets.revoke([0, 9]), [(0, 6)]);
         // It comes back from where the group has committed it; the old receipt must not finish the new delivery.
         let again = offsets.receive(0, 6);
+        assert!(offsets.is_current(again) && !offsets.is_current(b));
         offsets.finish(b);
         assert_eq!(offsets.take_uncommitted(), []);
         offsets.finish(again);

@@ -146,7 +146,10 @@ impl Worker {
             }
             drop(consumer);
         });
-        closed.await.expect("closing the consumer does not panic");
+        if closed.await.is_err() {
+            // The runtime is going down: the group learns of it by the session's timeout.
+            tracing::warn!("the consumer could not be closed in order");
+        }
         tracing::info!(queue = self.settings.queue, counts = ?self.metrics.counts(), "worker stopped");
         result
     }
@@ -231,7 +234,10 @@ impl Running<'_> {
             if self.spare.is_some()
                 && let Some((receipt, task)) = self.held.pop_front()
             {
-                self.start(receipt, task);
+                // Its partition may have gone to another worker meanwhile, and the task with it.
+                if lock(&self.offsets).is_current(receipt) {
+                    self.start(receipt, task);
+                }
                 continue;
             }
             tokio::select! {
@@ -246,6 +252,8 @@ impl Running<'_> {
                 },
             }
         };
+        // Without a producer no handler can end well.
+        let limit = if result.is_ok() { limit } else { Duration::ZERO };
         self.drain(&mut stream, limit).await;
         result
     }
@@ -255,11 +263,7 @@ impl Running<'_> {
         self.full_since = None;
         if self.saturated && self.held.is_empty() {
             self.saturated = false;
-            let mut list = TopicPartitionList::new();
-            for partition in self.assigned().into_iter().filter(|it| !self.overlong.contains(it)) {
-                list.add_partition(self.topic, partition);
-            }
-            self.log_failure("resume", self.consumer.resume(&list));
+            self.resume(self.assigned().into_iter().filter(|it| !self.overlong.contains(it)));
         }
     }
 
@@ -288,7 +292,7 @@ impl Running<'_> {
                 } else {
                     // It was assigned, or fetched, after the pause.
                     self.held.push_back((receipt, task));
-                    self.pause(&[partition]);
+                    self.pause([partition]);
                 }
             }
             Err(error) => {
@@ -299,7 +303,7 @@ impl Running<'_> {
         }
         if window >= WINDOW_MAX && self.overlong.insert(partition) {
             tracing::warn!(topic = self.topic, partition, window, "many tasks wait for a slow one before them; partition paused");
-            self.pause(&[partition]);
+            self.pause([partition]);
         }
     }
 
@@ -317,21 +321,18 @@ impl Running<'_> {
             self.overlong.iter().copied().filter(|it| offsets.window_len(*it) < WINDOW_MAX / 2).collect()
         };
         if !recovered.is_empty() {
-            recovered.iter().for_each(|it| drop(self.overlong.remove(it)));
+            self.overlong.retain(|it| !recovered.contains(it));
             // While all are paused, they are resumed with all.
             if !self.saturated {
                 let assigned = self.assigned();
-                let mut list = TopicPartitionList::new();
-                recovered.iter().filter(|it| assigned.contains(it)).for_each(|it| drop(list.add_partition(self.topic, *it)));
-                self.log_failure("resume", self.consumer.resume(&list));
+                self.resume(recovered.into_iter().filter(|it| assigned.contains(it)));
             }
         }
         if self.spare.is_none() && !self.saturated {
             let since = *self.full_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= SATURATION_PATIENCE {
                 self.saturated = true;
-                let assigned: Vec<i32> = self.assigned().into_iter().collect();
-                self.pause(&assigned);
+                self.pause(self.assigned());
             }
         }
     }
@@ -346,10 +347,20 @@ impl Running<'_> {
         }
     }
 
-    fn pause(&self, partitions: &[i32]) {
+    fn pause(&self, partitions: impl IntoIterator<Item = i32>) {
+        self.log_failure("pause", self.consumer.pause(&self.list(partitions)));
+    }
+
+    fn resume(&self, partitions: impl IntoIterator<Item = i32>) {
+        self.log_failure("resume", self.consumer.resume(&self.list(partitions)));
+    }
+
+    fn list(&self, partitions: impl IntoIterator<Item = i32>) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        partitions.iter().for_each(|it| drop(list.add_partition(self.topic, *it)));
-        self.log_failure("pause", self.consumer.pause(&list));
+        for partition in partitions {
+            list.add_partition(self.topic, partition);
+        }
+        list
     }
 
     fn assigned(&self) -> BTreeSet<i32> {
@@ -386,8 +397,7 @@ impl Running<'_> {
     async fn drain(mut self, stream: &mut Stream<'_>, limit: Duration) {
         // What was read and not begun is not committed: it runs elsewhere.
         self.held.clear();
-        let assigned: Vec<i32> = self.assigned().into_iter().collect();
-        self.pause(&assigned);
+        self.pause(self.assigned());
         self.tasks.close();
         let mut limit = pin!(sleep(limit));
         let mut ticks = interval(COMMIT_INTERVAL);

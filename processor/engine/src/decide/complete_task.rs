@@ -5,7 +5,6 @@ use millrace_schemas::{Payload, TaskToken};
 use crate::journal::{Journal, Stop};
 
 pub(super) fn decide(journal: &mut Journal<'_>, token: TaskToken, output: &Payload) -> Result<(), Stop> {
-    journal.task = journal.execution(token.execution).task.clone();
     journal.finish(token.execution, output.clone(), None)?;
     journal.run()
 }

@@ -5,8 +5,8 @@ use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::instance::{DeferredCommand, Status};
 
-use crate::Rejection;
 use crate::journal::{Journal, Stop};
+use crate::{Rejection, problem};
 
 /// Whether the instance waits for a resume.
 pub(super) fn stands_still(journal: &Journal<'_>) -> bool {
@@ -30,7 +30,20 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
             "{max} commands wait already for the instance to be resumed, the most that may (deferred_max); resume it, then send again"
         ));
     }
-    journal.record(Event::CommandDeferred { cause: cause.clone(), command: command.clone() })
+    let command = match command {
+        Command::FailTask { token, error, retriable } => {
+            Command::FailTask { token: *token, error: problem::bounded(error.clone()), retriable: *retriable }
+        }
+        Command::Start { .. }
+        | Command::CompleteTask { .. }
+        | Command::RecordHeartbeat { .. }
+        | Command::FireTimer { .. }
+        | Command::DeliverSignal { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. } => command.clone(),
+    };
+    journal.record(Event::CommandDeferred { cause: cause.clone(), command })
 }
 
 fn is_timer(command: &Command) -> bool {

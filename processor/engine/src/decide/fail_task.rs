@@ -7,9 +7,7 @@ use crate::journal::{Journal, Stop};
 use crate::problem;
 
 pub(super) fn decide(journal: &mut Journal<'_>, token: TaskToken, error: &TaskError, retriable: bool) -> Result<(), Stop> {
-    let task = journal.execution(token.execution).task.clone();
-    let error = complete(error, &task, retriable);
-    journal.task = task;
+    let error = problem::bounded(complete(error, &journal.task, retriable));
     journal.fault(token.execution, error, retriable)?;
     journal.run()
 }

@@ -1,7 +1,7 @@
 //! `FireTimer`
 
 use millrace_schemas::event::{Event, TaskError, TimerPurpose};
-use millrace_schemas::{TimerId, Timestamp};
+use millrace_schemas::{ExecutionId, TimerId, Timestamp};
 
 use crate::journal::{Journal, Stop};
 use crate::run::Next;
@@ -30,7 +30,6 @@ pub(super) fn decide(journal: &mut Journal<'_>, id: TimerId) -> Result<(), Stop>
     let task = owner.task.clone();
     let input = owner.input.clone();
     let started_at = owner.started_at;
-    journal.task = task.clone();
     let late = |what: &str| -> TaskError {
         let (from, due) = (timing::rfc3339(started_at), timing::rfc3339(timer.due));
         problem::timeout(&task, format!("{what} by {due}; it was entered at {from}"))
@@ -43,7 +42,7 @@ pub(super) fn decide(journal: &mut Journal<'_>, id: TimerId) -> Result<(), Stop>
         }
         TimerPurpose::Timeout => {
             journal.cancel_children(execution)?;
-            let what = if owner_is_root(execution) { "the workflow" } else { &*task };
+            let what = if execution == ExecutionId::ROOT { "the workflow" } else { &*task };
             journal.fault(execution, late(&format!("{what} did not end")), true)?;
         }
         TimerPurpose::AttemptTimeout => {
@@ -56,8 +55,4 @@ pub(super) fn decide(journal: &mut Journal<'_>, id: TimerId) -> Result<(), Stop>
         }
     }
     journal.run()
-}
-
-fn owner_is_root(execution: millrace_schemas::ExecutionId) -> bool {
-    execution == millrace_schemas::ExecutionId::ROOT
 }

@@ -54,11 +54,30 @@ pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) ->
         | Command::DeliverSignal { .. } => {
             check(journal, command)?;
             if deferral::stands_still(journal) {
+                name_task(journal, command);
                 deferral::defer(journal, cause, command)
             } else {
                 act(journal, cause, command)
             }
         }
+    }
+}
+
+/// Notes the task that a command is about, for what there may be to say about it.
+fn name_task(journal: &mut Journal<'_>, command: &Command) {
+    let execution = match command {
+        Command::CompleteTask { token, .. } | Command::FailTask { token, .. } | Command::RecordHeartbeat { token } => {
+            Some(token.execution)
+        }
+        Command::FireTimer { timer, .. } => journal.state().timers.get(timer).map(|it| it.execution),
+        Command::Start { .. }
+        | Command::DeliverSignal { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. } => None,
+    };
+    if let Some(execution) = execution {
+        journal.task = journal.execution(execution).task.clone();
     }
 }
 
@@ -75,6 +94,7 @@ fn check(journal: &Journal<'_>, command: &Command) -> Result<(), Rejection> {
 
 /// Decides a command that moves the flow, once it has been checked.
 fn act(journal: &mut Journal<'_>, cause: &EventId, command: &Command) -> Result<(), Stop> {
+    name_task(journal, command);
     match command {
         Command::CompleteTask { token, output } => complete_task::decide(journal, *token, output),
         Command::FailTask { token, error, retriable } => fail_task::decide(journal, *token, error, *retriable),

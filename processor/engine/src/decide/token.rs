@@ -16,7 +16,7 @@ pub(super) fn check(journal: &Journal<'_>, token: TaskToken) -> Result<(), Rejec
     if *dispatch != token.dispatch {
         let current = TaskToken { dispatch: *dispatch, ..token };
         return refused(format!(
-            "task {token} ({task}) is not open: it was sent out again as {current}, and only that one may be answered"
+            "task {token} ({task}) is not open: the latest that was sent out is {current}, and only that one may be answered"
         ));
     }
     if let Status::Incident { incident } = &state.status

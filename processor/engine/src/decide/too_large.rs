@@ -98,14 +98,14 @@ fn incident(bounds: &Bounds, found: &TooLarge, execution: Option<ExecutionId>, n
 fn detail(bounds: &Bounds, found: &TooLarge, next: &str) -> String {
     let TooLarge { task, bytes, .. } = found;
     let max = bounds.record_bytes_max;
-    format!("task {task}: a record of at least {bytes} bytes of data, and {max} are allowed (record_bytes_max); {next}")
+    format!("task {task}: a record of at least {bytes} bytes, and {max} are allowed (record_bytes_max); {next}")
 }
 
 /// The refusal of a command that does not fit a record by itself.
 pub(crate) fn unacceptable(command: &Command, bounds: &Bounds) -> Rejection {
     let (name, bytes, max) = (command.name(), command_bytes(command), bounds.record_bytes_max);
     let detail = format!(
-        "the {name} carries {bytes} bytes of data; what it makes does not fit a record of {max} bytes (record_bytes_max); send a reference to the data"
+        "the {name} carries {bytes} bytes of data, and what it makes does not fit a record of {max} bytes (record_bytes_max); send a reference to the data"
     );
     Rejection::InvalidArgument { detail }
 }

@@ -45,7 +45,7 @@ impl Journal<'_> {
         let value = self.fill(&error.template, entering.input.value(), &entering.view(self.at()))?;
         let reference = &entering.task.reference;
         let raised = raised(value.value(), reference).map_err(|detail| problem::expression(reference, detail))?;
-        Err(raised.into())
+        Err(problem::bounded(raised).into())
     }
 
     pub(super) fn enter_wait(&mut self, entering: &Entering<'_>, duration: &DurationSource) -> Result<(), Trouble> {

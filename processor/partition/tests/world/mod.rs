@@ -1,6 +1,6 @@
 //! A small world for one partition: a log, a store and a clock in memory, driven by hand. It performs what the partition wants, at once or
 //! when told to, and can lose the partition at any moment.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_engine::{Bounds, Instance, Moment};
 use millrace_partition::{
-    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Observation, OutgoingRecord, Output, Owner, Partition,
-    Programs, SnapshotRow, Source, TimerEntry, Transaction,
+    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Observation, OutgoingRecord, Output, Owner,
+    Partition, Programs, SnapshotRow, Source, TimerEntry, Transaction,
 };
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_schemas::cloud_event::CloudEvent;
@@ -77,7 +77,10 @@ impl World {
     pub fn of(index: PartitionIndex, partitions: u32, definitions: &[&str]) -> Self {
         let mut catalog = Catalog::default();
         for text in definitions {
-            let program = millrace_workflow::admission::admit("test.yaml", text).map_err(|it| format!("{it:?}")).unwrap().program;
+            let program = millrace_workflow::admission::admit("test.yaml", text)
+                .map_err(|it| format!("{it:?}"))
+                .unwrap()
+                .program;
             catalog.0.insert(program.workflow.clone(), Arc::new(program));
         }
         let config = Config {
@@ -122,8 +125,10 @@ impl World {
         self.reads.clear();
         self.is_drained = false;
         self.incarnations += 1;
-        let owner = Owner { incarnation: format!("n{}", self.incarnations), transactional_id: "t-0".to_owned() };
-        self.partition = Some(Partition::new(self.index, Arc::clone(&self.config), self.codec.clone(), owner));
+        let owner =
+            Owner { incarnation: format!("n{}", self.incarnations), transactional_id: "t-0".to_owned() };
+        self.partition =
+            Some(Partition::new(self.index, Arc::clone(&self.config), self.codec.clone(), owner));
         let checkpoint: Option<Checkpoint> =
             self.durable.checkpoint.as_ref().map(|(_, value)| self.codec.decode_checkpoint(value).unwrap());
         self.input(Input::Acquired {
@@ -207,7 +212,8 @@ impl World {
                 Some(Input::ChangelogRead)
             }
             Output::Follow(sources) => {
-                self.reads = sources.into_iter().map(|(source, offset)| (source, offset.0 as usize)).collect();
+                self.reads =
+                    sources.into_iter().map(|(source, offset)| (source, offset.0 as usize)).collect();
                 None
             }
             Output::LoadSnapshots(ids) => Some(Input::SnapshotsLoaded(
@@ -235,7 +241,13 @@ impl World {
                 None
             }
             Output::LoadTimers { from, until } => {
-                let timers = self.durable.timers.iter().filter(|it| from <= it.due && it.due < until).cloned().collect();
+                let timers = self
+                    .durable
+                    .timers
+                    .iter()
+                    .filter(|it| from <= it.due && it.due < until)
+                    .cloned()
+                    .collect();
                 Some(Input::TimersLoaded { from, until, timers })
             }
             Output::Observe(observation) => {
@@ -311,7 +323,10 @@ impl World {
         for record in &self.durable.changelog {
             let Some(key) = &record.key else { continue };
             let id = InstanceId::new(std::str::from_utf8(key).unwrap()).unwrap();
-            let codec::ChangelogRecord::Entry(entry) = self.codec.decode_changelog(&record.value).unwrap() else { continue };
+            let codec::ChangelogRecord::Entry(entry) = self.codec.decode_changelog(&record.value).unwrap()
+            else {
+                continue;
+            };
             instances.entry(id.clone()).or_insert_with(|| Instance::absent(id)).apply_entry(&entry).unwrap();
         }
         instances.into_iter().map(|(id, it)| (id, it.state().unwrap().clone())).collect()

@@ -83,7 +83,8 @@ impl Rows {
 impl SnapshotStore for MemoryStore {
     async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
         let rows = self.rows();
-        let cell = rows.snapshots.get(instance).filter(|it| it.expires_at.is_none_or(|at| at > Instant::now()));
+        let cell =
+            rows.snapshots.get(instance).filter(|it| it.expires_at.is_none_or(|at| at > Instant::now()));
         Ok(cell.map(|it| it.row.clone()))
     }
 
@@ -106,7 +107,12 @@ impl SnapshotStore for MemoryStore {
         Ok(self.rows().checkpoints.get(&partition).cloned())
     }
 
-    async fn save_checkpoint(&self, partition: PartitionIndex, stamp: Stamp, value: Bytes) -> Result<(), StoreError> {
+    async fn save_checkpoint(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        value: Bytes,
+    ) -> Result<(), StoreError> {
         let mut rows = self.rows();
         let row = (stamp, value);
         // Between equal stamps a CQL server keeps the greater bytes; so does this.
@@ -143,7 +149,8 @@ impl SnapshotStore for MemoryStore {
         limit: u32,
     ) -> Result<Vec<HistoryRow>, StoreError> {
         let rows = self.rows();
-        let entries = rows.history.range((instance.clone(), Stamp(i64::MIN))..=(instance.clone(), Stamp(i64::MAX)));
+        let entries =
+            rows.history.range((instance.clone(), Stamp(i64::MIN))..=(instance.clone(), Stamp(i64::MAX)));
         let page = entries.filter(|((_, stamp), _)| after.is_none_or(|it| *stamp > it)).take(limit as usize);
         Ok(page
             .map(|((instance, stamp), entry)| HistoryRow {

@@ -6,13 +6,14 @@ use millrace_schemas::cloud_event::{cancel_event, resume_event, suspend_event};
 use serde::Serialize;
 
 use crate::clients::{self, Kafka, Sent};
-use crate::config::Global;
+use crate::config::{Global, parse_instance};
 use crate::exit::Exit;
 use crate::output::Output;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The instance
+    #[arg(value_parser = parse_instance)]
     id: InstanceId,
 
     /// For people: why

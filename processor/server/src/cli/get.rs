@@ -5,7 +5,7 @@ use millrace_schemas::InstanceId;
 use serde::Serialize;
 
 use crate::clients::{self, Kafka};
-use crate::config::Global;
+use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::reading::{self, Answer};
@@ -14,6 +14,7 @@ use crate::view::{InstanceView, time};
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The instance
+    #[arg(value_parser = parse_instance)]
     id: InstanceId,
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use millrace_schemas::InstanceId;
 
 use crate::clients::{self, Kafka};
-use crate::config::Global;
+use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::reading;
@@ -13,6 +13,7 @@ use crate::view::HistoryView;
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The instance
+    #[arg(value_parser = parse_instance)]
     id: InstanceId,
 
     /// At most so many entries, the oldest first; an entry is what one command did

@@ -186,7 +186,8 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
         output.patiently("creating the tables", clients::create_store(global, &arguments.store)).await?;
     }
     let store = output.patiently("connecting to the snapshot store", clients::store_with(global, &arguments.store)).await?;
-    let log = Kafka::new(global).log(ordinal, arguments.session_timeout);
+    let kafka = Kafka::new(global);
+    let log = kafka.log(ordinal, arguments.session_timeout);
     let log = output.patiently("connecting to Kafka", log).await?;
 
     let metrics = prometheus::Registry::new();

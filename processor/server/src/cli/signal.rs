@@ -6,13 +6,14 @@ use millrace_schemas::cloud_event::{signal_event, types};
 
 use crate::cli::{control, data};
 use crate::clients::{self, Kafka};
-use crate::config::Global;
+use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The instance
+    #[arg(value_parser = parse_instance)]
     id: InstanceId,
 
     /// CloudEvents type, such as shop.courier.delivered

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::cli::data;
 use crate::cli::waiting::{Ending, Watch};
 use crate::clients::{self, Kafka, Sent};
-use crate::config::{Global, WorkflowReference, parse_duration};
+use crate::config::{Global, WorkflowReference, parse_duration, parse_instance};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::view::error_text;
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     workflow: WorkflowReference,
 
     /// Id of the instance; a start of an id that exists does nothing [default: a new UUID]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_instance)]
     id: Option<InstanceId>,
 
     /// Input: JSON, @file, or - for stdin [default: {}]

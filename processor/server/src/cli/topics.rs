@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use millrace_placement::TopicSpec;
 use serde::Serialize;
 
-use crate::clients::{self, Kafka};
+use crate::clients::{self, Kafka, TopicView};
 use crate::config::Global;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, count, table};
@@ -35,18 +35,6 @@ pub(crate) struct Arguments {
     store: clients::StoreSettings,
 }
 
-/// How one topic is, against how it should be.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct TopicView {
-    pub(crate) topic: String,
-    pub(crate) partitions: u32,
-    /// `missing`, `created`, `as_planned` or `differs`.
-    pub(crate) state: &'static str,
-    /// What differs.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) differences: Vec<String>,
-}
-
 #[derive(Serialize)]
 struct Document {
     topics: Vec<TopicView>,
@@ -63,7 +51,7 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
         Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096")
     })?;
     let kafka = Kafka::new(global);
-    let mut views = output.patiently("comparing the topics", compare(&kafka, &specs)).await?;
+    let mut views = output.patiently("comparing the topics", kafka.compare_topics(&specs)).await?;
     if is_applied {
         let missing = views.iter().zip(&specs).filter(|(view, _)| view.state == "missing");
         let missing: Vec<TopicSpec> = missing.map(|(_, spec)| spec.clone()).collect();
@@ -80,11 +68,6 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     let document = Document { topics: views, store, keyspace: global.keyspace() };
     output.show(&document, || document.text())?;
     Ok(Exit::Success)
-}
-
-/// How each of these topics is.
-pub(crate) async fn compare(kafka: &Kafka, specs: &[TopicSpec]) -> anyhow::Result<Vec<TopicView>> {
-    kafka.compare_topics(specs).await
 }
 
 impl Document {

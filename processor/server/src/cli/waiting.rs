@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::clients::{self, Kafka, Record, Sent, Tail};
 use crate::config::Global;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::output::Output;
 
 /// How it ended.
@@ -157,11 +157,6 @@ fn ending(event: Event) -> Option<Ending> {
         Event::InstanceCancelled { reason } => Some(Ending::Cancelled { reason }),
         _ => None,
     }
-}
-
-/// A watch that lost its connection says so, rather than waiting for nothing.
-pub(crate) fn disconnected() -> Failure {
-    Failure::new("the connection to Kafka was lost while waiting", "the instance goes on; look at it with `millrace get`")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use millrace_schemas::registry::{Registry, SubjectNames};
 use millrace_schemas::{EventId, Timestamp};
 use uuid::Uuid;
 
-pub(crate) use kafka::{Kafka, Record, Sent, Tail};
+pub(crate) use kafka::{Kafka, Record, Sent, Tail, TopicView};
 pub(crate) use store::{StoreSettings, create_store, store, store_with};
 
 use crate::config::Global;

@@ -6,7 +6,7 @@ mod instance;
 mod listing;
 
 pub(crate) use history::HistoryView;
-pub(crate) use instance::InstanceView;
+pub(crate) use instance::{InstanceView, error_text};
 pub(crate) use listing::ListView;
 
 use millrace_schemas::Timestamp;

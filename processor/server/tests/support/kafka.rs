@@ -16,14 +16,14 @@ use uuid::Uuid;
 
 /// A producer, and consumers on demand.
 #[derive(Clone)]
-pub struct Kafka {
+pub(crate) struct Kafka {
     bootstrap: String,
     prefix: String,
     producer: FutureProducer,
 }
 
 impl Kafka {
-    pub fn new(bootstrap: &str, prefix: &str) -> Self {
+    pub(crate) fn new(bootstrap: &str, prefix: &str) -> Self {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("partitioner", "murmur2_random")
@@ -33,7 +33,7 @@ impl Kafka {
     }
 
     /// To a topic of the fleet; `topic` without its prefix.
-    pub async fn produce(&self, topic: &str, key: &[u8], headers: &[(String, bytes::Bytes)], value: &[u8]) {
+    pub(crate) async fn produce(&self, topic: &str, key: &[u8], headers: &[(String, bytes::Bytes)], value: &[u8]) {
         let topic = format!("{}.{topic}", self.prefix);
         let mut kafka_headers = OwnedHeaders::new();
         for (name, value) in headers {
@@ -43,7 +43,7 @@ impl Kafka {
         self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).unwrap();
     }
 
-    pub async fn produce_event(&self, event: &CloudEvent) {
+    pub(crate) async fn produce_event(&self, event: &CloudEvent) {
         let EventRecord { key, headers, value } = event.to_structured();
         self.produce("events", &key.unwrap(), &headers, &value.unwrap()).await;
     }
@@ -63,7 +63,7 @@ impl Kafka {
     }
 
     /// The first event of a topic that is wanted.
-    pub async fn find_event(&self, topic: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn find_event(&self, topic: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let (consumer, codec) = (self.consumer(topic), Codec::single_object());
         let search = async {
             loop {
@@ -87,7 +87,7 @@ impl Kafka {
     }
 
     /// Answers every task of the default queue, by its function.
-    pub fn work(&self, answers: impl Fn(&TaskCommand) -> Answer + Send + 'static) -> Worker {
+    pub(crate) fn work(&self, answers: impl Fn(&TaskCommand) -> Answer + Send + 'static) -> Worker {
         let (consumer, kafka) = (self.consumer("commands.default"), self.clone());
         let task = tokio::spawn(async move {
             let codec = Codec::single_object();
@@ -97,7 +97,6 @@ impl Kafka {
                 assert_eq!(message.key(), Some(task.instance.as_str().as_bytes()), "a task's key is its instance");
                 let id = || EventId { source: "/test/worker".to_owned(), id: Uuid::new_v4().to_string() };
                 match answers(&task) {
-                    Answer::Nothing => {}
                     Answer::Completed(output) => {
                         kafka.produce_event(&complete_event(id(), &task.instance, task.token, output)).await;
                     }
@@ -124,15 +123,14 @@ impl Kafka {
 }
 
 /// What the worker says.
-pub enum Answer {
-    Nothing,
+pub(crate) enum Answer {
     Completed(Value),
     CompletedTwice(Value),
     FailedForGood(String),
 }
 
 /// A worker that ends with its guard.
-pub struct Worker {
+pub(crate) struct Worker {
     task: tokio::task::JoinHandle<()>,
 }
 

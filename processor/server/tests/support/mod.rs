@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use kafka::{Answer, Kafka, Worker};
+pub(crate) use kafka::{Answer, Kafka};
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,10 +25,10 @@ fn server(variable: &str) -> String {
 }
 
 /// A fleet with topics and a keyspace of its own.
-pub struct Fleet {
-    pub prefix: String,
-    pub kafka: Kafka,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Fleet {
+    pub(crate) prefix: String,
+    pub(crate) kafka: Kafka,
+    pub(crate) folder: tempfile::TempDir,
     processor: Option<Processor>,
 }
 
@@ -39,7 +39,7 @@ struct Processor {
 
 impl Fleet {
     /// Creates the topics and the tables, and deploys `definitions`.
-    pub async fn new(partitions: u32, definitions: &[&str]) -> Self {
+    pub(crate) async fn new(partitions: u32, definitions: &[&str]) -> Self {
         let prefix = format!("e2e{}", Uuid::new_v4().simple());
         let kafka = Kafka::new(&server("KAFKA_BOOTSTRAP"), &prefix);
         let fleet = Self { prefix, kafka, folder: tempfile::tempdir().unwrap(), processor: None };
@@ -53,13 +53,13 @@ impl Fleet {
         fleet
     }
 
-    pub fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
         command.args(arguments);
         command.env("MILLRACE_BOOTSTRAP", server("KAFKA_BOOTSTRAP"));
@@ -69,26 +69,26 @@ impl Fleet {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output().unwrap();
         Ran { what: arguments.join(" "), output }
     }
 
     /// Runs a command that prints a JSON document.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let ran = self.run(&[&["--output", "json"], arguments].concat());
         serde_json::from_slice(&ran.output.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.shown()))
     }
 
     /// Starts a command that takes a while.
-    pub fn spawn(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(arguments);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { what: arguments.join(" "), child }
     }
 
     /// Starts the processor and waits until it serves.
-    pub async fn start_processor(&mut self, arguments: &[&str]) {
+    pub(crate) async fn start_processor(&mut self, arguments: &[&str]) {
         let usual = ["--output", "json", "processor", "--http", "127.0.0.1:0", "--flush-interval", "200ms"];
         let mut command = self.command(&[&usual, arguments].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -101,7 +101,7 @@ impl Fleet {
     }
 
     /// Ends the processor by SIGTERM, and gives its exit code.
-    pub fn stop_processor(&mut self) -> Option<i32> {
+    pub(crate) fn stop_processor(&mut self) -> Option<i32> {
         let Processor { mut child, .. } = self.processor.take()?;
         let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(killed.success());
@@ -109,7 +109,7 @@ impl Fleet {
     }
 
     /// Status and body.
-    pub async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let url = format!("{}{path}", self.processor.as_ref().unwrap().url);
         match reqwest::get(url).await {
             Ok(response) => (response.status().as_u16(), response.text().await.unwrap()),
@@ -118,30 +118,30 @@ impl Fleet {
     }
 
     /// An instance as its owner sees it.
-    pub async fn instance(&self, id: &str) -> Value {
+    pub(crate) async fn instance(&self, id: &str) -> Value {
         let (_, body) = self.get(&format!("/v1/instances/{id}")).await;
         serde_json::from_str(&body).unwrap()
     }
 
     /// Waits until the instance has this status.
-    pub async fn until_status(&self, id: &str, status: &str) {
+    pub(crate) async fn until_status(&self, id: &str, status: &str) {
         self.until(&format!("{id} is {status}"), async || self.instance(id).await["status"] == status).await;
     }
 
     /// The value of a series in `/metrics`, `name{label="value"}` as written there; 0 if it is not there yet.
-    pub async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
         let lines = text.lines().filter(|it| !it.starts_with('#')).filter_map(|it| it.rsplit_once(' '));
         let series_values: BTreeMap<_, _> = lines.collect();
         series_values.get(series).map_or(0.0, |it| it.parse().unwrap())
     }
 
-    pub async fn until_metric(&self, series: &str, value: f64) {
+    pub(crate) async fn until_metric(&self, series: &str, value: f64) {
         self.until(&format!("{series} is {value}"), async || self.metric(series).await == value).await;
     }
 
     /// Waits until `is_so`, and fails the test if it never is.
-    pub async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let began = Instant::now();
         while !is_so().await {
             assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
@@ -161,9 +161,9 @@ impl Drop for Fleet {
 }
 
 /// A command that has ended.
-pub struct Ran {
+pub(crate) struct Ran {
     what: String,
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 impl Ran {
@@ -173,30 +173,30 @@ impl Ran {
     }
 
     #[track_caller]
-    pub fn ends_with(&self, code: i32) -> String {
+    pub(crate) fn ends_with(&self, code: i32) -> String {
         assert_eq!(self.output.status.code(), Some(code), "{}", self.shown());
         String::from_utf8(self.output.stdout.clone()).unwrap()
     }
 
     #[track_caller]
-    pub fn succeeds(&self) -> String {
+    pub(crate) fn succeeds(&self) -> String {
         self.ends_with(0)
     }
 
-    pub fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 }
 
 /// A command that has not ended yet.
-pub struct Running {
+pub(crate) struct Running {
     what: String,
     child: Child,
 }
 
 impl Running {
     /// Waits for its end without holding up the worker.
-    pub async fn wait(self) -> Ran {
+    pub(crate) async fn wait(self) -> Ran {
         let Self { what, child } = self;
         let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
         Ran { what, output }

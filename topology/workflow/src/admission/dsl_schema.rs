@@ -13,14 +13,23 @@ use serde_json::{Value, json};
 
 use super::source::Source;
 
-/// A violation: JSON pointer within the checked value, and what is wrong.
-pub(super) type Violation = (String, String);
+/// What is wrong, where in the checked value (JSON pointer), and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Violation {
+    pub(super) pointer: String,
+    pub(super) message: String,
+    pub(super) fix: String,
+}
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../dsl/workflow-1.0.3.yaml");
     let mut schema = Source::parse(text).map_err(|it| it.message).expect("the published schema is YAML").value;
-    // Lists of tasks, and branches, are checked task by task.
+    // Lists of tasks, branches, and the tasks in `use.functions`, are checked task by task.
     schema["$defs"]["taskList"] = json!({ "type": "array" });
+    schema["$defs"]["task"] = json!({ "type": "object" });
+    // The source of an emitted event has a default.
+    let with = "/$defs/emitTask/allOf/1/properties/emit/properties/event/properties/with/required";
+    *schema.pointer_mut(with).expect("the published schema says what an event needs") = json!(["type"]);
     schema
 });
 
@@ -80,43 +89,62 @@ fn violations(validator: &Validator, value: &Value) -> Vec<Violation> {
     found.sort();
     found.dedup();
     // A property that is wrong inside is also reported as one that no form allows: the message about its inside is the better one.
-    let inner: Vec<String> = found.iter().map(|it| it.0.clone()).collect();
-    found.retain(|(pointer, message)| {
-        !(message.starts_with("unknown propert") && inner.iter().any(|it| it.len() > pointer.len() && it.starts_with(pointer)))
+    let places: Vec<String> = found.iter().map(|it| it.pointer.clone()).collect();
+    found.retain(|it| {
+        !(it.message.starts_with(UNKNOWN) && places.iter().any(|at| at.len() > it.pointer.len() && at.starts_with(&it.pointer)))
     });
     found
 }
 
+const UNKNOWN: &str = "unknown propert";
+
 fn describe(error: &ValidationError<'_>) -> Violation {
     let pointer = error.instance_path().to_string();
-    let message = match error.kind() {
+    let (message, fix) = match error.kind() {
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            return best_branch(context).unwrap_or((pointer, "this has none of the forms that are allowed here".to_owned()));
+            if let Some(best) = best_branch(context) {
+                return best;
+            }
+            ("this has none of the forms that are allowed here".to_owned(), "see the language's reference".to_owned())
         }
-        ValidationErrorKind::OneOfMultipleValid { .. } => "this has several forms at once; only one is allowed".to_owned(),
+        ValidationErrorKind::OneOfMultipleValid { .. } => {
+            ("this has several forms at once; only one is allowed".to_owned(), "keep one of them".to_owned())
+        }
         ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             let names = unexpected.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
-            if unexpected.len() == 1 { format!("unknown property {names}") } else { format!("unknown properties {names}") }
+            let plural = if unexpected.len() == 1 { "y" } else { "ies" };
+            (format!("{UNKNOWN}{plural} {names}"), "remove it, or correct its name or its indentation".to_owned())
         }
         ValidationErrorKind::Required { property } => {
-            format!("property `{}` is missing", property.as_str().unwrap_or_default())
+            let name = property.as_str().unwrap_or_default();
+            (format!("the property `{name}` is missing"), format!("add `{name}`"))
         }
-        _ => error.to_string(),
+        ValidationErrorKind::Pattern { .. } if pointer.starts_with("/document/") => {
+            let fix = match pointer.rsplit('/').next() {
+                Some("dsl" | "version") => "write a semantic version in quotes, such as '1.0.0'",
+                _ => "use up to 63 letters, digits and `-`, not `-` at an end",
+            };
+            (format!("{} is not allowed here", error.instance()), fix.to_owned())
+        }
+        _ => (error.to_string(), "see the language's reference for what is allowed here".to_owned()),
     };
-    (pointer, message)
+    Violation { pointer, message, fix }
 }
 
-/// Of several forms that do not fit, the one that fits best: the one whose first violation is the deepest, then the one with the
-/// fewest.
+/// Of several forms that do not fit, the one that fits best: the one whose violation is the deepest, then the one that is not
+/// of another type altogether, then the one with the fewest violations.
 fn best_branch(branches: &[Vec<ValidationError<'static>>]) -> Option<Violation> {
+    let depth = |it: &str| it.matches('/').count();
     branches
         .iter()
         .filter_map(|errors| {
             let violations: Vec<Violation> = errors.iter().map(describe).collect();
-            let depth = violations.iter().map(|it| it.0.matches('/').count()).max()?;
-            let is_type = errors.iter().any(|it| matches!(it.kind(), ValidationErrorKind::Type { .. }) && it.instance_path().as_str().matches('/').count() == depth);
-            Some(((depth, !is_type, usize::MAX - violations.len()), violations))
+            let deepest = violations.iter().map(|it| depth(&it.pointer)).max()?;
+            let is_other_type = errors.iter().any(|it| {
+                matches!(it.kind(), ValidationErrorKind::Type { .. }) && depth(it.instance_path().as_str()) == deepest
+            });
+            Some(((deepest, !is_other_type, usize::MAX - violations.len()), violations))
         })
         .max_by_key(|it| it.0)
-        .and_then(|(_, violations)| violations.into_iter().max_by_key(|it| it.0.matches('/').count()))
+        .and_then(|(_, violations)| violations.into_iter().max_by_key(|it| depth(&it.pointer)))
 }

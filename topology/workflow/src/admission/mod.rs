@@ -1,3 +1,61 @@
 //! From text to program.
+//!
+//! Everything that can be wrong with a definition is found here and reported at once, so that a program never surprises the
+//! engine: it refuses what this release does not run rather than running half of it.
+//!
+//! Reading order: `source`, text to data; `dsl_schema`, the published JSON schema of the language; `compile`, data to program and
+//! what a schema cannot check; [`errors`] and [`duration`], small vocabularies of the language.
 
+mod canonical;
+mod compile;
+mod dsl_schema;
+pub mod duration;
 pub mod errors;
+mod finding;
+mod report;
+mod source;
+mod spelling;
+
+pub use compile::{DEPTH_MAX, TASKS_MAX};
+pub use finding::{Finding, Severity};
+pub use source::{NESTING_MAX, TEXT_BYTES_MAX};
+
+use crate::program::Program;
+use report::Report;
+use source::Source;
+
+/// A definition that may run.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The program.
+    pub program: Program,
+    /// What somebody should look at, in the order of the text.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads, checks and compiles a definition, written in YAML 1.2 or JSON. `file_name` is only used to say where a problem is.
+///
+/// # Errors
+/// Everything that is wrong, warnings included, in the order of the text. At least one finding is an error.
+pub fn admit(file_name: &str, text: &str) -> Result<Admitted, Vec<Finding>> {
+    let source = Source::parse(text).map_err(|unreadable| {
+        vec![Finding {
+            severity: Severity::Error,
+            file: file_name.to_owned(),
+            line: unreadable.place.line,
+            column: unreadable.place.column,
+            pointer: String::new(),
+            message: unreadable.message,
+            fix: unreadable.fix.to_owned(),
+        }]
+    })?;
+    let mut report = Report::new(file_name, &source);
+    let program = compile::compile(&source.value, &mut report);
+    let findings = report.into_findings();
+    match program {
+        Some(program) if findings.iter().all(|it| it.severity == Severity::Warning) => {
+            Ok(Admitted { program, warnings: findings })
+        }
+        _ => Err(findings),
+    }
+}

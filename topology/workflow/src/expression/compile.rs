@@ -8,7 +8,7 @@ use jaq_json::Val;
 use serde_json::Value;
 
 use super::convert::{to_jq, to_json};
-use super::{GLOBALS, OUTPUT_BYTES_MAX, Variables};
+use super::{GLOBALS, Variables};
 
 /// Functions that reach out of the expression, or depend on the machine.
 const FORBIDDEN: &[&str] = &[
@@ -33,7 +33,7 @@ impl Filter {
         // The innermost of several variables of one name is the last.
         let mut names: Vec<String> = Vec::new();
         for name in GLOBALS.iter().copied().chain(locals.iter().map(|it| &**it)) {
-            if is_named(code, name) && !names.iter().any(|it| it == name) {
+            if super::names(code, name) && !names.iter().any(|it| it == name) {
                 names.push(name.to_owned());
             }
         }
@@ -58,21 +58,18 @@ impl Filter {
         let now = Val::from(variables.at().0 as f64 / 1000.0);
         let values = self.names.iter().map(|it| variables.get(it).map_or(Val::Null, |value| to_jq(&value)));
         let context = Ctx::<Jq>::new(&self.filter.lut, Vars::new(std::iter::once(now).chain(values)));
-        let first = self.filter.id.run((context, to_jq(input))).map(unwrap_valr).next();
+        let input = to_jq(input);
+        // jaq panics on some absurd values, such as a string repeated 2^60 times; that must not end the process.
+        let run = || self.filter.id.run((context, input)).map(unwrap_valr).next();
+        let Ok(first) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
+            return Err("it asks for more than can be computed".to_owned());
+        };
         match first {
             None => Err("it gave no value".to_owned()),
             Some(Err(error)) => Err(super::shortened(&error.to_string())),
-            Some(Ok(value)) => to_json(&value, OUTPUT_BYTES_MAX),
+            Some(Ok(value)) => to_json(&value),
         }
     }
-}
-
-/// Whether `$name` stands somewhere in the code, and not as the beginning of a longer name.
-fn is_named(code: &str, name: &str) -> bool {
-    let wanted = format!("${name}");
-    code.match_indices(&wanted).any(|(at, _)| {
-        !code[at + wanted.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-    })
 }
 
 fn describe_load(errors: &jaq_core::load::Errors<&str, ()>, code: &str) -> String {

@@ -3,6 +3,8 @@
 use jaq_json::{Num, Val};
 use serde_json::{Map, Number, Value};
 
+use super::{OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX};
+
 /// JSON as jq sees it.
 pub(super) fn to_jq(value: &Value) -> Val {
     match value {
@@ -21,18 +23,18 @@ pub(super) fn to_jq(value: &Value) -> Val {
     }
 }
 
-/// jq's value as JSON, of at most `bytes_max` bytes, approximately.
-pub(super) fn to_json(value: &Val, bytes_max: usize) -> Result<Value, String> {
-    let mut left = bytes_max;
-    convert(value, &mut left, bytes_max)
+/// jq's value as JSON, of at most [`OUTPUT_BYTES_MAX`] bytes, approximately.
+pub(super) fn to_json(value: &Val) -> Result<Value, String> {
+    let mut bytes_left = OUTPUT_BYTES_MAX;
+    convert(value, &mut bytes_left, OUTPUT_DEPTH_MAX)
 }
 
-fn convert(value: &Val, left: &mut usize, bytes_max: usize) -> Result<Value, String> {
-    let size = match value {
-        Val::TStr(text) => text.len() + 2,
-        Val::Null | Val::Bool(_) | Val::Num(_) | Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => 4,
-    };
-    *left = left.checked_sub(size).ok_or_else(|| format!("its output is larger than {bytes_max} bytes"))?;
+fn convert(value: &Val, bytes_left: &mut usize, depth_left: usize) -> Result<Value, String> {
+    match value {
+        Val::TStr(text) => take(bytes_left, text.len() + 2)?,
+        Val::Null | Val::Bool(_) | Val::Num(_) | Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => take(bytes_left, 4)?,
+    }
+    let deeper = || depth_left.checked_sub(1).ok_or_else(|| format!("its output is nested more than {OUTPUT_DEPTH_MAX} deep"));
     Ok(match value {
         Val::Null => Value::Null,
         Val::Bool(is) => Value::Bool(*is),
@@ -40,20 +42,28 @@ fn convert(value: &Val, left: &mut usize, bytes_max: usize) -> Result<Value, Str
         Val::TStr(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
         Val::BStr(_) => return Err("its output holds bytes, which JSON cannot: use @base64".to_owned()),
         Val::Arr(items) => {
-            Value::Array(items.iter().map(|it| convert(it, left, bytes_max)).collect::<Result<_, _>>()?)
+            let depth_left = deeper()?;
+            Value::Array(items.iter().map(|it| convert(it, bytes_left, depth_left)).collect::<Result<_, _>>()?)
         }
         Val::Obj(entries) => {
+            let depth_left = deeper()?;
             let mut object = Map::with_capacity(entries.len());
             for (key, item) in entries.iter() {
                 let Val::TStr(key) = key else {
                     return Err(format!("its output has the key {key}, which is no string"));
                 };
-                *left = left.checked_sub(key.len()).ok_or_else(|| format!("its output is larger than {bytes_max} bytes"))?;
-                object.insert(String::from_utf8_lossy(key).into_owned(), convert(item, left, bytes_max)?);
+                take(bytes_left, key.len() + 2)?;
+                object.insert(String::from_utf8_lossy(key).into_owned(), convert(item, bytes_left, depth_left)?);
             }
             Value::Object(object)
         }
     })
+}
+
+fn take(bytes_left: &mut usize, bytes: usize) -> Result<(), String> {
+    *bytes_left =
+        bytes_left.checked_sub(bytes).ok_or_else(|| format!("its output is larger than {OUTPUT_BYTES_MAX} bytes"))?;
+    Ok(())
 }
 
 fn convert_number(number: &Num) -> Result<Number, String> {
@@ -61,7 +71,7 @@ fn convert_number(number: &Num) -> Result<Number, String> {
     match number {
         Num::Int(int) => Ok(Number::from(*int)),
         // As jq prints them: a number that is whole stays whole.
-        Num::Float(float) if float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => Ok(Number::from(*float as i64)),
+        Num::Float(float) if float.fract() == 0.0 && (*float != 0.0 || float.is_sign_positive()) && float.abs() < 9_007_199_254_740_992.0 => Ok(Number::from(*float as i64)),
         Num::Float(float) => Number::from_f64(*float).ok_or_else(not_json),
         Num::BigInt(_) | Num::Dec(_) => {
             let text = number.to_string();

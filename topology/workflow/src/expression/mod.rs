@@ -5,6 +5,7 @@
 
 mod compile;
 mod convert;
+mod guard;
 mod path;
 mod template;
 
@@ -22,6 +23,9 @@ use path::Path;
 
 /// Largest output of one expression, in bytes of JSON, approximately.
 pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Deepest nesting of an output. What is nested deeper could be written, but not be read again.
+pub const OUTPUT_DEPTH_MAX: usize = 100;
 
 /// Variables that every expression may name, without `$`.
 pub const GLOBALS: [&str; 8] =
@@ -67,7 +71,10 @@ impl Expression {
         let body = unwrap(text).unwrap_or(text).trim();
         let code = match Path::parse(body, locals) {
             Some(path) => Code::Path(path),
-            None => Code::Jq(Box::new(Filter::compile(body, locals).map_err(|detail| error(body, detail))?)),
+            None => {
+                let filter = guard::check(body).and_then(|()| Filter::compile(body, locals));
+                Code::Jq(Box::new(filter.map_err(|detail| error(body, detail))?))
+            }
         };
         Ok(Self { text: body.into(), code: Arc::new(code) })
     }
@@ -113,6 +120,13 @@ impl fmt::Debug for Expression {
 #[must_use]
 pub fn unwrap(text: &str) -> Option<&str> {
     text.trim().strip_prefix("${")?.strip_suffix('}')
+}
+
+/// Whether `code` names the variable `name` (without `$`), or seems to: a string with `$name` in it counts.
+pub(crate) fn names(code: &str, name: &str) -> bool {
+    let wanted = format!("${name}");
+    code.match_indices(&wanted)
+        .any(|(at, _)| !code[at + wanted.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
 }
 
 fn error(text: &str, detail: String) -> ExpressionError {

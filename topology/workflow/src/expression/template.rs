@@ -22,9 +22,16 @@ impl Template {
     /// Compiles the expressions in `value`.
     ///
     /// # Errors
-    /// The JSON pointer, within `value`, of the first expression that does not compile, and why.
-    pub fn compile(value: &Value, locals: &[Arc<str>]) -> Result<Self, (String, ExpressionError)> {
-        Node::compile(value, locals).map(Self)
+    /// Every expression that does not compile: its JSON pointer within `value`, and why.
+    pub fn compile(value: &Value, locals: &[Arc<str>]) -> Result<Self, Vec<(String, ExpressionError)>> {
+        let mut errors = Vec::new();
+        let node = Node::compile(value, locals, &mut String::new(), &mut errors);
+        if errors.is_empty() { Ok(Self(node)) } else { Err(errors) }
+    }
+
+    /// Calls `look` with every expression in it.
+    pub fn for_each_expression(&self, look: &mut impl FnMut(&Expression)) {
+        self.0.for_each_expression(look);
     }
 
     /// A value without expressions.
@@ -58,28 +65,35 @@ impl Template {
 }
 
 impl Node {
-    fn compile(value: &Value, locals: &[Arc<str>]) -> Result<Self, (String, ExpressionError)> {
-        let within = |key: &str| {
-            let key = key.replace('~', "~0").replace('/', "~1");
-            move |(pointer, error): (String, ExpressionError)| (format!("/{key}{pointer}"), error)
-        };
+    fn compile(value: &Value, locals: &[Arc<str>], pointer: &mut String, errors: &mut Vec<(String, ExpressionError)>) -> Self {
+        let length = pointer.len();
         let node = match value {
-            Value::String(text) if unwrap(text).is_some() => {
-                Self::Expression(Expression::compile(text, locals).map_err(|error| (String::new(), error))?)
+            Value::String(text) if unwrap(text).is_some() => match Expression::compile(text, locals) {
+                Ok(expression) => Self::Expression(expression),
+                Err(error) => {
+                    errors.push((pointer.clone(), error));
+                    Self::Constant(Value::Null)
+                }
+            },
+            Value::Array(items) => {
+                let mut nodes = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    pointer.push_str(&format!("/{index}"));
+                    nodes.push(Self::compile(item, locals, pointer, errors));
+                    pointer.truncate(length);
+                }
+                Self::Array(nodes)
             }
-            Value::Array(items) => Self::Array(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(i, item)| Self::compile(item, locals).map_err(within(&i.to_string())))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Value::Object(entries) => Self::Object(
-                entries
-                    .iter()
-                    .map(|(key, item)| Ok((key.clone(), Self::compile(item, locals).map_err(within(key))?)))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Value::Object(entries) => {
+                let mut nodes = Vec::with_capacity(entries.len());
+                for (key, item) in entries {
+                    pointer.push('/');
+                    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                    nodes.push((key.clone(), Self::compile(item, locals, pointer, errors)));
+                    pointer.truncate(length);
+                }
+                Self::Object(nodes)
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Self::Constant(value.clone()),
         };
         let is_constant = match &node {
@@ -87,7 +101,16 @@ impl Node {
             Self::Object(entries) => entries.iter().all(|(_, it)| it.is_constant()),
             Self::Constant(_) | Self::Expression(_) => false,
         };
-        Ok(if is_constant { Self::Constant(value.clone()) } else { node })
+        if is_constant { Self::Constant(value.clone()) } else { node }
+    }
+
+    fn for_each_expression(&self, look: &mut impl FnMut(&Expression)) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Expression(it) => look(it),
+            Self::Array(items) => items.iter().for_each(|it| it.for_each_expression(look)),
+            Self::Object(entries) => entries.iter().for_each(|(_, it)| it.for_each_expression(look)),
+        }
     }
 
     fn is_constant(&self) -> bool {

@@ -9,7 +9,7 @@ use millrace_scylla_store::ScyllaStore;
 use millrace_workflow::admission::admit;
 
 use super::{Check, chain};
-use crate::cli::{deploy, topics};
+use crate::cli::deploy;
 use crate::clients::{self, Kafka};
 use crate::config::Global;
 use crate::output::count;
@@ -48,7 +48,7 @@ async fn topics(global: &Global, kafka: &Kafka, partitions: u32, queues: &[Strin
         Ok(specs) => specs,
         Err(error) => return vec![Check::fail("topics", error.to_string(), "create the fleet's topics anew, under another --prefix")],
     };
-    let views = match topics::compare(kafka, &specs).await {
+    let views = match kafka.compare_topics(&specs).await {
         Ok(views) => views,
         Err(error) => return vec![Check::fail("topics", chain(&error), "see the brokers' logs")],
     };

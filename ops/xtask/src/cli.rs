@@ -1,0 +1,175 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cluster::Given;
+use crate::report::{self, Verdict};
+use crate::workspace::{Profile, Workspace};
+use crate::{bench, ci, orders, quickstart, setup};
+
+/// The checks of this repository: one name for each
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true,
+    max_term_width = 120
+)]
+#[command(
+    after_help = "Last line: `PASS <name>: …` or `FAIL <name>: …`. Exit code: 0 only when the check holds.\n\
+    Logs of what a check runs: target/xtask/<name>-<time>/."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    check: Check,
+
+    /// Write the verdict and its figures to this file, as JSON
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Check {
+    /// Start servers, deploy the order example, run a processor, and see orders end
+    Quickstart {
+        /// Then go on, so that you can try things, until Ctrl-C
+        #[arg(long)]
+        stay: bool,
+    },
+    /// Install what this machine lacks to build and test; without the rights to, print the commands
+    Setup,
+    /// Everything that must hold before a change lands: format, lints, tests, tests on real servers, orders through a kill
+    Ci,
+    /// The same as `ci`
+    Test,
+    /// Orders from event to end on real servers, checked against the ledger of the payments
+    Orders {
+        /// How many orders
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
+        /// End the processor with SIGKILL when 40 % of the orders have ended, and start it again
+        #[arg(long)]
+        kill: bool,
+        /// The orders are a function of it
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Use optimised builds
+        #[arg(long)]
+        release: bool,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Measure (always optimised builds)
+    Bench {
+        /// What to measure
+        name: BenchName,
+        /// For how long, in seconds
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// The simulated world: seeds that must hold, and broken code that it must see
+    Sim(Sim),
+    /// The fleet on real servers while brokers, store and processors are killed, paused and cut off
+    Faults {
+        /// For how long
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+    },
+    /// The conformance kit of the workflow language
+    Ctk,
+    /// Charts, dashboards and alert rules
+    OpsCheck,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum BenchName {
+    /// Three tasks in a row, answered at once by an outside worker, against a bare consume-transform-produce loop
+    W1,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Sim {
+    /// How many seeds
+    #[arg(long, conflicts_with = "mutants")]
+    seeds: Option<u64>,
+    /// The first of them
+    #[arg(long, requires = "seeds", value_name = "SEED")]
+    from: Option<u64>,
+    /// Break the code on purpose, in every known way: each must be seen
+    #[arg(long)]
+    mutants: bool,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> ExitCode {
+        let name = self.check.name();
+        let begun = Instant::now();
+        let verdict = self.check.run().unwrap_or_else(|error| Verdict::fails(format!("{error:#}")));
+        match report::conclude(&name, &verdict, begun.elapsed(), self.json.as_deref()) {
+            Ok(()) if verdict.holds => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Check {
+    fn name(&self) -> String {
+        match self {
+            Self::Quickstart { .. } => "quickstart".to_owned(),
+            Self::Setup => "setup".to_owned(),
+            Self::Ci => "ci".to_owned(),
+            Self::Test => "test".to_owned(),
+            Self::Orders { .. } => "orders".to_owned(),
+            Self::Bench { name: BenchName::W1, .. } => "bench w1".to_owned(),
+            Self::Sim(_) => "sim".to_owned(),
+            Self::Faults { .. } => "faults".to_owned(),
+            Self::Ctk => "ctk".to_owned(),
+            Self::OpsCheck => "ops-check".to_owned(),
+        }
+    }
+
+    fn run(self) -> anyhow::Result<Verdict> {
+        let workspace = || Workspace::load();
+        match self {
+            Self::Quickstart { stay } => quickstart::run(&workspace()?, stay),
+            Self::Setup => setup::run(),
+            Self::Ci | Self::Test => ci::run(&workspace()?),
+            Self::Orders { count, kill, seed, release, given } => {
+                let profile = if release { Profile::Release } else { Profile::Dev };
+                orders::run(&workspace()?, &orders::Plan { count, kill, seed, profile, given })
+            }
+            Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, given),
+            Self::Sim(_) | Self::Faults { .. } | Self::Ctk | Self::OpsCheck => bail!("not built yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_check_that_is_not_built_fails() {
+        for arguments in
+            [["x", "sim", "--mutants"].as_slice(), &["x", "faults"], &["x", "ctk"], &["x", "ops-check"]]
+        {
+            let cli = Cli::try_parse_from(arguments).expect("is a check");
+            assert_eq!(cli.check.run().expect_err("is not built").to_string(), "not built yet");
+        }
+    }
+}

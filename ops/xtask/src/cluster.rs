@@ -1,0 +1,161 @@
+//! Real servers: those of `ops/cluster`, started for this run and gone with it, or those that were given.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::report::say;
+use crate::steps;
+use crate::workspace::Workspace;
+
+/// Servers that run already.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Servers (without these: ops/cluster, for this run only)")]
+pub(crate) struct Given {
+    /// Kafka brokers that run already
+    #[arg(long, env = "KAFKA_BOOTSTRAP", requires = "cql", value_name = "HOST:PORT")]
+    bootstrap: Option<String>,
+    /// A CQL server that runs already
+    #[arg(long, env = "CQL_CONTACT_POINT", requires = "bootstrap", value_name = "HOST:PORT")]
+    cql: Option<String>,
+}
+
+/// Where the servers are, and their guard if they are ours.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) bootstrap: String,
+    pub(crate) cql: String,
+    /// Only the tests need one.
+    pub(crate) registry: Option<String>,
+    cluster: Option<Cluster>,
+}
+
+impl Servers {
+    /// Those given, else our own with their data in `folder`.
+    pub(crate) fn get(workspace: &Workspace, given: &Given, folder: &Path) -> anyhow::Result<Self> {
+        if let (Some(bootstrap), Some(cql)) = (&given.bootstrap, &given.cql) {
+            say!("servers: {bootstrap} and {cql}, as given");
+            return Ok(Self {
+                bootstrap: bootstrap.clone(),
+                cql: cql.clone(),
+                registry: None,
+                cluster: None,
+            });
+        }
+        Self::start(workspace, &["kafka", "cassandra"], folder)
+    }
+
+    /// All that the tests need.
+    pub(crate) fn start_all(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+        Self::start(workspace, &["kafka", "cassandra", "registry"], folder)
+    }
+
+    fn start(workspace: &Workspace, servers: &[&str], folder: &Path) -> anyhow::Result<Self> {
+        let cluster = Cluster::new(workspace, folder)?;
+        for server in servers {
+            let log = folder.join(format!("{server}-up.log"));
+            steps::run(&format!("start {server}"), cluster.command("up").arg(server), &log)?;
+        }
+        let address = |server| {
+            let address = steps::capture("cluster address", cluster.command("address").arg(server))?;
+            anyhow::Ok(address.trim().to_owned())
+        };
+        let registry = servers.contains(&"registry").then(|| address("registry")).transpose()?;
+        Ok(Self {
+            bootstrap: address("kafka")?,
+            cql: address("cassandra")?,
+            registry,
+            cluster: Some(cluster),
+        })
+    }
+
+    /// How the tests on real servers learn where they are.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        command.env("KAFKA_BOOTSTRAP", &self.bootstrap).env("CQL_CONTACT_POINT", &self.cql);
+        if let Some(registry) = &self.registry {
+            command.env("SCHEMA_REGISTRY_URL", registry);
+        }
+    }
+
+    /// The processes of our servers, by what they are. Empty when they were given.
+    pub(crate) fn processes(&self) -> anyhow::Result<Vec<(&'static str, u32)>> {
+        let Some(cluster) = &self.cluster else { return Ok(Vec::new()) };
+        [("broker", "kafka"), ("store", "cassandra")]
+            .into_iter()
+            .map(|(what, server)| Ok((what, cluster.process(server)?)))
+            .collect()
+    }
+}
+
+/// A cluster of ours. Dropped, it is gone: its logs stay in the folder of the run.
+#[derive(Debug)]
+struct Cluster {
+    script: PathBuf,
+    home: PathBuf,
+    folder: PathBuf,
+    /// Wipes the cluster if we end without doing so: killed, or by Ctrl-C.
+    watch: Child,
+}
+
+impl Cluster {
+    fn new(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+        let script = workspace.root.join("ops/cluster/cluster");
+        let home = folder.join("cluster");
+        let watch = Command::new(&script)
+            .args(["watch", &std::process::id().to_string()])
+            .env("CLUSTER_HOME", &home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0) // so that a Ctrl-C that ends us does not end it
+            .spawn()
+            .with_context(|| format!("could not run {}", script.display()))?;
+        Ok(Self { script, home, folder: folder.to_owned(), watch })
+    }
+
+    fn command(&self, command: &str) -> Command {
+        let mut cluster = Command::new(&self.script);
+        cluster.arg(command).env("CLUSTER_HOME", &self.home);
+        cluster
+    }
+
+    fn process(&self, server: &str) -> anyhow::Result<u32> {
+        let file = self.home.join(server).join("1/pid");
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
+        text.trim().parse().with_context(|| format!("{} holds no process id", file.display()))
+    }
+
+    fn keep_logs(&self) -> anyhow::Result<()> {
+        for server in ["kafka", "cassandra", "registry"] {
+            let log = self.home.join(server).join("1/log");
+            if log.exists() {
+                std::fs::copy(&log, self.folder.join(format!("{server}.log")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wipe(&mut self) -> anyhow::Result<()> {
+        let kept = self.keep_logs();
+        let status = self.command("wipe").status()?;
+        if !status.success() {
+            bail!("cluster wipe: {status}");
+        }
+        self.watch.kill()?;
+        self.watch.wait()?;
+        std::fs::remove_dir_all(&self.home)?;
+        kept
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.wipe() {
+            say!("could not clear the cluster in {} away: {error:#}", self.home.display());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! This repository, as cargo sees it, and what is built from it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use crate::steps;
+
+/// The feature of the crates whose further tests need servers.
+const REAL_SERVERS: &str = "real-servers";
+
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    target: PathBuf,
+    /// Names of the packages with tests that need servers.
+    pub(crate) with_real_servers: Vec<String>,
+}
+
+/// How programs are built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// As the tests are, so it costs no second build.
+    Dev,
+    /// Optimised.
+    Release,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    features: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl Workspace {
+    pub(crate) fn load() -> anyhow::Result<Self> {
+        let output = Command::new(cargo())
+            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .output()
+            .context("could not run cargo metadata")?;
+        if !output.status.success() {
+            bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let metadata: Metadata =
+            serde_json::from_slice(&output.stdout).context("could not read what cargo metadata says")?;
+        let has_servers = |it: &Package| it.features.contains_key(REAL_SERVERS);
+        let with_real_servers = metadata.packages.into_iter().filter(has_servers).map(|it| it.name).collect();
+        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, with_real_servers })
+    }
+
+    /// `--features a/real-servers,b/real-servers`
+    pub(crate) fn real_servers_features(&self) -> String {
+        self.with_real_servers.iter().map(|it| format!("{it}/{REAL_SERVERS}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// A new folder for the logs of one run of a check.
+    pub(crate) fn run_folder(&self, check: &str) -> anyhow::Result<PathBuf> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        let folder = self.target.join("xtask").join(format!("{check}-{}", since.as_millis()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// A cargo command in the workspace.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = steps::command(&cargo());
+        // `cargo xtask` sets these for us; inherited, they make cargo rebuild what depends on them.
+        for inherited in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME"] {
+            command.env_remove(inherited);
+        }
+        command.args(arguments).current_dir(&self.root);
+        command
+    }
+
+    /// Builds `millrace` and the load tests.
+    pub(crate) fn build(&self, profile: Profile, folder: &Path) -> anyhow::Result<Programs> {
+        let mut arguments = vec!["build", "-p", "millrace", "-p", "millrace-load-tests"];
+        let built = match profile {
+            Profile::Dev => "debug",
+            Profile::Release => {
+                arguments.push("--release");
+                "release"
+            }
+        };
+        steps::run("build", &mut self.cargo(&arguments), &folder.join("build.log"))?;
+        let built = self.target.join(built);
+        Ok(Programs { millrace: built.join("millrace"), load_tests: built.join("millrace-load-tests") })
+    }
+}
+
+/// What was built.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) millrace: PathBuf,
+    pub(crate) load_tests: PathBuf,
+}
+
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}

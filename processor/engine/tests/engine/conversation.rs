@@ -1,0 +1,329 @@
+//! A script, and the conversation it makes with one instance.
+//!
+//! A script has one command a line: `start JSON`, `complete TOKEN JSON`, `fail TOKEN [permanent] [JSON]`, `beat TOKEN`,
+//! `fire TIMER` (the clock goes on to when it is due), `early TIMER`, `moved TIMER`, `signal TYPE JSON`, `cancel`, `suspend`, `resume`,
+//! `again` (the last command once more), `wait MILLISECONDS`, `state` (what is open), `limit BYTES` (of a record). Instead of
+//! JSON, `x100` stands for a string of 100 characters; strings that long are printed so, too.
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write;
+
+use expect_test::Expect;
+use millrace_engine::{Bounds, Decision, Effect, Instance, Moment, Rejection};
+use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::event::{Activity, ChangelogEntry, Event, TaskError};
+use millrace_schemas::instance::Status;
+use millrace_schemas::{EventId, InstanceId, Payload, TimerId, Timestamp};
+use millrace_workflow::program::Program;
+use serde_json::{Value, json};
+
+/// Runs `script` on an instance of `definition` and compares.
+#[track_caller]
+pub(crate) fn check(definition: &str, script: &str, expected: Expect) {
+    expected.assert_eq(&Conversation::new(program(definition)).run(script));
+}
+
+/// As [`check`], with bounds.
+#[track_caller]
+pub(crate) fn check_within(bounds: Bounds, definition: &str, script: &str, expected: Expect) {
+    let mut conversation = Conversation::new(program(definition));
+    conversation.bounds = bounds;
+    expected.assert_eq(&conversation.run(script));
+}
+
+/// One instance, and a clock.
+pub(crate) struct Conversation {
+    pub(crate) program: Program,
+    pub(crate) instance: Instance,
+    pub(crate) bounds: Bounds,
+    pub(crate) at: Timestamp,
+    /// Everything that was decided.
+    pub(crate) log: Vec<ChangelogEntry>,
+    sent: u64,
+    last: Option<AddressedCommand>,
+}
+
+impl Conversation {
+    pub(crate) fn new(program: Program) -> Self {
+        let instance = Instance::absent(InstanceId::new("i").unwrap());
+        Self { program, instance, bounds: Bounds::default(), at: Timestamp(0), log: vec![], sent: 0, last: None }
+    }
+
+    pub(crate) fn run(&mut self, script: &str) -> String {
+        squeezed(&self.run_in_full(script))
+    }
+
+    fn run_in_full(&mut self, script: &str) -> String {
+        let mut out = String::new();
+        for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
+            let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match verb {
+                "wait" => self.at.0 += rest.parse::<i64>().unwrap(),
+                "limit" => self.bounds.record_bytes_max = rest.parse().unwrap(),
+                "state" => out.push_str(&self.describe_state()),
+                "again" => {
+                    let command = self.last.clone().unwrap();
+                    self.tell(line, &command, &mut out);
+                }
+                _ => {
+                    let command = self.command(verb, rest);
+                    let command = self.address(command);
+                    self.tell(line, &command, &mut out);
+                }
+            }
+        }
+        out
+    }
+
+    /// Gives a command a cause of its own.
+    pub(crate) fn address(&mut self, command: Command) -> AddressedCommand {
+        self.sent += 1;
+        let cause = EventId { source: "test".to_owned(), id: self.sent.to_string() };
+        AddressedCommand { instance: self.instance.id().clone(), cause, traceparent: None, command }
+    }
+
+    fn tell(&mut self, line: &str, command: &AddressedCommand, out: &mut String) {
+        writeln!(out, "> {line}").unwrap();
+        self.last = Some(command.clone());
+        match self.send(command) {
+            Ok(decision) => {
+                decision.events.iter().for_each(|it| writeln!(out, "  {}", describe(it)).unwrap());
+                decision.effects.iter().for_each(|it| writeln!(out, "  => {}", describe_effect(it)).unwrap());
+            }
+            Err(rejection) => writeln!(out, "  rejected: {rejection}").unwrap(),
+        }
+    }
+
+    /// One step, with everything that must hold after any step.
+    pub(crate) fn send(&mut self, command: &AddressedCommand) -> Result<Decision, Rejection> {
+        let before = self.instance.clone();
+        let moment = Moment { at: self.at, random: 7 };
+        let decided = self.instance.step(&self.program, command, moment, &self.bounds);
+        match &decided {
+            Err(_) => assert_eq!(self.instance, before, "a rejection leaves the instance untouched"),
+            Ok(decision) => {
+                assert!(!decision.events.is_empty());
+                let entry = ChangelogEntry {
+                    at: self.at,
+                    cause: command.cause.clone(),
+                    traceparent: command.traceparent.clone(),
+                    events: decision.events.clone(),
+                };
+                let mut replayed = before;
+                replayed.apply_entry(&entry).unwrap();
+                assert_eq!(replayed, self.instance, "live state and replayed state are the same");
+                self.log.push(entry);
+            }
+        }
+        decided
+    }
+
+    fn command(&mut self, verb: &str, rest: &str) -> Command {
+        let reason = || rest.to_owned();
+        let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+        match verb {
+            "start" => Command::Start { workflow: self.program.workflow.workflow.clone(), version: None, input: payload(rest) },
+            "complete" => Command::CompleteTask { token: first.parse().unwrap(), output: payload(second) },
+            "fail" => {
+                let permanent = second.starts_with("permanent");
+                let error = second.strip_prefix("permanent").unwrap_or(second);
+                Command::FailTask { token: first.parse().unwrap(), error: error_of(payload(error).value()), retriable: !permanent }
+            }
+            "beat" => Command::RecordHeartbeat { token: first.parse().unwrap() },
+            "fire" => {
+                let timer = TimerId(first.parse().unwrap());
+                let due = self.due(timer);
+                self.at = self.at.max(due);
+                Command::FireTimer { timer, due }
+            }
+            "early" => {
+                let timer = TimerId(first.parse().unwrap());
+                Command::FireTimer { timer, due: self.due(timer) }
+            }
+            "moved" => {
+                let timer = TimerId(first.parse().unwrap());
+                Command::FireTimer { timer, due: Timestamp(self.due(timer).0 - 1) }
+            }
+            "signal" => Command::DeliverSignal { event: signal(first, payload(second).value()) },
+            "cancel" => Command::Cancel { reason: reason() },
+            "suspend" => Command::Suspend { reason: reason() },
+            "resume" => Command::Resume { reason: reason() },
+            _ => panic!("no such command: {verb}"),
+        }
+    }
+
+    /// When a timer is due; the present, of one that is not set.
+    fn due(&self, timer: TimerId) -> Timestamp {
+        self.instance.state().and_then(|it| it.timers.get(&timer)).map_or(self.at, |it| it.due)
+    }
+
+    fn describe_state(&self) -> String {
+        let Some(state) = self.instance.state() else { return "= absent\n".to_owned() };
+        let mut out = format!("= {} context {}\n", status(&state.status), state.context.value());
+        for (id, it) in &state.executions {
+            let activity = format!("{:?}", it.state);
+            writeln!(out, "=   {} {} [{}] attempt {}: {activity}", id.0, it.task, it.iteration, it.attempt.0).unwrap();
+        }
+        for (id, it) in &state.timers {
+            writeln!(out, "=   timer {} {:?} of {} at {}", id.0, it.purpose, it.execution.0, it.due.0).unwrap();
+        }
+        let queue = |name: &str, length: usize| if length == 0 { String::new() } else { format!("=   {name} {length}\n") };
+        out + &queue("deferred", state.deferred.len()) + &queue("signals", state.signals.len())
+    }
+}
+
+pub(crate) fn signal(event_type: &str, data: &Value) -> Payload {
+    json!({"specversion": "1.0", "id": "s", "source": "test", "type": event_type, "data": data}).into()
+}
+
+fn payload(text: &str) -> Payload {
+    let text = text.trim();
+    if let Some(length) = text.strip_prefix('x') {
+        return Value::from("x".repeat(length.parse().unwrap())).into();
+    }
+    let value = if text.is_empty() { Value::Null } else { serde_json::from_str(text).expect("a script's data is JSON") };
+    value.into()
+}
+
+fn error_of(value: &Value) -> TaskError {
+    let text = |name: &str| value[name].as_str().map(ToOwned::to_owned);
+    TaskError {
+        error_type: text("type").unwrap_or_default(),
+        status: value["status"].as_u64().map_or(0, |it| u16::try_from(it).unwrap()),
+        instance: None,
+        title: text("title"),
+        detail: text("detail"),
+    }
+}
+
+fn status(status: &Status) -> String {
+    match status {
+        Status::Running => "running".to_owned(),
+        Status::Completed { output } => format!("completed {output:?}"),
+        Status::Faulted { error } => format!("faulted {}", describe_error(error)),
+        Status::Suspended { .. } | Status::Incident { .. } | Status::Cancelled { .. } => status.name().to_owned(),
+    }
+}
+
+fn describe_error(error: &TaskError) -> String {
+    let name = error.error_type.rsplit('/').next().unwrap_or_default();
+    let instance = error.instance.as_deref().unwrap_or("-");
+    format!("{name} {} at {instance}: {}", error.status, error.detail.as_deref().unwrap_or("-"))
+}
+
+fn data(name: &str, payload: Option<&Payload>) -> String {
+    payload.map_or_else(String::new, |it| format!(" {name} {it:?}"))
+}
+
+fn bracketed(iteration: &str) -> String {
+    if iteration.is_empty() { String::new() } else { format!(" [{iteration}]") }
+}
+
+/// One line for an event.
+pub(crate) fn describe(event: &Event) -> String {
+    match event {
+        Event::InstanceStarted { input, .. } => format!("InstanceStarted{}", data("input", input.as_ref())),
+        Event::TaskStarted { execution, parent, task, iteration, attempt, input, activity } => {
+            let activity = match activity {
+                Activity::Loop { items } => format!("Loop {items:?}"),
+                Activity::Branches { count } => format!("Branches {count}"),
+                Activity::Call { function, arguments, deadline, .. } => {
+                    let deadline = deadline.map_or_else(String::new, |it| format!(" by {}", it.0));
+                    format!("Call {function}{}{deadline}", data("with", arguments.as_ref()))
+                }
+                Activity::Sequence | Activity::Trying | Activity::Waiting | Activity::Listening => format!("{activity:?}"),
+            };
+            let attempt = if attempt.0 == 1 { String::new() } else { format!(" attempt {}", attempt.0) };
+            let (iteration, input) = (bracketed(iteration), data("input", input.as_ref()));
+            format!("TaskStarted {} in {} {task}{iteration}{attempt} {activity}{input}", execution.0, parent.0)
+        }
+        Event::TaskRan { parent, task, iteration, output, context } => {
+            let (output, context) = (data("->", output.as_ref()), data("context", context.as_ref()));
+            format!("TaskRan in {} {task}{}{output}{context}", parent.0, bracketed(iteration))
+        }
+        Event::TaskCompleted { execution, output, context } => {
+            format!("TaskCompleted {} -> {output:?}{}", execution.0, data("context", context.as_ref()))
+        }
+        Event::TaskFaulted { execution, task, error } => {
+            let id = execution.map_or_else(String::new, |it| format!("{} ", it.0));
+            format!("TaskFaulted {id}{task} {}", describe_error(error))
+        }
+        Event::TaskCancelled { execution } => format!("TaskCancelled {}", execution.0),
+        Event::SequenceJumped { execution } => format!("SequenceJumped {}", execution.0),
+        Event::IterationStarted { execution, index } => format!("IterationStarted {} [{index}]", execution.0),
+        Event::RetryScheduled { execution, timer, due, .. } => {
+            format!("RetryScheduled {} timer {} at {}", execution.0, timer.0, due.0)
+        }
+        Event::RetryStarted { execution } => format!("RetryStarted {}", execution.0),
+        Event::ErrorCaught { execution, error } => format!("ErrorCaught {} {}", execution.0, describe_error(error)),
+        Event::TimerSet { timer, execution, due, purpose } => {
+            format!("TimerSet {} {purpose:?} of {} at {}", timer.0, execution.0, due.0)
+        }
+        Event::TimerCleared { timer } => format!("TimerCleared {}", timer.0),
+        Event::TaskDispatched { execution, dispatch } => format!("TaskDispatched {}.{dispatch}", execution.0),
+        Event::HeartbeatRecorded { execution, due } => format!("HeartbeatRecorded {} until {}", execution.0, due.0),
+        Event::SignalBuffered { cause, .. } => format!("SignalBuffered {cause}"),
+        Event::SignalConsumed { execution, cause } => format!("SignalConsumed {} {cause}", execution.0),
+        Event::InstanceSuspended { .. } => "InstanceSuspended".to_owned(),
+        Event::IncidentRaised { incident } => {
+            let call = incident.execution.map_or_else(String::new, |it| format!(" call {}", it.0));
+            format!("IncidentRaised {}{call}: {}", incident.kind, incident.detail)
+        }
+        Event::CommandDeferred { command, .. } => format!("CommandDeferred {}", command.name()),
+        Event::InstanceResumed { .. } => "InstanceResumed".to_owned(),
+        Event::DeferredCommandTaken => "DeferredCommandTaken".to_owned(),
+        Event::InstanceCompleted { output } => format!("InstanceCompleted {output:?}"),
+        Event::InstanceFaulted { error } => format!("InstanceFaulted {}", describe_error(error)),
+        Event::InstanceCancelled { .. } => "InstanceCancelled".to_owned(),
+    }
+}
+
+fn describe_effect(effect: &Effect) -> String {
+    match effect {
+        Effect::DispatchTask { queue, task } => {
+            let (key, arguments) = (&task.idempotency_key, &task.arguments);
+            format!("{queue}: {} {} attempt {} key {key} {arguments:?}", task.token, task.function, task.attempt.0)
+        }
+        Effect::EmitEvent { topic, event } => format!("emit to {}: {event:?}", topic.as_deref().unwrap_or("-")),
+    }
+}
+
+/// Runs of one character, shortened: `xxxx…` becomes `x*100`.
+fn squeezed(text: &str) -> String {
+    const SHOWN_MAX: usize = 12;
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|it| it != first).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(end);
+        if run.len() > SHOWN_MAX { write!(out, "{first}*{}", run.len()).unwrap() } else { out.push_str(run) }
+        rest = after;
+    }
+    out
+}
+
+/// Admits a definition without its `document`, which is `test/flow/1.0.0`.
+#[track_caller]
+pub(crate) fn program(text: &str) -> Program {
+    let document = "document: { dsl: '1.0.3', namespace: test, name: flow, version: '1.0.0' }";
+    admit(&format!("{document}\n{}", text.trim_start()))
+}
+
+/// As [`program`], of JSON.
+#[track_caller]
+pub(crate) fn program_of(definition: &Value) -> Program {
+    let mut definition = definition.clone();
+    definition["document"] = json!({ "dsl": "1.0.3", "namespace": "test", "name": "flow", "version": "1.0.0" });
+    admit(&definition.to_string())
+}
+
+#[track_caller]
+fn admit(text: &str) -> Program {
+    match millrace_workflow::admission::admit("test.yaml", text) {
+        Ok(admitted) => admitted.program,
+        Err(findings) => {
+            let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+            panic!("{}\n{text}", findings.join("\n"));
+        }
+    }
+}

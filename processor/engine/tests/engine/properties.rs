@@ -1,0 +1,330 @@
+//! What holds for every program and every order of commands.
+//!
+//! Programs and commands are drawn; [`Conversation::send`] checks after each step that replay equals live and that a rejection
+//! changes nothing. Small bounds are drawn as well, so decisions that are taken back are among them.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use millrace_engine::{Bounds, Effect, Instance};
+use millrace_schemas::command::Command;
+use millrace_schemas::event::{Event, TaskError};
+use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
+use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken, TimerId};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::conversation::{Conversation, program_of, signal};
+
+/// A task, without its name.
+fn task() -> impl Strategy<Value = Value> {
+    let data = prop_oneof![
+        Just(json!("${ . }")),
+        Just(json!("${ [$context, .] }")),
+        Just(json!({ "n": 1 })),
+        Just(json!("${ .a.b }")),
+        Just(json!("${ [., .] }")),
+    ];
+    let call = json!({ "call": "f", "with": "${ [., $context] }" });
+    let leaf = prop_oneof![
+        4 => data.clone().prop_map(|it| json!({ "set": it })),
+        2 => data.prop_map(|it| json!({ "set": it, "export": { "as": "[$context, 1]" } })),
+        6 => Just(call.clone()),
+        2 => Just(json!({ "call": "g", "timeout": { "after": "PT3S" }, "metadata": { "millrace": { "heartbeat": "PT2S" } } })),
+        2 => Just(json!({ "wait": "PT1S" })),
+        2 => Just(json!({ "listen": { "to": { "one": { "with": { "type": "t" } } } } })),
+        1 => Just(json!({ "raise": { "error": { "type": "https://x", "status": 400 } } })),
+        1 => Just(json!({ "emit": { "event": { "with": { "type": "e", "data": "${ . }" } } } })),
+        1 => Just(json!({ "set": "${ 1 }", "if": "false" })),
+        1 => Just(json!({ "set": "${ 2 }", "then": "exit" })),
+        1 => Just(json!({ "set": "${ 3 }", "then": "end" })),
+    ];
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let block = || prop::collection::vec(inner.clone(), 0..3).prop_map(|it| list(&it));
+        let limits = prop_oneof![
+            Just(json!({ "delay": "PT1S", "limit": { "attempt": { "count": 2 } } })),
+            Just(json!({ "delay": "PT1S", "backoff": { "linear": {} }, "limit": { "attempt": { "count": 1, "duration": "PT2S" } } })),
+            Just(json!({ "delay": "PT1S", "jitter": { "from": "PT0S", "to": "PT2S" }, "limit": { "duration": "PT9S" } })),
+        ];
+        prop_oneof![
+            block().prop_map(|it| json!({ "do": it })),
+            block().prop_map(|it| json!({ "do": it, "timeout": { "after": "PT4S" } })),
+            (block(), 0..4).prop_map(|(it, n)| json!({ "for": { "in": format!("[range({n})]") }, "do": it })),
+            block().prop_map(|it| json!({ "for": { "in": "[1, 2]" }, "while": "$index < 1", "do": it })),
+            (block(), any::<bool>()).prop_map(|(it, compete)| json!({ "fork": { "branches": it, "compete": compete } })),
+            (block(), block()).prop_map(|(it, handler)| json!({ "try": it, "catch": { "do": handler } })),
+            (block(), limits).prop_map(|(it, retry)| json!({ "try": it, "catch": { "retry": retry } })),
+            // A list with a jump back, for as long as a signal or an answer says so.
+            inner.clone().prop_map(|it| json!({ "do": [
+                { "first": it },
+                { "again": { "switch": [{ "yes": { "when": ". == \"again\"", "then": "first" } }] } },
+            ] })),
+        ]
+    })
+}
+
+fn list(tasks: &[Value]) -> Value {
+    tasks.iter().enumerate().map(|(i, it)| json!({ format!("t{i}"): it })).collect()
+}
+
+fn definition() -> impl Strategy<Value = Value> {
+    (prop::collection::vec(task(), 1..4), prop::option::of(5_u64..20)).prop_map(|(tasks, timeout)| {
+        let mut definition = json!({ "do": list(&tasks) });
+        if let Some(after) = timeout {
+            definition["timeout"] = json!({ "after": format!("PT{after}S") });
+        }
+        definition
+    })
+}
+
+/// What happens next; numbers choose among what is open.
+#[derive(Clone, Debug)]
+enum Move {
+    Complete(usize, &'static str),
+    CompleteWithMuch(usize),
+    Fail(usize, bool),
+    Beat(usize),
+    Fire(usize),
+    Signal,
+    Suspend,
+    Resume,
+    Cancel,
+    Stale(u32, u32),
+    Repeat(usize),
+    PassTime(i64),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        8 => (any::<usize>(), prop_oneof![Just("ok"), Just("again")]).prop_map(|(i, it)| Move::Complete(i, it)),
+        1 => any::<usize>().prop_map(Move::CompleteWithMuch),
+        4 => (any::<usize>(), any::<bool>()).prop_map(|(i, it)| Move::Fail(i, it)),
+        1 => any::<usize>().prop_map(Move::Beat),
+        6 => any::<usize>().prop_map(Move::Fire),
+        3 => Just(Move::Signal),
+        1 => Just(Move::Suspend),
+        3 => Just(Move::Resume),
+        1 => prop::bool::weighted(0.1).prop_map(|it| if it { Move::Cancel } else { Move::Signal }),
+        1 => (0..20_u32, 0..3_u32).prop_map(|(a, b)| Move::Stale(a, b)),
+        2 => any::<usize>().prop_map(Move::Repeat),
+        2 => (0..2_000_i64).prop_map(Move::PassTime),
+    ];
+    prop::collection::vec(one, 0..40)
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let record = prop_oneof![2 => Just(900_000_usize), 1 => 150..3_000_usize];
+    let state = prop_oneof![3 => Just(1_000_000_usize), 1 => 200..4_000_usize];
+    (record, state).prop_map(|(record_bytes_max, state_bytes_max)| Bounds {
+        record_bytes_max,
+        state_bytes_max,
+        steps_max: 500,
+        steps_per_command_max: 100,
+        depth_max: 5,
+        deferred_max: 3,
+        signals_max: 2,
+    })
+}
+
+fn open_calls(state: &InstanceState) -> Vec<TaskToken> {
+    let calls = state.executions.iter().filter_map(|(id, it)| match it.state {
+        ExecutionState::Calling { dispatch, .. } => Some(TaskToken { execution: *id, dispatch }),
+        _ => None,
+    });
+    calls.collect()
+}
+
+fn pick<T: Copy>(from: &[T], index: usize) -> Option<T> {
+    (!from.is_empty()).then(|| from[index % from.len()])
+}
+
+fn command(conversation: &Conversation, next: &Move) -> Option<Command> {
+    let state = conversation.instance.state()?;
+    let call = |i: usize| pick(&open_calls(state), i);
+    let reason = String::new;
+    Some(match next {
+        Move::Complete(i, it) => Command::CompleteTask { token: call(*i)?, output: Payload::from(json!(it)) },
+        Move::CompleteWithMuch(i) => {
+            Command::CompleteTask { token: call(*i)?, output: Payload::from(json!("x".repeat(1_000))) }
+        }
+        Move::Fail(i, retriable) => {
+            let error = TaskError { error_type: "w".into(), status: 500, instance: None, title: None, detail: None };
+            Command::FailTask { token: call(*i)?, error, retriable: *retriable }
+        }
+        Move::Beat(i) => Command::RecordHeartbeat { token: call(*i)? },
+        Move::Fire(i) => {
+            let timers: Vec<_> = state.timers.iter().map(|(id, it)| (*id, it.due)).collect();
+            let (timer, due) = pick(&timers, *i)?;
+            Command::FireTimer { timer, due }
+        }
+        Move::Stale(execution, dispatch) => {
+            let token = TaskToken { execution: ExecutionId(*execution), dispatch: *dispatch };
+            Command::CompleteTask { token, output: Payload::null() }
+        }
+        Move::Signal => Command::DeliverSignal { event: signal("t", &json!("again")) },
+        Move::Suspend => Command::Suspend { reason: reason() },
+        Move::Resume => Command::Resume { reason: reason() },
+        Move::Cancel => Command::Cancel { reason: reason() },
+        Move::Repeat(_) | Move::PassTime(_) => return None,
+    })
+}
+
+/// Plays `moves` on an instance of `definition`, with all that must hold on the way.
+fn play(definition: &Value, moves: &[Move], bounds: Bounds) -> Conversation {
+    let mut conversation = Conversation::new(program_of(definition));
+    conversation.bounds = bounds;
+    let workflow = conversation.program.workflow.workflow.clone();
+    let start = Command::Start { workflow, version: None, input: Payload::from(json!({ "a": 1 })) };
+    let mut sent = vec![conversation.address(start)];
+    conversation.send(&sent[0]).ok();
+    for next in moves {
+        if let Move::PassTime(milliseconds) = next {
+            conversation.at.0 += milliseconds;
+            continue;
+        }
+        let addressed = match next {
+            Move::Repeat(i) => sent[i % sent.len()].clone(),
+            _ => match command(&conversation, next) {
+                Some(command) => conversation.address(command),
+                None => continue,
+            },
+        };
+        if let Command::FireTimer { timer, due } = addressed.command
+            && conversation.instance.state().is_some_and(|it| it.timers.get(&timer).is_some_and(|it| it.due == due))
+        {
+            conversation.at = conversation.at.max(due);
+        }
+        let decided = conversation.send(&addressed);
+        if let Some(state) = conversation.instance.state() {
+            hold(state, &conversation);
+        }
+        if decided.is_ok() && acts_once(&addressed.command) {
+            let again = conversation.send(&addressed);
+            assert!(again.is_err(), "a command that is delivered again is refused: {addressed:?}");
+        }
+        sent.push(addressed);
+    }
+    conversation
+}
+
+/// Commands that must not act twice. A heartbeat may; a resume may when an incident took the place of the standstill; an event
+/// that was consumed is remembered by nobody yet.
+fn acts_once(command: &Command) -> bool {
+    match command {
+        Command::Start { .. }
+        | Command::CompleteTask { .. }
+        | Command::FailTask { .. }
+        | Command::FireTimer { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. } => true,
+        Command::RecordHeartbeat { .. } | Command::DeliverSignal { .. } | Command::Resume { .. } => false,
+    }
+}
+
+/// What holds in every state.
+fn hold(state: &InstanceState, conversation: &Conversation) {
+    if state.status.is_terminal() {
+        assert!(state.executions.is_empty() && state.timers.is_empty());
+        assert!(state.deferred.is_empty() && state.signals.is_empty());
+        assert_eq!(state.input, Payload::null());
+        return;
+    }
+    let children = |id: ExecutionId| state.executions.values().filter(|it| it.parent == Some(id)).count();
+    let begun = !matches!(state.status, Status::Incident { .. }) || state.executions.len() > 1;
+    for (id, it) in &state.executions {
+        if let Some(parent) = it.parent {
+            assert!(state.executions.contains_key(&parent), "what is open is in an open scope");
+        }
+        let open = children(*id);
+        match &it.state {
+            ExecutionState::Sequence { .. }
+            | ExecutionState::Loop { .. }
+            | ExecutionState::Trying { .. }
+            | ExecutionState::Catching { .. } => {
+                assert!(open == 1 || !begun, "a list at rest has one open task: {state:?}");
+            }
+            ExecutionState::Branches { branches } => {
+                assert_eq!(open, branches.iter().filter(|it| it.output.is_none()).count(), "a branch is open or has ended");
+                assert!(open > 0);
+            }
+            ExecutionState::BackingOff { .. }
+            | ExecutionState::Waiting
+            | ExecutionState::Listening
+            | ExecutionState::Calling { .. } => assert_eq!(open, 0),
+        }
+        let waits = matches!(it.state, ExecutionState::Waiting | ExecutionState::BackingOff { .. });
+        let has_timer = state.timers.values().any(|timer| timer.execution == *id);
+        assert!(!waits || has_timer, "what waits for a timer has one");
+    }
+    assert!(state.timers.values().all(|it| state.executions.contains_key(&it.execution)), "no timer outlives its task");
+    let counted = Instance::from_state(InstanceId::new("i").unwrap(), state.clone()).size_bytes();
+    assert!(counted <= conversation.instance.size_bytes(), "what is estimated is never less than what is counted");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_log_tells_the_state(definition in definition(), moves in moves(), bounds in bounds()) {
+        let conversation = play(&definition, &moves, bounds);
+        let mut replayed = Instance::absent(InstanceId::new("i").unwrap());
+        for entry in &conversation.log {
+            replayed.apply_entry(entry).unwrap();
+        }
+        prop_assert_eq!(&replayed, &conversation.instance);
+    }
+
+    #[test]
+    fn any_prefix_can_be_the_snapshot(definition in definition(), moves in moves(), at in any::<prop::sample::Index>()) {
+        let conversation = play(&definition, &moves, Bounds::default());
+        let prefix = at.index(conversation.log.len());
+        let mut instance = Instance::absent(InstanceId::new("i").unwrap());
+        for (i, entry) in conversation.log.iter().enumerate() {
+            instance.apply_entry(entry).unwrap();
+            if i == prefix {
+                let stored = serde_json::to_string(instance.state().unwrap()).unwrap();
+                instance = Instance::from_state(instance.id().clone(), serde_json::from_str(&stored).unwrap());
+            }
+        }
+        prop_assert_eq!(&instance, &conversation.instance);
+    }
+
+    #[test]
+    fn the_same_commands_make_the_same_log(definition in definition(), moves in moves(), bounds in bounds()) {
+        prop_assert_eq!(play(&definition, &moves, bounds).log, play(&definition, &moves, bounds).log);
+    }
+
+    #[test]
+    fn names_of_executions_and_timers_are_never_used_again(definition in definition(), moves in moves()) {
+        let conversation = play(&definition, &moves, Bounds { record_bytes_max: 100_000_000, ..Bounds::default() });
+        let mut executions = BTreeSet::new();
+        let mut timers = BTreeSet::<TimerId>::new();
+        for event in conversation.log.iter().flat_map(|it| &it.events) {
+            match event {
+                Event::TaskStarted { task, iteration, attempt, .. } => {
+                    prop_assert!(executions.insert((task.clone(), iteration.clone(), *attempt)), "{} [{}] {:?}", task, iteration, attempt);
+                }
+                Event::TimerSet { timer, .. } | Event::RetryScheduled { timer, .. } => prop_assert!(timers.insert(*timer)),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_taken_back_leaves_no_effects() {
+    let definition = json!({ "do": [
+        { "a": { "emit": { "event": { "with": { "type": "e" } } } } },
+        { "b": { "set": "${ \"x\" * 1000 }" } },
+    ] });
+    let mut conversation = Conversation::new(program_of(&definition));
+    conversation.bounds.record_bytes_max = 600;
+    let workflow = conversation.program.workflow.workflow.clone();
+    let start = Command::Start { workflow, version: None, input: Payload::null() };
+    let start = conversation.address(start);
+    let decision = conversation.send(&start).unwrap();
+    assert_eq!(decision.effects, Vec::<Effect>::new());
+    conversation.bounds.record_bytes_max = 10_000;
+    let resume = conversation.address(Command::Resume { reason: String::new() });
+    assert_eq!(conversation.send(&resume).unwrap().effects.len(), 1);
+}

@@ -1,0 +1,171 @@
+//! Reads the tail of a changelog partition, for a restore (state protocol 2.3, steps 3 and 5).
+
+use std::time::{Duration, Instant};
+
+use millrace_partition::ChangelogRecord;
+use millrace_runtime::log::LogError;
+use millrace_schemas::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Message, TopicPartitionList};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::context::Logging;
+use crate::error::{fatal, from_kafka, retriable};
+use crate::record::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+
+/// How long to wait for progress. A transaction that a dead owner left open ends after `transaction.timeout.ms` and the broker's
+/// next look, together about 20 seconds.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// One request to a broker.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// A stretch of one partition.
+pub(crate) struct Read {
+    pub(crate) consumer: BaseConsumer<Logging>,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) from: Offset,
+    pub(crate) until: Offset,
+    pub(crate) sink: mpsc::Sender<Vec<ChangelogRecord>>,
+}
+
+impl Read {
+    /// Blocks until the fetch position has reached `until`.
+    ///
+    /// rdkafka does not say at which offset the end of a partition was met, and positions do not advance over control records. So the
+    /// last stable offset is awaited first, and only then does the reading begin: the first end that it meets lies at `until` or
+    /// further.
+    pub(crate) fn run(self) -> Result<(), LogError> {
+        if self.from >= self.until {
+            return Ok(());
+        }
+        self.await_stable()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, self.partition, rdkafka::Offset::Offset(self.from.0))
+            .and_then(|()| self.consumer.assign(&list))
+            .map_err(|error| from_kafka(self.doing(), error))?;
+        self.read()
+    }
+
+    fn doing(&self) -> String {
+        format!("read {}/{} from offset {} to {}", self.topic, self.partition, self.from.0, self.until.0)
+    }
+
+    fn gone(&self) -> LogError {
+        retriable(self.doing(), "nobody listens any more")
+    }
+
+    /// Waits until no open transaction lies below `until`.
+    fn await_stable(&self) -> Result<(), LogError> {
+        let mut best = -1;
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut failure = None;
+        loop {
+            // By a read_committed consumer: the last stable offset.
+            match self.consumer.fetch_watermarks(&self.topic, self.partition, REQUEST_MAX) {
+                Ok((_, stable)) if stable >= self.until.0 => return Ok(()),
+                Ok((_, stable)) if stable > best => {
+                    best = stable;
+                    deadline = Instant::now() + PATIENCE;
+                    debug!(partition = self.partition, stable, until = self.until.0, "an open transaction holds up the restore");
+                }
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
+            if self.sink.is_closed() {
+                return Err(self.gone());
+            }
+            if Instant::now() >= deadline {
+                let fix = if best < 0 {
+                    "check that the partition has a leader".to_owned()
+                } else {
+                    format!(
+                        "a transaction is open at offset {best}, or the log was truncated: find it with \
+                         `kafka-transactions.sh find-hanging`, and compare the log's end with {}",
+                        self.until.0
+                    )
+                };
+                return Err(LogError::Fatal {
+                    doing: self.doing(),
+                    fix,
+                    source: failure.map(|it| Box::new(it) as Box<dyn std::error::Error + Send + Sync>),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn read(&self) -> Result<(), LogError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut deadline = Instant::now() + PATIENCE;
+        loop {
+            // What has been fetched is handed on before more is awaited.
+            let wait = if batch.is_empty() { Duration::from_millis(100) } else { Duration::ZERO };
+            let is_idle = match self.consumer.poll(wait) {
+                Some(Ok(message)) if message.offset() >= self.until.0 => return self.hand_on(&mut batch),
+                Some(Ok(message)) => {
+                    deadline = Instant::now() + PATIENCE;
+                    bytes += record::size(&message);
+                    match record::value(&message) {
+                        Some(value) => batch.push(ChangelogRecord {
+                            offset: Offset(message.offset()),
+                            key: record::key(&message),
+                            value,
+                        }),
+                        None => warn!(offset = message.offset(), "a changelog record without a value is ignored"),
+                    }
+                    if message.offset() + 1 >= self.until.0 {
+                        return self.hand_on(&mut batch);
+                    }
+                    false
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return self.hand_on(&mut batch),
+                Some(Err(error)) => {
+                    self.judge(error)?;
+                    false
+                }
+                None => true,
+            };
+            if is_idle || batch.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
+                self.hand_on(&mut batch)?;
+                bytes = 0;
+            }
+            if self.sink.is_closed() {
+                return Err(self.gone());
+            }
+            if Instant::now() >= deadline {
+                return Err(fatal(self.doing(), "no record came for three minutes: check the brokers' logs"));
+            }
+        }
+    }
+
+    /// Most errors pass; events that are gone do not come back.
+    fn judge(&self, error: KafkaError) -> Result<(), LogError> {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(LogError::Fatal {
+                doing: self.doing(),
+                fix: "the changelog was trimmed or truncated in between: restore it, or the store, from a backup".to_owned(),
+                source: Some(Box::new(error)),
+            }),
+            Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                Err(from_kafka(self.doing(), error))
+            }
+            _ => {
+                debug!(error = &error as &dyn std::error::Error, "the reader of the changelog goes on");
+                Ok(())
+            }
+        }
+    }
+
+    fn hand_on(&self, batch: &mut Vec<ChangelogRecord>) -> Result<(), LogError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.sink.blocking_send(std::mem::take(batch)).map_err(|_| self.gone())
+    }
+}

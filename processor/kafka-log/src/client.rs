@@ -1,0 +1,258 @@
+//! Plain clients for the command line: a producer without transactions, and a reader.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_runtime::log::LogError;
+use millrace_schemas::{Offset, Timestamp};
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Message, TopicPartitionList};
+use tracing::debug;
+
+use crate::admin::Admin;
+use crate::config::KafkaConfig;
+use crate::context::Logging;
+use crate::error::{blocking, fatal, from_kafka};
+use crate::record;
+
+/// How long a record may wait for room in the producer's queue.
+const QUEUE_MAX: Duration = Duration::from_secs(10);
+
+/// A producer without transactions: idempotent, acknowledged by all replicas in sync, partitioned as Java's does it.
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    producer: FutureProducer<Logging>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// A producer; it connects when it is first used.
+    ///
+    /// # Errors
+    /// When the settings make no sense.
+    pub fn new(config: &KafkaConfig) -> Result<Self, LogError> {
+        let producer = config
+            .publisher()
+            .create_with_context(Logging)
+            .map_err(|error| from_kafka("create a producer", error))?;
+        Ok(Self { producer })
+    }
+
+    /// Produces a record, and waits until it is durable: its partition and offset. A record without a value is a tombstone.
+    ///
+    /// # Errors
+    /// When it is not acknowledged, after five minutes at most (`message.timeout.ms`).
+    pub async fn send(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        headers: &[(String, Bytes)],
+        value: Option<&[u8]>,
+    ) -> Result<(i32, Offset), LogError> {
+        let record = FutureRecord {
+            topic,
+            partition: None,
+            payload: value,
+            key,
+            timestamp: None,
+            headers: record::owned_headers(headers),
+        };
+        match self.producer.send(record, QUEUE_MAX).await {
+            Ok(delivery) => Ok((delivery.partition, Offset(delivery.offset))),
+            Err((error, _)) => Err(from_kafka(format!("produce a record to {topic}"), error)),
+        }
+    }
+}
+
+/// What a reader sees of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Records of committed transactions, and those without one.
+    Committed,
+    /// All records.
+    Uncommitted,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record.
+    Beginning,
+    /// With the first record after the call of [`Tail::open`].
+    End,
+    /// Here; with the oldest record if this one is gone.
+    At(Offset),
+}
+
+/// A partition to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailSource {
+    /// Of which topic.
+    pub topic: String,
+    /// Which partition.
+    pub partition: i32,
+    /// From where.
+    pub start: Start,
+}
+
+/// A record that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailRecord {
+    /// Of which topic.
+    pub topic: String,
+    /// Which partition.
+    pub partition: i32,
+    /// Where it stands.
+    pub offset: Offset,
+    /// The record's own time.
+    pub timestamp: Timestamp,
+    /// As it came.
+    pub key: Option<Bytes>,
+    /// As they came.
+    pub headers: Vec<(String, Bytes)>,
+    /// As it came; none is a tombstone.
+    pub value: Option<Bytes>,
+}
+
+/// Reads partitions, in no group, committing nothing.
+pub struct Tail {
+    /// None only while it is being dropped.
+    consumer: Option<StreamConsumer<Logging>>,
+    /// The partitions whose end, as it was at the opening, has not been met yet.
+    unread: BTreeMap<(String, i32), Offset>,
+    /// How many of `unread` are left for each partition number: ends are reported without their topic.
+    doing: String,
+}
+
+impl std::fmt::Debug for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tail").field("unread", &self.unread).finish_non_exhaustive()
+    }
+}
+
+impl Tail {
+    /// Begins to read. Nothing that is produced after this returns is missed.
+    ///
+    /// # Errors
+    /// When a partition does not exist, or no broker answers.
+    pub async fn open(config: &KafkaConfig, sources: &[TailSource], isolation: Isolation) -> Result<Self, LogError> {
+        let doing = format!("read {}", sources.iter().map(|it| it.topic.as_str()).collect::<Vec<_>>().join(", "));
+        let admin = Admin::new(config)?;
+        let mut list = TopicPartitionList::new();
+        let mut unread = BTreeMap::new();
+        for source in sources {
+            let (first, end) = admin.bounds(&source.topic, source.partition).await?;
+            let start = match source.start {
+                Start::Beginning => first,
+                Start::End => end,
+                Start::At(offset) => offset.max(first),
+            };
+            if start < end {
+                unread.insert((source.topic.clone(), source.partition), end);
+            }
+            list.add_partition_offset(&source.topic, source.partition, rdkafka::Offset::Offset(start.0))
+                .map_err(|error| from_kafka(doing.clone(), error))?;
+        }
+        let isolation = match isolation {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        };
+        let consumer: StreamConsumer<Logging> = config
+            .tail(isolation)
+            .create_with_context(Logging)
+            .map_err(|error| from_kafka(doing.clone(), error))?;
+        consumer.assign(&list).map_err(|error| from_kafka(doing.clone(), error))?;
+        Ok(Self { consumer: Some(consumer), unread, doing })
+    }
+
+    /// The next record of any of the partitions; waits for it. In order within each partition. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// When reading is not allowed, or the topic is gone. Lost connections are mended.
+    pub async fn next(&mut self) -> Result<TailRecord, LogError> {
+        loop {
+            if let Some(record) = self.receive().await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    /// The next record among those that the partitions held when the reading began; none when all of them have been read.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn next_existing(&mut self) -> Result<Option<TailRecord>, LogError> {
+        while !self.unread.is_empty() {
+            if let Some(record) = self.receive().await? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// None for the end of a partition, and for errors that pass.
+    async fn receive(&mut self) -> Result<Option<TailRecord>, LogError> {
+        let consumer = self.consumer.as_ref().expect("only drop takes it");
+        match consumer.recv().await {
+            Ok(message) => {
+                let record = owned(&message);
+                let place = (record.topic.clone(), record.partition);
+                if self.unread.get(&place).is_some_and(|end| record.offset.0 + 1 >= end.0) {
+                    self.unread.remove(&place);
+                }
+                Ok(Some(record))
+            }
+            Err(KafkaError::PartitionEOF(partition)) => {
+                self.end_met(partition);
+                Ok(None)
+            }
+            Err(error) => match from_kafka(self.doing.clone(), error) {
+                passing @ LogError::Retriable { .. } => {
+                    debug!(error = &passing as &dyn std::error::Error, "the reader goes on");
+                    Ok(None)
+                }
+                lasting => Err(lasting),
+            },
+        }
+    }
+
+    /// The records before the end may be invisible, such as the marker of a transaction. rdkafka does not name the topic of an end, so it
+    /// counts only where one topic is left that has the partition.
+    fn end_met(&mut self, partition: i32) {
+        let mut candidates = self.unread.keys().filter(|it| it.1 == partition).cloned();
+        if let (Some(place), None) = (candidates.next(), candidates.next()) {
+            self.unread.remove(&place);
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        // A consumer takes up to a tenth of a second to close, and blocks.
+        if let Some(consumer) = self.consumer.take() {
+            std::thread::spawn(move || drop(consumer));
+        }
+    }
+}
+
+fn owned(message: &BorrowedMessage<'_>) -> TailRecord {
+    TailRecord {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: Offset(message.offset()),
+        timestamp: record::timestamp(message),
+        key: record::key(message),
+        headers: record::headers(message),
+        value: record::value(message),
+    }
+}

@@ -1,0 +1,306 @@
+//! Reads the sources: `.internal` and `.events`, from explicit positions, in no group. It never commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use millrace_partition::{InboundRecord, Source};
+use millrace_placement::PartitionIndex;
+use millrace_runtime::log::{Incarnation, LogError, LogEvent};
+use millrace_schemas::Offset;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, TopicPartitionList};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, warn};
+
+use crate::config::KafkaConfig;
+use crate::context::Logging;
+use crate::error::{from_kafka, retriable};
+use crate::record::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+
+/// Tells the follower what to read. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct FollowerHandle {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// Waits to be started: commands are taken already.
+pub(crate) struct Pending {
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Follow {
+        incarnation: Incarnation,
+        sources: Vec<(Source, Offset)>,
+        done: oneshot::Sender<Result<(), LogError>>,
+    },
+    Unfollow { sources: Vec<Source>, done: oneshot::Sender<()> },
+    /// All sources that are followed for these.
+    Forget(Vec<PartitionIndex>),
+    Pause(Vec<Source>),
+    Resume(Vec<Source>),
+    Stop,
+}
+
+impl FollowerHandle {
+    pub(crate) fn new() -> (Self, Pending) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { commands: sender }, Pending { commands: receiver })
+    }
+
+    pub(crate) async fn follow(
+        &self,
+        incarnation: Incarnation,
+        sources: Vec<(Source, Offset)>,
+    ) -> Result<(), LogError> {
+        let (done, result) = oneshot::channel();
+        self.send(Command::Follow { incarnation, sources, done });
+        result.await.unwrap_or_else(|_| Err(retriable("follow sources", "the reader has stopped")))
+    }
+
+    pub(crate) async fn unfollow(&self, sources: Vec<Source>) {
+        let (done, result) = oneshot::channel();
+        self.send(Command::Unfollow { sources, done });
+        // A reader that has stopped follows nothing.
+        let _ = result.await;
+    }
+
+    pub(crate) fn forget(&self, partitions: Vec<PartitionIndex>) {
+        self.send(Command::Forget(partitions));
+    }
+
+    pub(crate) fn pause(&self, sources: &[Source]) {
+        self.send(Command::Pause(sources.to_vec()));
+    }
+
+    pub(crate) fn resume(&self, sources: &[Source]) {
+        self.send(Command::Resume(sources.to_vec()));
+    }
+
+    pub(crate) fn stop(&self) {
+        self.send(Command::Stop);
+    }
+
+    fn send(&self, command: Command) {
+        // A reader that has stopped needs no orders.
+        let _ = self.commands.send(command);
+    }
+}
+
+/// Starts reading, on a thread of its own.
+pub(crate) fn start(config: &KafkaConfig, pending: Pending, events: mpsc::Sender<LogEvent>) -> Result<(), LogError> {
+    let (internal, topic) = (config.topics.internal(), config.topics.events());
+    let config = config.follower();
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("follower".to_owned())
+        .spawn(move || {
+            // Its own runtime: the consumer blocks when it is assigned and dropped, and must not outlive a runtime it borrows.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("a runtime with nothing but a clock can be built");
+            runtime.block_on(async move {
+                match config.create_with_context(Logging) {
+                    Ok(consumer) => {
+                        let _ = ready.send(Ok(()));
+                        let follower = Follower {
+                            consumer: Arc::new(consumer),
+                            internal,
+                            events: topic,
+                            followed: BTreeMap::new(),
+                            paused: BTreeSet::new(),
+                        };
+                        follower.run(pending.commands, events).await;
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(from_kafka("create the reader of the sources", error)));
+                    }
+                }
+            });
+        })
+        .map_err(|error| retriable("start the thread of the reader", error))?;
+    is_ready.recv().unwrap_or_else(|error| Err(retriable("start the reader of the sources", error)))
+}
+
+struct Follower {
+    consumer: Arc<StreamConsumer<Logging>>,
+    internal: String,
+    events: String,
+    followed: BTreeMap<Source, Incarnation>,
+    /// Also sources that are not followed yet: a pause may overtake the follow that it is meant for.
+    paused: BTreeSet<Source>,
+}
+
+/// Records that were fetched, by partition. All of a partition's are for one incarnation: nothing else runs while they are taken.
+type Batches = BTreeMap<PartitionIndex, (Incarnation, Vec<InboundRecord>)>;
+
+impl Follower {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, events: mpsc::Sender<LogEvent>) {
+        let consumer = Arc::clone(&self.consumer);
+        loop {
+            let batches = tokio::select! {
+                biased; // An order comes before what it may make obsolete.
+                command = commands.recv() => {
+                    if self.obey(command.unwrap_or(Command::Stop)) {
+                        continue;
+                    }
+                    return;
+                }
+                first = consumer.recv() => self.batch(&consumer, first),
+            };
+            for (incarnation, records) in batches.into_values() {
+                // While the shell is busy nothing more is fetched than librdkafka's queue holds, but orders are still taken.
+                let permit = loop {
+                    tokio::select! {
+                        biased;
+                        command = commands.recv() => {
+                            if !self.obey(command.unwrap_or(Command::Stop)) {
+                                return;
+                            }
+                        }
+                        permit = events.reserve() => match permit {
+                            Ok(permit) => break permit,
+                            Err(_) => return,
+                        },
+                    }
+                };
+                if incarnation.is_alive() {
+                    permit.send(LogEvent::Records { incarnation, records });
+                }
+            }
+        }
+    }
+
+    /// The first message and whatever has been fetched besides, without waiting.
+    fn batch(&self, consumer: &StreamConsumer<Logging>, first: KafkaResult<BorrowedMessage<'_>>) -> Batches {
+        let mut batches = Batches::new();
+        let (mut records, mut bytes) = (0, 0);
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Ok(message) => {
+                    records += 1;
+                    bytes += record::size(&message);
+                    self.sort(&message, &mut batches);
+                }
+                // Brokers come and go; librdkafka tries again by itself.
+                Err(error) => debug!(error = &error as &dyn std::error::Error, "the reader of the sources goes on"),
+            }
+            let is_full = records >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX;
+            next = if is_full { None } else { consumer.recv().now_or_never() };
+        }
+        batches
+    }
+
+    fn sort(&self, message: &BorrowedMessage<'_>, batches: &mut Batches) {
+        let source = match message.topic() == self.internal {
+            true => Source::Internal(message.partition()),
+            false => Source::Events(message.partition()),
+        };
+        let Some(incarnation) = self.followed.get(&source).filter(|it| it.is_alive()) else { return };
+        let batch = batches.entry(incarnation.partition()).or_insert_with(|| (incarnation.clone(), Vec::new()));
+        batch.1.push(InboundRecord {
+            source,
+            offset: Offset(message.offset()),
+            timestamp: record::timestamp(message),
+            key: record::key(message),
+            headers: record::headers(message),
+            value: record::value(message),
+        });
+    }
+
+    /// False if it is to stop.
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Follow { incarnation, sources, done } => {
+                let _ = done.send(self.follow(&incarnation, &sources));
+            }
+            Command::Unfollow { sources, done } => {
+                self.unfollow(&sources);
+                let _ = done.send(());
+            }
+            Command::Forget(partitions) => {
+                let is_theirs = |it: &Incarnation| partitions.contains(&it.partition());
+                let sources: Vec<Source> =
+                    self.followed.iter().filter(|(_, it)| is_theirs(it)).map(|(source, _)| *source).collect();
+                self.unfollow(&sources);
+            }
+            Command::Pause(sources) => {
+                self.paused.extend(&sources);
+                self.note(self.consumer.pause(&self.list_followed(&sources)), "pause");
+            }
+            Command::Resume(sources) => {
+                self.paused.retain(|it| !sources.contains(it));
+                self.note(self.consumer.resume(&self.list_followed(&sources)), "resume");
+            }
+            Command::Stop => return false,
+        }
+        true
+    }
+
+    fn follow(&mut self, incarnation: &Incarnation, sources: &[(Source, Offset)]) -> Result<(), LogError> {
+        let doing = || format!("follow the sources of partition {}", incarnation.partition().0);
+        if !incarnation.is_alive() {
+            return Err(LogError::Fenced { doing: format!("following the sources of partition {}", incarnation.partition().0) });
+        }
+        let names: Vec<Source> = sources.iter().map(|(source, _)| *source).collect();
+        // The removal raises a barrier in librdkafka: what was fetched at the old position does not come any more.
+        self.unassign(&names);
+        let mut list = TopicPartitionList::new();
+        for (source, offset) in sources {
+            let (topic, partition) = self.place(*source);
+            list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(offset.0))
+                .map_err(|error| from_kafka(doing(), error))?;
+        }
+        self.consumer.incremental_assign(&list).map_err(|error| from_kafka(doing(), error))?;
+        self.followed.extend(names.iter().map(|it| (*it, incarnation.clone())));
+        let paused: Vec<Source> = names.into_iter().filter(|it| self.paused.contains(it)).collect();
+        self.note(self.consumer.pause(&self.list(&paused)), "pause");
+        Ok(())
+    }
+
+    fn unfollow(&mut self, sources: &[Source]) {
+        self.unassign(sources);
+        self.paused.retain(|it| !sources.contains(it));
+    }
+
+    fn unassign(&mut self, sources: &[Source]) {
+        let followed: Vec<Source> =
+            sources.iter().filter(|it| self.followed.remove(it).is_some()).copied().collect();
+        if !followed.is_empty() {
+            self.note(self.consumer.incremental_unassign(&self.list(&followed)), "stop reading");
+        }
+    }
+
+    fn note(&self, result: KafkaResult<()>, what: &str) {
+        if let Err(error) = result {
+            warn!(error = &error as &dyn std::error::Error, "cannot {what} sources");
+        }
+    }
+
+    fn list_followed(&self, sources: &[Source]) -> TopicPartitionList {
+        let followed: Vec<Source> = sources.iter().filter(|it| self.followed.contains_key(it)).copied().collect();
+        self.list(&followed)
+    }
+
+    fn list(&self, sources: &[Source]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for source in sources {
+            let (topic, partition) = self.place(*source);
+            list.add_partition(topic, partition);
+        }
+        list
+    }
+
+    fn place(&self, source: Source) -> (&str, i32) {
+        match source {
+            Source::Internal(partition) => (&self.internal, partition),
+            Source::Events(partition) => (&self.events, partition),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A transactional producer that blocks, and knows the offset of each record that it was asked about.
+//!
+//! **Latency.** rdkafka's `flush` polls for a tenth of a second at a time while anything is in flight, and `commit_transaction` begins
+//! with it. So a commit is called only when nothing is: a thread of rdkafka's own polls without pause (`ThreadedProducer`), its
+//! delivery callbacks count down, and the lane's thread waits for that count. `flush` then returns at once.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use millrace_partition::OutgoingRecord;
+use millrace_schemas::Offset;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
+
+use crate::context;
+use crate::record;
+
+/// One call of the transaction API; within it librdkafka retries.
+const CALL_MAX: Duration = Duration::from_secs(10);
+
+/// All tries of one call together. Well above `transaction.timeout.ms`: by then the broker has decided.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long records may be in flight: `message.timeout.ms` and some.
+const DELIVERY_MAX: Duration = Duration::from_secs(15);
+
+/// What an untracked record carries through librdkafka; tracked ones carry their index and one.
+const UNTRACKED: usize = 0;
+
+/// One transaction at a time: begin, produce, send offsets, settle, then commit or abort.
+pub(crate) struct TransactionalProducer {
+    producer: ThreadedProducer<Deliveries>,
+}
+
+#[derive(Default)]
+struct Deliveries {
+    state: Mutex<DeliveryState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct DeliveryState {
+    in_flight: usize,
+    /// By index of the tracked record.
+    offsets: Vec<Option<Offset>>,
+    failure: Option<KafkaError>,
+}
+
+impl Deliveries {
+    fn state(&self) -> MutexGuard<'_, DeliveryState> {
+        self.state.lock().expect("no holder panics")
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        context::debug_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tracked: usize) {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        match result {
+            Ok(message) if tracked != UNTRACKED => state.offsets[tracked - 1] = Some(Offset(message.offset())),
+            Ok(_) => {}
+            // The first failure is the cause; those that follow are its consequences.
+            Err((error, _)) => {
+                state.failure.get_or_insert_with(|| error.clone());
+            }
+        }
+        if state.in_flight == 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl TransactionalProducer {
+    /// Fences every earlier producer of this transactional id, and waits until its transaction is decided.
+    pub(crate) fn create(config: &ClientConfig) -> KafkaResult<Self> {
+        let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
+        let created = Self { producer };
+        created.retrying(|it| it.init_transactions(CALL_MAX))?;
+        Ok(created)
+    }
+
+    pub(crate) fn begin(&self) -> KafkaResult<()> {
+        *self.deliveries().state() = DeliveryState::default();
+        self.producer.begin_transaction()
+    }
+
+    /// Produces without waiting. The offset of a tracked record is at hand after `settle`, in the order of the calls.
+    pub(crate) fn produce(&self, outgoing: &OutgoingRecord, is_tracked: bool) -> KafkaResult<()> {
+        let tracked = {
+            let mut state = self.deliveries().state();
+            state.in_flight += 1;
+            if is_tracked {
+                state.offsets.push(None);
+                state.offsets.len()
+            } else {
+                UNTRACKED
+            }
+        };
+        let mut base: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&outgoing.topic, tracked);
+        base.partition = outgoing.partition;
+        base.key = outgoing.key.as_deref();
+        base.payload = outgoing.value.as_deref();
+        base.headers = record::owned_headers(&outgoing.headers);
+        let deadline = Instant::now() + DELIVERY_MAX;
+        loop {
+            base = match self.producer.send(base) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    unsent
+                }
+                Err((error, _)) => {
+                    self.deliveries().state().in_flight -= 1;
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    pub(crate) fn send_offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+        self.retrying(|it| it.send_offsets_to_transaction(offsets, group, CALL_MAX))
+    }
+
+    /// Waits until nothing is in flight; the offsets of the tracked records.
+    pub(crate) fn settle(&self) -> KafkaResult<Vec<Offset>> {
+        self.land()?;
+        let mut state = self.deliveries().state();
+        if let Some(failure) = state.failure.take() {
+            return Err(failure);
+        }
+        let offsets = std::mem::take(&mut state.offsets);
+        Ok(offsets.into_iter().map(|it| it.expect("a tracked record without a failure was delivered")).collect())
+    }
+
+    /// Waits until every record was delivered or has failed.
+    fn land(&self) -> KafkaResult<()> {
+        let timed_out = || KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
+        let deadline = Instant::now() + DELIVERY_MAX;
+        let deliveries = self.deliveries();
+        let (_, wait) = deliveries
+            .changed
+            .wait_timeout_while(deliveries.state(), DELIVERY_MAX, |it| it.in_flight > 0)
+            .expect("no holder panics");
+        if wait.timed_out() {
+            return Err(timed_out());
+        }
+        // librdkafka counts a record as in flight until its report is freed, microseconds after the callback.
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(timed_out());
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        Ok(())
+    }
+
+    /// An error that does not require an abort leaves the outcome open.
+    pub(crate) fn commit(&self) -> KafkaResult<()> {
+        self.retrying(|it| it.commit_transaction(CALL_MAX))
+    }
+
+    /// An error leaves the transaction open: the producer is to be made anew.
+    pub(crate) fn abort(&self) -> KafkaResult<()> {
+        // Aborting while records are unsent leaves gaps in their sequence numbers, on which later transactions fail.
+        self.land()?;
+        self.retrying(|it| it.abort_transaction(CALL_MAX))
+    }
+
+    /// Why the producer cannot be used any more.
+    pub(crate) fn fatal_error(&self) -> Option<RDKafkaErrorCode> {
+        self.producer.client().fatal_error().map(|(code, _)| code)
+    }
+
+    fn retrying(&self, mut call: impl FnMut(&ThreadedProducer<Deliveries>) -> KafkaResult<()>) -> KafkaResult<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match call(&self.producer) {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.client().context()
+    }
+}

@@ -1,0 +1,36 @@
+//! What makes two definitions the same.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// SHA-256, in hex, of the definition's JSON with sorted keys: comments, indentation and the order of keys do not matter.
+pub(super) fn digest(definition: &Value) -> String {
+    let text = sorted(definition).to_string();
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_by_key(|it| it.0);
+            Value::Object(entries.into_iter().map(|(key, it)| (key.clone(), sorted(it))).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_order_of_keys_does_not_matter_that_of_tasks_does() {
+        let digests = [json!({"a": 1, "b": [1, 2]}), json!({"b": [1, 2], "a": 1}), json!({"a": 1, "b": [2, 1]})].map(|it| digest(&it));
+        assert_eq!(digests[0], digests[1]);
+        assert_ne!(digests[0], digests[2]);
+        assert_eq!(digests[0].len(), 64);
+    }
+}

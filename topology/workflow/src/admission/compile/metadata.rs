@@ -1,0 +1,95 @@
+//! `metadata.millrace`: what the language has no word for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Compiler, Scope};
+use crate::admission::{duration, spelling};
+
+/// Longest name of a topic, in bytes (Kafka's own limit).
+const TOPIC_BYTES_MAX: usize = 249;
+/// Longest name of a queue, in bytes: with the prefix it must be a topic.
+const QUEUE_BYTES_MAX: usize = 128;
+
+/// Where the metadata stands decides what it may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    Document,
+    Call,
+    Emit,
+    /// Nothing.
+    Other,
+}
+
+impl Allowed {
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Document => &["queue"],
+            Self::Call => &["queue", "heartbeat"],
+            Self::Emit => &["topic"],
+            Self::Other => &[],
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Metadata {
+    pub(super) queue: Option<Arc<str>>,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) topic: Option<String>,
+}
+
+impl Compiler<'_, '_> {
+    /// `document.metadata.millrace.queue`
+    pub(super) fn document_queue(&mut self) -> Option<Arc<str>> {
+        let document = self.definition.get("document")?;
+        let scope = Scope { pointer: "/document".to_owned(), locals: Vec::new(), depth: 0 };
+        self.metadata(document, &scope, Allowed::Document).queue
+    }
+
+    pub(super) fn metadata(&mut self, holder: &Value, scope: &Scope, allowed: Allowed) -> Metadata {
+        let mut metadata = Metadata::default();
+        let Some(entries) = holder.get("metadata").and_then(|it| it.get("millrace")) else { return metadata };
+        let scope = scope.below("metadata").below("millrace");
+        let Some(entries) = entries.as_object() else {
+            self.report.error(&scope.pointer, "`metadata.millrace` must be a mapping", "write such as `millrace: { queue: orders }`");
+            return metadata;
+        };
+        for (key, value) in entries {
+            let pointer = scope.at(key);
+            if !allowed.keys().contains(&key.as_str()) {
+                let message = format!("`metadata.millrace.{key}` means nothing here");
+                self.report.error(&pointer, message, spelling::hint(key, allowed.keys()));
+                continue;
+            }
+            match key.as_str() {
+                "queue" => metadata.queue = self.topic_name(value, &pointer, QUEUE_BYTES_MAX).map(Into::into),
+                "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
+                _ => match duration::parse(value) {
+                    Ok(every) if !every.is_zero() => metadata.heartbeat = Some(every),
+                    Ok(_) => self.report.error(&pointer, "a heartbeat of zero is always late", "write such as `PT30S`"),
+                    Err(message) => self.report.error(&pointer, message, "write such as `PT30S`"),
+                },
+            }
+        }
+        metadata
+    }
+
+    fn topic_name(&mut self, value: &Value, pointer: &str, bytes_max: usize) -> Option<String> {
+        let is_legal = |name: &str| {
+            (1..=bytes_max).contains(&name.len())
+                && name != "."
+                && name != ".."
+                && name.bytes().all(|it| it.is_ascii_alphanumeric() || b"._-".contains(&it))
+        };
+        let name = value.as_str().filter(|it| is_legal(it));
+        if name.is_none() {
+            let message = format!("{value} cannot be a part of a topic's name");
+            let fix = format!("use 1 to {bytes_max} letters, digits, `.`, `_` and `-`");
+            self.report.error(pointer, message, fix);
+        }
+        name.map(str::to_owned)
+    }
+}

@@ -1,0 +1,94 @@
+//! The definition as a whole.
+
+use std::sync::Arc;
+
+use millrace_schemas::{WorkflowName, WorkflowVersion};
+use serde_json::Value;
+
+use super::{Compiler, Scope, complete};
+use crate::admission::canonical::digest;
+use crate::admission::report::Report;
+use crate::admission::{dsl_schema, spelling};
+use crate::program::{Block, DurationSource, InputModel, OutputModel, Program};
+
+/// The properties of a definition.
+const PROPERTIES: [&str; 8] = ["document", "input", "use", "do", "timeout", "output", "schedule", "metadata"];
+
+/// Everything of a program but its tasks.
+pub(super) struct Head {
+    pub(super) workflow: WorkflowVersion,
+    pub(super) digest: String,
+    pub(super) definition: Arc<Value>,
+    pub(super) input: InputModel,
+    pub(super) output: OutputModel,
+    pub(super) timeout: Option<DurationSource>,
+    pub(super) body: Block,
+}
+
+/// The program, if the definition is complete enough to have one. It may run only if there was no error.
+pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>) -> Option<Program> {
+    report.violations("", dsl_schema::check_workflow(definition));
+    let root = Scope { pointer: String::new(), locals: Vec::new(), depth: 0 };
+    let mut compiler = Compiler { report, definition, tasks: Vec::new(), queue: "default".into() };
+    compiler.check_document();
+    compiler.check_use();
+    if let Some(queue) = compiler.document_queue() {
+        compiler.queue = queue;
+    }
+    let input = compiler.input(definition, &root);
+    let output = compiler.output(definition, &root);
+    let timeout = compiler.timeout(definition, &root);
+    let body = compiler.block(definition.get("do").unwrap_or(&Value::Null), &root.below("do"), None);
+    if definition.get("do").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        compiler.report.error("/do", "there is nothing to do", "add a task");
+    }
+    let tasks = complete(compiler.tasks)?;
+    let workflow = identity(definition)?;
+    let head = Head { workflow, digest: digest(definition), definition: Arc::new(definition.clone()), input, output, timeout, body };
+    Some(Program::assemble(head, tasks))
+}
+
+fn identity(definition: &Value) -> Option<WorkflowVersion> {
+    let text = |name: &str| Some(definition.get("document")?.get(name)?.as_str()?.into());
+    Some(WorkflowVersion {
+        workflow: WorkflowName { namespace: text("namespace")?, name: text("name")? },
+        version: text("version")?,
+    })
+}
+
+impl Compiler<'_, '_> {
+    fn check_document(&mut self) {
+        let Some(entries) = self.definition.as_object() else { return };
+        for name in entries.keys().filter(|it| !PROPERTIES.contains(&it.as_str())) {
+            let hint = spelling::hint(name, &PROPERTIES);
+            self.report.error(&format!("/{}", crate::admission::source::escape(name)), format!("unknown property `{name}`"), hint);
+        }
+        if let Some(dsl) = entries.get("document").and_then(|it| it.get("dsl")).and_then(Value::as_str)
+            && !dsl.starts_with("1.0.")
+        {
+            let message = format!("version {dsl} of the language is not supported");
+            self.report.error("/document/dsl", message, "write it in version 1.0.3: `dsl: '1.0.3'`");
+        }
+        if entries.contains_key("schedule") {
+            self.report.unsupported("/schedule", "`schedule`", "start instances by io.millrace.instance.start events");
+        }
+    }
+
+    fn check_use(&mut self) {
+        const LATER: [(&str, &str); 4] = [
+            ("authentications", "let the worker authenticate"),
+            ("secrets", "let the worker read its secrets"),
+            ("extensions", "write the tasks where they belong"),
+            ("catalogs", "call a function that your workers know"),
+        ];
+        for (name, instead) in LATER {
+            if self.definition.get("use").is_some_and(|it| it.get(name).is_some()) {
+                self.report.unsupported(&format!("/use/{name}"), &format!("`use.{name}`"), instead);
+            }
+        }
+        let functions = self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
+        for (name, function) in functions.into_iter().flatten() {
+            self.check_function(function, &format!("/use/functions/{}", crate::admission::source::escape(name)));
+        }
+    }
+}
