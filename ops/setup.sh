@@ -1,46 +1,52 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks to build and to test: a C and C++ compiler, make, pkg-config, zlib's headers (for librdkafka),
-# and a JDK 17, Maven and procps (for the servers that tests run against). Rust itself has to be there.
-# On Debian as root it installs them; elsewhere it prints what is missing, and fails.
+# Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
+# Maven for the servers of the tests, and Python with the clients that the tests of other languages use. It works before cargo does.
+#
+# On Debian as root it installs. Elsewhere it prints what to install, and fails if something is missing.
 set -euo pipefail
 
+case ${1:-} in
+  '') ;;
+  -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "setup.sh takes no arguments" >&2; exit 2 ;;
+esac
+
+PYTHON_PACKAGES=(confluent-kafka fastavro)
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/millrace/venv
+
+# What is missing, as Debian's packages.
 missing=()
-need() { # need PACKAGE TEST...: the package is missing when the test fails
-  local package=$1
-  shift
-  "$@" >/dev/null 2>&1 || missing+=("$package")
-}
+lacks() { missing+=("$@"); echo "setup: missing: $*" >&2; }
+has() { command -v "$1" >/dev/null; }
 
-need build-essential command -v cc
-need build-essential command -v c++
-need build-essential command -v make
-need pkg-config command -v pkg-config
-need zlib1g-dev test -e /usr/include/zlib.h
-need openjdk-17-jdk-headless command -v "${JAVA:-${JAVA_HOME:+$JAVA_HOME/bin/}java}"
-need maven command -v mvn
-need python3 command -v python3
-need procps command -v ps
-need util-linux command -v setpriv
+has cc && has c++ || lacks build-essential
+has make || lacks make
+has pkg-config || lacks pkg-config
+[[ -e /usr/include/zlib.h ]] || lacks zlib1g-dev
+has ps || lacks procps
+has flock && has setsid || lacks util-linux
+has java || lacks openjdk-17-jdk-headless
+has mvn || lacks maven
+python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3 python3-venv
 
-if ! command -v cargo >/dev/null; then
-  echo "setup: Rust is missing: https://rustup.rs" >&2
-  exit 1
-fi
-if ((${#missing[@]} == 0)); then
-  echo "setup: nothing is missing"
-  exit 0
+if ((${#missing[@]})); then
+  if [[ $EUID == 0 ]] && has apt-get; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "setup: run as root: apt-get update && apt-get install ${missing[*]}" >&2
+    echo "setup: on other systems: the packages that hold the same" >&2
+    exit 1
+  fi
 fi
 
-mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
-if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then
-  {
-    echo "setup: missing: ${missing[*]}"
-    echo "setup: on Debian: sudo apt-get update && sudo apt-get install -y ${missing[*]}"
-    echo "setup: elsewhere: install what your system calls these packages"
-  } >&2
-  exit 1
+release=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -1)
+if ((release != 17)); then
+  echo "setup: java is release $release; Cassandra needs 11 to 17: install a JDK 17 and set JAVA to its java" >&2
 fi
-echo "setup: installing ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}"
+
+if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro' 2>/dev/null; then
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
+fi
+echo "setup: done; Python with ${PYTHON_PACKAGES[*]}: $venv/bin/python"

@@ -1,1 +1,47 @@
-fn main() {}
+//! The command line of the load tests. Exit code 0: all checks hold; 1: some do not; 2: the test could not be run.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use millrace_load_tests::{orders, w1};
+use tracing_subscriber::EnvFilter;
+
+/// Load tests for a Millrace fleet on a real Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    test: Test,
+}
+
+#[derive(Debug, Subcommand)]
+enum Test {
+    /// The shop: seeded orders, workers that fail now and then, a courier, and the books checked at the end.
+    Orders(orders::Settings),
+    /// Three calls in a row, at a given rate or as fast as it goes; throughput, latency, and the ratio to a bare loop.
+    W1(w1::Settings),
+    /// The bare consume-transform-produce loop alone, with the records that a W1 run has left in the topics.
+    BareLoop(w1::bare_loop::Settings),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made in a new process");
+    let result = runtime.block_on(async {
+        match cli.test {
+            Test::Orders(settings) => Box::pin(orders::run(settings)).await,
+            Test::W1(settings) => Box::pin(w1::run(settings)).await,
+            Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
+        }
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

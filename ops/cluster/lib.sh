@@ -157,10 +157,16 @@ server_status() {
   return $rc
 }
 
-# The time at which a process started tells it from a later one with the same id.
-started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# The time at which a process started tells it from a later one with the same id. It is the 22nd field; the second one, in
+# brackets, may hold blanks.
+started_at() {
+  local stat fields
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+  read -ra fields <<<"${stat##*) }"
+  echo "${fields[19]}"
+}
 watch_process() {
   local started
-  started=$(started_at "$1")
-  while [[ -n $started && $(started_at "$1") == "$started" ]]; do sleep 1; done
+  started=$(started_at "$1" 2>/dev/null)
+  while [[ -n $started && $(started_at "$1" 2>/dev/null) == "$started" ]]; do sleep 1; done
 }

@@ -85,7 +85,8 @@ enum Check {
     /// The conformance kit of the workflow language
     Ctk,
     /// Charts, dashboards and alert rules
-    OpsCheck,
+    #[command(name = "ops-check")]
+    Operations,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,7 +133,7 @@ impl Check {
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
             Self::Ctk => "ctk".to_owned(),
-            Self::OpsCheck => "ops-check".to_owned(),
+            Self::Operations => "ops-check".to_owned(),
         }
     }
 
@@ -146,8 +147,8 @@ impl Check {
                 let profile = if release { Profile::Release } else { Profile::Dev };
                 orders::run(&workspace()?, &orders::Plan { count, kill, seed, profile, given })
             }
-            Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, given),
-            Self::Sim(_) | Self::Faults { .. } | Self::Ctk | Self::OpsCheck => bail!("not built yet"),
+            Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, &given),
+            Self::Sim(_) | Self::Faults { .. } | Self::Ctk | Self::Operations => bail!("not built yet"),
         }
     }
 }

@@ -55,10 +55,8 @@ impl Servers {
 
     fn start(workspace: &Workspace, servers: &[&str], folder: &Path) -> anyhow::Result<Self> {
         let cluster = Cluster::new(workspace, folder)?;
-        for server in servers {
-            let log = folder.join(format!("{server}-up.log"));
-            steps::run(&format!("start {server}"), cluster.command("up").arg(server), &log)?;
-        }
+        let label = format!("start {}", servers.join(", "));
+        steps::run(&label, cluster.command("up").args(servers), &folder.join("cluster-up.log"))?;
         let address = |server| {
             let address = steps::capture("cluster address", cluster.command("address").arg(server))?;
             anyhow::Ok(address.trim().to_owned())
@@ -70,6 +68,11 @@ impl Servers {
             registry,
             cluster: Some(cluster),
         })
+    }
+
+    /// Whether they were started for this run: then there is one node of each.
+    pub(crate) fn are_ours(&self) -> bool {
+        self.cluster.is_some()
     }
 
     /// How the tests on real servers learn where they are.

@@ -1,60 +1,64 @@
-//! `quickstart`: orders from event to end, for somebody who sees this for the first time.
+//! `quickstart`: see workflows run. Servers, the order example, a processor, ten orders and what happened to one of them.
 
-use anyhow::Context as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
 
 use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
-use crate::orders::SETTINGS;
-use crate::processes::POLL;
+use crate::orders::{self, DEFINITION, Plan};
 use crate::report::{Verdict, say};
 use crate::steps;
 use crate::workspace::{Profile, Workspace};
 
-const ORDERS: &str = "3";
-const WORKFLOW: &str = "shop/order";
+/// How often the list is asked for the first order: it is as of the last snapshots, a few seconds ago.
+const LIST_TRIES: u32 = 20;
 
 pub(crate) fn run(workspace: &Workspace, stay: bool) -> anyhow::Result<Verdict> {
     let folder = workspace.run_folder("quickstart")?;
-    say!(
-        "The first time this compiles the workspace and fetches the servers, which takes minutes. Logs: {}",
-        folder.display()
-    );
+    say!("The first time takes minutes: Millrace is built, and 250 MB of Kafka and Cassandra are fetched.");
     let programs = workspace.build(Profile::Dev, &folder)?;
-    let servers = Servers::get(workspace, &Given::default(), &folder)?;
-    let mut fleet = Fleet::create(workspace, programs, servers, &folder, &SETTINGS)?;
-    fleet.start_processor()?;
-
-    say!("\nA shop produces {ORDERS} orders as events, and its workers answer the tasks that follow:");
-    let mut shop = fleet.load_test("orders", &folder.join("orders.json"));
-    steps::show("the shop", shop.args(["--count", ORDERS]))?;
-    say!("\n$ millrace list {WORKFLOW}");
-    steps::show("millrace list", &mut fleet.millrace(&["list", WORKFLOW]))?;
-    let orders =
-        steps::capture("millrace list", &mut fleet.millrace(&["list", WORKFLOW, "--output", "json"]))?;
-    let orders: serde_json::Value = serde_json::from_str(&orders).context("millrace list printed no JSON")?;
-    let order = orders["instances"][0]["id"].as_str().context("millrace list shows no order")?;
-    say!("\n$ millrace history {order}");
-    steps::show("millrace history", &mut fleet.millrace(&["history", order]))?;
-
+    let plan = Plan { count: 10, kill: false, seed: 1, profile: Profile::Dev, given: Given::default() };
+    let servers = Servers::get(workspace, &plan.given, &folder)?;
+    let mut fleet = Fleet::start(workspace, &servers, &programs, &folder, DEFINITION)?;
+    say!("{} orders, with workers and a courier that answer …", plan.count);
+    orders::load(&mut fleet, &plan)?;
+    let id = first_order(&fleet)?;
+    say!("");
+    steps::show("millrace list", &mut fleet.millrace(&["list", "shop/order"]))?;
+    say!("\nWhat happened to {id}:\n");
+    steps::show("millrace history", &mut fleet.millrace(&["history", &id]))?;
     if stay {
-        linger(&mut fleet)?;
+        go_on(&mut fleet)?;
     }
     fleet.stop_processor()?;
-    Ok(Verdict::new(true, format!("{ORDERS} orders came to their end; the servers are gone again")))
+    Ok(Verdict::new(true, format!("{} orders went from a Kafka event to their end", plan.count)))
 }
 
-/// Until Ctrl-C, or until the processor ends. The servers and the processor do not outlive us.
-fn linger(fleet: &mut Fleet) -> anyhow::Result<()> {
-    say!("\nEverything runs until Ctrl-C. In another terminal:\n");
-    say!("  export MILLRACE_BOOTSTRAP={}", fleet.servers.bootstrap);
-    say!("  export MILLRACE_CQL={}", fleet.servers.cql);
-    say!("  export MILLRACE_PREFIX={}", fleet.prefix);
-    say!("  cargo run -p millrace -- doctor");
-    if let Some(api) = fleet.api() {
-        say!("  curl {api}/metrics");
+fn first_order(fleet: &Fleet<'_>) -> anyhow::Result<String> {
+    for _ in 0..LIST_TRIES {
+        let mut list = fleet.millrace(&["--output", "json", "list", "shop/order", "--limit", "1"]);
+        let document: Value = serde_json::from_str(&steps::capture("millrace list", &mut list)?)
+            .context("millrace list did not print JSON")?;
+        if let Some(id) = document["instances"][0]["id"].as_str() {
+            return Ok(id.to_owned());
+        }
+        std::thread::sleep(Duration::from_secs(1));
     }
+    bail!("no order came into the list within {LIST_TRIES} s")
+}
+
+/// Until Ctrl-C, which ends all of it.
+fn go_on(fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
+    say!("\nIt goes on until Ctrl-C. In another terminal:\n");
+    for (name, value) in fleet.environment() {
+        say!("    export {name}={value}");
+    }
+    say!("    {} --help", fleet.programs.millrace.display());
+    say!("    curl {}/metrics", fleet.url());
     loop {
         fleet.must_run()?;
-        std::thread::sleep(POLL);
+        std::thread::sleep(Duration::from_secs(1));
     }
 }

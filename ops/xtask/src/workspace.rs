@@ -74,7 +74,7 @@ impl Workspace {
 
     /// A cargo command in the workspace.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = steps::command(&cargo());
+        let mut command = steps::command(cargo());
         // `cargo xtask` sets these for us; inherited, they make cargo rebuild what depends on them.
         for inherited in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME"] {
             command.env_remove(inherited);

@@ -8,7 +8,7 @@ use millrace_workflow::program::Program;
 
 use crate::apply::apply;
 use crate::journal::{Journal, Stop};
-use crate::size::Weight;
+use crate::size::{Weight, event_bytes};
 use crate::{Bounds, Corrupt, Decision, Moment, Rejection, decide};
 
 /// One key of the log: an instance, or the absence of one.
@@ -71,7 +71,10 @@ impl Instance {
         assert_eq!(self.id, command.instance, "a command is decided on the instance that it is for");
         if let Some(state) = &self.state {
             let ended = state.status.is_terminal() || matches!(command.command, Command::Start { .. });
-            assert!(ended || state.workflow == program.workflow, "an instance stays on the version that it runs");
+            assert!(
+                ended || state.workflow == program.workflow,
+                "an instance stays on the version that it runs"
+            );
         }
         let step = Step { program, moment, bounds };
         let decision = match self.attempt(&step, |journal| decide::decide(journal, command)) {
@@ -113,7 +116,7 @@ impl Instance {
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Corrupt> {
         apply(&self.id, &mut self.state, event, at)?;
         if let Some(state) = &self.state {
-            self.weight.grow(event, state);
+            self.weight.grow(event, event_bytes(event), state);
         }
         Ok(())
     }

@@ -9,10 +9,10 @@ use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken, Timestamp};
 use millrace_workflow::program::Program;
 
 use crate::apply::apply;
+use crate::problem;
 use crate::run::Next;
 use crate::size::{Weight, event_bytes, payload_bytes};
 use crate::undo::Undo;
-use crate::problem;
 use crate::{Bounds, Decision, Effect, Moment, Rejection};
 
 /// What decisions are made on: the instance, changed by what has been recorded so far, and what has been recorded.
@@ -104,7 +104,9 @@ impl<'s> Journal<'s> {
 
     /// The instance as it is by now.
     pub(crate) fn state(&self) -> &InstanceState {
-        self.state.as_ref().expect("only a start is decided on an absent instance, and it records the start first")
+        self.state
+            .as_ref()
+            .expect("only a start is decided on an absent instance, and it records the start first")
     }
 
     /// An open execution.
@@ -119,12 +121,14 @@ impl<'s> Journal<'s> {
 
     /// A fact: applies it and keeps it.
     pub(crate) fn record(&mut self, event: Event) -> Result<(), Stop> {
-        self.bytes += event_bytes(&event);
+        let bytes = event_bytes(&event);
+        self.bytes += bytes;
         self.check_size(self.bytes)?;
         self.undo.before(self.state.as_ref(), &event);
-        apply(self.id, self.state, &event, self.moment.at).expect("an event decided from a state applies to that state");
+        apply(self.id, self.state, &event, self.moment.at)
+            .expect("an event decided from a state applies to that state");
         if let Some(state) = &self.state {
-            self.weight.grow(&event, state);
+            self.weight.grow(&event, bytes, state);
         }
         self.events.push(event);
         Ok(())

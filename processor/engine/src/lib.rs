@@ -8,14 +8,14 @@
 //!
 //! # Why deciding and applying take turns
 //! One command may move a workflow through hundreds of tasks, each of which starts from what the one before it left. So a
-//! decision is made on a [journal](journal::Journal): `record(event)` applies the event and keeps it, and the next sub-step
+//! decision is made on a journal (`journal.rs`): `record(event)` applies the event and keeps it, and the next sub-step
 //! sees its effects. Two rules keep that as safe as deciding first and applying later:
 //! - Whatever can refuse a command is checked before its first record, so a rejection leaves the instance untouched.
-//! - When a decision turns out too large for one record, everything recorded is [undone](undo::Undo) and an incident is
+//! - When a decision turns out too large for one record, everything recorded is undone (`undo.rs`) and an incident is
 //!   decided instead.
 //!
 //! # Reading order
-//! [`instance`], the entry; `apply/`, one file for each family of events; `decide/`, one file for each command; `run/`, how
+//! `instance`, the entry; `apply/`, one file for each family of events; `decide/`, one file for each command; `run/`, how
 //! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on.
 //!
 //! # Choices where the language leaves room

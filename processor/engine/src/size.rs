@@ -19,7 +19,9 @@ pub(crate) fn json_bytes(value: &Value) -> usize {
             count.0
         }
         Value::String(it) => text_bytes(it),
-        Value::Array(items) => 2 + items.len().saturating_sub(1) + items.iter().map(json_bytes).sum::<usize>(),
+        Value::Array(items) => {
+            2 + items.len().saturating_sub(1) + items.iter().map(json_bytes).sum::<usize>()
+        }
         Value::Object(fields) => {
             let inner: usize = fields.iter().map(|(name, it)| text_bytes(name) + 1 + json_bytes(it)).sum();
             2 + fields.len().saturating_sub(1) + inner
@@ -85,7 +87,9 @@ const EVENT_BYTES: usize = 16;
 /// Commands taken from the queue and incidents count nothing, for what is decided *because* a record is full must fit it.
 pub(crate) fn event_bytes(event: &Event) -> usize {
     let variable = match event {
-        Event::InstanceStarted { raw_input, input, .. } => payload_bytes(raw_input) + optional_bytes(input.as_ref()),
+        Event::InstanceStarted { raw_input, input, .. } => {
+            payload_bytes(raw_input) + optional_bytes(input.as_ref())
+        }
         Event::TaskStarted { task, iteration, input, activity, .. } => {
             task.len() + iteration.len() + optional_bytes(input.as_ref()) + activity_bytes(activity)
         }
@@ -93,18 +97,22 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
             let payloads = optional_bytes(output.as_ref()) + optional_bytes(context.as_ref());
             task.len() + iteration.len() + payloads
         }
-        Event::TaskCompleted { output, context, .. } => payload_bytes(output) + optional_bytes(context.as_ref()),
-        Event::TaskFaulted { task, error, .. } => task.len() + error_bytes(error),
-        Event::RetryScheduled { error, .. } | Event::ErrorCaught { error, .. } | Event::InstanceFaulted { error } => {
-            error_bytes(error)
+        Event::TaskCompleted { output, context, .. } => {
+            payload_bytes(output) + optional_bytes(context.as_ref())
         }
+        Event::TaskFaulted { task, error, .. } => task.len() + error_bytes(error),
+        Event::RetryScheduled { error, .. }
+        | Event::ErrorCaught { error, .. }
+        | Event::InstanceFaulted { error } => error_bytes(error),
         Event::SignalBuffered { cause, event } => cause.source.len() + cause.id.len() + payload_bytes(event),
         Event::SignalConsumed { cause, .. } => cause.source.len() + cause.id.len(),
-        Event::CommandDeferred { cause, command } => cause.source.len() + cause.id.len() + command_bytes(command),
-        Event::InstanceCompleted { output } => payload_bytes(output),
-        Event::InstanceSuspended { reason } | Event::InstanceResumed { reason } | Event::InstanceCancelled { reason } => {
-            reason.len()
+        Event::CommandDeferred { cause, command } => {
+            cause.source.len() + cause.id.len() + command_bytes(command)
         }
+        Event::InstanceCompleted { output } => payload_bytes(output),
+        Event::InstanceSuspended { reason }
+        | Event::InstanceResumed { reason }
+        | Event::InstanceCancelled { reason } => reason.len(),
         Event::TaskCancelled { .. }
         | Event::SequenceJumped { .. }
         | Event::IterationStarted { .. }
@@ -180,9 +188,9 @@ impl Weight {
         Self { counted, ceiling: counted }
     }
 
-    /// Takes in an event that was just applied. A payload of an event may end up in the state more than once (the input of
+    /// Takes in an event of `bytes` that was just applied. A payload of an event may end up in the state more than once (the input of
     /// a scope is its first data, too; the root also has the instance's), and an absent one stands for one that is shared.
-    pub(crate) fn grow(&mut self, event: &Event, state: &InstanceState) {
+    pub(crate) fn grow(&mut self, event: &Event, bytes: usize, state: &InstanceState) {
         let shared = match event {
             Event::TaskStarted { execution, input: None, .. }
             | Event::RetryStarted { execution }
@@ -216,7 +224,7 @@ impl Weight {
             | Event::InstanceFaulted { .. }
             | Event::InstanceCancelled { .. } => 0,
         };
-        self.ceiling += 4 * event_bytes(event) + shared;
+        self.ceiling += 4 * bytes + shared;
     }
 
     /// Counts again if the ceiling has drifted away, or has passed `limit`.
@@ -240,7 +248,15 @@ mod tests {
 
     #[test]
     fn json_is_counted_as_it_is_written() {
-        for value in [json!(null), json!(true), json!(false), json!([]), json!({}), json!([1, -2.5, "a\"\\\n\u{1}ü"]), json!({"a": {"b": [1, 2]}, "c": 1e300})] {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(false),
+            json!([]),
+            json!({}),
+            json!([1, -2.5, "a\"\\\n\u{1}ü"]),
+            json!({"a": {"b": [1, 2]}, "c": 1e300}),
+        ] {
             assert_eq!(json_bytes(&value), value.to_string().len(), "{value}");
         }
     }

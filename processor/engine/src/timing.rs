@@ -4,47 +4,12 @@ use std::time::Duration;
 
 use millrace_schemas::Timestamp;
 use millrace_workflow::program::Backoff;
-use serde_json::Value;
 
 /// A time as RFC 3339, in UTC, with milliseconds where there are any.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     // Beyond the years that a calendar date can have, the number itself says it best.
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms since 1970", at.0), |it| it.to_string())
-}
-
-/// A computed duration: ISO 8601 text such as `PT1H30M`, or an object with some of `days`, `hours`, `minutes`, `seconds` and
-/// `milliseconds`. A day has 24 hours.
-pub(crate) fn duration(value: &Value) -> Result<Duration, String> {
-    let wrong = || format!("{value} is no duration: it must be ISO 8601 text such as \"PT1H30M\", or an object such as {{\"hours\": 1, \"minutes\": 30}}");
-    match value {
-        Value::String(text) => iso8601(text).ok_or_else(wrong),
-        Value::Object(parts) if !parts.is_empty() => {
-            let parts = parts.iter().map(|(unit, count)| {
-                let milliseconds = Duration::from_millis(milliseconds_per(unit)?);
-                Some(milliseconds.saturating_mul(u32::try_from(count.as_u64()?).ok()?))
-            });
-            parts.sum::<Option<Duration>>().ok_or_else(wrong)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(wrong()),
-    }
-}
-
-fn iso8601(text: &str) -> Option<Duration> {
-    // The parser also takes other notations, which the language does not have.
-    let span: jiff::Span = text.strip_prefix('P').and_then(|_| text.parse().ok())?;
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(duration).ok()
-}
-
-fn milliseconds_per(unit: &str) -> Option<u64> {
-    match unit {
-        "days" => Some(86_400_000),
-        "hours" => Some(3_600_000),
-        "minutes" => Some(60_000),
-        "seconds" => Some(1_000),
-        "milliseconds" => Some(1),
-        _ => None,
-    }
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| format!("{} ms since 1970", at.0), |it| it.to_string())
 }
 
 /// The pause before a retry, of which there were `retries` before.
@@ -94,19 +59,6 @@ mod tests {
         }
         assert!(drawn.iter().all(|it| (10..=12).contains(it)));
         assert_eq!(jitter(to, from, 5), to, "an empty range gives its beginning");
-    }
-
-    #[test]
-    fn durations_are_read_in_both_notations() {
-        use serde_json::json;
-        let millis = |value| duration(&value).map(|it| it.as_millis());
-        assert_eq!(millis(json!("PT1H30M")), Ok(5_400_000));
-        assert_eq!(millis(json!("P1DT0.5S")), Ok(86_400_500));
-        assert_eq!(millis(json!("PT0S")), Ok(0));
-        assert_eq!(millis(json!({"minutes": 1, "milliseconds": 7})), Ok(60_007));
-        for wrong in [json!("1h"), json!("-PT1S"), json!("P1M"), json!({}), json!({"minutes": -1}), json!({"moons": 1}), json!(5), json!(null)] {
-            assert!(millis(wrong.clone()).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -100,7 +100,9 @@ impl Touched {
             Event::TimerCleared { .. } | Event::HeartbeatRecorded { .. } => self.keep_timers(state),
             Event::SignalBuffered { .. } | Event::SignalConsumed { .. } => self.keep_signals(state),
             Event::CommandDeferred { .. } | Event::DeferredCommandTaken => self.keep_deferred(state),
-            Event::InstanceCompleted { .. } | Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. } => {
+            Event::InstanceCompleted { .. }
+            | Event::InstanceFaulted { .. }
+            | Event::InstanceCancelled { .. } => {
                 self.keep_all(state, state.executions.keys().copied().collect());
                 self.keep_timers(state);
                 self.keep_signals(state);
@@ -142,7 +144,8 @@ impl Touched {
 
     fn keep_timers(&mut self, state: &InstanceState) {
         let first = TimerId(self.next_timer);
-        self.timers.get_or_insert_with(|| state.timers.range(..first).map(|(id, it)| (*id, it.clone())).collect());
+        self.timers
+            .get_or_insert_with(|| state.timers.range(..first).map(|(id, it)| (*id, it.clone())).collect());
     }
 
     fn keep_signals(&mut self, state: &InstanceState) {

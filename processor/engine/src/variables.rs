@@ -7,6 +7,7 @@ use std::time::Duration;
 use millrace_schemas::event::TaskError;
 use millrace_schemas::instance::{Execution, ExecutionState};
 use millrace_schemas::{ExecutionId, Payload, Timestamp};
+use millrace_workflow::admission;
 use millrace_workflow::expression::{Expression, Template, Variables};
 use millrace_workflow::program::{DurationSource, Kind, Task};
 use serde_json::{Value, json};
@@ -63,31 +64,57 @@ impl<'v> View<'v> {
 
 impl Journal<'_> {
     /// What an expression gives.
-    pub(crate) fn evaluate(&self, expression: &Expression, input: &Value, view: &View<'_>) -> Result<Value, TaskError> {
+    pub(crate) fn evaluate(
+        &self,
+        expression: &Expression,
+        input: &Value,
+        view: &View<'_>,
+    ) -> Result<Value, TaskError> {
         let sight = Sight { journal: self, view };
-        expression.evaluate(input, &sight).map_err(|error| problem::expression(view.reference(), error.to_string()))
+        expression
+            .evaluate(input, &sight)
+            .map_err(|error| problem::expression(view.reference(), error.to_string()))
     }
 
     /// Whether a condition holds.
-    pub(crate) fn holds(&self, expression: &Expression, input: &Value, view: &View<'_>) -> Result<bool, TaskError> {
+    pub(crate) fn holds(
+        &self,
+        expression: &Expression,
+        input: &Value,
+        view: &View<'_>,
+    ) -> Result<bool, TaskError> {
         let sight = Sight { journal: self, view };
-        expression.is_true(input, &sight).map_err(|error| problem::expression(view.reference(), error.to_string()))
+        expression
+            .is_true(input, &sight)
+            .map_err(|error| problem::expression(view.reference(), error.to_string()))
     }
 
     /// What a template gives.
-    pub(crate) fn fill(&self, template: &Template, input: &Value, view: &View<'_>) -> Result<Payload, TaskError> {
+    pub(crate) fn fill(
+        &self,
+        template: &Template,
+        input: &Value,
+        view: &View<'_>,
+    ) -> Result<Payload, TaskError> {
         let sight = Sight { journal: self, view };
         let value = template.evaluate(input, &sight);
         value.map(Payload::from).map_err(|error| problem::expression(view.reference(), error.to_string()))
     }
 
     /// A duration that is fixed, or computed.
-    pub(crate) fn duration(&self, source: &DurationSource, input: &Value, view: &View<'_>) -> Result<Duration, TaskError> {
+    pub(crate) fn duration(
+        &self,
+        source: &DurationSource,
+        input: &Value,
+        view: &View<'_>,
+    ) -> Result<Duration, TaskError> {
         match source {
             DurationSource::Fixed(duration) => Ok(*duration),
             DurationSource::Computed(template) => {
                 let value = self.fill(template, input, view)?;
-                timing::duration(value.value()).map_err(|detail| problem::expression(view.reference(), detail))
+                admission::duration::parse(value.value()).map_err(|detail| {
+                    problem::expression(view.reference(), format!("a duration was wanted: {detail}"))
+                })
             }
         }
     }

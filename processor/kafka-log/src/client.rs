@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::admin::Admin;
 use crate::config::KafkaConfig;
 use crate::context::Logging;
-use crate::error::{blocking, fatal, from_kafka};
+use crate::error::from_kafka;
 use crate::record;
 
 /// How long a record may wait for room in the producer's queue.
@@ -130,7 +130,8 @@ pub struct Tail {
     consumer: Option<StreamConsumer<Logging>>,
     /// The partitions whose end, as it was at the opening, has not been met yet.
     unread: BTreeMap<(String, i32), Offset>,
-    /// How many of `unread` are left for each partition number: ends are reported without their topic.
+    /// Ends are reported without their topic, so they mean something only here.
+    has_one_topic: bool,
     doing: String,
 }
 
@@ -172,7 +173,8 @@ impl Tail {
             .create_with_context(Logging)
             .map_err(|error| from_kafka(doing.clone(), error))?;
         consumer.assign(&list).map_err(|error| from_kafka(doing.clone(), error))?;
-        Ok(Self { consumer: Some(consumer), unread, doing })
+        let has_one_topic = sources.windows(2).all(|it| it[0].topic == it[1].topic);
+        Ok(Self { consumer: Some(consumer), unread, has_one_topic, doing })
     }
 
     /// The next record of any of the partitions; waits for it. In order within each partition. Nothing is lost if the future is dropped.
@@ -188,10 +190,15 @@ impl Tail {
     }
 
     /// The next record among those that the partitions held when the reading began; none when all of them have been read.
+    /// Records of transactions that were open at the time may be left out.
+    ///
+    /// # Panics
+    /// When there is more than one topic.
     ///
     /// # Errors
     /// As [`Self::next`].
     pub async fn next_existing(&mut self) -> Result<Option<TailRecord>, LogError> {
+        assert!(self.has_one_topic, "the end of what exists is known for one topic only");
         while !self.unread.is_empty() {
             if let Some(record) = self.receive().await? {
                 return Ok(Some(record));
@@ -213,7 +220,8 @@ impl Tail {
                 Ok(Some(record))
             }
             Err(KafkaError::PartitionEOF(partition)) => {
-                self.end_met(partition);
+                // The records before the end may be invisible, such as the marker of a transaction.
+                self.unread.retain(|place, _| place.1 != partition);
                 Ok(None)
             }
             Err(error) => match from_kafka(self.doing.clone(), error) {
@@ -223,15 +231,6 @@ impl Tail {
                 }
                 lasting => Err(lasting),
             },
-        }
-    }
-
-    /// The records before the end may be invisible, such as the marker of a transaction. rdkafka does not name the topic of an end, so it
-    /// counts only where one topic is left that has the partition.
-    fn end_met(&mut self, partition: i32) {
-        let mut candidates = self.unread.keys().filter(|it| it.1 == partition).cloned();
-        if let (Some(place), None) = (candidates.next(), candidates.next()) {
-            self.unread.remove(&place);
         }
     }
 }

@@ -14,6 +14,7 @@ use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::lane::Message;
@@ -197,13 +198,19 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         });
     }
 
-    /// Nothing waits for it: the next one says more.
-    pub(crate) fn save_checkpoint(&self, incarnation: &Incarnation, stamp: Stamp, value: Bytes) {
+    /// Ends when the row is written, or the incarnation is gone.
+    pub(crate) fn save_checkpoint(
+        &self,
+        incarnation: &Incarnation,
+        stamp: Stamp,
+        value: Bytes,
+    ) -> JoinHandle<()> {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
             let save = || this.store.save_checkpoint(incarnation.partition(), stamp, value.clone());
+            // Only one error leaves the loop: that the incarnation is gone.
             let _ = this.store_retrying(&incarnation, "save_checkpoint", save).await;
-        });
+        })
     }
 
     pub(crate) fn load_timers(&self, incarnation: &Incarnation, from: Timestamp, until: Timestamp) {

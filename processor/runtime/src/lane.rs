@@ -13,6 +13,7 @@ use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::{InstanceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::effects::Effects;
@@ -73,6 +74,8 @@ struct Owned {
     partition: Partition,
     assigned_at: Instant,
     drained: Option<oneshot::Sender<()>>,
+    /// The write of the last checkpoint.
+    checkpoint: Option<JoinHandle<()>>,
 }
 
 /// The state of a running lane.
@@ -234,8 +237,10 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         let partition =
             Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
         self.effects.acquire(&incarnation);
-        self.owned
-            .insert(index, Owned { incarnation, partition, assigned_at: Instant::now(), drained: None });
+        self.owned.insert(
+            index,
+            Owned { incarnation, partition, assigned_at: Instant::now(), drained: None, checkpoint: None },
+        );
     }
 
     fn drop_partition(&mut self, partition: PartitionIndex) {
@@ -298,8 +303,15 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 if let Some(owned) = self.owned.get_mut(&incarnation.partition())
                     && let Some(done) = owned.drained.take()
                 {
-                    // The one who waits may have given up.
-                    let _ = done.send(());
+                    let checkpoint = owned.checkpoint.take();
+                    tokio::spawn(async move {
+                        if let Some(checkpoint) = checkpoint {
+                            // Not written is not lost: the next owner reads a longer tail.
+                            let _ = checkpoint.await;
+                        }
+                        // The one who waits may have given up.
+                        let _ = done.send(());
+                    });
                 }
             }
             Output::Fail { detail } => return Err(Error::Partition(detail)),
@@ -312,7 +324,10 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Output::LoadSchema(id) => self.effects.load_schema(incarnation, id),
             Output::Flush(request) => self.effects.flush(incarnation, request),
             Output::SaveCheckpoint { stamp, value } => {
-                self.effects.save_checkpoint(incarnation, stamp, value)
+                let checkpoint = self.effects.save_checkpoint(incarnation, stamp, value);
+                if let Some(owned) = self.owned.get_mut(&incarnation.partition()) {
+                    owned.checkpoint = Some(checkpoint);
+                }
             }
             Output::LoadTimers { from, until } => self.effects.load_timers(incarnation, from, until),
         }

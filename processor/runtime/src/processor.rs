@@ -24,6 +24,9 @@ use crate::store::SnapshotStore;
 /// How many messages may wait for a lane before the reading waits.
 const MAILBOX: usize = 1024;
 
+/// How long the last events of the log are awaited after it has left the group.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+
 /// Settings of a processor.
 #[derive(Clone, Debug)]
 pub struct ProcessorConfig {
@@ -240,7 +243,14 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                 () = shutdown.cancelled(), if leaving.is_none() => {
                     info!("shutting down: handing the partitions over");
                     let log = self.log.clone();
-                    leaving = Some(tokio::spawn(async move { log.leave().await }));
+                    leaving = Some(tokio::spawn(async move {
+                        log.leave().await;
+                        tokio::time::sleep(LEAVE_MAX).await;
+                    }));
+                }
+                _ = async { leaving.as_mut().expect("checked").await }, if leaving.is_some() => {
+                    warn!("the log has left the group and does not end; ending all the same");
+                    return Ok(());
                 }
                 event = events.recv() => match event {
                     Some(event) => self.dispatch(event).await?,

@@ -52,7 +52,11 @@ impl ScyllaConfig {
     pub(crate) fn validate(&self) -> Result<(), InvalidSetting> {
         let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if self.contact_points.is_empty() {
-            return Err(InvalidSetting { what: "list of contact points", text: String::new(), rule: "at least one host:port" });
+            return Err(InvalidSetting {
+                what: "list of contact points",
+                text: String::new(),
+                rule: "at least one host:port",
+            });
         }
         if !self.keyspace.starts_with(|c: char| c.is_ascii_lowercase())
             || !self.keyspace.chars().all(rest)
@@ -101,7 +105,11 @@ impl FromStr for Consistency {
         match text.to_ascii_uppercase().as_str() {
             "LOCAL_QUORUM" => Ok(Self::LocalQuorum),
             "QUORUM" => Ok(Self::Quorum),
-            _ => Err(InvalidSetting { what: "consistency", text: text.to_owned(), rule: "LOCAL_QUORUM or QUORUM" }),
+            _ => Err(InvalidSetting {
+                what: "consistency",
+                text: text.to_owned(),
+                rule: "LOCAL_QUORUM or QUORUM",
+            }),
         }
     }
 }
@@ -122,7 +130,8 @@ impl Replication {
         let factors = match self {
             Self::EachDatacenter(factor) => format!("'replication_factor': {factor}"),
             Self::Datacenters(datacenters) => {
-                let pairs: Vec<String> = datacenters.iter().map(|(name, factor)| format!("'{name}': {factor}")).collect();
+                let pairs: Vec<String> =
+                    datacenters.iter().map(|(name, factor)| format!("'{name}': {factor}")).collect();
                 pairs.join(", ")
             }
         };
@@ -144,7 +153,9 @@ impl FromStr for Replication {
         }
         let datacenters: BTreeMap<String, u8> = serde_json::from_str(text).map_err(|_| invalid())?;
         // The names are pasted into a statement.
-        let is_plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        let is_plain = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+        };
         if !datacenters.keys().all(|it| is_plain(it)) || !datacenters.values().any(|it| *it > 0) {
             return Err(invalid());
         }
@@ -169,7 +180,10 @@ mod tests {
     fn replication_is_a_number_or_json() {
         let cql = |text: &str| text.parse::<Replication>().map(|it| it.to_cql());
         assert_eq!(cql("3").unwrap(), "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}");
-        assert_eq!(cql(r#"{"east-1": 3, "west": 2}"#).unwrap(), "{'class': 'NetworkTopologyStrategy', 'east-1': 3, 'west': 2}");
+        assert_eq!(
+            cql(r#"{"east-1": 3, "west": 2}"#).unwrap(),
+            "{'class': 'NetworkTopologyStrategy', 'east-1': 3, 'west': 2}"
+        );
         for wrong in ["", "0", "three", "{}", r#"{"east": 0}"#, r#"{"e'; DROP": 3}"#, "[3]"] {
             cql(wrong).expect_err(wrong);
         }

@@ -4,9 +4,9 @@ use std::error::Error;
 
 use millrace_runtime::store::StoreError;
 use scylla::errors::{
-    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError, IntoRowsResultError,
-    MaybeFirstRowError, MetadataError, NewSessionError, NextPageError, NextRowError, PagerExecutionError, PrepareError,
-    RequestAttemptError, RequestError, TypeCheckError,
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
+    IntoRowsResultError, MaybeFirstRowError, MetadataError, NewSessionError, NextPageError, NextRowError,
+    PagerExecutionError, PrepareError, RequestAttemptError, RequestError, TypeCheckError,
 };
 
 use crate::config::InvalidSetting;
@@ -22,6 +22,20 @@ pub(crate) trait Failure: Error + Send + Sync + Sized + 'static {
 }
 
 impl Failure for InvalidSetting {
+    fn is_permanent(&self) -> bool {
+        true
+    }
+}
+
+/// A datacenter that has no node.
+#[derive(Debug, thiserror::Error)]
+#[error("the cluster has no datacenter {datacenter:?}; it has: {known}")]
+pub(crate) struct UnknownDatacenter {
+    pub(crate) datacenter: String,
+    pub(crate) known: String,
+}
+
+impl Failure for UnknownDatacenter {
     fn is_permanent(&self) -> bool {
         true
     }
@@ -149,7 +163,10 @@ fn server_is_sure(error: &DbError) -> bool {
 
 /// Whether it is us that the server does not want.
 fn refuses_connections(error: &ConnectionPoolError) -> bool {
-    let ConnectionPoolError::Broken { last_connection_error: ConnectionError::ConnectionSetupRequestError(error) } = error else {
+    let ConnectionPoolError::Broken {
+        last_connection_error: ConnectionError::ConnectionSetupRequestError(error),
+    } = error
+    else {
         return false;
     };
     match error.get_error() {

@@ -21,7 +21,11 @@ type StoredRow = (CqlTimestamp, String, String, String, CqlTimestamp);
 type Position = (Timestamp, String);
 
 /// Rows of `query` from the newest on. Days without rows cost nothing; rows that the filter drops cost their reading.
-pub(crate) async fn list(session: &Session, statements: &Statements, query: &ListQuery) -> Result<ListPage, StoreError> {
+pub(crate) async fn list(
+    session: &Session,
+    statements: &Statements,
+    query: &ListQuery,
+) -> Result<ListPage, StoreError> {
     let limit = query.limit as usize;
     let from = (query.from, String::new());
     let mut until = (query.until, String::new());
@@ -66,7 +70,8 @@ impl Day {
         until: &Position,
     ) -> Result<Self, StoreError> {
         let opening = (0..layout::LIST_SHARDS).map(async |shard| {
-            let slice = (workflow, day, shard, CqlTimestamp(from.0.0), &from.1, CqlTimestamp(until.0.0), &until.1);
+            let slice =
+                (workflow, day, shard, CqlTimestamp(from.0.0), &from.1, CqlTimestamp(until.0.0), &until.1);
             let mut part = rows::<StoredRow>(session, &statements.select_listing, slice, DOING).await?;
             let head = part.try_next().await.map_err(|it| it.while_doing(DOING))?;
             Ok::<_, StoreError>(head.map(|head| (head, part)))
@@ -76,7 +81,11 @@ impl Day {
 
     /// The newest row left.
     async fn next(&mut self, query: &ListQuery) -> Result<Option<ListRow>, StoreError> {
-        let newest = self.parts.iter().enumerate().max_by(|(_, (a, _)), (_, (b, _))| (a.0.0, &a.1).cmp(&(b.0.0, &b.1)));
+        let newest = self
+            .parts
+            .iter()
+            .enumerate()
+            .max_by(|(_, (a, _)), (_, (b, _))| (a.0.0, &a.1).cmp(&(b.0.0, &b.1)));
         let Some((index, _)) = newest else { return Ok(None) };
         let (head, part) = &mut self.parts[index];
         let row = match part.try_next().await.map_err(|it| it.while_doing(DOING))? {

@@ -29,7 +29,9 @@ impl Server {
                 let version = rows.maybe_first_row::<(String,)>().map_err(|it| it.while_doing(doing))?;
                 Ok(Self::Scylla(version.map_or_else(String::new, |it| it.0)))
             }
-            Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))) => Ok(Self::Cassandra),
+            Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))) => {
+                Ok(Self::Cassandra)
+            }
             Err(error) => Err(error.while_doing("ask the server what it is")),
         }
     }
@@ -38,7 +40,9 @@ impl Server {
     /// the two were merged, in 2025.1 and later; both count in years.
     fn compaction(&self) -> &'static str {
         match self {
-            Self::Scylla(version) if version.split('.').next().and_then(|it| it.parse::<u32>().ok()) >= Some(2018) => {
+            Self::Scylla(version)
+                if version.split('.').next().and_then(|it| it.parse::<u32>().ok()) >= Some(2018) =>
+            {
                 "{'class': 'IncrementalCompactionStrategy'}"
             }
             Self::Scylla(_) | Self::Cassandra => "{'class': 'SizeTieredCompactionStrategy'}",
@@ -61,7 +65,8 @@ fn tables(server: &Server, retention: Option<Duration>) -> [(&'static str, Strin
         )
     };
     // Thirty windows or so; with rows for ever there is nothing to drop by windows.
-    let history = retention.map_or_else(|| compaction.to_owned(), |it| windows("DAYS", (it.as_secs() / (30 * 86_400)).max(1)));
+    let history = retention
+        .map_or_else(|| compaction.to_owned(), |it| windows("DAYS", (it.as_secs() / (30 * 86_400)).max(1)));
     [
         (
             "snapshot",
@@ -72,7 +77,9 @@ fn tables(server: &Server, retention: Option<Duration>) -> [(&'static str, Strin
         ),
         (
             "checkpoint",
-            format!("(home int PRIMARY KEY, value blob) WITH compaction = {compaction} AND gc_grace_seconds = 86400"),
+            format!(
+                "(home int PRIMARY KEY, value blob) WITH compaction = {compaction} AND gc_grace_seconds = 86400"
+            ),
         ),
         (
             "timer_idx",
@@ -117,8 +124,10 @@ pub(crate) async fn create(session: &Session, config: &ScyllaConfig) -> Result<(
     // What exists is not asked for again: it needs no rights then, and Cassandra before 5.1 does not settle two concurrent
     // creations of one table.
     if !has_keyspace(session, keyspace).await? {
-        let statement =
-            format!("CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {}", config.replication.to_cql());
+        let statement = format!(
+            "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {}",
+            config.replication.to_cql()
+        );
         change(session, statement, || {
             format!("create the keyspace {keyspace} (the user needs the right to create it, or create it yourself and run this again)")
         })
@@ -130,7 +139,9 @@ pub(crate) async fn create(session: &Session, config: &ScyllaConfig) -> Result<(
             tracing::info!(keyspace, table = name, ?server, "creating table");
             let statement = format!("CREATE TABLE IF NOT EXISTS {keyspace}.{name} {definition}");
             change(session, statement, || {
-                format!("create the table {keyspace}.{name} (the user needs the right to create tables there)")
+                format!(
+                    "create the table {keyspace}.{name} (the user needs the right to create tables there)"
+                )
             })
             .await?;
         }
@@ -139,7 +150,11 @@ pub(crate) async fn create(session: &Session, config: &ScyllaConfig) -> Result<(
 }
 
 /// The driver waits until all nodes agree on the schema.
-async fn change(session: &Session, statement: String, doing: impl FnOnce() -> String) -> Result<(), StoreError> {
+async fn change(
+    session: &Session,
+    statement: String,
+    doing: impl FnOnce() -> String,
+) -> Result<(), StoreError> {
     session.query_unpaged(statement, &[]).await.map(|_| ()).map_err(|it| it.while_doing(doing()))
 }
 

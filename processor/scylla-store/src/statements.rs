@@ -53,7 +53,8 @@ impl Statements {
         select_listing.set_page_size(100);
         // Entries may hold whole payloads.
         let mut select_history =
-            prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?").await?;
+            prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?")
+                .await?;
         select_history.set_page_size(100);
         Ok(Self {
             insert_snapshot: prepare(

@@ -21,7 +21,7 @@ use scylla::value::CqlTimestamp;
 use tokio::sync::OnceCell;
 
 use crate::config::{Consistency, ScyllaConfig};
-use crate::error::{Failure, UnexpectedRow};
+use crate::error::{Failure, UnexpectedRow, UnknownDatacenter};
 use crate::statements::Statements;
 use crate::{layout, list, schema, write};
 
@@ -60,8 +60,10 @@ impl ScyllaStore {
         };
         // The driver's default policy repeats idempotent requests once, on another node, where that may help at once. Everything
         // slower is for the caller's back-off.
-        let profile =
-            ExecutionProfile::builder().consistency(consistency).request_timeout(Some(config.request_timeout)).build();
+        let profile = ExecutionProfile::builder()
+            .consistency(consistency)
+            .request_timeout(Some(config.request_timeout))
+            .build();
         let mut builder = SessionBuilder::new()
             .known_nodes(&config.contact_points)
             .keyspaces_to_fetch([&config.keyspace])
@@ -81,6 +83,17 @@ impl ScyllaStore {
             };
             error.while_doing(format!("connect to the snapshot store at {contact_points} ({hint})"))
         })?;
+        if let Some(datacenter) = &config.datacenter {
+            // The driver would say so only at the first request, and not which there are.
+            let cluster = session.get_cluster_state();
+            let known: BTreeSet<&str> =
+                cluster.get_nodes_info().iter().filter_map(|it| it.datacenter.as_deref()).collect();
+            if !known.contains(&**datacenter) {
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                let error = UnknownDatacenter { datacenter: datacenter.clone(), known };
+                return Err(error.while_doing("use the settings of the snapshot store"));
+            }
+        }
         let (statements, known_days) = (OnceCell::new(), Mutex::default());
         Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days }) })
     }
@@ -105,7 +118,8 @@ impl ScyllaStore {
         key: impl SerializeRow,
         doing: &'static str,
     ) -> Result<Option<(Bytes, Stamp)>, StoreError> {
-        let result = self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
+        let result =
+            self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
         let rows = result.into_rows_result().map_err(|it| it.while_doing(doing))?;
         let row = rows.maybe_first_row::<(Bytes, i64)>().map_err(|it| it.while_doing(doing))?;
         Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
@@ -139,7 +153,9 @@ impl ScyllaStore {
         const DOING: &str = "read the timer index";
         let statements = self.statements().await?;
         let slice = (bucket.0.cast_signed(), hour, CqlTimestamp(from.0), CqlTimestamp(until.0));
-        let rows = rows::<(CqlTimestamp, String, i64)>(&self.inner.session, &statements.select_timers, slice, DOING).await?;
+        let rows =
+            rows::<(CqlTimestamp, String, i64)>(&self.inner.session, &statements.select_timers, slice, DOING)
+                .await?;
         rows.map_err(|it| it.while_doing(DOING))
             .and_then(async |(due, instance, timer)| {
                 let timer = u32::try_from(timer)
@@ -178,7 +194,12 @@ impl SnapshotStore for ScyllaStore {
         Ok(row.map(|(value, stamp)| (stamp, value)))
     }
 
-    async fn save_checkpoint(&self, partition: PartitionIndex, stamp: Stamp, value: Bytes) -> Result<(), StoreError> {
+    async fn save_checkpoint(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        value: Bytes,
+    ) -> Result<(), StoreError> {
         let statement = &self.statements().await?.insert_checkpoint;
         let row = (partition.0.cast_signed(), value, stamp.0);
         let result = self.inner.session.execute_unpaged(statement, row).await;

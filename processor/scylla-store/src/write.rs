@@ -54,7 +54,9 @@ pub(crate) async fn flush(
     let mut requests = requests(config, request, new_days).into_iter();
     let mut in_flight = FuturesUnordered::new();
     loop {
-        in_flight.extend(requests.by_ref().take(IN_FLIGHT_MAX - in_flight.len()).map(|it| send(session, statements, it)));
+        in_flight.extend(
+            requests.by_ref().take(IN_FLIGHT_MAX - in_flight.len()).map(|it| send(session, statements, it)),
+        );
         match in_flight.next().await {
             Some(result) => result?,
             None => return Ok(()),
@@ -62,7 +64,11 @@ pub(crate) async fn flush(
     }
 }
 
-fn requests<'a>(config: &ScyllaConfig, request: &'a FlushRequest, new_days: Vec<(String, i32)>) -> Vec<Request<'a>> {
+fn requests<'a>(
+    config: &ScyllaConfig,
+    request: &'a FlushRequest,
+    new_days: Vec<(String, i32)>,
+) -> Vec<Request<'a>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
     let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), config.timer_grace));
     let history = request.history.iter().map(|it| history(it, config.retention));
@@ -80,10 +86,16 @@ fn requests<'a>(config: &ScyllaConfig, request: &'a FlushRequest, new_days: Vec<
 
 async fn send(session: &Session, statements: &Statements, request: Request<'_>) -> Result<(), StoreError> {
     match request {
-        Request::Snapshots(rows) => insert(session, &statements.insert_snapshot, &rows, "write snapshots").await,
-        Request::Timers(rows) => insert(session, &statements.insert_timer, &rows, "write the timer index").await,
+        Request::Snapshots(rows) => {
+            insert(session, &statements.insert_snapshot, &rows, "write snapshots").await
+        }
+        Request::Timers(rows) => {
+            insert(session, &statements.insert_timer, &rows, "write the timer index").await
+        }
         Request::History(rows) => insert(session, &statements.insert_history, &rows, "write history").await,
-        Request::Listings(rows) => insert(session, &statements.insert_listing, &rows, "write the list of instances").await,
+        Request::Listings(rows) => {
+            insert(session, &statements.insert_listing, &rows, "write the list of instances").await
+        }
         Request::ListingDays(rows) => {
             insert(session, &statements.insert_listing_day, &rows, "write the days of the list").await
         }
@@ -101,7 +113,8 @@ async fn insert<R: SerializeRow>(
     let result = if let [row] = rows {
         session.execute_unpaged(statement, row).await
     } else {
-        let mut batch = Batch::new_with_statements(BatchType::Unlogged, vec![statement.clone().into(); rows.len()]);
+        let mut batch =
+            Batch::new_with_statements(BatchType::Unlogged, vec![statement.clone().into(); rows.len()]);
         batch.set_is_idempotent(true);
         session.batch(&batch, rows).await
     };
@@ -129,7 +142,10 @@ fn history(row: &HistoryRow, retention: Option<Duration>) -> (&str, usize, Histo
 }
 
 /// Only the list rows of ended instances expire, as only their snapshots do: what still runs stays in the list.
-fn listing(write: &SnapshotWrite, retention: Option<Duration>) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {
+fn listing(
+    write: &SnapshotWrite,
+    retention: Option<Duration>,
+) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {
     let listing = write.listing.as_ref()?;
     let workflow = listing.workflow.workflow.to_string();
     let (day, shard) = (layout::day(listing.started_at), layout::list_shard(&write.instance));
@@ -152,7 +168,9 @@ fn listing(write: &SnapshotWrite, retention: Option<Duration>) -> Option<((Strin
 /// In whole seconds, at least one; 0 for none.
 fn ttl(ttl: Option<Duration>) -> i32 {
     match ttl {
-        Some(ttl) if ttl < TTL_MAX => i32::try_from(ttl.as_secs().max(1)).expect("ten years are less than 68"),
+        Some(ttl) if ttl < TTL_MAX => {
+            i32::try_from(ttl.as_secs().max(1)).expect("ten years are less than 68")
+        }
         Some(_) | None => 0,
     }
 }
@@ -169,13 +187,22 @@ mod tests {
         const DAY: u64 = 86_400;
         let now = Timestamp(1_700_000_000_000);
         let ttl = |due: Timestamp| {
-            let row = TimerRow { bucket: TimerBucket(255), due, instance: InstanceId::new("a").unwrap(), timer: TimerId(1) };
+            let row = TimerRow {
+                bucket: TimerBucket(255),
+                due,
+                instance: InstanceId::new("a").unwrap(),
+                timer: TimerId(1),
+            };
             timer(&row, now, Duration::from_secs(2 * DAY)).2.5
         };
         assert_eq!(ttl(now), 2 * DAY as i32);
         assert_eq!(ttl(now.plus(Duration::from_millis(1_500))), 2 * DAY as i32 + 1);
         assert_eq!(ttl(Timestamp(0)), 2 * DAY as i32, "what was due long ago still waits to be fired");
-        assert_eq!(ttl(now.plus(Duration::from_secs(30 * 366 * DAY))), 0, "longer than servers take: for ever");
+        assert_eq!(
+            ttl(now.plus(Duration::from_secs(30 * 366 * DAY))),
+            0,
+            "longer than servers take: for ever"
+        );
         assert_eq!(ttl(Timestamp(i64::MAX)), 0);
         assert_eq!(ttl(Timestamp(i64::MIN)), 2 * DAY as i32);
     }

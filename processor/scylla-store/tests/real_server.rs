@@ -63,6 +63,11 @@ async fn wrong_settings_are_permanent_and_an_absent_server_is_not() {
     wrong.keyspace = "Drop; it".to_owned();
     assert!(ScyllaStore::connect(wrong).await.unwrap_err().is_permanent);
 
+    let mut elsewhere = config("settings");
+    elsewhere.datacenter = Some("nowhere".to_owned());
+    let error = ScyllaStore::connect(elsewhere).await.unwrap_err();
+    assert!(error.is_permanent && error.source.to_string().contains("nowhere"), "{error}: {}", error.source);
+
     let nobody = ScyllaConfig::new(vec!["127.0.0.1:1".to_owned()], "millrace");
     let error = ScyllaStore::connect(nobody).await.unwrap_err();
     assert!(!error.is_permanent, "{error}: {}", error.source);

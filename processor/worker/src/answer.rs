@@ -92,7 +92,9 @@ mod tests {
         assert_eq!((token.to_string().as_str(), output.value()), ("3.1", &json!({ "charged": 5 })));
 
         let failure = TaskFailure::permanent("declined").with_status(402).with_detail("no funds");
-        let Command::FailTask { error, retriable, .. } = read(Answer::Failed(failure.clone())).command else { panic!() };
+        let Command::FailTask { error, retriable, .. } = read(Answer::Failed(failure.clone())).command else {
+            panic!()
+        };
         assert_eq!((error, retriable), (failure.error, false));
 
         assert!(matches!(read(Answer::Heartbeat).command, Command::RecordHeartbeat { .. }));

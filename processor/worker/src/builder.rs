@@ -107,7 +107,9 @@ impl WorkerBuilder {
     /// When something required is missing, or a setting is not possible. Kafka is not asked yet.
     pub fn build(self) -> Result<Worker, WorkerError> {
         let setting = |problem: String| Err(WorkerError::Setting { problem });
-        let Some(queue) = self.queue else { return setting("there is no queue: call queue(\"...\")".to_owned()) };
+        let Some(queue) = self.queue else {
+            return setting("there is no queue: call queue(\"...\")".to_owned());
+        };
         if self.router.is_empty() {
             return setting("there is no function: call function(\"...\", handler)".to_owned());
         }
@@ -117,8 +119,12 @@ impl WorkerBuilder {
         if !(1..=tokio::sync::Semaphore::MAX_PERMITS).contains(&self.concurrency) {
             return setting("the concurrency must be 1 or more".to_owned());
         }
-        if let Some((name, _)) = self.kafka_options.iter().find(|(name, _)| kafka::RESERVED.contains(&name.as_str())) {
-            return setting(format!("the Kafka option {name:?} is set by the worker, since its delivery guarantee rests on it"));
+        if let Some((name, _)) =
+            self.kafka_options.iter().find(|(name, _)| kafka::RESERVED.contains(&name.as_str()))
+        {
+            return setting(format!(
+                "the Kafka option {name:?} is set by the worker, since its delivery guarantee rests on it"
+            ));
         }
         let mut common = ClientConfig::new();
         common.set("bootstrap.servers", &self.bootstrap);
@@ -168,6 +174,8 @@ mod tests {
         assert!(problem(Worker::builder("localhost:9092").queue("orders")).contains("function"));
         assert!(problem(complete().function("charge", nothing)).contains("\"charge\" has two handlers"));
         assert!(problem(complete().concurrency(0)).contains("concurrency"));
-        assert!(problem(complete().kafka_option("enable.auto.commit", "true")).contains("enable.auto.commit"));
+        assert!(
+            problem(complete().kafka_option("enable.auto.commit", "true")).contains("enable.auto.commit")
+        );
     }
 }

@@ -31,8 +31,13 @@ impl TaskFailure {
     }
 
     fn new(title: String, retriable: bool) -> Self {
-        let error =
-            TaskError { error_type: format!("{SPEC_ERRORS}runtime"), status: 500, instance: None, title: Some(title), detail: None };
+        let error = TaskError {
+            error_type: format!("{SPEC_ERRORS}runtime"),
+            status: 500,
+            instance: None,
+            title: Some(title),
+            detail: None,
+        };
         Self { error, retriable }
     }
 
@@ -95,7 +100,11 @@ impl<E: std::error::Error> From<E> for TaskFailure {
             source = cause.source();
         }
         let failure = Self::retriable(error.to_string());
-        if causes.is_empty() { failure } else { failure.with_detail(format!("caused by: {}", causes.join(": "))) }
+        if causes.is_empty() {
+            failure
+        } else {
+            failure.with_detail(format!("caused by: {}", causes.join(": ")))
+        }
     }
 }
 
@@ -118,7 +127,9 @@ mod tests {
 
     #[test]
     fn a_failure_shows_what_a_reader_of_a_log_needs() {
-        let failure = TaskFailure::permanent("card declined").with_type("https://shop.example/declined").with_status(402);
+        let failure = TaskFailure::permanent("card declined")
+            .with_type("https://shop.example/declined")
+            .with_status(402);
         assert_eq!(failure.to_string(), "permanent https://shop.example/declined (402): card declined");
     }
 }

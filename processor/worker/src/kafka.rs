@@ -83,7 +83,8 @@ pub(crate) fn lock(offsets: &Mutex<Offsets>) -> MutexGuard<'_, Offsets> {
 pub(crate) fn to_list(topic: &str, positions: &[Position]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (partition, offset) in positions {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("an offset that was read is valid");
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+            .expect("an offset that was read is valid");
     }
     list
 }
@@ -101,7 +102,8 @@ impl ClientContext for WorkerContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the Kafka consumer reports an error");
+        // The loop is given the same error, and logs it.
+        tracing::debug!(%error, reason, "the Kafka consumer reports an error");
     }
 }
 
@@ -203,10 +205,13 @@ impl Answers {
                 }
                 _ if self.producer.client().fatal_error().is_some() => {
                     // The channel has room for the first report; the others say the same.
-                    let _ = self.fatal.try_send(WorkerError::Kafka { doing: "send an answer", source: error });
+                    let _ =
+                        self.fatal.try_send(WorkerError::Kafka { doing: "send an answer", source: error });
                     std::future::pending::<()>().await;
                 }
-                _ => tracing::warn!(%error, topic = self.topic, instance = %task.instance(), "an answer was not accepted; it is sent again"),
+                _ => {
+                    tracing::warn!(%error, topic = self.topic, instance = %task.instance(), "an answer was not accepted; it is sent again")
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(RESEND_PAUSES.1);
@@ -214,7 +219,8 @@ impl Answers {
     }
 
     async fn send(&self, record: &EventRecord) -> KafkaResult<()> {
-        let delivery = self.producer.send_result(to_future_record(&self.topic, record)).map_err(|(error, _)| error)?;
+        let delivery =
+            self.producer.send_result(to_future_record(&self.topic, record)).map_err(|(error, _)| error)?;
         match delivery.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err((error, _))) => Err(error),
@@ -241,9 +247,12 @@ impl std::fmt::Debug for Answers {
 }
 
 fn to_future_record<'a>(topic: &'a str, record: &'a EventRecord) -> FutureRecord<'a, [u8], [u8]> {
-    let headers = record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value.as_ref()) })
-    });
+    let headers = record
+        .headers
+        .iter()
+        .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_ref()) })
+        });
     let mut out = FutureRecord::to(topic).headers(headers);
     out.key = record.key.as_deref();
     out.payload = record.value.as_deref();

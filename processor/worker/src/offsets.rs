@@ -39,11 +39,15 @@ struct Window {
 impl Offsets {
     /// Notes a record that was just read.
     pub(crate) fn receive(&mut self, partition: i32, offset: i64) -> Receipt {
-        let is_known = self.windows.get(&partition).is_some_and(|it| it.records.back().is_none_or(|(last, _)| *last < offset));
+        let is_known = self
+            .windows
+            .get(&partition)
+            .is_some_and(|it| it.records.back().is_none_or(|(last, _)| *last < offset));
         if !is_known {
             // A new partition; or one that was reset to an earlier offset, whose old receipts mean nothing any more.
             self.stays += 1;
-            let window = Window { stay: self.stays, records: VecDeque::new(), position: None, committed: None };
+            let window =
+                Window { stay: self.stays, records: VecDeque::new(), position: None, committed: None };
             self.windows.insert(partition, window);
         }
         let window = self.windows.get_mut(&partition).expect("it was there, or was inserted above");
@@ -58,8 +62,13 @@ impl Offsets {
 
     /// Notes that a record needs no further work. A receipt from before a revocation is ignored.
     pub(crate) fn finish(&mut self, receipt: Receipt) {
-        let Some(window) = self.windows.get_mut(&receipt.partition).filter(|it| it.stay == receipt.stay) else { return };
-        let Ok(index) = window.records.binary_search_by_key(&receipt.offset, |(offset, _)| *offset) else { return };
+        let Some(window) = self.windows.get_mut(&receipt.partition).filter(|it| it.stay == receipt.stay)
+        else {
+            return;
+        };
+        let Ok(index) = window.records.binary_search_by_key(&receipt.offset, |(offset, _)| *offset) else {
+            return;
+        };
         window.records[index].1 = true;
         while let Some((offset, true)) = window.records.front() {
             window.position = Some(offset + 1);
@@ -88,7 +97,9 @@ impl Offsets {
 
     /// These partitions go to somebody else: forgets them, and gives what is still to be committed of them.
     pub(crate) fn revoke(&mut self, partitions: impl IntoIterator<Item = i32>) -> Vec<Position> {
-        let revoked = partitions.into_iter().filter_map(|partition| Some((partition, self.windows.remove(&partition)?)));
+        let revoked = partitions
+            .into_iter()
+            .filter_map(|partition| Some((partition, self.windows.remove(&partition)?)));
         revoked
             .filter(|(_, window)| window.position != window.committed)
             .filter_map(|(partition, window)| Some((partition, window.position?)))

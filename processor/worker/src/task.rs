@@ -77,8 +77,9 @@ impl Task {
     /// # Errors
     /// A permanent failure that says what does not fit: another try would bring the same arguments.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, TaskFailure> {
-        T::deserialize(self.raw_arguments())
-            .map_err(|error| TaskFailure::validation(format!("the arguments of {} do not fit: {error}", self.function())))
+        T::deserialize(self.raw_arguments()).map_err(|error| {
+            TaskFailure::validation(format!("the arguments of {} do not fit: {error}", self.function()))
+        })
     }
 
     /// One argument by its name, as a type of yours. An absent one is read as `null`.
@@ -86,8 +87,9 @@ impl Task {
     /// # Errors
     /// As for [`Self::arguments`].
     pub fn argument<T: DeserializeOwned>(&self, name: &str) -> Result<T, TaskFailure> {
-        T::deserialize(self.raw_arguments().get(name).unwrap_or(&Value::Null))
-            .map_err(|error| TaskFailure::validation(format!("argument {name:?} of {} does not fit: {error}", self.function())))
+        T::deserialize(self.raw_arguments().get(name).unwrap_or(&Value::Null)).map_err(|error| {
+            TaskFailure::validation(format!("argument {name:?} of {} does not fit: {error}", self.function()))
+        })
     }
 
     /// Which attempt of a surrounding `try` this is; the first is 1.
@@ -188,6 +190,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_arguments_stay_out_of_logs() {
-        assert!(!format!("{:?}", Task::detached(command("charge", json!({ "card": "4242" })))).contains("4242"));
+        assert!(
+            !format!("{:?}", Task::detached(command("charge", json!({ "card": "4242" })))).contains("4242")
+        );
     }
 }

@@ -109,8 +109,13 @@ impl Worker {
         let (fatal, failed) = mpsc::channel(1);
         let run = uuid::Uuid::new_v4().simple().to_string();
         let letterhead = Letterhead::new(&self.settings.queue, &run[..12]);
-        let answers =
-            Answers::new(&self.settings.producer, self.settings.events.clone(), letterhead, self.metrics.clone(), fatal)?;
+        let answers = Answers::new(
+            &self.settings.producer,
+            self.settings.events.clone(),
+            letterhead,
+            self.metrics.clone(),
+            fatal,
+        )?;
         let executor = Executor {
             router: self.router.clone(),
             metrics: self.metrics.clone(),
@@ -180,7 +185,11 @@ impl Executor {
             Outcome::Answered(answer) => {
                 match &answer {
                     Answer::Failed(failure) => {
-                        count(if failure.retriable { &self.metrics.failed_retriable } else { &self.metrics.failed_permanent });
+                        count(if failure.retriable {
+                            &self.metrics.failed_retriable
+                        } else {
+                            &self.metrics.failed_permanent
+                        });
                         tracing::debug!(instance = %task.instance(), function = task.function(), %failure, "task failed");
                     }
                     Answer::Completed(_) | Answer::Heartbeat => count(&self.metrics.completed),
@@ -302,7 +311,12 @@ impl Running<'_> {
             }
         }
         if window >= WINDOW_MAX && self.overlong.insert(partition) {
-            tracing::warn!(topic = self.topic, partition, window, "many tasks wait for a slow one before them; partition paused");
+            tracing::warn!(
+                topic = self.topic,
+                partition,
+                window,
+                "many tasks wait for a slow one before them; partition paused"
+            );
             self.pause([partition]);
         }
     }

@@ -62,7 +62,8 @@ impl Fleet {
     async fn send_bytes(&self, number: u32, bytes: &[u8]) {
         let partition = i32::try_from(number).unwrap() % PARTITIONS;
         let commands = self.commands();
-        let record: FutureRecord<'_, str, [u8]> = FutureRecord::to(&commands).partition(partition).payload(bytes);
+        let record: FutureRecord<'_, str, [u8]> =
+            FutureRecord::to(&commands).partition(partition).payload(bytes);
         self.producer.send(record, PATIENCE).await.unwrap();
     }
 
@@ -73,7 +74,10 @@ impl Fleet {
     }
 
     fn worker(&self) -> WorkerBuilder {
-        Worker::builder(&bootstrap()).prefix(&self.prefix).queue("orders").shutdown_limit(Duration::from_secs(10))
+        Worker::builder(&bootstrap())
+            .prefix(&self.prefix)
+            .queue("orders")
+            .shutdown_limit(Duration::from_secs(10))
     }
 
     /// Reads the inbox until `enough`, or fails.
@@ -97,10 +101,17 @@ impl Fleet {
                 assert!(start.elapsed() < PATIENCE, "only {} answers came: {answers:?}", answers.len());
                 let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
                 let headers: Vec<(String, Vec<u8>)> = message.headers().map_or_else(Vec::new, |headers| {
-                    headers.iter().map(|it| (it.key.to_owned(), it.value.unwrap_or_default().to_vec())).collect()
+                    headers
+                        .iter()
+                        .map(|it| (it.key.to_owned(), it.value.unwrap_or_default().to_vec()))
+                        .collect()
                 });
-                let record =
-                    InboxRecord { key: message.key(), headers: &headers, value: message.payload(), timestamp: Timestamp(0) };
+                let record = InboxRecord {
+                    key: message.key(),
+                    headers: &headers,
+                    value: message.payload(),
+                    timestamp: Timestamp(0),
+                };
                 answers.push(CloudEvent::read(&record, &Codec::single_object()).unwrap());
             }
             answers
@@ -120,7 +131,9 @@ impl Fleet {
         list.add_partition_range(&self.commands(), 0, PARTITIONS - 1);
         let committed = consumer.committed_offsets(list, PATIENCE).unwrap();
         let committed = committed.elements().iter().map(|it| it.offset().to_raw().unwrap()).collect();
-        let ends = (0..PARTITIONS).map(|it| consumer.fetch_watermarks(&self.commands(), it, PATIENCE).unwrap().1).collect();
+        let ends = (0..PARTITIONS)
+            .map(|it| consumer.fetch_watermarks(&self.commands(), it, PATIENCE).unwrap().1)
+            .collect();
         (committed, ends)
     }
 }
@@ -210,7 +223,11 @@ async fn a_task_that_did_not_end_before_the_shutdown_runs_again_and_nothing_afte
     // Partition 0 gets tasks 0, 4, 8, 12, ...; task 4 hangs.
     fleet.send((0..40).map(|number| task(number, if number == 4 { "sometimes" } else { "echo" }))).await;
     let first = start(
-        fleet.worker().function("echo", echo).function("sometimes", never).shutdown_limit(Duration::from_millis(100)),
+        fleet
+            .worker()
+            .function("echo", echo)
+            .function("sometimes", never)
+            .shutdown_limit(Duration::from_millis(100)),
     );
     fleet.answers(|answers| answers.len() >= 39).await;
     first.stop().await;
@@ -301,9 +318,15 @@ async fn the_python_example_reads_our_tasks_and_writes_answers_that_we_read() {
         .unwrap();
     let mut answers = fleet.answers(|answers| answers.len() >= 3).await;
     answers.sort_by(|a, b| a.subject.cmp(&b.subject));
-    assert_eq!(count_by_type(&answers), BTreeMap::from([("io.millrace.task.completed", 1), ("io.millrace.task.failed", 2)]));
+    assert_eq!(
+        count_by_type(&answers),
+        BTreeMap::from([("io.millrace.task.completed", 1), ("io.millrace.task.failed", 2)])
+    );
     assert_eq!(answers[0].to_json()["data"], json!({ "charged": 1250 }));
     assert_eq!(answers[0].extension("tasktoken"), Some("1.1"));
-    assert_eq!(answers[2].to_json()["data"], json!({ "title": "KeyError('unheard-of')", "retriable": false }));
+    assert_eq!(
+        answers[2].to_json()["data"],
+        json!({ "title": "KeyError('unheard-of')", "retriable": false })
+    );
     python.kill().await.unwrap();
 }

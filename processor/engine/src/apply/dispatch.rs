@@ -28,6 +28,7 @@ pub(super) fn dispatched(state: &mut InstanceState, id: ExecutionId, next: u32) 
 
 /// `HeartbeatRecorded`
 pub(super) fn heartbeat(state: &mut InstanceState, id: ExecutionId, due: Timestamp) -> Result<(), Misfit> {
-    let timer = state.timers.values_mut().find(|it| it.execution == id && it.purpose == TimerPurpose::Heartbeat);
+    let timer =
+        state.timers.values_mut().find(|it| it.execution == id && it.purpose == TimerPurpose::Heartbeat);
     timer.map(|it| it.due = due).ok_or_else(|| format!("execution {} has no heartbeat timer", id.0))
 }

@@ -25,7 +25,12 @@ pub(crate) use path::{branch_index, subtree};
 type Misfit = String;
 
 /// Folds `event` into `state`.
-pub(crate) fn apply(id: &InstanceId, state: &mut Option<InstanceState>, event: &Event, at: Timestamp) -> Result<(), Corrupt> {
+pub(crate) fn apply(
+    id: &InstanceId,
+    state: &mut Option<InstanceState>,
+    event: &Event,
+    at: Timestamp,
+) -> Result<(), Corrupt> {
     let result = match state {
         None => started::absent(event, at).map(|it| *state = Some(it)),
         Some(state) if state.status.is_terminal() => Err(format!("it has ended ({})", state.status.name())),
@@ -44,15 +49,21 @@ fn existing(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(
         Event::TaskRan { parent, task, output, context, .. } => {
             task::ran(state, *parent, task, output.as_ref(), context.as_ref())
         }
-        Event::TaskCompleted { execution, output, context } => task::completed(state, *execution, output, context.as_ref()),
+        Event::TaskCompleted { execution, output, context } => {
+            task::completed(state, *execution, output, context.as_ref())
+        }
         Event::TaskFaulted { execution, .. } => task::faulted(state, *execution),
         Event::TaskCancelled { execution } => task::remove(state, *execution),
         Event::SequenceJumped { execution } => task::jumped(state, *execution),
         Event::IterationStarted { execution, index } => task::iteration_started(state, *execution, *index),
-        Event::RetryScheduled { execution, error, timer, due } => retry::scheduled(state, *execution, error, *timer, *due),
+        Event::RetryScheduled { execution, error, timer, due } => {
+            retry::scheduled(state, *execution, error, *timer, *due)
+        }
         Event::RetryStarted { execution } => retry::started(state, *execution),
         Event::ErrorCaught { execution, error } => retry::caught(state, *execution, error),
-        Event::TimerSet { timer, execution, due, purpose } => timer::set(state, *timer, *execution, *due, *purpose),
+        Event::TimerSet { timer, execution, due, purpose } => {
+            timer::set(state, *timer, *execution, *due, *purpose)
+        }
         Event::TimerCleared { timer } => timer::cleared(state, *timer),
         Event::TaskDispatched { execution, dispatch } => dispatch::dispatched(state, *execution, *dispatch),
         Event::HeartbeatRecorded { execution, due } => dispatch::heartbeat(state, *execution, *due),

@@ -11,7 +11,10 @@ pub(crate) fn branch_index(fork: &str, branch: &str) -> Option<usize> {
 }
 
 /// `root` and everything open below it. Children have larger ids than their parents, so one pass finds them.
-pub(crate) fn subtree(executions: &BTreeMap<ExecutionId, Execution>, root: ExecutionId) -> BTreeSet<ExecutionId> {
+pub(crate) fn subtree(
+    executions: &BTreeMap<ExecutionId, Execution>,
+    root: ExecutionId,
+) -> BTreeSet<ExecutionId> {
     let mut found = BTreeSet::from([root]);
     if executions.get(&root).is_none_or(|it| is_leaf(&it.state)) {
         return found;

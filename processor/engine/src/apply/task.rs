@@ -139,7 +139,12 @@ fn ended_well(
 }
 
 /// Sets `$context` as the task sees it: that of its branch in the innermost fork around it, or the instance's.
-fn exported(state: &mut InstanceState, scope: ExecutionId, task: &str, context: &Payload) -> Result<(), Misfit> {
+fn exported(
+    state: &mut InstanceState,
+    scope: ExecutionId,
+    task: &str,
+    context: &Payload,
+) -> Result<(), Misfit> {
     let mut at = Some(scope);
     let mut below: Arc<str> = task.into();
     while let Some(id) = at {

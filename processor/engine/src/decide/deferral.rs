@@ -12,7 +12,9 @@ use crate::{Rejection, problem};
 pub(super) fn stands_still(journal: &Journal<'_>) -> bool {
     match journal.state().status {
         Status::Suspended { .. } | Status::Incident { .. } => true,
-        Status::Running | Status::Completed { .. } | Status::Faulted { .. } | Status::Cancelled { .. } => false,
+        Status::Running | Status::Completed { .. } | Status::Faulted { .. } | Status::Cancelled { .. } => {
+            false
+        }
     }
 }
 

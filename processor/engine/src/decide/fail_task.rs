@@ -6,7 +6,12 @@ use millrace_schemas::event::TaskError;
 use crate::journal::{Journal, Stop};
 use crate::problem;
 
-pub(super) fn decide(journal: &mut Journal<'_>, token: TaskToken, error: &TaskError, retriable: bool) -> Result<(), Stop> {
+pub(super) fn decide(
+    journal: &mut Journal<'_>,
+    token: TaskToken,
+    error: &TaskError,
+    retriable: bool,
+) -> Result<(), Stop> {
     let error = problem::bounded(complete(error, &journal.task, retriable));
     journal.fault(token.execution, error, retriable)?;
     journal.run()

@@ -66,9 +66,9 @@ pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) ->
 /// Notes the task that a command is about, for what there may be to say about it.
 fn name_task(journal: &mut Journal<'_>, command: &Command) {
     let execution = match command {
-        Command::CompleteTask { token, .. } | Command::FailTask { token, .. } | Command::RecordHeartbeat { token } => {
-            Some(token.execution)
-        }
+        Command::CompleteTask { token, .. }
+        | Command::FailTask { token, .. }
+        | Command::RecordHeartbeat { token } => Some(token.execution),
         Command::FireTimer { timer, .. } => journal.state().timers.get(timer).map(|it| it.execution),
         Command::Start { .. }
         | Command::DeliverSignal { .. }
@@ -84,11 +84,15 @@ fn name_task(journal: &mut Journal<'_>, command: &Command) {
 /// Whether a command that moves the flow can be decided, now or after a resume.
 fn check(journal: &Journal<'_>, command: &Command) -> Result<(), Rejection> {
     match command {
-        Command::CompleteTask { token, .. } | Command::FailTask { token, .. } => token::check(journal, *token),
+        Command::CompleteTask { token, .. } | Command::FailTask { token, .. } => {
+            token::check(journal, *token)
+        }
         Command::RecordHeartbeat { token } => record_heartbeat::check(journal, *token),
         Command::FireTimer { timer, due } => fire_timer::check(journal, *timer, *due),
         Command::DeliverSignal { event } => deliver_signal::check(event),
-        Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => Ok(()),
+        Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => {
+            Ok(())
+        }
     }
 }
 
@@ -97,7 +101,9 @@ fn act(journal: &mut Journal<'_>, cause: &EventId, command: &Command) -> Result<
     name_task(journal, command);
     match command {
         Command::CompleteTask { token, output } => complete_task::decide(journal, *token, output),
-        Command::FailTask { token, error, retriable } => fail_task::decide(journal, *token, error, *retriable),
+        Command::FailTask { token, error, retriable } => {
+            fail_task::decide(journal, *token, error, *retriable)
+        }
         Command::RecordHeartbeat { token } => record_heartbeat::decide(journal, *token),
         Command::FireTimer { timer, .. } => fire_timer::decide(journal, *timer),
         Command::DeliverSignal { event } => deliver_signal::decide(journal, cause, event),

@@ -12,7 +12,8 @@ pub(super) fn check(journal: &Journal<'_>, token: TaskToken) -> Result<(), Rejec
     if journal.heartbeat_of(token.execution).is_some() {
         return Ok(());
     }
-    let detail = format!("task {token} asks for no heartbeats; set `metadata.millrace.heartbeat` on it, or send none");
+    let detail =
+        format!("task {token} asks for no heartbeats; set `metadata.millrace.heartbeat` on it, or send none");
     Err(Rejection::InvalidState { detail })
 }
 

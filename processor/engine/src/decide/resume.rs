@@ -18,7 +18,12 @@ pub(super) fn decide(journal: &mut Journal<'_>, reason: &str) -> Result<(), Stop
 }
 
 /// Resumes, decides `count` of the deferred commands, and stops again: all of them at once do not fit one record.
-pub(super) fn in_part(journal: &mut Journal<'_>, reason: &str, count: usize, incident: Incident) -> Result<(), Stop> {
+pub(super) fn in_part(
+    journal: &mut Journal<'_>,
+    reason: &str,
+    count: usize,
+    incident: Incident,
+) -> Result<(), Stop> {
     go_on(journal, reason)?;
     take_deferred(journal, count)?;
     if journal.state().status.is_terminal() {

@@ -44,7 +44,9 @@ fn open(journal: &mut Journal<'_>, raw_input: &Payload) -> Result<(), Stop> {
     let input = journal.state().input.clone();
     let view = View { input: Some(&input), ..View::of(ExecutionId::ROOT, None, journal.at()) };
     match journal.duration(timeout, input.value(), &view) {
-        Ok(duration) => journal.set_timer(ExecutionId::ROOT, journal.at().plus(duration), TimerPurpose::Timeout),
+        Ok(duration) => {
+            journal.set_timer(ExecutionId::ROOT, journal.at().plus(duration), TimerPurpose::Timeout)
+        }
         Err(error) => journal.record(Event::InstanceFaulted { error }),
     }
 }

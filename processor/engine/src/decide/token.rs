@@ -10,7 +10,8 @@ pub(super) fn check(journal: &Journal<'_>, token: TaskToken) -> Result<(), Rejec
     let state = journal.state();
     let refused = |detail| Err(Rejection::InvalidState { detail });
     let execution = state.executions.get(&token.execution);
-    let Some((task, ExecutionState::Calling { dispatch, .. })) = execution.map(|it| (&it.task, &it.state)) else {
+    let Some((task, ExecutionState::Calling { dispatch, .. })) = execution.map(|it| (&it.task, &it.state))
+    else {
         return refused(format!("task {token} is not open: answered twice, late, or cancelled"));
     };
     if *dispatch != token.dispatch {

@@ -55,7 +55,8 @@ fn drop_answer(
         && let Command::CompleteTask { token, .. } = command
     {
         // One incident names one call. This one cannot be sent out again by its resume, so it fails for good.
-        let error = problem::runtime(&found.task, detail(journal.bounds, found, "make the worker answer with less"));
+        let error =
+            problem::runtime(&found.task, detail(journal.bounds, found, "make the worker answer with less"));
         let failed = Command::FailTask { token: *token, error, retriable: false };
         return deferral::defer(journal, cause, &failed);
     }
@@ -65,7 +66,12 @@ fn drop_answer(
 }
 
 /// Deferred commands that are decided together may not fit one record, though each of them does: as many as fit are decided.
-fn resume_again(instance: &mut Instance, step: &Step<'_>, reason: &str, found: &TooLarge) -> Result<Decision, Stop> {
+fn resume_again(
+    instance: &mut Instance,
+    step: &Step<'_>,
+    reason: &str,
+    found: &TooLarge,
+) -> Result<Decision, Stop> {
     let state = instance.state().expect("a resume was decided on it");
     let Some(fitting) = found.taken.checked_sub(1) else {
         let execution = standing_incident(state).and_then(|it| it.execution);
@@ -80,7 +86,10 @@ fn resume_again(instance: &mut Instance, step: &Step<'_>, reason: &str, found: &
             let next = "the answer was dropped; make the worker answer with less, then resume the instance: the task is sent out again";
             (Some(token.execution), next.to_owned())
         }
-        _ if fitting == 0 => (None, "the deferred command waits; raise the bound and resume the instance, or cancel it".to_owned()),
+        _ if fitting == 0 => (
+            None,
+            "the deferred command waits; raise the bound and resume the instance, or cancel it".to_owned(),
+        ),
         _ => (None, format!("resume the instance again for the {left} deferred commands that are left")),
     };
     let incident = incident(step.bounds, found, dropped, &next);
@@ -98,7 +107,9 @@ fn incident(bounds: &Bounds, found: &TooLarge, execution: Option<ExecutionId>, n
 fn detail(bounds: &Bounds, found: &TooLarge, next: &str) -> String {
     let TooLarge { task, bytes, .. } = found;
     let max = bounds.record_bytes_max;
-    format!("task {task}: a record of at least {bytes} bytes, and {max} are allowed (record_bytes_max); {next}")
+    format!(
+        "task {task}: a record of at least {bytes} bytes, and {max} are allowed (record_bytes_max); {next}"
+    )
 }
 
 /// The refusal of a command that does not fit a record by itself.

@@ -13,12 +13,15 @@ use crate::journal::{Journal, Stop};
 impl Journal<'_> {
     pub(super) fn enter_call(&mut self, entering: &Entering<'_>, it: &Call) -> Result<(), Trouble> {
         let arguments = match &it.arguments {
-            Some(arguments) => Some(self.fill(arguments, entering.input.value(), &entering.view(self.at()))?),
+            Some(arguments) => {
+                Some(self.fill(arguments, entering.input.value(), &entering.view(self.at()))?)
+            }
             None => None,
         };
         let deadline = self.deadline(entering)?;
         let (queue, function) = (it.queue.clone(), it.function.clone());
-        let execution = self.open(entering, deadline, Activity::Call { queue, function, arguments, deadline })?;
+        let execution =
+            self.open(entering, deadline, Activity::Call { queue, function, arguments, deadline })?;
         Ok(self.dispatch_call(execution)?)
     }
 

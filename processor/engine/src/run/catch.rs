@@ -28,7 +28,12 @@ impl<'s> Journal<'s> {
     }
 
     /// When an attempt that begins now has taken too long, if there is such a limit.
-    fn attempt_deadline(&self, it: &Try, input: &Value, view: &View<'_>) -> Result<Option<Timestamp>, TaskError> {
+    fn attempt_deadline(
+        &self,
+        it: &Try,
+        input: &Value,
+        view: &View<'_>,
+    ) -> Result<Option<Timestamp>, TaskError> {
         let limit = it.catch.retry.as_ref().and_then(|it| it.attempt_duration_max.as_ref());
         limit.map(|it| Ok(self.at().plus(self.duration(it, input, view)?))).transpose()
     }
@@ -49,7 +54,13 @@ impl<'s> Journal<'s> {
     }
 
     /// A `try` looks at an error: retries, runs `catch.do`, or lets it pass.
-    pub(super) fn consider(&mut self, id: ExecutionId, error: TaskError, retriable: bool, retries: u32) -> Result<(), Stop> {
+    pub(super) fn consider(
+        &mut self,
+        id: ExecutionId,
+        error: TaskError,
+        retriable: bool,
+        retries: u32,
+    ) -> Result<(), Stop> {
         match self.verdict(id, &error, retriable, retries) {
             Err(error) => self.fault(id, error, true),
             Ok(Verdict::Pass) => self.fault(id, error, retriable),
@@ -67,13 +78,21 @@ impl<'s> Journal<'s> {
         }
     }
 
-    fn verdict(&mut self, id: ExecutionId, error: &TaskError, retriable: bool, retries: u32) -> Result<Verdict, TaskError> {
+    fn verdict(
+        &mut self,
+        id: ExecutionId,
+        error: &TaskError,
+        retriable: bool,
+        retries: u32,
+    ) -> Result<Verdict, TaskError> {
         let Try { catch, .. } = self.try_of(id);
         let execution = self.execution(id).clone();
         let locals = [(catch.as_.clone(), error_value(error))];
         let view = View { locals: &locals, ..View::of_open(&execution, self.task_of(&execution)) };
         let input = execution.input.value();
-        if !matches(&catch.with, error) || !self.wanted(catch.when.as_ref(), catch.except_when.as_ref(), input, &view)? {
+        if !matches(&catch.with, error)
+            || !self.wanted(catch.when.as_ref(), catch.except_when.as_ref(), input, &view)?
+        {
             return Ok(Verdict::Pass);
         }
         let Some(retry) = catch.retry.as_ref().filter(|_| retriable) else { return Ok(Verdict::Catch) };
@@ -107,7 +126,13 @@ impl<'s> Journal<'s> {
     }
 
     /// How long to wait before the next retry, jitter included.
-    fn pause(&mut self, retry: &Retry, retries: u32, input: &Value, view: &View<'_>) -> Result<Duration, TaskError> {
+    fn pause(
+        &mut self,
+        retry: &Retry,
+        retries: u32,
+        input: &Value,
+        view: &View<'_>,
+    ) -> Result<Duration, TaskError> {
         let delay = match &retry.delay {
             Some(delay) => self.duration(delay, input, view)?,
             None => Duration::ZERO,

@@ -20,7 +20,9 @@ impl Journal<'_> {
     fn shape(&self, task: &Task, raw_output: Payload, view: View<'_>) -> Result<Shaped, TaskError> {
         let view = View { raw_output: Some(&raw_output), ..view };
         let output = match &task.output.as_ {
-            Some(as_) => self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view.clone() })?,
+            Some(as_) => {
+                self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view.clone() })?
+            }
             None => raw_output.clone(),
         };
         if let Some(schema) = &task.output.schema {
@@ -37,7 +39,12 @@ impl Journal<'_> {
     }
 
     /// A task that ends as soon as it is entered.
-    pub(super) fn end_at_once(&mut self, entering: &Entering<'_>, raw_output: Payload, flow: Flow) -> Result<(), Trouble> {
+    pub(super) fn end_at_once(
+        &mut self,
+        entering: &Entering<'_>,
+        raw_output: Payload,
+        flow: Flow,
+    ) -> Result<(), Trouble> {
         let Shaped { output, context } = self.shape(entering.task, raw_output, entering.view(self.at()))?;
         self.record(Event::TaskRan {
             parent: entering.scope,
@@ -51,7 +58,12 @@ impl Journal<'_> {
     }
 
     /// An open task ends well. `joined` is the `$context` that a fork gives to its own `export`, and passes on without one.
-    pub(crate) fn finish(&mut self, id: ExecutionId, raw_output: Payload, joined: Option<Payload>) -> Result<(), Stop> {
+    pub(crate) fn finish(
+        &mut self,
+        id: ExecutionId,
+        raw_output: Payload,
+        joined: Option<Payload>,
+    ) -> Result<(), Stop> {
         let execution = self.execution(id);
         let Some(scope) = execution.parent else { return self.end_instance(raw_output) };
         let task = self.task_of(execution);

@@ -42,7 +42,11 @@ impl<'s> Journal<'s> {
             Ok(()) => Ok(()),
             Err(Trouble::Stop(stop)) => Err(stop),
             Err(Trouble::Task(error)) => {
-                self.record(Event::TaskFaulted { execution: None, task: task.reference.clone(), error: error.clone() })?;
+                self.record(Event::TaskFaulted {
+                    execution: None,
+                    task: task.reference.clone(),
+                    error: error.clone(),
+                })?;
                 self.todo.push(Next::Faulted { scope, error, retriable: true });
                 Ok(())
             }
@@ -57,7 +61,9 @@ impl<'s> Journal<'s> {
             let max = bounds.steps_max;
             return Some(problem::runtime(
                 reference,
-                format!("the instance has entered {max} tasks, the most that one instance may enter (steps_max); split the work over several instances, or raise the bound"),
+                format!(
+                    "the instance has entered {max} tasks, the most that one instance may enter (steps_max); split the work over several instances, or raise the bound"
+                ),
             ));
         }
         if let Some(error) = self.spinning(reference) {
@@ -68,7 +74,9 @@ impl<'s> Journal<'s> {
             let max = bounds.depth_max;
             return Some(problem::runtime(
                 reference,
-                format!("the task is nested in {max} others, the deepest that is allowed (depth_max); flatten the definition, or raise the bound"),
+                format!(
+                    "the task is nested in {max} others, the deepest that is allowed (depth_max); flatten the definition, or raise the bound"
+                ),
             ));
         }
         None
@@ -159,7 +167,12 @@ impl<'s> Journal<'s> {
     }
 
     /// Sets the next timer.
-    pub(crate) fn set_timer(&mut self, execution: ExecutionId, due: Timestamp, purpose: TimerPurpose) -> Result<(), Stop> {
+    pub(crate) fn set_timer(
+        &mut self,
+        execution: ExecutionId,
+        due: Timestamp,
+        purpose: TimerPurpose,
+    ) -> Result<(), Stop> {
         let timer = TimerId(self.state().next_timer);
         self.record(Event::TimerSet { timer, execution, due, purpose })
     }
@@ -167,7 +180,10 @@ impl<'s> Journal<'s> {
     /// Clears an execution's timer of one purpose, if it is set.
     pub(crate) fn clear_timer(&mut self, execution: ExecutionId, purpose: TimerPurpose) -> Result<(), Stop> {
         let timers = &self.state().timers;
-        let found = timers.iter().find(|(_, it)| it.execution == execution && it.purpose == purpose).map(|(id, _)| *id);
+        let found = timers
+            .iter()
+            .find(|(_, it)| it.execution == execution && it.purpose == purpose)
+            .map(|(id, _)| *id);
         found.map_or(Ok(()), |timer| self.record(Event::TimerCleared { timer }))
     }
 }

@@ -19,7 +19,12 @@ impl Journal<'_> {
     }
 
     /// A task of `scope` has ended with an error.
-    pub(super) fn faulted(&mut self, scope: ExecutionId, error: TaskError, retriable: bool) -> Result<(), Stop> {
+    pub(super) fn faulted(
+        &mut self,
+        scope: ExecutionId,
+        error: TaskError,
+        retriable: bool,
+    ) -> Result<(), Stop> {
         match self.execution(scope).state {
             ExecutionState::Trying { retries, .. } => self.consider(scope, error, retriable, retries),
             ExecutionState::Branches { .. } => {

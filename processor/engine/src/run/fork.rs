@@ -12,7 +12,11 @@ use crate::apply::branch_index;
 use crate::journal::{Journal, Stop};
 
 impl Journal<'_> {
-    pub(super) fn enter_fork(&mut self, entering: &Entering<'_>, branches: &[TaskIndex]) -> Result<(), Trouble> {
+    pub(super) fn enter_fork(
+        &mut self,
+        entering: &Entering<'_>,
+        branches: &[TaskIndex],
+    ) -> Result<(), Trouble> {
         if branches.is_empty() {
             let nothing = Payload::from(Value::Array(vec![]));
             return self.end_at_once(entering, nothing, entering.task.then);
@@ -25,7 +29,12 @@ impl Journal<'_> {
     }
 
     /// A branch has ended well. Within a fork, `continue` and `exit` are the same: the branch is one task.
-    pub(super) fn branch_ended(&mut self, fork: ExecutionId, task: TaskIndex, flow: Flow) -> Result<(), Stop> {
+    pub(super) fn branch_ended(
+        &mut self,
+        fork: ExecutionId,
+        task: TaskIndex,
+        flow: Flow,
+    ) -> Result<(), Stop> {
         let execution = self.execution(fork);
         let ExecutionState::Branches { branches } = &execution.state else {
             unreachable!("a scope that runs no list runs branches");
@@ -56,7 +65,8 @@ impl Journal<'_> {
     /// Ends what is open directly below a scope, and with it all that is below.
     pub(crate) fn cancel_children(&mut self, scope: ExecutionId) -> Result<(), Stop> {
         let executions = self.state().executions.range(scope..);
-        let children: Vec<_> = executions.filter(|(_, it)| it.parent == Some(scope)).map(|(id, _)| *id).collect();
+        let children: Vec<_> =
+            executions.filter(|(_, it)| it.parent == Some(scope)).map(|(id, _)| *id).collect();
         children.into_iter().try_for_each(|execution| self.record(Event::TaskCancelled { execution }))
     }
 }

@@ -40,9 +40,10 @@ pub(crate) enum Next {
 impl Next {
     fn scope(&self) -> ExecutionId {
         match self {
-            Self::Enter { scope, .. } | Self::Begin { scope } | Self::After { scope, .. } | Self::Faulted { scope, .. } => {
-                *scope
-            }
+            Self::Enter { scope, .. }
+            | Self::Begin { scope }
+            | Self::After { scope, .. }
+            | Self::Faulted { scope, .. } => *scope,
         }
     }
 }

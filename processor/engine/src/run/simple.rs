@@ -44,11 +44,16 @@ impl Journal<'_> {
     pub(super) fn enter_raise(&mut self, entering: &Entering<'_>, error: &ErrorModel) -> Result<(), Trouble> {
         let value = self.fill(&error.template, entering.input.value(), &entering.view(self.at()))?;
         let reference = &entering.task.reference;
-        let raised = raised(value.value(), reference).map_err(|detail| problem::expression(reference, detail))?;
+        let raised =
+            raised(value.value(), reference).map_err(|detail| problem::expression(reference, detail))?;
         Err(problem::bounded(raised).into())
     }
 
-    pub(super) fn enter_wait(&mut self, entering: &Entering<'_>, duration: &DurationSource) -> Result<(), Trouble> {
+    pub(super) fn enter_wait(
+        &mut self,
+        entering: &Entering<'_>,
+        duration: &DurationSource,
+    ) -> Result<(), Trouble> {
         let duration = self.duration(duration, entering.input.value(), &entering.view(self.at()))?;
         let due = self.at().plus(duration);
         let deadline = self.deadline(entering)?;
@@ -68,5 +73,11 @@ fn raised(value: &Value, task: &str) -> Result<TaskError, String> {
     let status = value.get("status").and_then(Value::as_u64).and_then(|it| u16::try_from(it).ok());
     let status = status.ok_or("`raise.error.status` must be an HTTP status, a whole number")?;
     let instance = text("instance")?.unwrap_or_else(|| task.to_owned());
-    Ok(TaskError { error_type, status, instance: Some(instance), title: text("title")?, detail: text("detail")? })
+    Ok(TaskError {
+        error_type,
+        status,
+        instance: Some(instance),
+        title: text("title")?,
+        detail: text("detail")?,
+    })
 }

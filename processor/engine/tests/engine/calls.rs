@@ -33,7 +33,10 @@ do:
 
 #[test]
 fn an_answer_counts_once() {
-    check("do: [{ a: { call: a } }, { b: { call: b } }]", "start\ncomplete 1.1 1\nagain\nfail 1.1\nbeat 1.1\ncomplete 2.2\ncomplete 9.1", expect![[r#"
+    check(
+        "do: [{ a: { call: a } }, { b: { call: b } }]",
+        "start\ncomplete 1.1 1\nagain\nfail 1.1\nbeat 1.1\ncomplete 2.2\ncomplete 9.1",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -54,13 +57,17 @@ fn an_answer_counts_once() {
           rejected: task 2.2 (/do/1/b) is not open: the latest that was sent out is 2.1, and only that one may be answered
         > complete 9.1
           rejected: task 9.1 is not open: answered twice, late, or cancelled
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_failure_says_what_the_worker_said_or_the_usual() {
     let definition = "do: [{ a: { call: a } }]";
-    check(definition, "start\nfail 1.1", expect![[r#"
+    check(
+        definition,
+        "start\nfail 1.1",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -69,8 +76,12 @@ fn a_failure_says_what_the_worker_said_or_the_usual() {
         > fail 1.1
           TaskFaulted 1 /do/0/a communication 500 at /do/0/a: the worker gave no reason
           InstanceFaulted communication 500 at /do/0/a: the worker gave no reason
-    "#]]);
-    check(definition, "start\nfail 1.1 permanent", expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        "start\nfail 1.1 permanent",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -79,9 +90,13 @@ fn a_failure_says_what_the_worker_said_or_the_usual() {
         > fail 1.1 permanent
           TaskFaulted 1 /do/0/a runtime 500 at /do/0/a: the worker gave no reason
           InstanceFaulted runtime 500 at /do/0/a: the worker gave no reason
-    "#]]);
-    check(definition, r#"start
-fail 1.1 permanent {"type": "https://shop/no-stock", "status": 409, "detail": "sold out"}"#, expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        r#"start
+fail 1.1 permanent {"type": "https://shop/no-stock", "status": 409, "detail": "sold out"}"#,
+        expect![[r#"
     > start
       InstanceStarted
       TaskStarted 1 in 0 /do/0/a Call a
@@ -90,13 +105,17 @@ fail 1.1 permanent {"type": "https://shop/no-stock", "status": 409, "detail": "s
     > fail 1.1 permanent {"type": "https://shop/no-stock", "status": 409, "detail": "sold out"}
       TaskFaulted 1 /do/0/a no-stock 409 at /do/0/a: sold out
       InstanceFaulted no-stock 409 at /do/0/a: sold out
-"#]]);
+"#]],
+    );
 }
 
 #[test]
 fn a_worker_that_falls_silent_is_timed_out() {
     let definition = "do: [{ a: { call: a, metadata: { millrace: { heartbeat: PT10S } } } }]";
-    check(definition, "start\nwait 4000\nbeat 1.1\nstate\nmoved 0\nearly 0\nfire 0", expect![[r#"
+    check(
+        definition,
+        "start\nwait 4000\nbeat 1.1\nstate\nmoved 0\nearly 0\nfire 0",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -116,8 +135,12 @@ fn a_worker_that_falls_silent_is_timed_out() {
         > fire 0
           TaskFaulted 1 /do/0/a timeout 408 at /do/0/a: there was no heartbeat for /do/0/a by 1970-01-01T00:00:14Z; it was entered at 1970-01-01T00:00:00Z
           InstanceFaulted timeout 408 at /do/0/a: there was no heartbeat for /do/0/a by 1970-01-01T00:00:14Z; it was entered at 1970-01-01T00:00:00Z
-    "#]]);
-    check(definition, "start\nbeat 1.1\ncomplete 1.1", expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        "start\nbeat 1.1\ncomplete 1.1",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -129,12 +152,16 @@ fn a_worker_that_falls_silent_is_timed_out() {
         > complete 1.1
           TaskCompleted 1 -> null
           InstanceCompleted null
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_heartbeat_that_nobody_wants_is_refused() {
-    check("do: [{ a: { call: a } }]", "start\nbeat 1.1", expect![[r#"
+    check(
+        "do: [{ a: { call: a } }]",
+        "start\nbeat 1.1",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -142,5 +169,6 @@ fn a_heartbeat_that_nobody_wants_is_refused() {
           => default: 1.1 a attempt 1 key i#/do/0/a null
         > beat 1.1
           rejected: task 1.1 asks for no heartbeats; set `metadata.millrace.heartbeat` on it, or send none
-    "#]]);
+    "#]],
+    );
 }

@@ -22,12 +22,16 @@ fn a_raised_error_faults_the_workflow() {
 
 #[test]
 fn a_raised_error_must_be_one() {
-    check("do: [{ b: { raise: { error: { type: https://x, status: '${ . }' } } } }]", r#"start "400""#, expect![[r#"
-        > start "400"
+    check(
+        "do: [{ b: { raise: { error: { type: https://x, status: 400, detail: '${ . }' } } } }]",
+        "start 5",
+        expect![[r#"
+        > start 5
           InstanceStarted
-          TaskFaulted /do/0/b expression 400 at /do/0/b: `raise.error.status` must be an HTTP status, a whole number
-          InstanceFaulted expression 400 at /do/0/b: `raise.error.status` must be an HTTP status, a whole number
-    "#]]);
+          TaskFaulted /do/0/b expression 400 at /do/0/b: `raise.error.detail` must be a string, and is 5
+          InstanceFaulted expression 400 at /do/0/b: `raise.error.detail` must be a string, and is 5
+    "#]],
+    );
 }
 
 #[test]
@@ -63,10 +67,15 @@ fn a_filter_lets_other_errors_pass() {
 do:
   - t:
       try: [{{ b: {{ raise: {{ error: {{ type: https://open-workflow-specification.org/dsl/errors/types/timeout, status: 408 }} }} }} }}]
-      catch: {{ errors: {{ with: {with} }}, do: [{{ c: {{ set: '${ \"caught\" }' }} }}] }}
+      catch: {{ errors: {{ with: {with} }}, do: [{{ c: {{ set: '${{ \"caught\" }}' }} }}] }}
 ")
     };
-    check(&definition("{ type: 'https://serverlessworkflow.io/spec/1.0.0/errors/timeout', instance: /do/0/t/try/0/b }"), "start", expect![[r#"
+    check(
+        &definition(
+            "{ type: 'https://serverlessworkflow.io/spec/1.0.0/errors/timeout', instance: /do/0/t/try/0/b }",
+        ),
+        "start",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
@@ -75,15 +84,20 @@ do:
           TaskRan in 1 /do/0/t/catch/do/0/c -> "caught"
           TaskCompleted 1 -> "caught"
           InstanceCompleted "caught"
-    "#]]);
-    check(&definition("{ status: 500 }"), "start", expect![[r#"
+    "#]],
+    );
+    check(
+        &definition("{ status: 500 }"),
+        "start",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
           TaskFaulted /do/0/t/try/0/b timeout 408 at /do/0/t/try/0/b: -
           TaskFaulted 1 /do/0/t timeout 408 at /do/0/t/try/0/b: -
           InstanceFaulted timeout 408 at /do/0/t/try/0/b: -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -91,34 +105,58 @@ fn conditions_of_a_catch_see_the_error() {
     let definition = "
 do:
   - t:
-      try: [{ b: { raise: { error: { type: https://x, status: '${ .status }' } } } }]
+      try: [{ b: { call: b } }]
       catch: { when: $error.status >= 500, exceptWhen: $error.status == 501 }
 ";
-    check(definition, r#"start {"status": 500}"#, expect![[r#"
-        > start {"status": 500}
+    check(
+        definition,
+        "start\nfail 2.1 {\"type\": \"https://x\", \"status\": 500}",
+        expect![[r#"
+        > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
-          TaskFaulted /do/0/t/try/0/b x 500 at /do/0/t/try/0/b: -
+          TaskStarted 2 in 1 /do/0/t/try/0/b Call b
+          TaskDispatched 2.1
+          => default: 2.1 b attempt 1 key i#/do/0/t/try/0/b null
+        > fail 2.1 {"type": "https://x", "status": 500}
+          TaskFaulted 2 /do/0/t/try/0/b x 500 at /do/0/t/try/0/b: -
           ErrorCaught 1 x 500 at /do/0/t/try/0/b: -
-          TaskCompleted 1 -> {"status":500}
-          InstanceCompleted {"status":500}
-    "#]]);
-    check(definition, r#"start {"status": 501}"#, expect![[r#"
-        > start {"status": 501}
+          TaskCompleted 1 -> null
+          InstanceCompleted null
+    "#]],
+    );
+    check(
+        definition,
+        "start\nfail 2.1 {\"type\": \"https://x\", \"status\": 501}",
+        expect![[r#"
+        > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
-          TaskFaulted /do/0/t/try/0/b x 501 at /do/0/t/try/0/b: -
+          TaskStarted 2 in 1 /do/0/t/try/0/b Call b
+          TaskDispatched 2.1
+          => default: 2.1 b attempt 1 key i#/do/0/t/try/0/b null
+        > fail 2.1 {"type": "https://x", "status": 501}
+          TaskFaulted 2 /do/0/t/try/0/b x 501 at /do/0/t/try/0/b: -
           TaskFaulted 1 /do/0/t x 501 at /do/0/t/try/0/b: -
           InstanceFaulted x 501 at /do/0/t/try/0/b: -
-    "#]]);
-    check(definition, r#"start {"status": 400}"#, expect![[r#"
-        > start {"status": 400}
+    "#]],
+    );
+    check(
+        definition,
+        "start\nfail 2.1 {\"type\": \"https://x\", \"status\": 400}",
+        expect![[r#"
+        > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
-          TaskFaulted /do/0/t/try/0/b x 400 at /do/0/t/try/0/b: -
+          TaskStarted 2 in 1 /do/0/t/try/0/b Call b
+          TaskDispatched 2.1
+          => default: 2.1 b attempt 1 key i#/do/0/t/try/0/b null
+        > fail 2.1 {"type": "https://x", "status": 400}
+          TaskFaulted 2 /do/0/t/try/0/b x 400 at /do/0/t/try/0/b: -
           TaskFaulted 1 /do/0/t x 400 at /do/0/t/try/0/b: -
           InstanceFaulted x 400 at /do/0/t/try/0/b: -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -144,9 +182,9 @@ do:
               TaskFaulted /do/0/outer/try/0/inner/catch/do/0/b b 400 at /do/0/outer/try/0/inner/catch/do/0/b: -
               TaskFaulted 2 /do/0/outer/try/0/inner b 400 at /do/0/outer/try/0/inner/catch/do/0/b: -
               ErrorCaught 1 b 400 at /do/0/outer/try/0/inner/catch/do/0/b: -
-              TaskRan in 1 /do/0/outer/catch/do/0/c -> "b"
-              TaskCompleted 1 -> "b"
-              InstanceCompleted "b"
+              TaskRan in 1 /do/0/outer/catch/do/0/c -> "https://b"
+              TaskCompleted 1 -> "https://b"
+              InstanceCompleted "https://b"
         "#]],
     );
 }
@@ -162,7 +200,10 @@ do:
 
 #[test]
 fn a_retry_starts_from_the_input_with_the_same_key_and_the_next_attempt() {
-    check(RETRY, "start 1\nfail 2.1\nstate\nfire 0\nstate\ncomplete 3.1 \"ok\"", expect![[r#"
+    check(
+        RETRY,
+        "start 1\nfail 2.1\nstate\nfire 0\nstate\ncomplete 3.1 \"ok\"",
+        expect![[r#"
         > start 1
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
@@ -192,12 +233,16 @@ fn a_retry_starts_from_the_input_with_the_same_key_and_the_next_attempt() {
           TaskCompleted 3 -> "ok"
           TaskCompleted 1 -> "ok"
           InstanceCompleted "ok"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn after_the_last_retry_the_handler_runs_once() {
-    check(RETRY, "start 1\nfail 2.1\nfire 0\nfail 3.1\nfire 1\nfail 4.1 {\"type\": \"t\", \"status\": 503}", expect![[r#"
+    check(
+        RETRY,
+        "start 1\nfail 2.1\nfire 0\nfail 3.1\nfire 1\nfail 4.1 {\"type\": \"t\", \"status\": 503}",
+        expect![[r#"
         > start 1
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
@@ -231,12 +276,16 @@ fn after_the_last_retry_the_handler_runs_once() {
           TaskRan in 1 /do/0/t/catch/do/0/c -> {"status":503}
           TaskCompleted 1 -> {"status":503}
           InstanceCompleted {"status":503}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_permanent_failure_is_not_retried() {
-    check(RETRY, "start 1\nfail 2.1 permanent", expect![[r#"
+    check(
+        RETRY,
+        "start 1\nfail 2.1 permanent",
+        expect![[r#"
         > start 1
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
@@ -250,12 +299,16 @@ fn a_permanent_failure_is_not_retried() {
           TaskRan in 1 /do/0/t/catch/do/0/c -> {"status":500}
           TaskCompleted 1 -> {"status":500}
           InstanceCompleted {"status":500}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_answer_to_an_earlier_attempt_is_late() {
-    check(RETRY, "start 1\nfail 2.1\ncomplete 2.1\nfire 0\ncomplete 2.1", expect![[r#"
+    check(
+        RETRY,
+        "start 1\nfail 2.1\ncomplete 2.1\nfire 0\ncomplete 2.1",
+        expect![[r#"
         > start 1
           InstanceStarted
           TaskStarted 1 in 0 /do/0/t Trying
@@ -277,7 +330,8 @@ fn an_answer_to_an_earlier_attempt_is_late() {
           => default: 3.1 b attempt 2 key i#/do/0/t/try/1/b 2
         > complete 2.1
           rejected: task 2.1 is not open: answered twice, late, or cancelled
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -46,7 +46,15 @@ pub(crate) struct Conversation {
 impl Conversation {
     pub(crate) fn new(program: Program) -> Self {
         let instance = Instance::absent(InstanceId::new("i").unwrap());
-        Self { program, instance, bounds: Bounds::default(), at: Timestamp(0), log: vec![], sent: 0, last: None }
+        Self {
+            program,
+            instance,
+            bounds: Bounds::default(),
+            at: Timestamp(0),
+            log: vec![],
+            sent: 0,
+            last: None,
+        }
     }
 
     pub(crate) fn run(&mut self, script: &str) -> String {
@@ -122,12 +130,20 @@ impl Conversation {
         let reason = || rest.to_owned();
         let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
         match verb {
-            "start" => Command::Start { workflow: self.program.workflow.workflow.clone(), version: None, input: payload(rest) },
+            "start" => Command::Start {
+                workflow: self.program.workflow.workflow.clone(),
+                version: None,
+                input: payload(rest),
+            },
             "complete" => Command::CompleteTask { token: first.parse().unwrap(), output: payload(second) },
             "fail" => {
                 let permanent = second.starts_with("permanent");
                 let error = second.strip_prefix("permanent").unwrap_or(second);
-                Command::FailTask { token: first.parse().unwrap(), error: error_of(payload(error).value()), retriable: !permanent }
+                Command::FailTask {
+                    token: first.parse().unwrap(),
+                    error: error_of(payload(error).value()),
+                    retriable: !permanent,
+                }
             }
             "beat" => Command::RecordHeartbeat { token: first.parse().unwrap() },
             "fire" => {
@@ -162,12 +178,16 @@ impl Conversation {
         let mut out = format!("= {} context {}\n", status(&state.status), state.context.value());
         for (id, it) in &state.executions {
             let activity = format!("{:?}", it.state);
-            writeln!(out, "=   {} {} [{}] attempt {}: {activity}", id.0, it.task, it.iteration, it.attempt.0).unwrap();
+            writeln!(out, "=   {} {} [{}] attempt {}: {activity}", id.0, it.task, it.iteration, it.attempt.0)
+                .unwrap();
         }
         for (id, it) in &state.timers {
-            writeln!(out, "=   timer {} {:?} of {} at {}", id.0, it.purpose, it.execution.0, it.due.0).unwrap();
+            writeln!(out, "=   timer {} {:?} of {} at {}", id.0, it.purpose, it.execution.0, it.due.0)
+                .unwrap();
         }
-        let queue = |name: &str, length: usize| if length == 0 { String::new() } else { format!("=   {name} {length}\n") };
+        let queue = |name: &str, length: usize| {
+            if length == 0 { String::new() } else { format!("=   {name} {length}\n") }
+        };
         out + &queue("deferred", state.deferred.len()) + &queue("signals", state.signals.len())
     }
 }
@@ -181,7 +201,11 @@ fn payload(text: &str) -> Payload {
     if let Some(length) = text.strip_prefix('x') {
         return Value::from("x".repeat(length.parse().unwrap())).into();
     }
-    let value = if text.is_empty() { Value::Null } else { serde_json::from_str(text).expect("a script's data is JSON") };
+    let value = if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(text).expect("a script's data is JSON")
+    };
     value.into()
 }
 
@@ -201,7 +225,9 @@ fn status(status: &Status) -> String {
         Status::Running => "running".to_owned(),
         Status::Completed { output } => format!("completed {output:?}"),
         Status::Faulted { error } => format!("faulted {}", describe_error(error)),
-        Status::Suspended { .. } | Status::Incident { .. } | Status::Cancelled { .. } => status.name().to_owned(),
+        Status::Suspended { .. } | Status::Incident { .. } | Status::Cancelled { .. } => {
+            status.name().to_owned()
+        }
     }
 }
 
@@ -231,11 +257,16 @@ pub(crate) fn describe(event: &Event) -> String {
                     let deadline = deadline.map_or_else(String::new, |it| format!(" by {}", it.0));
                     format!("Call {function}{}{deadline}", data("with", arguments.as_ref()))
                 }
-                Activity::Sequence | Activity::Trying | Activity::Waiting | Activity::Listening => format!("{activity:?}"),
+                Activity::Sequence | Activity::Trying | Activity::Waiting | Activity::Listening => {
+                    format!("{activity:?}")
+                }
             };
             let attempt = if attempt.0 == 1 { String::new() } else { format!(" attempt {}", attempt.0) };
             let (iteration, input) = (bracketed(iteration), data("input", input.as_ref()));
-            format!("TaskStarted {} in {} {task}{iteration}{attempt} {activity}{input}", execution.0, parent.0)
+            format!(
+                "TaskStarted {} in {} {task}{iteration}{attempt} {activity}{input}",
+                execution.0, parent.0
+            )
         }
         Event::TaskRan { parent, task, iteration, output, context } => {
             let (output, context) = (data("->", output.as_ref()), data("context", context.as_ref()));
@@ -255,13 +286,17 @@ pub(crate) fn describe(event: &Event) -> String {
             format!("RetryScheduled {} timer {} at {}", execution.0, timer.0, due.0)
         }
         Event::RetryStarted { execution } => format!("RetryStarted {}", execution.0),
-        Event::ErrorCaught { execution, error } => format!("ErrorCaught {} {}", execution.0, describe_error(error)),
+        Event::ErrorCaught { execution, error } => {
+            format!("ErrorCaught {} {}", execution.0, describe_error(error))
+        }
         Event::TimerSet { timer, execution, due, purpose } => {
             format!("TimerSet {} {purpose:?} of {} at {}", timer.0, execution.0, due.0)
         }
         Event::TimerCleared { timer } => format!("TimerCleared {}", timer.0),
         Event::TaskDispatched { execution, dispatch } => format!("TaskDispatched {}.{dispatch}", execution.0),
-        Event::HeartbeatRecorded { execution, due } => format!("HeartbeatRecorded {} until {}", execution.0, due.0),
+        Event::HeartbeatRecorded { execution, due } => {
+            format!("HeartbeatRecorded {} until {}", execution.0, due.0)
+        }
         Event::SignalBuffered { cause, .. } => format!("SignalBuffered {cause}"),
         Event::SignalConsumed { execution, cause } => format!("SignalConsumed {} {cause}", execution.0),
         Event::InstanceSuspended { .. } => "InstanceSuspended".to_owned(),
@@ -282,9 +317,14 @@ fn describe_effect(effect: &Effect) -> String {
     match effect {
         Effect::DispatchTask { queue, task } => {
             let (key, arguments) = (&task.idempotency_key, &task.arguments);
-            format!("{queue}: {} {} attempt {} key {key} {arguments:?}", task.token, task.function, task.attempt.0)
+            format!(
+                "{queue}: {} {} attempt {} key {key} {arguments:?}",
+                task.token, task.function, task.attempt.0
+            )
         }
-        Effect::EmitEvent { topic, event } => format!("emit to {}: {event:?}", topic.as_deref().unwrap_or("-")),
+        Effect::EmitEvent { topic, event } => {
+            format!("emit to {}: {event:?}", topic.as_deref().unwrap_or("-"))
+        }
     }
 }
 
@@ -296,7 +336,11 @@ fn squeezed(text: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|it| it != first).unwrap_or(rest.len());
         let (run, after) = rest.split_at(end);
-        if run.len() > SHOWN_MAX { write!(out, "{first}*{}", run.len()).unwrap() } else { out.push_str(run) }
+        if run.len() > SHOWN_MAX {
+            write!(out, "{first}*{}", run.len()).unwrap()
+        } else {
+            out.push_str(run)
+        }
         rest = after;
     }
     out
@@ -313,7 +357,8 @@ pub(crate) fn program(text: &str) -> Program {
 #[track_caller]
 pub(crate) fn program_of(definition: &Value) -> Program {
     let mut definition = definition.clone();
-    definition["document"] = json!({ "dsl": "1.0.3", "namespace": "test", "name": "flow", "version": "1.0.0" });
+    definition["document"] =
+        json!({ "dsl": "1.0.3", "namespace": "test", "name": "flow", "version": "1.0.0" });
     admit(&definition.to_string())
 }
 

@@ -33,15 +33,19 @@ output: { as: '{ out: ., n: $input.n }' }
 #[test]
 fn schemas_are_checked_at_their_turn() {
     let schema = "{ document: { type: object, required: [n] } }";
-    check(&format!("input: {{ schema: {schema} }}\ndo: [{{ a: {{ set: '${ 1 }' }} }}]"), "start {}\nagain", expect![[r#"
+    check(
+        &format!("input: {{ schema: {schema} }}\ndo: [{{ a: {{ set: '${{ 1 }}' }} }}]"),
+        "start {}\nagain",
+        expect![[r#"
         > start {}
           InstanceStarted
           InstanceFaulted validation 400 at /: input of the workflow: the value: "n" is a required property
         > again
           rejected: instance i exists already (faulted); a start is idempotent, nothing was done
-    "#]]);
+    "#]],
+    );
     check(
-        &format!("do: [{{ a: {{ input: {{ schema: {schema}, from: '{{n: 1}}' }}, set: '${ 1 }' }} }}]"),
+        &format!("do: [{{ a: {{ input: {{ schema: {schema}, from: '{{n: 1}}' }}, set: '${{ 1 }}' }} }}]"),
         "start {}",
         expect![[r#"
             > start {}
@@ -50,7 +54,10 @@ fn schemas_are_checked_at_their_turn() {
               InstanceFaulted validation 400 at /do/0/a: input: the value: "n" is a required property
         "#]],
     );
-    check(&format!("do: [{{ a: {{ call: f, output: {{ as: .r, schema: {schema} }} }} }}]"), "start\ncomplete 1.1 {\"r\": {}}", expect![[r#"
+    check(
+        &format!("do: [{{ a: {{ call: f, output: {{ as: .r, schema: {schema} }} }} }}]"),
+        "start\ncomplete 1.1 {\"r\": {}}",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call f
@@ -59,46 +66,71 @@ fn schemas_are_checked_at_their_turn() {
         > complete 1.1 {"r": {}}
           TaskFaulted 1 /do/0/a validation 400 at /do/0/a: output: the value: "n" is a required property
           InstanceFaulted validation 400 at /do/0/a: output: the value: "n" is a required property
-    "#]]);
-    check(&format!("do: [{{ a: {{ set: '${ 1 }', export: {{ as: '{{}}', schema: {schema} }} }} }}]"), "start", expect![[r#"
+    "#]],
+    );
+    check(
+        &format!("do: [{{ a: {{ set: '${{ 1 }}', export: {{ as: '{{}}', schema: {schema} }} }} }}]"),
+        "start",
+        expect![[r#"
         > start
           InstanceStarted
           TaskFaulted /do/0/a validation 400 at /do/0/a: export: the value: "n" is a required property
           InstanceFaulted validation 400 at /do/0/a: export: the value: "n" is a required property
-    "#]]);
-    check(&format!("do: [{{ a: {{ set: '${ 1 }' }} }}]\noutput: {{ schema: {schema} }}"), "start", expect![[r#"
+    "#]],
+    );
+    check(
+        &format!("do: [{{ a: {{ set: '${{ 1 }}' }} }}]\noutput: {{ schema: {schema} }}"),
+        "start",
+        expect![[r#"
         > start
           InstanceStarted
           TaskRan in 0 /do/0/a -> 1
           InstanceFaulted validation 400 at /: output of the workflow: the value: 1 is not of type "object"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_expression_that_fails_faults_its_task() {
-    check("do: [{ a: { set: '${ .a.b }' } }]", r#"start {"a": 1}"#, expect![[r#"
+    check(
+        "do: [{ a: { set: '${ .a.b }' } }]",
+        r#"start {"a": 1}"#,
+        expect![[r#"
         > start {"a": 1}
           InstanceStarted
           TaskFaulted /do/0/a expression 400 at /do/0/a: expression `.a.b`: cannot index 1 with "b"
           InstanceFaulted expression 400 at /do/0/a: expression `.a.b`: cannot index 1 with "b"
-    "#]]);
-    check("do: [{ a: { if: .a, set: '${ 1 }' } }]", r#"start {"a": 1}"#, expect![[r#"
+    "#]],
+    );
+    check(
+        "do: [{ a: { if: .a, set: '${ 1 }' } }]",
+        r#"start {"a": 1}"#,
+        expect![[r#"
         > start {"a": 1}
           InstanceStarted
           TaskFaulted /do/0/a expression 400 at /do/0/a: expression `.a`: a condition must give true or false, this gave 1
           InstanceFaulted expression 400 at /do/0/a: expression `.a`: a condition must give true or false, this gave 1
-    "#]]);
-    check("do: [{ a: { set: '${ 1 }', export: { as: '.b.c' }, output: { as: '{b: .}' } } }]", "start", expect![[r#"
+    "#]],
+    );
+    check(
+        "do: [{ a: { set: '${ 1 }', export: { as: '.b.c' }, output: { as: '{b: .}' } } }]",
+        "start",
+        expect![[r#"
         > start
           InstanceStarted
           TaskFaulted /do/0/a expression 400 at /do/0/a: expression `.b.c`: cannot index 1 with "c"
           InstanceFaulted expression 400 at /do/0/a: expression `.b.c`: cannot index 1 with "c"
-    "#]]);
-    check("input: { from: .a.b }\ndo: [{ a: { set: '${ 1 }' } }]", r#"start {"a": 1}"#, expect![[r#"
+    "#]],
+    );
+    check(
+        "input: { from: .a.b }\ndo: [{ a: { set: '${ 1 }' } }]",
+        r#"start {"a": 1}"#,
+        expect![[r#"
         > start {"a": 1}
           InstanceStarted
           InstanceFaulted expression 400 at /: expression `.a.b`: cannot index 1 with "b"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -123,22 +155,30 @@ do:
 
 #[test]
 fn now_is_the_time_of_the_record() {
-    check("do: [{ a: { set: '${ now }' } }]", "wait 1500\nstart", expect![[r#"
+    check(
+        "do: [{ a: { set: '${ now }' } }]",
+        "wait 1500\nstart",
+        expect![[r#"
         > start
           InstanceStarted
           TaskRan in 0 /do/0/a -> 1.5
           InstanceCompleted 1.5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn expressions_in_data_are_not_evaluated() {
-    check("do: [{ a: { set: { it: '${ . }' } } }]", r#"start "${ 1 + 1 }""#, expect![[r#"
+    check(
+        "do: [{ a: { set: { it: '${ . }' } } }]",
+        r#"start "${ 1 + 1 }""#,
+        expect![[r#"
         > start "${ 1 + 1 }"
           InstanceStarted
           TaskRan in 0 /do/0/a -> {"it":"${ 1 + 1 }"}
           InstanceCompleted {"it":"${ 1 + 1 }"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -35,26 +35,38 @@ do:
   - setRed: { set: { is: red }, then: end }
   - setOther: { set: { is: other } }
 ";
-    check(definition, r#"start {"color": "red"}"#, expect![[r#"
+    check(
+        definition,
+        r#"start {"color": "red"}"#,
+        expect![[r#"
         > start {"color": "red"}
           InstanceStarted
           TaskRan in 0 /do/0/which
           TaskRan in 0 /do/1/setRed -> {"is":"red"}
           InstanceCompleted {"is":"red"}
-    "#]]);
-    check(definition, r#"start {"color": "green"}"#, expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        r#"start {"color": "green"}"#,
+        expect![[r#"
         > start {"color": "green"}
           InstanceStarted
           TaskRan in 0 /do/0/which
           InstanceCompleted {"color":"green"}
-    "#]]);
-    check(definition, r#"start {"color": "blue"}"#, expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        r#"start {"color": "blue"}"#,
+        expect![[r#"
         > start {"color": "blue"}
           InstanceStarted
           TaskRan in 0 /do/0/which
           TaskRan in 0 /do/2/setOther -> {"is":"other"}
           InstanceCompleted {"is":"other"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -223,7 +235,10 @@ do:
       do:
         - step: { set: '${ if $item == 2 then 9 else . + 1 end }' }
 ";
-    check(definition, "start 0", expect![[r#"
+    check(
+        definition,
+        "start 0",
+        expect![[r#"
         > start 0
           InstanceStarted
           TaskStarted 1 in 0 /do/0/loop Loop [1,2,3]
@@ -232,14 +247,19 @@ do:
           TaskRan in 1 /do/0/loop/do/0/step [1] -> 9
           TaskCompleted 1 -> 9
           InstanceCompleted 9
-    "#]]);
-    check(definition, "start 5", expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        "start 5",
+        expect![[r#"
         > start 5
           InstanceStarted
           TaskStarted 1 in 0 /do/0/loop Loop [1,2,3]
           TaskCompleted 1 -> 5
           InstanceCompleted 5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -272,12 +292,16 @@ do:
 
 #[test]
 fn what_is_looped_over_must_be_an_array() {
-    check("do: [{ loop: { for: { in: .n }, do: [{ a: { set: '${ 1 }' } }] } }]", r#"start {"n": 3}"#, expect![[r#"
+    check(
+        "do: [{ loop: { for: { in: .n }, do: [{ a: { set: '${ 1 }' } }] } }]",
+        r#"start {"n": 3}"#,
+        expect![[r#"
         > start {"n": 3}
           InstanceStarted
           TaskFaulted /do/0/loop expression 400 at /do/0/loop: `for.in` must give an array, and gave a number
           InstanceFaulted expression 400 at /do/0/loop: `for.in` must give an array, and gave a number
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -312,23 +336,25 @@ output: { as: '{ result: . }' }
 
 #[test]
 fn an_empty_list_gives_its_input() {
-    check("do: [{ nothing: { do: [] } }]", "start 5", expect![[r#"
+    check(
+        "do: [{ nothing: { do: [] } }]",
+        "start 5",
+        expect![[r#"
         > start 5
           InstanceStarted
           TaskRan in 0 /do/0/nothing
           InstanceCompleted 5
-    "#]]);
-    check("do: []", "start 5", expect![[r#"
-        > start 5
-          InstanceStarted
-          InstanceCompleted 5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_long_list_needs_no_stack() {
-    let tasks: Vec<_> = (0..5_000).map(|i| format!("  - t{i}: {{ set: {i} }}\n")).collect();
-    let mut conversation = crate::conversation::Conversation::new(crate::conversation::program(&format!("do:\n{}", tasks.concat())));
+    let tasks: Vec<_> = (0..5_000).map(|i| format!("  - t{i}: {{ set: {{ n: {i} }} }}\n")).collect();
+    let mut conversation = crate::conversation::Conversation::new(crate::conversation::program(&format!(
+        "do:\n{}",
+        tasks.concat()
+    )));
     let out = conversation.run("start");
-    assert!(out.ends_with("InstanceCompleted 4999\n"));
+    assert!(out.ends_with("InstanceCompleted {\"n\":4999}\n"));
 }

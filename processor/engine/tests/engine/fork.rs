@@ -16,7 +16,10 @@ do:
 
 #[test]
 fn a_fork_waits_for_all_branches_and_keeps_their_order() {
-    check(BOTH, "start {\"n\": 1}\ncomplete 3.1 \"r\"\nstate\ncomplete 2.1 {\"l\": \"l\"}", expect![[r#"
+    check(
+        BOTH,
+        "start {\"n\": 1}\ncomplete 3.1 \"r\"\nstate\ncomplete 2.1 {\"l\": \"l\"}",
+        expect![[r#"
         > start {"n": 1}
           InstanceStarted
           TaskStarted 1 in 0 /do/0/both Branches 2
@@ -37,7 +40,8 @@ fn a_fork_waits_for_all_branches_and_keeps_their_order() {
           TaskCompleted 1 -> ["l","r"]
           TaskRan in 0 /do/1/after -> {"got":["l","r"]}
           InstanceCompleted {"got":["l","r"]}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -72,7 +76,10 @@ do:
           - left: { call: left, export: { as: '\"left\"' } }
           - right: { do: [{ ask: { call: right, timeout: { after: PT5S } } }] }
 ";
-    check(definition, "start\ncomplete 2.1 \"l\"\ncomplete 4.1 \"r\"\nfire 0", expect![[r#"
+    check(
+        definition,
+        "start\ncomplete 2.1 \"l\"\ncomplete 4.1 \"r\"\nfire 0",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/race Branches 2
@@ -93,8 +100,12 @@ do:
           rejected: instance i has ended (completed); a complete_task has no effect
         > fire 0
           rejected: instance i has ended (completed); a fire_timer has no effect
-    "#]]);
-    check(definition, "start\ncomplete 4.1 \"r\"", expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        "start\ncomplete 4.1 \"r\"",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/race Branches 2
@@ -112,7 +123,8 @@ do:
           TaskCancelled 2
           TaskCompleted 1 -> "r"
           InstanceCompleted "r"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -133,7 +145,10 @@ fn a_race_that_is_won_at_once_does_not_enter_the_others() {
 
 #[test]
 fn an_error_in_a_branch_cancels_the_others() {
-    check(BOTH, "start\nfail 2.1 {\"detail\": \"no\"}\ncomplete 3.1", expect![[r#"
+    check(
+        BOTH,
+        "start\nfail 2.1 {\"detail\": \"no\"}\ncomplete 3.1",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/both Branches 2
@@ -150,7 +165,8 @@ fn an_error_in_a_branch_cancels_the_others() {
           InstanceFaulted communication 500 at /do/0/both/fork/branches/0/left: no
         > complete 3.1
           rejected: instance i has ended (faulted); a complete_task has no effect
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -190,8 +206,8 @@ do:
   - both:
       fork:
         branches:
-          - left: { do: [{ a: { set: '${ 1 }', export: { as: '$context + { l: 1 }' } } }, { b: { call: b, with: '${ $context }' } }] }
-          - right: { do: [{ c: { call: c, with: '${ $context }', export: { as: '$context + { r: 1 }' } } }, { d: { set: '${ $context }' } }] }
+          - left: { do: [{ a: { set: '${ 1 }', export: { as: '$context + { l: 1 }' } } }, { b: { call: b, with: { is: '${ $context }' } } }] }
+          - right: { do: [{ c: { call: c, with: { is: '${ $context }' }, export: { as: '$context + { r: 1 }' } } }, { d: { set: '${ $context }' } }] }
   - after: { set: '${ $context }' }
 ",
         "start\nstate\ncomplete 5.1\ncomplete 3.1",
@@ -202,20 +218,20 @@ do:
               TaskStarted 1 in 0 /do/1/both Branches 2
               TaskStarted 2 in 1 /do/1/both/fork/branches/0/left Sequence
               TaskRan in 2 /do/1/both/fork/branches/0/left/do/0/a -> 1 context {"at":"start","l":1}
-              TaskStarted 3 in 2 /do/1/both/fork/branches/0/left/do/1/b Call b with {"at":"start","l":1}
+              TaskStarted 3 in 2 /do/1/both/fork/branches/0/left/do/1/b Call b with {"is":{"at":"start","l":1}}
               TaskDispatched 3.1
               TaskStarted 4 in 1 /do/1/both/fork/branches/1/right Sequence
-              TaskStarted 5 in 4 /do/1/both/fork/branches/1/right/do/0/c Call c with {"at":"start"}
+              TaskStarted 5 in 4 /do/1/both/fork/branches/1/right/do/0/c Call c with {"is":{"at":"start"}}
               TaskDispatched 5.1
-              => default: 3.1 b attempt 1 key i#/do/1/both/fork/branches/0/left/do/1/b {"at":"start","l":1}
-              => default: 5.1 c attempt 1 key i#/do/1/both/fork/branches/1/right/do/0/c {"at":"start"}
+              => default: 3.1 b attempt 1 key i#/do/1/both/fork/branches/0/left/do/1/b {"is":{"at":"start","l":1}}
+              => default: 5.1 c attempt 1 key i#/do/1/both/fork/branches/1/right/do/0/c {"is":{"at":"start"}}
             = running context {"at":"start"}
             =   0 /do [] attempt 1: Sequence { data: 0, jumps: 0 }
             =   1 /do/1/both [] attempt 1: Branches { branches: [Branch { output: None, context: Some({"at":"start","l":1}) }, Branch { output: None, context: None }] }
             =   2 /do/1/both/fork/branches/0/left [] attempt 1: Sequence { data: 1, jumps: 0 }
-            =   3 /do/1/both/fork/branches/0/left/do/1/b [] attempt 1: Calling { queue: "default", function: "b", arguments: Some({"at":"start","l":1}), deadline: None, dispatch: 1 }
+            =   3 /do/1/both/fork/branches/0/left/do/1/b [] attempt 1: Calling { queue: "default", function: "b", arguments: Some({"is":{"at":"start","l":1}}), deadline: None, dispatch: 1 }
             =   4 /do/1/both/fork/branches/1/right [] attempt 1: Sequence { data: 0, jumps: 0 }
-            =   5 /do/1/both/fork/branches/1/right/do/0/c [] attempt 1: Calling { queue: "default", function: "c", arguments: Some({"at":"start"}), deadline: None, dispatch: 1 }
+            =   5 /do/1/both/fork/branches/1/right/do/0/c [] attempt 1: Calling { queue: "default", function: "c", arguments: Some({"is":{"at":"start"}}), deadline: None, dispatch: 1 }
             > complete 5.1
               TaskCompleted 5 -> null context {"at":"start","r":1}
               TaskRan in 4 /do/1/both/fork/branches/1/right/do/1/d -> {"at":"start","r":1}

@@ -25,7 +25,7 @@ fn task() -> impl Strategy<Value = Value> {
         Just(json!("${ .a.b }")),
         Just(json!("${ [., .] }")),
     ];
-    let call = json!({ "call": "f", "with": "${ [., $context] }" });
+    let call = json!({ "call": "f", "with": { "is": "${ [., $context] }" } });
     let leaf = prop_oneof![
         4 => data.clone().prop_map(|it| json!({ "set": it })),
         2 => data.prop_map(|it| json!({ "set": it, "export": { "as": "[$context, 1]" } })),
@@ -148,7 +148,8 @@ fn command(conversation: &Conversation, next: &Move) -> Option<Command> {
             Command::CompleteTask { token: call(*i)?, output: Payload::from(json!("x".repeat(1_000))) }
         }
         Move::Fail(i, retriable) => {
-            let error = TaskError { error_type: "w".into(), status: 500, instance: None, title: None, detail: None };
+            let error =
+                TaskError { error_type: "w".into(), status: 500, instance: None, title: None, detail: None };
             Command::FailTask { token: call(*i)?, error, retriable: *retriable }
         }
         Move::Beat(i) => Command::RecordHeartbeat { token: call(*i)? },
@@ -190,7 +191,10 @@ fn play(definition: &Value, moves: &[Move], bounds: Bounds) -> Conversation {
             },
         };
         if let Command::FireTimer { timer, due } = addressed.command
-            && conversation.instance.state().is_some_and(|it| it.timers.get(&timer).is_some_and(|it| it.due == due))
+            && conversation
+                .instance
+                .state()
+                .is_some_and(|it| it.timers.get(&timer).is_some_and(|it| it.due == due))
         {
             conversation.at = conversation.at.max(due);
         }
@@ -244,7 +248,11 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
                 assert!(open == 1 || !begun, "a list at rest has one open task: {state:?}");
             }
             ExecutionState::Branches { branches } => {
-                assert_eq!(open, branches.iter().filter(|it| it.output.is_none()).count(), "a branch is open or has ended");
+                assert_eq!(
+                    open,
+                    branches.iter().filter(|it| it.output.is_none()).count(),
+                    "a branch is open or has ended"
+                );
                 assert!(open > 0);
             }
             ExecutionState::BackingOff { .. }
@@ -256,9 +264,15 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
         let has_timer = state.timers.values().any(|timer| timer.execution == *id);
         assert!(!waits || has_timer, "what waits for a timer has one");
     }
-    assert!(state.timers.values().all(|it| state.executions.contains_key(&it.execution)), "no timer outlives its task");
+    assert!(
+        state.timers.values().all(|it| state.executions.contains_key(&it.execution)),
+        "no timer outlives its task"
+    );
     let counted = Instance::from_state(InstanceId::new("i").unwrap(), state.clone()).size_bytes();
-    assert!(counted <= conversation.instance.size_bytes(), "what is estimated is never less than what is counted");
+    assert!(
+        counted <= conversation.instance.size_bytes(),
+        "what is estimated is never less than what is counted"
+    );
 }
 
 proptest! {

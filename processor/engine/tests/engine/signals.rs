@@ -13,7 +13,10 @@ do:
 
 #[test]
 fn a_listen_takes_the_event_that_matches() {
-    check(TWO, "start\nsignal paid {\"order\": 2}\nsignal paid {\"order\": 1}\nsignal sent \"now\"", expect![[r#"
+    check(
+        TWO,
+        "start\nsignal paid {\"order\": 2}\nsignal paid {\"order\": 1}\nsignal sent \"now\"",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/paid Listening
@@ -25,12 +28,16 @@ fn a_listen_takes_the_event_that_matches() {
         > signal sent "now"
           TaskCompleted 2 -> "now"
           InstanceCompleted "now"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_event_that_comes_early_waits() {
-    check(TWO, "start\nsignal sent \"now\"\nagain\nstate\nsignal paid {\"order\": 1}", expect![[r#"
+    check(
+        TWO,
+        "start\nsignal sent \"now\"\nagain\nstate\nsignal paid {\"order\": 1}",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/paid Listening
@@ -48,12 +55,16 @@ fn an_event_that_comes_early_waits() {
           SignalConsumed 2 test 2
           TaskCompleted 2 -> "now"
           InstanceCompleted "now"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_filter_that_fails_does_not_match() {
-    check(TWO, "start\nsignal paid 5\nstate", expect![[r#"
+    check(
+        TWO,
+        "start\nsignal paid 5\nstate",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/paid Listening
@@ -63,13 +74,18 @@ fn a_filter_that_fails_does_not_match() {
         =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
         =   1 /do/0/paid [] attempt 1: Listening
         =   signals 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn only_so_many_events_wait() {
     let bounds = Bounds { signals_max: 1, ..Bounds::default() };
-    check_within(bounds, "do: [{ a: { wait: PT1S } }]", "start\nsignal a 1\nsignal b 2\nfire 0\nsignal c 3", expect![[r#"
+    check_within(
+        bounds,
+        "do: [{ a: { wait: PT1S } }]",
+        "start\nsignal a 1\nsignal b 2\nfire 0\nsignal c 3",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Waiting
@@ -83,7 +99,8 @@ fn only_so_many_events_wait() {
           InstanceCompleted null
         > signal c 3
           rejected: instance i has ended (completed); a deliver_signal has no effect
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -67,7 +67,10 @@ fn commands_wait_for_the_resume_and_are_decided_in_order() {
 
 #[test]
 fn a_deferred_command_that_is_refused_by_then_is_dropped() {
-    check(CALL_AND_WAIT, "start\nsuspend\ncomplete 2.1 1\ncomplete 2.1 2\nresume", expect![[r#"
+    check(
+        CALL_AND_WAIT,
+        "start\nsuspend\ncomplete 2.1 1\ncomplete 2.1 2\nresume",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/both Branches 3
@@ -88,12 +91,16 @@ fn a_deferred_command_that_is_refused_by_then_is_dropped() {
           DeferredCommandTaken
           TaskCompleted 2 -> 1
           DeferredCommandTaken
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_can_never_be_decided_is_not_deferred() {
-    check(CALL_AND_WAIT, "start\nsuspend\ncomplete 9.1\nearly 0\nfire 7\nsignal t\nresume", expect![[r#"
+    check(
+        CALL_AND_WAIT,
+        "start\nsuspend\ncomplete 9.1\nearly 0\nfire 7\nsignal t\nresume",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/both Branches 3
@@ -117,13 +124,18 @@ fn what_can_never_be_decided_is_not_deferred() {
           InstanceResumed
           DeferredCommandTaken
           TaskCompleted 4 -> [null]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn only_so_many_commands_wait_but_every_timer_does() {
     let bounds = Bounds { deferred_max: 1, ..Bounds::default() };
-    check_within(bounds, CALL_AND_WAIT, "start\nsuspend\ncomplete 2.1 1\nsignal t 2\nfire 0\nresume", expect![[r#"
+    check_within(
+        bounds,
+        CALL_AND_WAIT,
+        "start\nsuspend\ncomplete 2.1 1\nsignal t 2\nfire 0\nresume",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/both Branches 3
@@ -147,12 +159,16 @@ fn only_so_many_commands_wait_but_every_timer_does() {
           TaskCompleted 2 -> 1
           DeferredCommandTaken
           TaskCompleted 3 -> null
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_suspended_instance_can_be_cancelled() {
-    check(CALL_AND_WAIT, "start\nsuspend\ncancel enough\nresume\nstate", expect![[r#"
+    check(
+        CALL_AND_WAIT,
+        "start\nsuspend\ncancel enough\nresume\nstate",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/both Branches 3
@@ -169,7 +185,8 @@ fn a_suspended_instance_can_be_cancelled() {
         > resume
           rejected: instance i has ended (cancelled); a resume has no effect
         = cancelled context null
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -229,6 +246,7 @@ start
 limit 500
 complete 2.1 x500
 complete 3.1 x500
+limit 2000
 resume
 ",
         expect![[r#"
@@ -248,15 +266,21 @@ resume
             > resume
               InstanceResumed
               TaskDispatched 2.2
-              IncidentRaised payload-too-large: task /do/0/both/fork/branches/1/b: a record of at least 538 bytes, and 500 are allowed (record_bytes_max); the deferred command waits; raise the bound and resume the instance, or cancel it
-              => default: 2.2 a attempt 1 key i#/do/0/both/fork/branches/0/a null
+              DeferredCommandTaken
+              TaskFaulted 3 /do/0/both/fork/branches/1/b runtime 500 at /do/0/both/fork/branches/1/b: task /do/0/both/fork/branches/1/b: a record of at least 523 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less
+              TaskCancelled 2
+              TaskFaulted 1 /do/0/both runtime 500 at /do/0/both/fork/branches/1/b: task /do/0/both/fork/branches/1/b: a record of at least 523 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less
+              InstanceFaulted runtime 500 at /do/0/both/fork/branches/1/b: task /do/0/both/fork/branches/1/b: a record of at least 523 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less
         "#]],
     );
 }
 
 #[test]
 fn a_suspended_instance_with_an_answer_that_is_too_large_has_an_incident() {
-    check("do: [{ a: { call: a } }]", "limit 500\nstart\nsuspend\ncomplete 1.1 x500\nresume\nresume", expect![[r#"
+    check(
+        "do: [{ a: { call: a } }]",
+        "limit 500\nstart\nsuspend\ncomplete 1.1 x500\nresume\nresume",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -265,20 +289,21 @@ fn a_suspended_instance_with_an_answer_that_is_too_large_has_an_incident() {
         > suspend
           InstanceSuspended
         > complete 1.1 x500
-          IncidentRaised payload-too-large call 1: task /do: a record of at least 523 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again
+          IncidentRaised payload-too-large call 1: task /do/0/a: a record of at least 523 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again
         > resume
           InstanceResumed
           TaskDispatched 1.2
           => default: 1.2 a attempt 1 key i#/do/0/a null
         > resume
           rejected: instance i is running; there is nothing to resume
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_answer_whose_consequences_are_too_large_is_dropped_too() {
     check(
-        "do: [{ a: { call: a } }, { b: { call: b, with: '${ . * 20 }' } }]",
+        "do: [{ a: { call: a } }, { b: { call: b, with: { it: '${ . * 20 }' } } }]",
         "limit 500\nstart\ncomplete 1.1 x100\nlimit 5000\nresume\ncomplete 1.2 x100",
         expect![[r#"
             > start
@@ -287,16 +312,16 @@ fn an_answer_whose_consequences_are_too_large_is_dropped_too() {
               TaskDispatched 1.1
               => default: 1.1 a attempt 1 key i#/do/0/a null
             > complete 1.1 x100
-              IncidentRaised payload-too-large call 1: task /do/1/b: a record of at least 2143 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again
+              IncidentRaised payload-too-large call 1: task /do/1/b: a record of at least 2150 bytes, and 500 are allowed (record_bytes_max); make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again
             > resume
               InstanceResumed
               TaskDispatched 1.2
               => default: 1.2 a attempt 1 key i#/do/0/a null
             > complete 1.2 x100
               TaskCompleted 1 -> "x*100"
-              TaskStarted 2 in 0 /do/1/b Call b with "x*2000"
+              TaskStarted 2 in 0 /do/1/b Call b with {"it":"x*2000"}
               TaskDispatched 2.1
-              => default: 2.1 b attempt 1 key i#/do/1/b "x*2000"
+              => default: 2.1 b attempt 1 key i#/do/1/b {"it":"x*2000"}
         "#]],
     );
 }
@@ -304,7 +329,10 @@ fn an_answer_whose_consequences_are_too_large_is_dropped_too() {
 #[test]
 fn a_start_whose_first_steps_are_too_large_waits_with_an_incident() {
     let definition = "timeout: { after: PT60S }\ndo: [{ a: { set: '${ . * 20 }' } }, { b: { call: b } }]";
-    check(definition, "limit 500\nstart x100\nresume\nlimit 10000\nresume\nstate", expect![[r#"
+    check(
+        definition,
+        "limit 500\nstart x100\nresume\nlimit 10000\nresume\nstate",
+        expect![[r#"
         > start x100
           InstanceStarted
           TimerSet 0 Timeout of 0 at 60000
@@ -321,18 +349,27 @@ fn a_start_whose_first_steps_are_too_large_waits_with_an_incident() {
         =   0 /do [] attempt 1: Sequence { data: "x*2000", jumps: 0 }
         =   1 /do/1/b [] attempt 1: Calling { queue: "default", function: "b", arguments: None, deadline: None, dispatch: 1 }
         =   timer 0 Timeout of 0 at 60000
-    "#]]);
-    check(definition, "limit 100\nstart x100\nstate", expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        "limit 100\nstart x100\nstate",
+        expect![[r#"
         > start x100
           rejected: the start carries 102 bytes of data, and what it makes does not fit a record of 100 bytes (record_bytes_max); send a reference to the data
         = absent
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_event_whose_consequences_are_too_large_waits_with_an_incident() {
-    let definition = "do: [{ a: { listen: { to: { one: { with: { type: t } } } } } }, { b: { set: '${ .[0] * 20 }' } }]";
-    check(definition, "limit 500\nstart\nsignal t x100\nstate\nresume\nlimit 10000\nresume", expect![[r#"
+    let definition =
+        "do: [{ a: { listen: { to: { one: { with: { type: t } } } } } }, { b: { set: '${ .[0] * 20 }' } }]";
+    check(
+        definition,
+        "limit 500\nstart\nsignal t x100\nstate\nresume\nlimit 10000\nresume",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Listening
@@ -352,12 +389,16 @@ fn an_event_whose_consequences_are_too_large_waits_with_an_incident() {
           TaskCompleted 1 -> ["x*100"]
           TaskRan in 0 /do/1/b -> "x*2000"
           InstanceCompleted "x*2000"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_event_that_is_too_large_itself_is_refused() {
-    check("do: [{ a: { wait: PT1S } }]", "limit 100\nstart\nsignal t x100\nstate", expect![[r#"
+    check(
+        "do: [{ a: { wait: PT1S } }]",
+        "limit 100\nstart\nsignal t x100\nstate",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Waiting
@@ -368,14 +409,19 @@ fn an_event_that_is_too_large_itself_is_refused() {
         =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
         =   1 /do/0/a [] attempt 1: Waiting
         =   timer 0 Wait of 1 at 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_texts_of_an_error_are_cut() {
     let definition = "do: [{ a: { call: a } }]";
-    let fail = "fail 1.1 {\"type\": \"t\", \"status\": 500, \"detail\": \"LONG\"}".replace("LONG", &"x".repeat(9_000));
-    check(definition, &format!("start\n{fail}"), expect![[r#"
+    let fail = "fail 1.1 {\"type\": \"t\", \"status\": 500, \"detail\": \"LONG\"}"
+        .replace("LONG", &"x".repeat(9_000));
+    check(
+        definition,
+        &format!("start\n{fail}"),
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -384,8 +430,12 @@ fn the_texts_of_an_error_are_cut() {
         > fail 1.1 {"type": "t", "status": 500, "detail": "x*9000"}
           TaskFaulted 1 /do/0/a t 500 at /do/0/a: x*2000…
           InstanceFaulted t 500 at /do/0/a: x*2000…
-    "#]]);
-    check(definition, &format!("start\nlimit 5000\nsuspend\n{fail}\nlimit 9000\nresume"), expect![[r#"
+    "#]],
+    );
+    check(
+        definition,
+        &format!("start\nlimit 5000\nsuspend\n{fail}\nlimit 9000\nresume"),
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a
@@ -400,7 +450,8 @@ fn the_texts_of_an_error_are_cut() {
           DeferredCommandTaken
           TaskFaulted 1 /do/0/a t 500 at /do/0/a: x*2000…
           InstanceFaulted t 500 at /do/0/a: x*2000…
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

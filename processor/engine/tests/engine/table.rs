@@ -17,8 +17,17 @@ fn every_command_in_every_state() {
         ("faulted", "start\nfail 2.1"),
         ("cancelled", "start\ncancel"),
     ];
-    let commands =
-        ["start", "complete 2.1", "fail 2.1", "beat 2.1", "fire 1", "signal t", "cancel", "suspend", "resume"];
+    let commands = [
+        "start",
+        "complete 2.1",
+        "fail 2.1",
+        "beat 2.1",
+        "fire 1",
+        "signal t",
+        "cancel",
+        "suspend",
+        "resume",
+    ];
     let mut table = String::new();
     for (state, script) in states {
         writeln!(table, "{state}").expect("writing to a string");

@@ -6,7 +6,10 @@ use crate::conversation::check;
 
 #[test]
 fn a_wait_gives_its_input() {
-    check("do: [{ a: { wait: '${ .pause }' } }]", "start {\"pause\": \"PT2S\"}\nearly 0\nmoved 0\nfire 0\nagain", expect![[r#"
+    check(
+        "do: [{ a: { wait: '${ .pause }' } }]",
+        "start {\"pause\": \"PT2S\"}\nearly 0\nmoved 0\nfire 0\nagain",
+        expect![[r#"
         > start {"pause": "PT2S"}
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Waiting
@@ -20,17 +23,22 @@ fn a_wait_gives_its_input() {
           InstanceCompleted {"pause":"PT2S"}
         > again
           rejected: instance i has ended (completed); a fire_timer has no effect
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_duration_that_is_none_faults_the_task() {
-    check("do: [{ a: { wait: '${ . }' } }]", "start \"soon\"", expect![[r#"
+    check(
+        "do: [{ a: { wait: '${ . }' } }]",
+        "start \"soon\"",
+        expect![[r#"
         > start "soon"
           InstanceStarted
-          TaskFaulted /do/0/a expression 400 at /do/0/a: "soon" is no duration: it must be ISO 8601 text such as "PT1H30M", or an object such as {"hours": 1, "minutes": 30}
-          InstanceFaulted expression 400 at /do/0/a: "soon" is no duration: it must be ISO 8601 text such as "PT1H30M", or an object such as {"hours": 1, "minutes": 30}
-    "#]]);
+          TaskFaulted /do/0/a expression 400 at /do/0/a: "soon" is no duration: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S
+          InstanceFaulted expression 400 at /do/0/a: "soon" is no duration: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S
+    "#]],
+    );
 }
 
 #[test]
@@ -84,7 +92,10 @@ do:
 
 #[test]
 fn a_call_that_times_out_tells_its_worker_the_deadline() {
-    check("do: [{ a: { call: a, timeout: { after: PT3S } } }]", "start\nfire 0\ncomplete 1.1", expect![[r#"
+    check(
+        "do: [{ a: { call: a, timeout: { after: PT3S } } }]",
+        "start\nfire 0\ncomplete 1.1",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a by 3000
@@ -96,12 +107,16 @@ fn a_call_that_times_out_tells_its_worker_the_deadline() {
           InstanceFaulted timeout 408 at /do/0/a: /do/0/a did not end by 1970-01-01T00:00:03Z; it was entered at 1970-01-01T00:00:00Z
         > complete 1.1
           rejected: instance i has ended (faulted); a complete_task has no effect
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_workflow_that_times_out_faults_from_any_depth() {
-    check("timeout: { after: PT3S }\ndo: [{ t: { try: [{ a: { wait: PT60S } }], catch: {} } }]", "start\nfire 0\nstate", expect![[r#"
+    check(
+        "timeout: { after: PT3S }\ndo: [{ t: { try: [{ a: { wait: PT60S } }], catch: {} } }]",
+        "start\nfire 0\nstate",
+        expect![[r#"
         > start
           InstanceStarted
           TimerSet 0 Timeout of 0 at 3000
@@ -112,7 +127,8 @@ fn a_workflow_that_times_out_faults_from_any_depth() {
           TaskCancelled 1
           InstanceFaulted timeout 408 at /do: the workflow did not end by 1970-01-01T00:00:03Z; it was entered at 1970-01-01T00:00:00Z
         = faulted timeout 408 at /do: the workflow did not end by 1970-01-01T00:00:03Z; it was entered at 1970-01-01T00:00:00Z context null
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -137,7 +153,10 @@ fn the_timeout_of_a_try_is_not_caught_by_it() {
 
 #[test]
 fn timers_die_with_their_task() {
-    check("do: [{ a: { call: a, timeout: { after: PT3S } } }, { b: { call: b } }]", "start\ncomplete 1.1\nstate\nfire 0", expect![[r#"
+    check(
+        "do: [{ a: { call: a, timeout: { after: PT3S } } }, { b: { call: b } }]",
+        "start\ncomplete 1.1\nstate\nfire 0",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call a by 3000
@@ -154,5 +173,6 @@ fn timers_die_with_their_task() {
         =   2 /do/1/b [] attempt 1: Calling { queue: "default", function: "b", arguments: None, deadline: None, dispatch: 1 }
         > fire 0
           rejected: timer 0 is not set: it has fired, or is no longer wanted
-    "#]]);
+    "#]],
+    );
 }

@@ -209,7 +209,7 @@ async fn deploy(global: &Global, admitted: &[Candidate]) -> anyhow::Result<Vec<&
         specs.extend(topics.queue_specs(partitions, &queues));
         specs.extend(program.emit_topics().iter().map(|topic| Topics::user_spec(topic, partitions)));
     }
-    kafka.create_topics(specs).await?;
+    kafka.create_topics(&specs).await?;
     let mut outcomes = Vec::new();
     for Candidate { definition, .. } in admitted {
         let key = definition.workflow().to_string();
@@ -218,7 +218,7 @@ async fn deploy(global: &Global, admitted: &[Candidate]) -> anyhow::Result<Vec<&
             continue;
         }
         let value = codec.encode_definition(definition);
-        kafka.send(&topics.definitions(), Some(key.into()), Vec::new(), Some(value.into())).await?;
+        kafka.send(&topics.definitions(), Some(key.as_bytes()), &[], Some(&value)).await?;
         outcomes.push("deployed");
     }
     Ok(outcomes)

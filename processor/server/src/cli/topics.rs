@@ -55,7 +55,7 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     if is_applied {
         let missing = views.iter().zip(&specs).filter(|(view, _)| view.state == "missing");
         let missing: Vec<TopicSpec> = missing.map(|(_, spec)| spec.clone()).collect();
-        output.patiently("creating the topics", kafka.create_topics(missing)).await?;
+        output.patiently("creating the topics", kafka.create_topics(&missing)).await?;
         for view in views.iter_mut().filter(|it| it.state == "missing") {
             view.state = "created";
         }

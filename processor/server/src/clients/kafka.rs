@@ -3,25 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_kafka_log::{KafkaConfig, KafkaLog};
+use millrace_kafka_log::{
+    Admin, Isolation, KafkaConfig, KafkaLog, Publisher, Start, Tail as LogTail, TailSource, TopicDifference,
+};
 use millrace_placement::TopicSpec;
+use millrace_runtime::log::LogError;
+use millrace_schemas::Offset;
 use millrace_schemas::cloud_event::{CloudEvent, EventRecord};
-use millrace_schemas::{Offset, Timestamp};
 use serde::Serialize;
 
 use crate::config::Global;
+use crate::exit::Failure;
 
 /// A record that was read.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) offset: Offset,
-    pub(crate) timestamp: Timestamp,
-    pub(crate) key: Option<Bytes>,
-    pub(crate) headers: Vec<(String, Bytes)>,
-    pub(crate) value: Option<Bytes>,
-}
+pub(crate) use millrace_kafka_log::TailRecord as Record;
 
 /// An event that was sent, and where it stands.
 #[derive(Clone, Debug, Serialize)]
@@ -50,38 +45,174 @@ pub(crate) struct TopicView {
     pub(crate) differences: Vec<String>,
 }
 
-/// A connection that is made when it is needed.
+/// Where Kafka is. Connections are made when they are needed.
 #[derive(Debug)]
 pub(crate) struct Kafka {
     config: KafkaConfig,
-    bootstrap: String,
-    events: String,
 }
-pub(crate) struct Tail;
-impl Tail {
-    pub(crate) async fn next(&mut self) -> anyhow::Result<Record> { std::future::pending().await }
-}
+
 impl Kafka {
     pub(crate) fn new(global: &Global) -> Self {
-        let _ = Duration::ZERO;
-        Self { config: KafkaConfig, bootstrap: global.bootstrap.clone(), events: global.topics().events() }
+        let mut config = KafkaConfig::new(&global.bootstrap, global.topics());
+        config.settings.clone_from(&global.kafka_set);
+        Self { config }
     }
+
+    /// The processor's log.
+    pub(crate) async fn log(&self, ordinal: u32, session_timeout: Duration) -> anyhow::Result<KafkaLog> {
+        let config = KafkaConfig { ordinal, session_timeout, ..self.config.clone() };
+        KafkaLog::connect(config).await.map_err(|error| self.failed(error))
+    }
+
+    /// Sends an event to the inbox, with the time of now.
     pub(crate) async fn send_event(&self, event: CloudEvent) -> anyhow::Result<Sent> {
-        let id = event.event_id.clone();
-        let EventRecord { key, headers, value } = event.with_time(super::now()).to_structured();
-        let (partition, offset) = self.send(&self.events, key, headers, value).await?;
-        Ok(Sent { event: SentEvent { source: id.source, id: id.id }, partition, offset: offset.0 })
+        let event = event.with_time(super::now());
+        let EventRecord { key, headers, value } = event.to_structured();
+        let topic = self.config.topics.events();
+        let (partition, offset) = self.send(&topic, key.as_deref(), &headers, value.as_deref()).await?;
+        let event = SentEvent { source: event.event_id.source, id: event.event_id.id };
+        Ok(Sent { event, partition, offset: offset.0 })
     }
-    pub(crate) async fn send(&self, _t: &str, _k: Option<Bytes>, _h: Vec<(String, Bytes)>, _v: Option<Bytes>) -> anyhow::Result<(i32, Offset)> {
-        Err(crate::exit::Failure::new(format!("no kafka at {}", self.bootstrap), "x").into())
+
+    /// Sends a record, and waits until it is durable.
+    pub(crate) async fn send(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        headers: &[(String, Bytes)],
+        value: Option<&[u8]>,
+    ) -> anyhow::Result<(i32, Offset)> {
+        // Asked first: a producer would wait for a missing topic, or for a broker that is not there, for as long as it may.
+        self.partitions(topic).await?;
+        let sent = async { Publisher::new(&self.config)?.send(topic, key, headers, value).await };
+        sent.await.map_err(|error| self.failed(error))
     }
-    pub(crate) async fn partitions(&self, _topic: &str) -> anyhow::Result<u32> { Err(anyhow::anyhow!("x")) }
-    pub(crate) async fn end(&self, _topic: &str, _partition: i32) -> anyhow::Result<Offset> { Err(anyhow::anyhow!("x")) }
-    pub(crate) async fn read(&self, _topic: &str, _partition: i32, _from: Option<Offset>) -> anyhow::Result<Vec<Record>> { Err(anyhow::anyhow!("x")) }
-    pub(crate) async fn tail_from_end(&self, _sources: &[(String, i32)]) -> anyhow::Result<Tail> { Ok(Tail) }
-    pub(crate) async fn create_topics(&self, _specs: Vec<TopicSpec>) -> anyhow::Result<()> { Ok(()) }
-    pub(crate) async fn compare_topics(&self, _specs: &[TopicSpec]) -> anyhow::Result<Vec<TopicView>> { Err(crate::exit::Failure::new(format!("no kafka at {}", self.bootstrap), "x").into()) }
-    pub(crate) async fn describe_cluster(&self) -> anyhow::Result<String> { Err(anyhow::anyhow!("x")) }
-    pub(crate) async fn group_members(&self, _group: &str) -> anyhow::Result<usize> { Err(anyhow::anyhow!("x")) }
-    pub(crate) async fn log(&self, _ordinal: u32, _session: Duration) -> anyhow::Result<KafkaLog> { let _ = &self.config; Err(anyhow::anyhow!("x")) }
+
+    /// How many partitions the topic has.
+    pub(crate) async fn partitions(&self, topic: &str) -> anyhow::Result<u32> {
+        let partitions = self.admin()?.partitions(topic).await.map_err(|error| self.failed(error))?;
+        partitions.ok_or_else(|| {
+            let fix = "check --prefix; for a new fleet: millrace topics apply";
+            Failure::new(format!("there is no topic {topic} at {}", self.config.bootstrap), fix).into()
+        })
+    }
+
+    /// The offset that the next record of the partition will have.
+    pub(crate) async fn end(&self, topic: &str, partition: i32) -> anyhow::Result<Offset> {
+        Ok(self.admin()?.bounds(topic, partition).await.map_err(|error| self.failed(error))?.1)
+    }
+
+    /// The committed records of a partition, from `from` (or its beginning) to its present end.
+    pub(crate) async fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: Option<Offset>,
+    ) -> anyhow::Result<Vec<Record>> {
+        let start = from.map_or(Start::Beginning, Start::At);
+        let mut tail = self.tail(&[TailSource { topic: topic.to_owned(), partition, start }]).await?;
+        let mut records = Vec::new();
+        while let Some(record) = tail.tail.next_existing().await.map_err(|error| self.failed(error))? {
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Follows the committed records of these partitions from their present ends.
+    pub(crate) async fn tail_from_end(&self, sources: &[(String, i32)]) -> anyhow::Result<Tail> {
+        let source = |(topic, partition): &(String, i32)| TailSource {
+            topic: topic.clone(),
+            partition: *partition,
+            start: Start::End,
+        };
+        self.tail(&sources.iter().map(source).collect::<Vec<_>>()).await
+    }
+
+    async fn tail(&self, sources: &[TailSource]) -> anyhow::Result<Tail> {
+        let tail = LogTail::open(&self.config, sources, Isolation::Committed).await;
+        Ok(Tail { tail: tail.map_err(|error| self.failed(error))?, bootstrap: self.config.bootstrap.clone() })
+    }
+
+    /// Creates those that are missing.
+    pub(crate) async fn create_topics(&self, specs: &[TopicSpec]) -> anyhow::Result<()> {
+        self.admin()?.apply(specs).await.map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    /// How each of these topics is, in their order.
+    pub(crate) async fn compare_topics(&self, specs: &[TopicSpec]) -> anyhow::Result<Vec<TopicView>> {
+        let differences = self.admin()?.plan(specs).await.map_err(|error| self.failed(error))?;
+        Ok(specs.iter().map(|spec| TopicView::new(spec, &differences)).collect())
+    }
+
+    /// The brokers, in a sentence.
+    pub(crate) async fn describe_cluster(&self) -> anyhow::Result<String> {
+        let cluster = self.admin()?.cluster().await.map_err(|error| self.failed(error))?;
+        let brokers: Vec<_> = cluster.brokers.iter().map(|it| format!("{} ({}:{})", it.id, it.host, it.port)).collect();
+        let name = cluster.id.unwrap_or_else(|| "without a name".to_owned());
+        Ok(format!("cluster {name}, brokers {}", brokers.join(", ")))
+    }
+
+    /// How many members a consumer group has.
+    pub(crate) async fn group_members(&self, group: &str) -> anyhow::Result<usize> {
+        self.admin()?.group_members(group).await.map_err(|error| self.failed(error))
+    }
+
+    fn admin(&self) -> anyhow::Result<Admin> {
+        Admin::new(&self.config).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: LogError) -> anyhow::Error {
+        failed(&self.config.bootstrap, error)
+    }
+}
+
+/// Says where, and what to do.
+fn failed(bootstrap: &str, error: LogError) -> anyhow::Error {
+    let usual = "check --bootstrap, and that the brokers run; TLS and SASL are set with --kafka-set";
+    let (doing, fix, source) = match error {
+        LogError::Retriable { doing, source } => (doing, usual.to_owned(), Some(source)),
+        LogError::Fenced { doing } => (doing, usual.to_owned(), None),
+        LogError::Fatal { doing, fix, source } => (doing, fix, source),
+    };
+    Failure { source, ..Failure::new(format!("could not {doing} (Kafka at {bootstrap})"), fix) }.into()
+}
+
+/// Follows partitions.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    tail: LogTail,
+    bootstrap: String,
+}
+
+impl Tail {
+    /// The next record; waits for it. Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Record> {
+        self.tail.next().await.map_err(|error| failed(&self.bootstrap, error))
+    }
+}
+
+impl TopicView {
+    fn new(spec: &TopicSpec, all: &[TopicDifference]) -> Self {
+        let (mut state, mut differences) = ("as_planned", Vec::new());
+        for difference in all {
+            match difference {
+                TopicDifference::Missing(missing) if missing.name == spec.name => state = "missing",
+                TopicDifference::Partitions { topic, wanted, found } if *topic == spec.name => {
+                    differences.push(format!("{found} partitions instead of {wanted}"));
+                }
+                TopicDifference::Setting { topic, name, wanted, found } if *topic == spec.name => {
+                    let found = found.as_deref().unwrap_or("unknown");
+                    differences.push(format!("{name} is {found} instead of {wanted}"));
+                }
+                TopicDifference::Missing(_)
+                | TopicDifference::Partitions { .. }
+                | TopicDifference::Setting { .. } => {}
+            }
+        }
+        if !differences.is_empty() {
+            state = "differs";
+        }
+        Self { topic: spec.name.clone(), partitions: spec.partitions, state, differences }
+    }
 }

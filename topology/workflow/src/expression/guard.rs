@@ -8,7 +8,7 @@ pub(super) const BYTES_MAX: usize = 16 * 1024;
 /// Deepest nesting of brackets and strings.
 const BRACKETS_MAX: usize = 64;
 /// Most operators and keywords around or before one place.
-const OPERATORS_MAX: usize = 400;
+const OPERATORS_MAX: usize = 128;
 
 /// Refuses what is too long or too deep, and definitions.
 pub(super) fn check(code: &str) -> Result<(), String> {

@@ -1,7 +1,9 @@
 //! JSON with expressions in it.
 
-use serde_json::{Map, Value};
+use std::fmt;
 use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use super::{Expression, ExpressionError, Variables, unwrap};
 
@@ -64,7 +66,26 @@ impl Template {
     }
 }
 
+/// As in the definition, as compact JSON; an expression alone stands without quotes.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Node::Expression(it) => write!(f, "{it:?}"),
+            node => write!(f, "{}", node.text()),
+        }
+    }
+}
+
 impl Node {
+    fn text(&self) -> Value {
+        match self {
+            Self::Constant(value) => value.clone(),
+            Self::Expression(it) => Value::String(format!("{it:?}")),
+            Self::Array(items) => items.iter().map(Self::text).collect(),
+            Self::Object(entries) => entries.iter().map(|(key, it)| (key.clone(), it.text())).collect(),
+        }
+    }
+
     fn compile(value: &Value, locals: &[Arc<str>], pointer: &mut String, errors: &mut Vec<(String, ExpressionError)>) -> Self {
         let length = pointer.len();
         let node = match value {

@@ -1,0 +1,215 @@
+//! How to reach the cluster, and the settings of each kind of client (state protocol, section 6).
+
+use std::time::Duration;
+
+use millrace_placement::Topics;
+use rdkafka::ClientConfig;
+
+/// Largest record that is produced, in bytes; topics may allow less.
+const RECORD_BYTES_MAX: &str = "4194304";
+
+/// How long a fetch waits at the broker for a record. A source that is newly followed waits for the fetch that is under way, so
+/// this bounds what a hand-over takes longer, at ten requests a second for an idle broker.
+const FETCH_WAIT_MS: &str = "100";
+
+/// librdkafka hashes keys with CRC32 unless told; Java producers use murmur2, and so does our key-group.
+const PARTITIONER: (&str, &str) = ("partitioner", "murmur2_random");
+
+/// Where Kafka is, and who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// Brokers, comma-separated `host:port`.
+    pub bootstrap: String,
+    /// The fleet's topics.
+    pub topics: Topics,
+    /// Begins the transactional ids: one for each fleet on a cluster.
+    pub app_id: String,
+    /// Tells the members of a fleet apart; a pod keeps its own when it restarts. Two members with one ordinal fence each other.
+    pub ordinal: u32,
+    /// After so long without a sign of life the group gives a member's partitions to others. Brokers allow six seconds and more,
+    /// unless configured otherwise.
+    pub session_timeout: Duration,
+    /// More settings for librdkafka, such as `security.protocol`. Those that correctness rests on cannot be overridden.
+    pub settings: Vec<(String, String)>,
+}
+
+impl KafkaConfig {
+    /// Defaults: the group's name as app id, ordinal 0, six seconds, no more settings.
+    #[must_use]
+    pub fn new(bootstrap: impl Into<String>, topics: Topics) -> Self {
+        Self {
+            bootstrap: bootstrap.into(),
+            app_id: topics.group(),
+            topics,
+            ordinal: 0,
+            session_timeout: Duration::from_secs(6),
+            settings: Vec::new(),
+        }
+    }
+
+    /// `<app>-<ordinal>-<lane>`
+    pub(crate) fn transactional_id(&self, lane: u32) -> String {
+        format!("{}-{}-{lane}", self.app_id, self.ordinal)
+    }
+
+    /// `tuning` may be overridden by the configured settings, `fixed` may not.
+    fn client(&self, role: &str, tuning: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("client.id", format!("{}-{}-{role}", self.app_id, self.ordinal))
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("reconnect.backoff.max.ms", "2000")
+            .set("socket.nagle.disable", "true")
+            .set("message.max.bytes", RECORD_BYTES_MAX);
+        for (key, value) in tuning {
+            config.set(*key, *value);
+        }
+        for (key, value) in &self.settings {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap);
+        for (key, value) in fixed {
+            config.set(*key, *value);
+        }
+        config
+    }
+
+    /// For metadata and high watermarks. Without a group it cannot read.
+    pub(crate) fn probe(&self) -> ClientConfig {
+        self.client("probe", &[], &[("isolation.level", "read_uncommitted")])
+    }
+
+    pub(crate) fn admin(&self) -> ClientConfig {
+        self.client("admin", &[], &[])
+    }
+
+    /// The member of the group.
+    pub(crate) fn member(&self) -> ClientConfig {
+        let session = self.session_timeout.as_millis().to_string();
+        // Three heartbeats fit in a session, as with the Java client.
+        let heartbeat = (self.session_timeout / 3).as_millis().to_string();
+        self.client(
+            "group",
+            &[("partition.assignment.strategy", "cooperative-sticky")],
+            &[
+                ("group.id", &self.topics.group()),
+                ("session.timeout.ms", &session),
+                ("heartbeat.interval.ms", &heartbeat),
+                ("isolation.level", "read_committed"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "earliest"),
+                // It reads nothing: what comes before its partitions are paused stays small.
+                ("queued.max.messages.kbytes", "64"),
+                ("fetch.message.max.bytes", "4096"),
+            ],
+        )
+    }
+
+    /// For the group's committed offsets. It never joins; with read_committed, librdkafka asks for stable offsets (KIP-447).
+    pub(crate) fn offsets(&self) -> ClientConfig {
+        self.client(
+            "offsets",
+            &[],
+            &[("group.id", &self.topics.group()), ("isolation.level", "read_committed")],
+        )
+    }
+
+    /// Reads what it is told to read and is in no group, though librdkafka wants a name for one.
+    fn reader(&self, role: &str, tuning: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+        let group = format!("{}.{role}", self.topics.group());
+        let mut all = vec![
+            ("group.id", group.as_str()),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+        ];
+        all.extend_from_slice(fixed);
+        self.client(role, tuning, &all)
+    }
+
+    pub(crate) fn follower(&self) -> ClientConfig {
+        self.reader(
+            "follower",
+            &[
+                ("fetch.wait.max.ms", FETCH_WAIT_MS),
+                ("queued.max.messages.kbytes", "16384"),
+                // A second by default: too long a pause for a queue that is emptied in milliseconds.
+                ("fetch.queue.backoff.ms", "10"),
+            ],
+            &[("isolation.level", "read_committed"), ("auto.offset.reset", "earliest")],
+        )
+    }
+
+    pub(crate) fn changelog_reader(&self) -> ClientConfig {
+        self.reader(
+            "changelog",
+            &[
+                // The end is known only after a fetch has come back empty.
+                ("fetch.wait.max.ms", "10"),
+                ("queued.max.messages.kbytes", "32768"),
+                ("fetch.queue.backoff.ms", "10"),
+            ],
+            &[
+                ("isolation.level", "read_committed"),
+                ("enable.partition.eof", "true"),
+                // Events that are gone must be noticed, never skipped.
+                ("auto.offset.reset", "error"),
+            ],
+        )
+    }
+
+    pub(crate) fn definitions_reader(&self) -> ClientConfig {
+        self.reader(
+            "definitions",
+            &[("fetch.wait.max.ms", FETCH_WAIT_MS)],
+            &[
+                ("isolation.level", "read_committed"),
+                ("enable.partition.eof", "true"),
+                ("auto.offset.reset", "earliest"),
+            ],
+        )
+    }
+
+    pub(crate) fn tail(&self, isolation: &str) -> ClientConfig {
+        self.reader(
+            "tail",
+            &[("fetch.wait.max.ms", FETCH_WAIT_MS)],
+            &[
+                ("isolation.level", isolation),
+                ("enable.partition.eof", "true"),
+                ("auto.offset.reset", "earliest"),
+            ],
+        )
+    }
+
+    pub(crate) fn publisher(&self) -> ClientConfig {
+        self.client(
+            "publisher",
+            &[("linger.ms", "0"), ("compression.type", "lz4")],
+            &[("enable.idempotence", "true"), ("acks", "all"), PARTITIONER],
+        )
+    }
+
+    pub(crate) fn lane(&self, transactional_id: &str) -> ClientConfig {
+        self.client(
+            transactional_id,
+            &[
+                ("linger.ms", "0"),
+                ("compression.type", "lz4"),
+                ("queue.buffering.max.messages", "1000000"),
+                // The broker refuses to go on (CONCURRENT_TRANSACTIONS) while it still writes the markers of the transaction
+                // before; that takes milliseconds, and librdkafka waits 100 of them by default.
+                ("retry.backoff.ms", "5"),
+                ("retry.backoff.max.ms", "200"),
+            ],
+            &[
+                ("transactional.id", transactional_id),
+                // Also how long a crashed owner can hold up the next one.
+                ("transaction.timeout.ms", "10000"),
+                ("message.timeout.ms", "10000"),
+                ("acks", "all"),
+                PARTITIONER,
+            ],
+        )
+    }
+}

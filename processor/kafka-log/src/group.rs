@@ -1,0 +1,251 @@
+//! The member of the consumer group: which partitions are ours, and the right to commit for them (state protocol 2.2).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use millrace_placement::PartitionIndex;
+use millrace_runtime::log::{Incarnation, LogError, LogEvent};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientContext, TopicPartitionList};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info, warn};
+
+use crate::config::KafkaConfig;
+use crate::context;
+use crate::error::{from_kafka, retriable};
+use crate::follower::FollowerHandle;
+
+/// How long a revocation waits for the partitions to be drained.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// The membership, as lanes and the log see it.
+#[derive(Default)]
+pub(crate) struct Group {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    metadata: Option<Arc<ConsumerGroupMetadata>>,
+    assigned: BTreeMap<PartitionIndex, Incarnation>,
+}
+
+impl Group {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    /// What fences a transaction (F1). None outside of a generation.
+    ///
+    /// It is taken in rebalance callbacks only, and while the assignment is not lost. librdkafka hands it out at any time; but a
+    /// member that was thrown out may have neither id nor generation for a moment, while its incarnations still look alive,
+    /// and brokers check nothing about the offsets of a transaction that carries neither. Metadata of a generation that has ended
+    /// is refused, which is safe. Every new generation comes with a callback, be it with no partitions.
+    pub(crate) fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.state().metadata.clone()
+    }
+
+    /// A new incarnation, if the partition is assigned.
+    pub(crate) fn renew(&self, partition: PartitionIndex) -> Option<Incarnation> {
+        let mut state = self.state();
+        let incarnation = state.assigned.get_mut(&partition)?;
+        incarnation.kill();
+        *incarnation = Incarnation::new(partition);
+        Some(incarnation.clone())
+    }
+
+    fn capture(&self, consumer: &BaseConsumer<GroupContext>) {
+        let metadata = consumer.group_metadata();
+        // In this order: librdkafka marks the assignment as lost in the same step in which it forgets the generation.
+        let is_lost = consumer.assignment_lost();
+        self.state().metadata = metadata.filter(|_| !is_lost).map(Arc::new);
+    }
+
+    fn forget_metadata(&self) {
+        self.state().metadata = None;
+    }
+
+    fn assign(&self, partitions: &[PartitionIndex]) -> Vec<Incarnation> {
+        let mut state = self.state();
+        let mut incarnations = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let incarnation = Incarnation::new(*partition);
+            if let Some(old) = state.assigned.insert(*partition, incarnation.clone()) {
+                old.kill();
+            }
+            incarnations.push(incarnation);
+        }
+        incarnations
+    }
+
+    fn kill(&self, partitions: &[PartitionIndex]) {
+        let mut state = self.state();
+        for partition in partitions {
+            if let Some(incarnation) = state.assigned.remove(partition) {
+                incarnation.kill();
+            }
+        }
+    }
+}
+
+/// The rebalance callbacks. They run on the group's thread, within `poll`; rdkafka itself assigns and unassigns between the two.
+struct GroupContext {
+    group: Arc<Group>,
+    follower: FollowerHandle,
+    events: mpsc::Sender<LogEvent>,
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        context::debug_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(_) => self.group.capture(consumer),
+            Rebalance::Revoke(partitions) => self.revoke(consumer, &indexes(partitions)),
+            Rebalance::Error(error) => warn!(error = error as &dyn std::error::Error, "rebalance failed"),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Assign(assigned) = rebalance else { return };
+        let partitions = indexes(assigned);
+        if partitions.is_empty() {
+            return;
+        }
+        if let Err(error) = consumer.pause(assigned) {
+            // What is read then is dropped; it is only wasteful.
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot pause the partitions of the group's consumer"
+            );
+        }
+        let incarnations = self.group.assign(&partitions);
+        info!(?partitions, "partitions assigned by the group");
+        self.send(LogEvent::Assigned(incarnations));
+    }
+}
+
+impl GroupContext {
+    /// What the shell sees: `Revoking`, unless they are lost already, and in any case `Lost` when the incarnations are dead.
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[PartitionIndex]) {
+        if partitions.is_empty() {
+            return;
+        }
+        if consumer.assignment_lost() {
+            warn!(?partitions, "partitions lost: the group has thrown this member out");
+            self.group.forget_metadata();
+        } else {
+            // The group is in a new generation already, and what is drained commits in it.
+            self.group.capture(consumer);
+            info!(?partitions, "partitions revoked by the group");
+            self.drain(consumer, partitions);
+        }
+        self.group.kill(partitions);
+        self.follower.forget(partitions.to_vec());
+        self.send(LogEvent::Lost(partitions.to_vec()));
+    }
+
+    fn drain(&self, consumer: &BaseConsumer<Self>, partitions: &[PartitionIndex]) {
+        let (done, mut drained) = oneshot::channel();
+        self.send(LogEvent::Revoking { partitions: partitions.to_vec(), done });
+        let deadline = Instant::now() + DRAIN_MAX;
+        while let Err(oneshot::error::TryRecvError::Empty) = drained.try_recv() {
+            if consumer.assignment_lost() || Instant::now() >= deadline {
+                warn!(
+                    ?partitions,
+                    "partitions were not drained in time; their next owner reads more of the changelog"
+                );
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn send(&self, event: LogEvent) {
+        // Nobody listens any more: the member is about to leave.
+        let _ = self.events.blocking_send(event);
+    }
+}
+
+fn indexes(partitions: &TopicPartitionList) -> Vec<PartitionIndex> {
+    let index = |it: i32| PartitionIndex(u32::try_from(it).expect("Kafka numbers partitions from 0"));
+    partitions.elements().iter().map(|it| index(it.partition())).collect()
+}
+
+/// The group's thread, from outside.
+pub(crate) struct Membership {
+    stop: Arc<AtomicBool>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Membership {
+    /// Joins, on a thread of its own. Events end when the thread does.
+    pub(crate) fn join(
+        config: &KafkaConfig,
+        group: &Arc<Group>,
+        follower: FollowerHandle,
+        events: mpsc::Sender<LogEvent>,
+    ) -> Result<Self, LogError> {
+        let doing = || format!("join the group {}", config.topics.group());
+        let context =
+            GroupContext { group: Arc::clone(group), follower: follower.clone(), events: events.clone() };
+        let consumer: BaseConsumer<GroupContext> =
+            config.member().create_with_context(context).map_err(|error| from_kafka(doing(), error))?;
+        consumer.subscribe(&[&config.topics.internal()]).map_err(|error| from_kafka(doing(), error))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (end, ended) = oneshot::channel();
+        let is_stopping = Arc::clone(&stop);
+        std::thread::Builder::new()
+            .name("group".to_owned())
+            .spawn(move || {
+                serve(&consumer, &is_stopping, &events);
+                // Leaves in good order: what is assigned is revoked first, with all callbacks.
+                drop(consumer);
+                follower.stop();
+                let _ = end.send(());
+            })
+            .map_err(|error| retriable("start the thread of the group", error))?;
+        Ok(Self { stop, ended })
+    }
+
+    /// Leaves, and waits until it has happened.
+    pub(crate) async fn leave(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // An error says that the thread has ended, too.
+        let _ = self.ended.await;
+    }
+}
+
+fn serve(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool, events: &mpsc::Sender<LogEvent>) {
+    while !stop.load(Ordering::SeqCst) && !events.is_closed() {
+        match consumer.poll(Duration::from_millis(100)) {
+            // A record came before its partition was paused; the follower reads it.
+            None | Some(Ok(_)) => {}
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                error!(error = &error as &dyn std::error::Error, "the group's consumer cannot go on");
+                let fatal = LogError::Fatal {
+                    doing: "stay in the group".to_owned(),
+                    fix: "see the error, and start the processor again".to_owned(),
+                    source: Some(Box::new(error)),
+                };
+                let _ = events.blocking_send(LogEvent::Fatal(fatal));
+                return;
+            }
+            Some(Err(error)) => {
+                debug!(error = &error as &dyn std::error::Error, "the group's consumer goes on");
+            }
+        }
+    }
+}

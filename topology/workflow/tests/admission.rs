@@ -1,0 +1,339 @@
+//! What is wrong with a definition, and what admission says about it.
+#![allow(clippy::unwrap_used)]
+
+use expect_test::{Expect, expect};
+use millrace_workflow::admission::{DEPTH_MAX, NESTING_MAX, TASKS_MAX, TEXT_BYTES_MAX, admit};
+use proptest::prelude::*;
+
+const HEAD: &str = "document: {dsl: '1.0.3', namespace: test, name: bad, version: '1.0.0'}\n";
+
+/// The findings about a definition with a usual head: the first line of `body` is line 2.
+fn check(body: &str, expected: Expect) {
+    check_text(&format!("{HEAD}{body}"), expected);
+}
+
+fn check_text(text: &str, expected: Expect) {
+    let findings = match admit("bad.yaml", text) {
+        Ok(admitted) => admitted.warnings,
+        Err(findings) => findings,
+    };
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn unknown_kinds_of_tasks_are_named_with_the_nearest_one() {
+    check("do:\n  - a: {swich: []}\n  - b: {frobnicate: 1}\n  - c: {http: {}}\n  - d: {}\n  - e: 5\n", expect![[r#"
+        bad.yaml:3:9: error: `swich` is no kind of task; fix: did you mean `switch`?
+        bad.yaml:4:5: error: this task does not say what to do: it has `frobnicate`; fix: the kinds of tasks are `call`, `do`, `emit`, `for`, `fork`, `listen`, `raise`, `run`, `set`, `switch`, `try`, `wait`
+        bad.yaml:5:5: error: `http` is no kind of task; fix: write `call: http`
+        bad.yaml:6:5: error: this task does not say what to do: it is empty; fix: the kinds of tasks are `call`, `do`, `emit`, `for`, `fork`, `listen`, `raise`, `run`, `set`, `switch`, `try`, `wait`
+        bad.yaml:7:5: error: a task must be a mapping; fix: write such as `set: { … }`, indented below the name"#]]);
+}
+
+#[test]
+fn a_task_does_one_thing() {
+    check("do:\n  - a: {set: {x: 1}, wait: PT1S}\n  - b: {for: {in: .x}, do: []}\n", expect!["bad.yaml:3:5: error: a task does one thing; this one has both `set` and `wait`; fix: split it into two tasks"]);
+}
+
+#[test]
+fn wrong_properties_give_one_finding_each() {
+    check(
+        "do:\n  - a: {set: {x: 1}, thn: end}\n  - b: {wait: {hour: 1}}\n  - c:\n      fork:\n        branch: []\n  - d:\n      try: []\n  - e: {switch: [{x: {when: .a}}]}\n  - f: {emit: {event: {with: {data: 1}}}}\n  - g: {raise: {error: {type: not a uri, status: x}}}\n  - h: {listen: {}}\n",
+        expect![[r#"
+            bad.yaml:3:5: error: unknown property `thn`; fix: remove it, or correct its name or its indentation
+            bad.yaml:4:9: error: unknown property `hour`; fix: remove it, or correct its name or its indentation
+            bad.yaml:6:7: error: the property `branches` is missing; fix: add `branches`
+            bad.yaml:6:7: error: unknown property `branch`; fix: remove it, or correct its name or its indentation
+            bad.yaml:8:5: error: the property `catch` is missing; fix: add `catch`
+            bad.yaml:10:19: error: the property `then` is missing; fix: add `then`
+            bad.yaml:11:24: error: the property `type` is missing; fix: add `type`
+            bad.yaml:12:42: error: "x" is not of type "integer"; fix: see the language's reference for what is allowed here
+            bad.yaml:13:5: warning: no way leads to the task `h`; fix: jump to it by a `then`, or remove it
+            bad.yaml:13:9: error: the property `to` is missing; fix: add `to`"#]],
+    );
+}
+
+#[test]
+fn expressions_must_compile_and_every_wrong_one_is_reported() {
+    check(
+        "do:\n  - a: {set: {x: '${ .a | }', y: '${ $nope }'}}\n  - b: {if: '(', set: {x: 1}}\n  - c: {for: {each: pet, in: '.x['}, while: $pets, do: [{d: {set: {x: '${ $pet.id + $index }'}}}]}\n  - e: {set: {x: '${ $pet }'}}\n  - f: {set: {x: '${ env }', y: '${ $secrets.a }'}}\n  - g: {set: .x}\n",
+        expect![[r#"
+            bad.yaml:3:15: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:3:31: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime
+            bad.yaml:4:9: error: expression `(`: expected closing parenthesis at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:5:26: error: expression `.x[`: expected closing bracket at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:5:38: error: expression `$pets`: there is no variable `$pets` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime, $pet, $index
+            bad.yaml:6:15: error: expression `$pet`: there is no variable `$pet` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime
+            bad.yaml:7:15: error: expression `env`: `env` is not available: an expression sees only its data; fix: write jq, such as `.order.total > 100`
+            bad.yaml:8:9: error: `set` takes a mapping, or one expression in `${ }`; fix: write such as `set: ${ .order }` or `set: { total: ${ .total } }`"#]],
+    );
+}
+
+#[test]
+fn the_error_variable_is_seen_in_the_catch_and_nowhere_else() {
+    check(
+        "do:\n  - a:\n      try: [{b: {set: {x: '${ $error }'}}}]\n      catch:\n        when: $error.status == 500\n        do: [{c: {set: {x: '${ $error.title }'}}}]\n  - d:\n      try: []\n      catch: {as: oops, when: $error.status == 1, exceptWhen: $oops.status == 1}\n",
+        expect![[r#"
+            bad.yaml:4:24: error: expression `$error`: there is no variable `$error` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime
+            bad.yaml:10:25: error: expression `$error.status == 1`: there is no variable `$error` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime, $oops"#]],
+    );
+}
+
+#[test]
+fn jumps_stay_in_their_list() {
+    check(
+        "do:\n  - first: {set: {x: 1}, then: lst}\n  - block:\n      do: [{inner: {set: {x: 1}, then: first}}]\n  - pick:\n      switch:\n        - one: {when: .a, then: nowhere}\n        - other: {then: last}\n  - both:\n      fork:\n        branches:\n          - left: {set: {x: 1}, then: right}\n          - right: {set: {x: 1}}\n  - last: {set: {x: 1}, then: end}\n",
+        expect![[r#"
+            bad.yaml:3:26: error: there is no task `lst` in this list; fix: did you mean `last`? (a jump stays within its list)
+            bad.yaml:5:34: error: there is no task `first` in this list; fix: use one of `inner`, `continue`, `exit`, `end` (a jump stays within its list)
+            bad.yaml:8:27: error: there is no task `nowhere` in this list; fix: use one of `block`, `both`, `first`, `last`, `pick`, `continue`, `exit`, `end` (a jump stays within its list)
+            bad.yaml:13:33: error: a branch cannot go to `right`: branches run side by side; fix: put tasks that follow one another into a `do` within the branch"#]],
+    );
+}
+
+#[test]
+fn tasks_that_no_way_leads_to_are_pointed_out() {
+    check(
+        "do:\n  - a: {set: {x: 1}, then: c}\n  - b: {set: {x: 1}}\n  - c: {switch: [{x: {when: .a, then: e}}, {y: {then: exit}}]}\n  - d: {set: {x: 1}}\n  - e: {if: .x, raise: {error: {type: 'https://a.b/c', status: 500}}}\n  - f: {raise: {error: {type: 'https://a.b/c', status: 500}}}\n  - g: {wait: PT1S}\n",
+        expect![[r#"
+            bad.yaml:4:5: warning: no way leads to the task `b`; fix: jump to it by a `then`, or remove it
+            bad.yaml:6:5: warning: no way leads to the task `d`; fix: jump to it by a `then`, or remove it
+            bad.yaml:9:5: warning: no way leads to the task `g`; fix: jump to it by a `then`, or remove it"#]],
+    );
+}
+
+#[test]
+fn names_are_unique_in_their_list_and_no_directives() {
+    check(
+        "do:\n  - a: {set: {x: 1}}\n  - a: {set: {x: 1}}\n  - b: {do: [{a: {set: {x: 1}}}]}\n  - exit: {set: {x: 1}}\n  - {c: {set: {x: 1}}, d: {set: {x: 1}}}\n  - justText\n",
+        expect![[r#"
+            bad.yaml:4:5: error: the name `a` is taken by another task of this list; fix: rename one of the two
+            bad.yaml:6:5: error: `exit` cannot be the name of a task: `then` gives it a meaning; fix: rename the task
+            bad.yaml:7:5: error: an entry of a list of tasks is one name with one task; fix: write `- name: { … }`, with the task indented below its name
+            bad.yaml:8:5: error: an entry of a list of tasks is one name with one task; fix: write `- name: { … }`, with the task indented below its name"#]],
+    );
+}
+
+#[test]
+fn a_switch_has_one_default_case() {
+    check(
+        "do:\n  - a:\n      switch:\n        - x: {then: exit}\n        - y: {when: .a, then: end}\n        - z: {then: end}\n  - b: {set: {x: 1}}\n",
+        expect![[r#"
+            bad.yaml:5:11: warning: the default case `x` stands before others; it is tried last all the same; fix: move it to the end
+            bad.yaml:7:11: error: a `switch` has one default case: `z` is a second one without `when`; fix: give it a `when`, or remove it
+            bad.yaml:8:5: warning: no way leads to the task `b`; fix: jump to it by a `then`, or remove it"#]],
+    );
+}
+
+#[test]
+fn named_components_must_exist() {
+    check(
+        "use: {retries: {patient: {delay: PT1S, limit: {attempt: {count: 1}}}}, errors: {}, timeouts: {short: {after: PT1}}}\ndo:\n  - a: {raise: {error: gone}, timeout: long}\n  - b: {try: [], catch: {retry: patent}}\n  - c: {wait: PT1S, timeout: short}\n",
+        expect![[r#"
+            bad.yaml:2:103: error: "PT1" does not match "^P(?!$)(\d+(?:\.\d+)?Y)?(\d+(?:\.\d+)?M)?(\d+(?:\.\d+)?W)?(\d+(?:\.\d+)?D)?(T(?=\d)(\d+(?:\.\d+)?H)?(\d+(?:\.\d+)?M)?(\d+(?:\.\d+)?S)?)?$"; fix: see the language's reference for what is allowed here
+            bad.yaml:4:17: error: `use.errors` has no `gone`; fix: there is none, or define it under `use.errors`
+            bad.yaml:4:31: error: `use.timeouts` has no `long`; fix: use one of `short`, or define it under `use.timeouts`
+            bad.yaml:5:5: warning: no way leads to the task `b`; fix: jump to it by a `then`, or remove it
+            bad.yaml:5:26: error: `use.retries` has no `patent`; fix: did you mean `patient`?, or define it under `use.retries`
+            bad.yaml:6:5: warning: no way leads to the task `c`; fix: jump to it by a `then`, or remove it"#]],
+    );
+}
+
+#[test]
+fn durations_must_be_durations() {
+    check(
+        "timeout: {after: 5 minutes}\ndo:\n  - a: {wait: P1Y}\n  - b: {wait: '${ .pause }'}\n  - c: {wait: {days: 99999}}\n  - d: {try: [], catch: {retry: {delay: 3s}}}\n",
+        expect![[r#"
+            bad.yaml:2:11: error: "5 minutes" does not match "^P(?!$)(\d+(?:\.\d+)?Y)?(\d+(?:\.\d+)?M)?(\d+(?:\.\d+)?W)?(\d+(?:\.\d+)?D)?(T(?=\d)(\d+(?:\.\d+)?H)?(\d+(?:\.\d+)?M)?(\d+(?:\.\d+)?S)?)?$"; fix: see the language's reference for what is allowed here
+            bad.yaml:4:9: error: "P1Y" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
+            bad.yaml:6:9: error: a duration must be from 0 to ten years; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
+            bad.yaml:7:26: warning: this retries for ever, as long as the error can be retried; fix: set `limit.attempt.count` or `limit.duration`
+            bad.yaml:7:34: error: "3s" does not match "^P(?!$)(\d+(?:\.\d+)?Y)?(\d+(?:\.\d+)?M)?(\d+(?:\.\d+)?W)?(\d+(?:\.\d+)?D)?(T(?=\d)(\d+(?:\.\d+)?H)?(\d+(?:\.\d+)?M)?(\d+(?:\.\d+)?S)?)?$"; fix: see the language's reference for what is allowed here"#]],
+    );
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_as_such() {
+    check(
+        "schedule: {cron: '* * * * *'}\nuse:\n  secrets: [a]\n  authentications: {x: {basic: {username: a, password: b}}}\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: openapi}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
+        expect![[r#"
+            bad.yaml:2:1: error: `schedule` is not supported yet; fix: start instances by io.millrace.instance.start events
+            bad.yaml:4:3: error: `use.secrets` is not supported yet; fix: let the worker read its secrets
+            bad.yaml:5:3: error: `use.authentications` is not supported yet; fix: let the worker authenticate
+            bad.yaml:7:12: error: `call: http` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:8:5: error: a function that is made of other tasks is not supported yet; fix: define it as `call` of a function that your workers know
+            bad.yaml:10:13: error: a function that calls another one of `use.functions` is not supported yet; fix: call the function that your workers know
+            bad.yaml:11:26: error: `output` in `use.functions` is not supported yet; fix: put it on the task that calls the function
+            bad.yaml:13:9: error: `call: http` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:14:9: error: `call: openapi` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:15:9: error: `run` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:16:23: error: `listen` to `all` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
+            bad.yaml:17:23: error: `listen` to `any` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
+            bad.yaml:18:46: error: `correlate` is not supported yet; fix: let the sender address the instance by its id (`subject`, or the record's key)
+            bad.yaml:19:9: error: a function from a catalog is not supported yet; fix: call a function that your workers know
+            bad.yaml:20:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`
+            bad.yaml:21:39: error: the schema format `avro:1` is not supported yet; fix: use JSON Schema: `format: json`
+            bad.yaml:22:45: error: an expression inside of a value to compare with is not supported yet; fix: compare the whole value by one expression"#]],
+    );
+}
+
+#[test]
+fn schemas_must_be_schemas() {
+    check("input: {schema: {document: {type: objct}}}\noutput: {schema: {document: {$ref: 'https://a.b/c.json'}}}\ndo: [{a: {wait: PT1S}}]\n", expect![[r#"
+        bad.yaml:2:18: error: this is no JSON Schema: "objct" is not valid under any of the schemas listed in the 'anyOf' keyword; fix: correct the schema
+        bad.yaml:3:19: error: this is no JSON Schema: Resource 'https://a.b/c.json' is not present in a registry and retrieving it failed: `resolve-http` feature or a custom resolver is required to resolve external schemas via HTTP; fix: correct the schema"#]]);
+}
+
+#[test]
+fn metadata_for_millrace_is_checked() {
+    check(
+        "do:\n  - a: {call: f, metadata: {millrace: {queu: x, heartbeat: often}}}\n  - b: {emit: {event: {with: {type: t}}}, metadata: {millrace: {topic: a b, queue: q}}}\n  - c: {set: {x: 1}, metadata: {millrace: {queue: q}, other: 1}}\n  - d: {call: f, metadata: {millrace: [1]}}\n",
+        expect![[r#"
+            bad.yaml:3:40: error: `metadata.millrace.queu` means nothing here; fix: did you mean `queue`?
+            bad.yaml:3:49: error: "often" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`
+            bad.yaml:4:65: error: "a b" cannot be a part of a topic's name; fix: use 1 to 249 letters, digits, `.`, `_` and `-`
+            bad.yaml:4:77: error: `metadata.millrace.queue` means nothing here; fix: use one of `topic`
+            bad.yaml:5:44: error: `metadata.millrace.queue` means nothing here; fix: there is none
+            bad.yaml:6:29: error: `metadata.millrace` must be a mapping; fix: write such as `millrace: { queue: orders }`"#]],
+    );
+}
+
+#[test]
+fn types_of_events_that_are_millraces_own_are_refused() {
+    check("do:\n  - a: {emit: {event: {with: {type: io.millrace.instance.start}}}}\n  - b: {listen: {to: {one: {with: {type: io.millrace.x}}}}}\n", expect![[r#"
+        bad.yaml:3:31: error: event types that begin with `io.millrace.` are Millrace's own; fix: choose a type in your own name, such as com.example.order.placed
+        bad.yaml:4:36: error: event types that begin with `io.millrace.` are Millrace's own; fix: choose a type in your own name, such as com.example.order.placed"#]]);
+}
+
+#[test]
+fn variables_need_names() {
+    check(
+        "do:\n  - a: {for: {each: $x, in: .x}, do: []}\n  - b: {for: {each: input, in: .x}, do: []}\n  - c: {for: {each: x, at: x, in: .x}, do: []}\n  - d: {try: [], catch: {as: a-b}}\n",
+        expect![[r#"
+            bad.yaml:3:15: error: `$x` cannot be the name of a variable; fix: use letters, digits and `_`, without `$`
+            bad.yaml:4:15: error: `$input` is a variable of the language; fix: choose another name
+            bad.yaml:5:9: error: the item and its index are both called `x`; fix: rename one of the two
+            bad.yaml:6:26: error: `a-b` cannot be the name of a variable; fix: use letters, digits and `_`, without `$`"#]],
+    );
+}
+
+#[test]
+fn the_document_and_the_top_level_are_checked() {
+    check_text("document: {dsl: '2.0.0', namespace: a/b, name: x, version: '1'}\ntimout: {after: PT1S}\ndo: []\n", expect![[r#"
+        bad.yaml:1:12: error: version 2.0.0 of the language is not supported; fix: write it in version 1.0.3: `dsl: '1.0.3'`
+        bad.yaml:1:26: error: "a/b" is not allowed here; fix: use up to 63 letters, digits and `-`, not `-` at an end
+        bad.yaml:1:51: error: "1" is not allowed here; fix: write a semantic version in quotes, such as '1.0.0'
+        bad.yaml:2:1: error: unknown property `timout`; fix: did you mean `timeout`?
+        bad.yaml:3:1: error: there is nothing to do; fix: add a task"#]]);
+    check_text("do: [{a: {wait: PT1S}}]\n", expect!["bad.yaml:1:1: error: the property `document` is missing; fix: add `document`"]);
+    check_text("[]", expect![[r#"bad.yaml:1:1: error: [] is not of type "object"; fix: see the language's reference for what is allowed here"#]]);
+    check_text("", expect!["bad.yaml:1:1: error: expected one document, found 0; fix: put each definition into a file of its own"]);
+}
+
+#[test]
+fn text_that_is_no_data_is_refused_at_its_place() {
+    for (text, expected) in [
+        ("a: [1", expect!["bad.yaml:2:1: error: this is no YAML: while parsing a flow sequence, expected ',' or ']'; fix: check the indentation and the quotes here and on the line before"]),
+        ("a: 1\na: 2", expect!["bad.yaml:2:1: error: the key `a` is here twice; fix: remove one of the two"]),
+        ("--- 1\n--- 2", expect!["bad.yaml:1:1: error: expected one document, found 2; fix: put each definition into a file of its own"]),
+        ("? [1]\n: 2", expect!["bad.yaml:1:3: error: a key must be text; fix: write plain YAML: text, numbers, lists, and mappings with text as keys"]),
+        ("a: .inf", expect!["bad.yaml:1:1: error: inf is no number in JSON; fix: write plain YAML: text, numbers, lists, and mappings with text as keys"]),
+        ("{\"do\": tru", expect!["bad.yaml:2:1: error: this is no YAML: while parsing a flow mapping, did not find expected ',' or '}'; fix: check the indentation and the quotes here and on the line before"]),
+        ("a: *b", expect!["bad.yaml:1:4: error: this is no YAML: while parsing node, found unknown anchor; fix: check the indentation and the quotes here and on the line before"]),
+    ] {
+        check_text(text, expected);
+    }
+}
+
+#[test]
+fn bounds_hold() {
+    let first = |text: &str| admit("bad.yaml", text).unwrap_err()[0].to_string();
+    let laughs = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| format!("{text}a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1));
+    let deep = (1..40).fold("a0: &a0 [[[[x]]]]\n".to_owned(), |text, n| format!("{text}a{n}: &a{n} [[[[*a{}]]]]\n", n - 1));
+    let nested = format!("{}{}{}", "{do: [{a: ".repeat(NESTING_MAX), "1", "}]}".repeat(NESTING_MAX));
+    let many: String = (0..=TASKS_MAX).map(|n| format!("  - t{n}: {{wait: PT0S}}\n")).collect();
+    let findings = [
+        first(&" ".repeat(TEXT_BYTES_MAX + 1)),
+        first(&"[".repeat(100_000)),
+        first(&nested),
+        first(&laughs),
+        first(&deep),
+        first(&format!("{HEAD}do:\n{many}")),
+    ];
+    expect![[r#"
+        bad.yaml:1:1: error: the definition has 1048577 bytes; fix: keep it under 1 MiB: split it, or move data into the input
+        bad.yaml:1:256: error: this is no YAML: recursion limit exceeded; fix: check the indentation and the quotes here and on the line before
+        bad.yaml:1:851: error: this is no YAML: recursion limit exceeded; fix: check the indentation and the quotes here and on the line before
+        bad.yaml:12:12: error: this is no YAML: alias expansion exceeded the maximum node budget (possible billion-laughs attack); fix: check the indentation and the quotes here and on the line before
+        bad.yaml:25:15: error: lists and mappings are nested more than 100 deep; fix: flatten the definition
+        bad.yaml:10003:5: error: the definition has more than 10000 tasks; fix: split it into several workflows, or use a `for`"#]].assert_eq(&findings.join("\n"));
+    assert!(3 * DEPTH_MAX > NESTING_MAX, "text that nests tasks too deeply nests lists and mappings too deeply, too");
+}
+
+#[test]
+fn yaml_and_json_make_the_same_program_and_comments_make_no_difference() {
+    let digest = |text: &str| admit("a", text).unwrap().program.digest;
+    let yaml = digest(&format!("# A comment.\n{HEAD}do:\n  - a:\n      set:\n        x: 1\n"));
+    let json = digest(
+        r#"{"do": [{"a": {"set": {"x": 1}}}], "document": {"dsl": "1.0.3", "version": "1.0.0", "namespace": "test", "name": "bad"}}"#,
+    );
+    assert_eq!(yaml, json);
+    assert_ne!(yaml, digest(&format!("{HEAD}do:\n  - a:\n      set:\n        x: 2\n")));
+}
+
+#[test]
+fn yaml_is_version_1_2() {
+    let program = admit("a", &format!("{HEAD}do: [{{a: {{set: {{on: yes, date: 2026-01-01, octal: 0o10, version: 1.10, t: true}}}}}}]")).unwrap().program;
+    expect![[r#"{"on":"yes","date":"2026-01-01","octal":8,"version":1.1,"t":true}"#]]
+        .assert_eq(&program.tasks[0].definition["set"].to_string());
+}
+
+#[test]
+fn functions_are_names_with_default_arguments() {
+    let text = "use: {functions: {reserve: {call: reserve-stock, with: {a: 1, b: 2}, metadata: {millrace: {queue: stock}}}}}\n\
+        do:\n  - one: {call: reserve}\n  - two: {call: reserve, with: {b: '${ .b }', c: 3}, metadata: {millrace: {queue: own, heartbeat: PT5S}}}\n  - three: {call: other}\n";
+    let head = "document: {dsl: '1.0.3', namespace: test, name: f, version: '1.0.0', metadata: {millrace: {queue: standard}}}\n";
+    let program = admit("a", &format!("{head}{text}")).unwrap().program;
+    expect![[r#"
+        workflow test/f/1.0.0
+          one: call reserve-stock with {"a":1,"b":2}, queue stock
+          two: call reserve-stock with {"a":1,"b":"${ .b }","c":3}, queue own, heartbeat 5s
+          three: call other, queue standard
+    "#]].assert_eq(&program.describe());
+}
+
+#[test]
+fn the_four_spellings_of_an_error_type_are_one() {
+    use millrace_workflow::admission::errors::canonical_type;
+    let wanted = "https://serverlessworkflow.io/spec/1.0.0/errors/timeout";
+    for host in ["serverlessworkflow.io", "open-workflow-specification.org"] {
+        for path in ["spec/1.0.0/errors", "dsl/errors/types"] {
+            assert_eq!(canonical_type(&format!("https://{host}/{path}/timeout")), wanted);
+        }
+    }
+    assert_eq!(canonical_type("https://a.b/c"), "https://a.b/c");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_admitted_or_refused_and_nothing_panics(text in ".{0,300}", yaml in "[a-c:\\- \\n{}\\[\\]&*'\"|>!?#,]{0,120}") {
+        let _ = admit("any", &text);
+        let _ = admit("any", &yaml);
+    }
+
+    /// One bad change to a good definition: a line is dropped, doubled or cut, or an indentation changes.
+    #[test]
+    fn a_broken_example_never_panics(line in 0_usize..200, how in 0_u8..4, cut in 0_usize..40) {
+        let text = include_str!("../../examples/order.yaml");
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let at = line % lines.len();
+        match how {
+            0 => { lines.remove(at); }
+            1 => lines.insert(at, lines[at].clone()),
+            2 => lines[at] = lines[at].chars().take(cut).collect(),
+            _ => lines[at] = format!("  {}", lines[at]),
+        }
+        let _ = admit("order.yaml", &lines.join("\n"));
+    }
+}
