@@ -14,6 +14,11 @@ esac
 PYTHON_PACKAGES=(confluent-kafka fastavro)
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/millrace/venv
 
+if ! command -v cargo >/dev/null; then
+  echo "setup: Rust is missing: https://rustup.rs" >&2
+  exit 1
+fi
+
 # What is missing, as Debian's packages.
 missing=()
 lacks() { missing+=("$@"); echo "setup: missing: $*" >&2; }
@@ -24,7 +29,7 @@ has make || lacks make
 has pkg-config || lacks pkg-config
 [[ -e /usr/include/zlib.h ]] || lacks zlib1g-dev
 has ps || lacks procps
-has flock && has setsid || lacks util-linux
+has flock && has setsid && has setpriv || lacks util-linux
 has java || lacks openjdk-17-jdk-headless
 has mvn || lacks maven
 python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3 python3-venv

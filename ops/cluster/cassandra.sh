@@ -81,4 +81,6 @@ END
 
 cassandra_ready() { logged "$1" 'Startup complete' && port_taken "$(port "$1")"; }
 cassandra_address() { echo "127.0.0.1:$(port "$(node 1)")"; }
-cassandra_env() { printf 'export %s=%s\n' CQL_CONTACT_POINT "$(cassandra_address)" MILLRACE_CQL "$(cassandra_address)"; }
+cassandra_env() {
+  printf 'export %s=%s\n' CQL_CONTACT_POINT "$(cassandra_address)" MILLRACE_CQL "$(cassandra_address)" MILLRACE_CQL_REPLICATION 1
+}

@@ -84,7 +84,8 @@ pub fn order(seed: u64, run: &str, number: usize, odds: Odds, lost_deadline: &st
         .iter()
         .map(|(sku, quantity, price)| json!({ "sku": sku, "quantity": quantity, "price": price }))
         .collect();
-    let mut input = json!({ "orderId": id, "customer": customer, "items": items, "amount": amount_cents });
+    let address = json!({ "name": customer, "street": "Mill Lane 1", "city": "Bath" });
+    let mut input = json!({ "orderId": id, "items": items, "amount": amount_cents, "currency": "EUR", "address": address });
     if fate.lost {
         input["courierDeadline"] = lost_deadline.into();
     }

@@ -35,11 +35,13 @@ struct Effect {
 #[derive(Debug, Default)]
 pub struct Ledger {
     effects: HashMap<String, Effect>,
+    /// Charges less refunds of each order, in cents.
+    kept: HashMap<usize, u64>,
     /// How often each key was used.
     uses: HashMap<String, u32>,
     /// Effects that came again under their key, and were not counted again.
     repeated: u64,
-    /// Keys that stood for two different effects.
+    /// Keys that stood for two different effects, and refunds that do not fit their charge.
     conflicts: Vec<String>,
 }
 
@@ -74,6 +76,12 @@ impl Ledger {
         match self.effects.get(key) {
             None => {
                 self.effects.insert(key.to_owned(), effect);
+                let kept = self.kept.entry(order).or_insert(0);
+                match kind {
+                    EffectKind::Charge => *kept += cents,
+                    EffectKind::Refund => *kept = kept.saturating_sub(cents),
+                    EffectKind::Reserve | EffectKind::Release | EffectKind::Courier => {}
+                }
                 true
             }
             Some(known) => {
@@ -84,6 +92,18 @@ impl Ledger {
                 false
             }
         }
+    }
+
+    /// Gives back what is kept of an order's money, perhaps nothing. Says how much, in cents: as the first time, for a known key.
+    /// `asked` is what the workflow takes for charged, if it knows.
+    pub fn refund(&mut self, key: &str, order: usize, asked: Option<u64>) -> u64 {
+        let known = self.effects.get(key).filter(|it| it.kind == EffectKind::Refund);
+        let cents = known.map_or_else(|| self.kept.get(&order).copied().unwrap_or(0), |it| it.cents);
+        self.enter(key, EffectKind::Refund, order, cents);
+        if let Some(asked) = asked.filter(|it| *it != cents) {
+            self.conflicts.push(format!("{key}: {asked} cents are to be refunded, {cents} were charged"));
+        }
+        cents
     }
 
     /// What the books say about each of `count` orders.
@@ -115,7 +135,7 @@ impl Ledger {
         self.repeated
     }
 
-    /// Keys that stood for two different effects.
+    /// Keys that stood for two different effects, and refunds that do not fit their charge.
     #[must_use]
     pub fn conflicts(&self) -> &[String] {
         &self.conflicts
@@ -135,6 +155,19 @@ mod tests {
         let account = ledger.accounts(1)[0];
         assert_eq!((account.charged, account.charged_cents, account.refunded_cents), (1, 500, 200));
         assert_eq!((ledger.repeated(), ledger.conflicts()), (1, &[][..]));
+    }
+
+    #[test]
+    fn a_refund_gives_back_what_was_charged_and_its_repetition_says_the_same() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.refund("early", 1, None), 0);
+        ledger.enter("a", EffectKind::Charge, 0, 500);
+        assert_eq!(ledger.refund("b", 0, Some(500)), 500);
+        assert_eq!(ledger.refund("b", 0, Some(500)), 500);
+        assert_eq!(ledger.accounts(1)[0].refunded_cents, 500);
+        assert!(ledger.conflicts().is_empty());
+        ledger.refund("b", 0, Some(400));
+        assert_eq!(ledger.conflicts().len(), 1);
     }
 
     #[test]

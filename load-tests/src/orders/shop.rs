@@ -77,7 +77,7 @@ impl Shop {
         let mut ledger = self.ledger();
         let trouble = self.trouble(key, ledger.count_use(key));
         if trouble == Some(Trouble::Before) {
-            return Err(TaskFailure::retriable("the other side does not answer").with_status(503));
+            return Err(unreachable("the other side does not answer", 503));
         }
         match kind {
             EffectKind::Reserve if order.fate.out_of_stock => {
@@ -92,27 +92,29 @@ impl Shop {
             }
             _ => {}
         }
-        // What the workflow asks for, not what would be right: that it asks for the right thing is what the books check.
-        let cents = match kind {
-            EffectKind::Charge | EffectKind::Refund => task.argument::<u64>("amount")?,
-            EffectKind::Reserve | EffectKind::Release | EffectKind::Courier => 0,
+        // The workflow says how much, not the generator: that it asks for the right thing is what the books check.
+        let (output, is_new) = match kind {
+            EffectKind::Reserve => (json!({ "reservation": key }), ledger.enter(key, kind, number, 0)),
+            EffectKind::Release => (json!({ "released": true }), ledger.enter(key, kind, number, 0)),
+            EffectKind::Courier => (json!({ "courier": "on the way" }), ledger.enter(key, kind, number, 0)),
+            EffectKind::Charge => {
+                let cents = task.argument("amount")?;
+                (json!({ "charged": cents }), ledger.enter(key, kind, number, cents))
+            }
+            EffectKind::Refund => {
+                let cents = ledger.refund(key, number, task.argument("charged")?);
+                (json!({ "refunded": cents }), true)
+            }
         };
-        let is_new = ledger.enter(key, kind, number, cents);
         drop(ledger);
         if is_new && kind == EffectKind::Courier && !order.fate.lost {
             // The receiver ends after the workers; without it nobody waits for the courier any more.
             let _ = self.courier.send(number);
         }
         if trouble == Some(Trouble::After) {
-            return Err(TaskFailure::retriable("the other side's answer was lost").with_status(504));
+            return Err(unreachable("the other side's answer was lost", 504));
         }
-        Ok(match kind {
-            EffectKind::Reserve => json!({ "reservation": key }),
-            EffectKind::Release => json!({ "released": true }),
-            EffectKind::Charge => json!({ "charged": cents }),
-            EffectKind::Refund => json!({ "refunded": cents }),
-            EffectKind::Courier => json!({ "courier": "on the way" }),
-        })
+        Ok(output)
     }
 
     /// Drawn from the key and the number of the try, so that it does not depend on which worker is first.
@@ -126,6 +128,13 @@ impl Shop {
         let fails = rng.random_bool((self.fail_percent / 100.0).clamp(0.0, 1.0));
         fails.then(|| if rng.random_bool(0.5) { Trouble::Before } else { Trouble::After })
     }
+}
+
+/// Nobody knows whether the effect has happened.
+fn unreachable(title: &str, status: u16) -> TaskFailure {
+    TaskFailure::retriable(title)
+        .with_type("https://serverlessworkflow.io/spec/1.0.0/errors/communication")
+        .with_status(status)
 }
 
 /// Reports each delivery when its time has come. Ends when the shop is gone.

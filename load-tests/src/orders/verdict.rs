@@ -119,7 +119,7 @@ pub fn judge(orders: &[Order], board: &Board, ledger: &Ledger) -> (Sums, Vec<Che
         examples: Vec::new(),
     });
     checks.push(Check {
-        name: "an idempotency key stands for one effect",
+        name: "an idempotency key stands for one effect, and a refund for its charge",
         holds: ledger.conflicts().is_empty(),
         detail: format!(
             "{} conflicts, {} effects came again under their key",
@@ -159,8 +159,11 @@ mod tests {
         entry(Event::InstanceStarted { workflow, raw_input: Payload::null(), input: None })
     }
 
-    fn completed(status: &str) -> ChangelogEntry {
-        entry(Event::InstanceCompleted { output: Payload::from(json!({ "status": status })) })
+    fn completed(status: &str, order: &Order) -> ChangelogEntry {
+        let cents = order.amount_cents;
+        let refunded = if status == "delivered" { 0 } else { cents };
+        let output = json!({ "status": status, "charged": cents, "refunded": refunded });
+        entry(Event::InstanceCompleted { output: Payload::from(output) })
     }
 
     /// Order 0 is delivered; order 1 has lost its courier.
@@ -177,8 +180,8 @@ mod tests {
         }
         ledger.enter("1/refund", EffectKind::Refund, 1, orders[1].amount_cents);
         ledger.enter("1/release", EffectKind::Release, 1, 0);
-        board.see(0, completed("delivered"));
-        board.see(1, completed("cancelled"));
+        board.see(0, completed("delivered", &orders[0]));
+        board.see(1, completed("cancelled", &orders[1]));
         (orders, board, ledger)
     }
 
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn each_fault_is_seen() {
         let mut run = good_run();
-        run.1.see(0, completed("delivered"));
+        run.1.see(0, completed("delivered", &run.0[0]));
         assert_eq!(broken(run), ["no order ended twice"]);
 
         let mut run = good_run();
@@ -211,17 +214,18 @@ mod tests {
             [
                 "every effect happened once",
                 "every order that ended is paid if it was delivered, and only then",
+                "every order that ended says what was charged and refunded",
                 "the books balance"
             ]
         );
 
         let mut run = good_run();
         run.2.enter("0/charge", EffectKind::Charge, 1, 5);
-        assert_eq!(broken(run), ["an idempotency key stands for one effect"]);
+        assert_eq!(broken(run), ["an idempotency key stands for one effect, and a refund for its charge"]);
 
         let (orders, _, ledger) = good_run();
         let mut board = Board::new(2);
-        board.see(0, completed("cancelled"));
+        board.see(0, completed("cancelled", &orders[0]));
         let names = broken((orders, board, ledger));
         assert!(
             names.contains(&"every order ended") && names.contains(&"every order ended as its fate has it"),

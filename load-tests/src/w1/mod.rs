@@ -115,7 +115,7 @@ struct Report {
     /// Ends that were no completion.
     faulted: u64,
     bare_loop: Option<bare_loop::Outcome>,
-    /// `workflows_per_s` over that of the bare loop.
+    /// `workflows_per_s` over that of the bare loop. With `--rate` it says what was asked for, not what the fleet can do.
     ratio_to_bare_loop: Option<f64>,
 }
 

@@ -1,26 +1,34 @@
-//! `bench`: measures a fleet against a bare Kafka loop, in the same run on the same servers.
+//! `bench`: measures a fleet of one processor on real servers, and what each process used meanwhile.
 
-use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::cluster::{Given, Servers};
-use crate::fleet::Fleet;
-use crate::processes::{POLL, Process};
-use crate::report::{self, Verdict, say};
+use crate::fleet::{Fleet, Settings};
+use crate::processes::{POLL, Process, Usage};
+use crate::report::{Verdict, read_json, say};
 use crate::steps;
 use crate::workspace::{Profile, Workspace};
 
-/// What must be measured. Times are from the intended start of a workflow to its committed end.
+const W1: Settings<'static> =
+    Settings { partitions: 8, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
+
+/// What the report of the load test must hold.
 const FIGURES: [&str; 4] = ["workflows_per_s", "ratio_to_bare_loop", "p50_ms", "p99_ms"];
 
-pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: &Given) -> anyhow::Result<Verdict> {
+pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::Result<Verdict> {
     let folder = workspace.run_folder("bench-w1")?;
     let programs = workspace.build(Profile::Release, &folder)?;
-    let servers = Servers::get(workspace, given, &folder)?;
-    let mut fleet = Fleet::start(workspace, &servers, &programs, &folder, "load-tests/workflows/w1.yaml")?;
-    let before = fleet.usage()?;
-    let mut command = fleet.load(&["w1", "--max", "--duration", &seconds.to_string()]);
-    say!("w1: {seconds} s, then the bare loop …");
-    let mut load = Process::spawn("load", &mut command, &folder)?;
+    let servers = Servers::get(workspace, &given, &folder)?;
+    let mut fleet = Fleet::create(workspace, programs, servers, &folder, &W1)?;
+    fleet.start_processor()?;
+    let before = usage(&fleet)?;
+    let report = folder.join("w1.json");
+    let mut command = fleet.load_test("w1", &report);
+    command.args(["--max", "--duration", &seconds.to_string()]);
+    say!("w1 for {seconds} s …");
+    let mut load = Process::spawn("w1", &mut command, &folder)?;
     let status = loop {
         if let Some(status) = load.ended()? {
             break status;
@@ -28,23 +36,32 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: &Given) -> anyhow::
         fleet.must_run()?;
         std::thread::sleep(POLL);
     };
+    let after = usage(&fleet)?;
     if !status.success() {
         steps::show_tail(&load.log)?;
-        bail!("w1 could not be measured ({status}); logs: {}", folder.display());
+        return Ok(Verdict::fails(format!("the load test failed ({status}); logs: {}", folder.display())));
     }
-    let used = fleet.usage()?;
     fleet.stop_processor()?;
+    let figures = read_json(&report)?;
+    let missing: Vec<&str> =
+        FIGURES.into_iter().filter(|it| !figures.get(it).is_some_and(Value::is_number)).collect();
+    let detail = if missing.is_empty() {
+        let figure = |name: &str| figures[name].as_f64().unwrap_or_default();
+        let [workflows, ratio, p50, p99] = FIGURES.map(figure);
+        format!("{workflows:.0} workflows/s, {ratio:.2} of the bare loop, p50 {p50:.1} ms, p99 {p99:.1} ms")
+    } else {
+        format!("{} lacks {}", report.display(), missing.join(", "))
+    };
+    let used: BTreeMap<&str, Value> = after
+        .iter()
+        .map(|(name, after)| (*name, json!(after.since(before.get(name).copied().unwrap_or_default()))))
+        .collect();
+    Ok(Verdict::new(missing.is_empty(), detail).figures_of(figures).figure("processes", json!(used)))
+}
 
-    let report = report::read_json(&folder.join("load.json"))?;
-    let mut shown = Vec::new();
-    for figure in FIGURES {
-        let value =
-            report[figure].as_f64().with_context(|| format!("the load test did not measure {figure}"))?;
-        shown.push(format!("{figure} {value:.2}"));
-    }
-    let mut verdict = Verdict::new(true, shown.join(", ")).figures_of(report);
-    for ((what, used), (_, before)) in used.into_iter().zip(before) {
-        verdict = verdict.figure(what, serde_json::to_value(used.since(before))?);
-    }
-    Ok(verdict)
+/// What the processor and, if they are ours, the servers have used so far.
+fn usage(fleet: &Fleet) -> anyhow::Result<BTreeMap<&'static str, Usage>> {
+    let mut processes = fleet.servers.processes()?;
+    processes.extend(fleet.process().map(|it| ("processor", it)));
+    processes.into_iter().map(|(name, process)| Ok((name, Usage::of(process)?))).collect()
 }

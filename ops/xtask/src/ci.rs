@@ -1,136 +1,204 @@
-//! `ci`: everything that must hold before a change lands. All of it is run even if some of it fails.
+//! `ci`: every step in order, a table of what they took, and the number of tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use serde_json::json;
-
 use crate::cluster::{Given, Servers};
-use crate::orders::{self, Plan};
+use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
-use crate::steps;
 use crate::workspace::{Profile, Programs, Workspace};
+use crate::{orders, steps};
 
 const ORDERS: u64 = 10_000;
 
-struct Step {
-    name: String,
-    took: Duration,
-    error: Option<String>,
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
+    let mut run = Run { folder: workspace.run_folder("ci")?, steps: Vec::new() };
+    let features = workspace.real_servers_features();
+
+    run.cargo("format", workspace, &["fmt", "--all", "--check"]);
+    run.cargo("lints", workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
+    run.cargo("lints of the tests on servers", workspace, &lints);
+    run.cargo("tests", workspace, &["test", "--workspace", "--no-fail-fast"]);
+    let folder = run.folder.clone();
+    if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
+        on_servers(workspace, &mut run, &features, programs);
+    }
+    Ok(run.verdict())
 }
 
-struct Run<'a> {
-    workspace: &'a Workspace,
+/// The steps that need servers. They end with the last of them, also when one fails.
+fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Programs) {
+    let folder = run.folder.clone();
+    let Some(servers) = run.step("servers", || Servers::start_all(workspace, &folder)) else { return };
+
+    // Unit tests have run: here are the integration tests only. One at a time, for they share two cores with the servers.
+    let mut arguments = vec!["test", "--no-fail-fast", "--features", features];
+    arguments.extend(workspace.with_real_servers.iter().flat_map(|it| ["-p", it.as_str()]));
+    let mut tests = workspace.cargo(&arguments);
+    servers.tell(&mut tests);
+    run.command("tests on servers", &mut tests);
+
+    run.step(&format!("{ORDERS} orders through a kill"), || {
+        let plan = orders::Plan {
+            count: ORDERS,
+            kill: true,
+            seed: 1,
+            profile: Profile::Release,
+            given: Given::default(),
+        };
+        let fleet = Fleet::create(workspace, programs, servers, &folder, &orders::SETTINGS)?;
+        let verdict = orders::through(fleet, &plan)?;
+        say!("{}", verdict.detail);
+        anyhow::ensure!(verdict.holds, verdict.detail);
+        Ok(())
+    });
+}
+
+/// The steps so far.
+struct Run {
     folder: PathBuf,
     steps: Vec<Step>,
 }
 
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
-    let mut run = Run { workspace, folder: workspace.run_folder("ci")?, steps: Vec::new() };
-    let features = workspace.real_servers_features();
-
-    run.cargo("format", &["fmt", "--all", "--check"]);
-    // With the feature, which only adds code: the tests on real servers are linted too.
-    let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
-    run.cargo("lints", &lints);
-    run.cargo("tests", &["test", "--workspace", "--no-fail-fast"]);
-    let folder = run.folder.clone();
-    let programs = run.step("optimised build", || workspace.build(Profile::Release, &folder));
-    let servers = run.step("servers", || Servers::start_all(workspace, &folder));
-    for package in &workspace.with_real_servers {
-        run.step(&format!("{package} on real servers"), || {
-            test_on_real_servers(workspace, package, servers.as_ref(), &folder)
-        });
-    }
-    run.step(&format!("{ORDERS} orders through a kill"), || {
-        orders_through_a_kill(workspace, servers.as_ref(), programs.as_ref(), &folder)
-    });
-    drop(servers);
-    Ok(run.verdict())
+struct Step {
+    name: String,
+    took: Duration,
+    tests: Tests,
+    error: Option<String>,
 }
 
-fn test_on_real_servers(
-    workspace: &Workspace,
-    package: &str,
-    servers: Option<&Servers>,
-    folder: &Path,
-) -> anyhow::Result<()> {
-    let servers = servers.context("not run: there are no servers")?;
-    let feature = format!("{package}/real-servers");
-    let mut test = workspace.cargo(&["test", "-p", package, "--features", &feature, "--no-fail-fast"]);
-    servers.tell(&mut test);
-    run_step(package, &mut test, &folder.join(format!("real-servers-{package}.log")))
-}
-
-fn orders_through_a_kill(
-    workspace: &Workspace,
-    servers: Option<&Servers>,
-    programs: Option<&Programs>,
-    folder: &Path,
-) -> anyhow::Result<()> {
-    let (Some(servers), Some(programs)) = (servers, programs) else {
-        bail!("not run: there are no servers, or no programs");
-    };
-    let plan =
-        Plan { count: ORDERS, kill: true, seed: 1, profile: Profile::Release, given: Given::default() };
-    let folder = folder.join("orders");
-    std::fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
-    let verdict = orders::run_on(workspace, servers, programs, &folder, &plan)?;
-    say!("{}", verdict.detail);
-    Ok(())
-}
-
-fn run_step(label: &str, command: &mut Command, log: &Path) -> anyhow::Result<()> {
-    steps::run(label, command, log).map(drop)
-}
-
-impl Run<'_> {
-    fn cargo(&mut self, name: &str, arguments: &[&str]) {
-        let mut command = self.workspace.cargo(arguments);
-        let log = self.folder.join(format!("{name}.log"));
-        self.step(name, || run_step(name, &mut command, &log));
+impl Run {
+    fn cargo(&mut self, name: &str, workspace: &Workspace, arguments: &[&str]) {
+        self.command(name, &mut workspace.cargo(arguments));
     }
 
-    /// Runs a step, and answers what it made.
-    fn step<T>(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> Option<T> {
-        let begun = Instant::now();
-        let result = run();
-        let took = begun.elapsed();
-        let (made, error) = match result {
-            Ok(made) => (Some(made), None),
-            Err(error) => (None, Some(format!("{error:#}"))),
-        };
-        if let Some(error) = &error {
-            say!("{name}: {error}");
+    /// A step that is a command. Its log is also where the tests are counted.
+    fn command(&mut self, name: &str, command: &mut Command) {
+        let log = self.folder.join(format!("{}.log", name.replace(' ', "-")));
+        self.step(name, || steps::run(name, command, &log));
+        if let Some(step) = self.steps.last_mut() {
+            step.tests = Tests::counted_in(&log);
         }
-        self.steps.push(Step { name: name.to_owned(), took, error });
-        made
     }
 
-    /// Prints the table.
-    fn verdict(self) -> Verdict {
+    /// A step, which may fail: those that do not need it go on.
+    fn step<T>(&mut self, name: &str, step: impl FnOnce() -> anyhow::Result<T>) -> Option<T> {
+        let begun = Instant::now();
+        let result = step();
+        let error = result.as_ref().err().map(|it| format!("{it:#}"));
+        if let Some(error) = &error {
+            say!("{error}");
+        }
+        self.steps.push(Step {
+            name: name.to_owned(),
+            took: begun.elapsed(),
+            tests: Tests::default(),
+            error,
+        });
+        result.ok()
+    }
+
+    fn verdict(&self) -> Verdict {
         say!("");
-        for Step { name, took, error } in &self.steps {
-            say!("{:6} {:8.1} s  {name}", if error.is_some() { "FAILED" } else { "ok" }, rounded(*took));
+        for Step { name, took, tests, error } in &self.steps {
+            let tests = if tests.ran() > 0 { format!("{} tests", tests.ran()) } else { String::new() };
+            let outcome = if error.is_none() { "ok" } else { "FAILED" };
+            say!("{name:32} {:>8.1} s {tests:>12}   {outcome}", took.as_secs_f64());
         }
         say!("");
         let failed: Vec<&str> =
             self.steps.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
-        let passed = self.steps.len() - failed.len();
-        let mut detail = format!("{passed} passed, {} failed", failed.len());
-        if !failed.is_empty() {
-            detail = format!("{detail} ({}); logs: {}", failed.join(", "), self.folder.display());
-        }
-        let table: Vec<_> = self
-            .steps
-            .iter()
-            .map(|it| json!({ "name": it.name, "seconds": rounded(it.took), "error": it.error }))
-            .collect();
+        let tests = self.steps.iter().fold(Tests::default(), |sum, step| sum.and(step.tests));
+        let took: Duration = self.steps.iter().map(|it| it.took).sum();
+        let detail = if failed.is_empty() {
+            format!("{} steps and {} tests hold, {} s", self.steps.len(), tests.passed, rounded(took))
+        } else {
+            format!(
+                "{} of {} steps failed: {}; logs: {}",
+                failed.len(),
+                self.steps.len(),
+                failed.join(", "),
+                self.folder.display()
+            )
+        };
+        // A step without tests of its own counts as one check; so does one that failed before any of its tests did.
+        let is_check = |it: &&Step| it.tests.ran() == 0 || (it.error.is_some() && it.tests.failed == 0);
+        let (checks_failed, checks_passed): (Vec<&Step>, Vec<&Step>) =
+            self.steps.iter().filter(is_check).partition(|it| it.error.is_some());
+        let steps: Vec<_> = self.steps.iter().map(Step::figures).collect();
         Verdict::new(failed.is_empty(), detail)
-            .figure("passed", passed)
-            .figure("failed", failed.len())
-            .figure("steps", table)
+            .figure("passed", tests.passed + checks_passed.len() as u64)
+            .figure("failed", tests.failed + checks_failed.len() as u64)
+            .figure("steps", steps)
+    }
+}
+
+impl Step {
+    fn figures(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.name, "seconds": rounded(self.took), "holds": self.error.is_none(),
+            "tests_passed": self.tests.passed, "tests_failed": self.tests.failed,
+        })
+    }
+}
+
+/// How many tests ran, as the test runner counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tests {
+    passed: u64,
+    failed: u64,
+}
+
+impl Tests {
+    fn counted_in(log: &Path) -> Self {
+        let text = std::fs::read(log).unwrap_or_default();
+        Self::counted(&String::from_utf8_lossy(&text))
+    }
+
+    /// Sums the lines `test result: ok. 3 passed; 0 failed; …`.
+    fn counted(text: &str) -> Self {
+        let results = text.lines().filter_map(|it| it.strip_prefix("test result: "));
+        let count = |line: &str, what: &str| {
+            let before = line.split(';').find_map(|it| it.trim().strip_suffix(what))?;
+            before.split_whitespace().last()?.parse::<u64>().ok()
+        };
+        results.fold(Self::default(), |sum, line| {
+            sum.and(Self {
+                passed: count(line, " passed").unwrap_or(0),
+                failed: count(line, " failed").unwrap_or(0),
+            })
+        })
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+
+    fn ran(self) -> u64 {
+        self.passed + self.failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_over_all_programs() {
+        let log = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+            test result: FAILED. 12 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
+        assert_eq!(Tests::counted(log), Tests { passed: 15, failed: 2 });
+    }
+
+    #[test]
+    fn a_step_that_fails_without_a_failed_test_counts() {
+        let mut run = Run { folder: PathBuf::new(), steps: Vec::new() };
+        run.step("format", || Ok(()));
+        run.step("tests", || -> anyhow::Result<()> { anyhow::bail!("does not compile") });
+        let verdict = run.verdict();
+        assert!(!verdict.holds);
+        assert_eq!((&verdict.figures["passed"], &verdict.figures["failed"]), (&1.into(), &1.into()));
     }
 }

@@ -147,7 +147,7 @@ impl Check {
                 let profile = if release { Profile::Release } else { Profile::Dev };
                 orders::run(&workspace()?, &orders::Plan { count, kill, seed, profile, given })
             }
-            Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, &given),
+            Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, given),
             Self::Sim(_) | Self::Faults { .. } | Self::Ctk | Self::Operations => bail!("not built yet"),
         }
     }

@@ -70,7 +70,7 @@ impl Servers {
         })
     }
 
-    /// Whether they were started for this run: then there is one node of each.
+    /// Whether they were started for this run.
     pub(crate) fn are_ours(&self) -> bool {
         self.cluster.is_some()
     }

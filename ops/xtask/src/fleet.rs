@@ -1,8 +1,8 @@
-//! A fleet of one processor, with topics and a keyspace of its own.
+//! A fleet of one processor, under a prefix of its own.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,158 +10,161 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::cluster::Servers;
-use crate::processes::{POLL, Process, Usage};
+use crate::processes::{POLL, Process};
+use crate::report::{rounded, say};
 use crate::steps;
 use crate::workspace::{Programs, Workspace};
 
-/// How long a processor may take until it serves: the share of one that was killed is free after its session timeout.
+/// A processor must own its partitions within this time: its session's, should a killed one before it still hold them, and the restore.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// How long a processor may take to write its snapshots and to hand its partitions over.
+/// A processor must hand over and end within this time.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
-/// Where a fleet is, and its one processor while it runs.
 #[derive(Debug)]
-pub(crate) struct Fleet<'a> {
-    pub(crate) servers: &'a Servers,
-    pub(crate) programs: &'a Programs,
-    /// Logs go here.
-    pub(crate) folder: &'a Path,
-    /// The prefix of its topics.
+pub(crate) struct Fleet {
+    programs: Programs,
+    root: PathBuf,
+    pub(crate) folder: PathBuf,
     pub(crate) prefix: String,
+    // Dropped in this order: the processor ends before its servers do.
     processor: Option<Processor>,
-    /// Processors so far, for the names of their logs.
-    started: u32,
+    processors_started: u32,
+    pub(crate) servers: Servers,
 }
 
 #[derive(Debug)]
 struct Processor {
     process: Process,
-    url: String,
+    /// Host and port of its HTTP API.
+    api: String,
 }
 
-impl<'a> Fleet<'a> {
-    /// Creates topics and tables, deploys the definition, a path from the workspace's root, and starts the processor.
-    pub(crate) fn start(
+impl Fleet {
+    /// With its topics created and the definition deployed.
+    pub(crate) fn create(
         workspace: &Workspace,
-        servers: &'a Servers,
-        programs: &'a Programs,
-        folder: &'a Path,
-        definition: &str,
+        programs: Programs,
+        servers: Servers,
+        folder: &Path,
+        settings: &Settings<'_>,
     ) -> anyhow::Result<Self> {
-        let name =
-            folder.file_name().and_then(|it| it.to_str()).context("the folder of the run has no name")?;
-        let mut fleet =
-            Self { servers, programs, folder, prefix: format!("xtask-{name}"), processor: None, started: 0 };
-        let mut apply = fleet.millrace(&["topics", "apply", "--partitions", "8"]);
-        if servers.are_ours() {
-            apply.args(["--replication", "1"]); // The cluster has one node.
-        }
-        steps::run("topics apply", &mut apply, &folder.join("topics.log"))?;
-        let file = workspace.root.join(definition);
-        let mut deploy = fleet.millrace(&["deploy"]);
-        steps::run(&format!("deploy {definition}"), deploy.arg(file), &folder.join("deploy.log"))?;
-        fleet.start_processor()?;
+        let run = folder.file_name().and_then(|it| it.to_str()).context("the folder of a run has a name")?;
+        let fleet = Self {
+            programs,
+            root: workspace.root.clone(),
+            folder: folder.to_owned(),
+            prefix: run.replace(|it: char| !it.is_ascii_alphanumeric(), "-"),
+            processor: None,
+            processors_started: 0,
+            servers,
+        };
+        let mut topics = fleet.millrace(&["topics", "apply"]);
+        topics.args(["--partitions", &settings.partitions.to_string(), "--queue", settings.queue]);
+        steps::run("create the topics", &mut topics, &folder.join("topics.log"))?;
+        let mut deploy = fleet.millrace(&["deploy", settings.definition]);
+        steps::run("deploy the workflow", &mut deploy, &folder.join("deploy.log"))?;
         Ok(fleet)
     }
 
-    /// `millrace`, told where the fleet is.
+    /// The `millrace` program, told where this fleet is.
     pub(crate) fn millrace(&self, arguments: &[&str]) -> Command {
         let mut command = steps::command(&self.programs.millrace);
-        command.args(arguments).envs(self.environment());
+        command
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("MILLRACE_BOOTSTRAP", &self.servers.bootstrap)
+            .env("MILLRACE_CQL", &self.servers.cql)
+            .env("MILLRACE_PREFIX", &self.prefix);
+        if self.servers.are_ours() {
+            command.env("MILLRACE_CQL_REPLICATION", "1"); // there is one node
+        }
         command
     }
 
-    /// What tells `millrace` where the fleet is.
-    pub(crate) fn environment(&self) -> [(&'static str, &str); 3] {
-        [
-            ("MILLRACE_BOOTSTRAP", &self.servers.bootstrap),
-            ("MILLRACE_CQL", &self.servers.cql),
-            ("MILLRACE_PREFIX", &self.prefix),
-        ]
-    }
-
-    /// `millrace-load-tests`, told where the fleet is, with its report in `load.json` of the folder.
-    pub(crate) fn load(&self, arguments: &[&str]) -> Command {
+    /// The load tests, told where this fleet is. Their report is to go to that file.
+    pub(crate) fn load_test(&self, name: &str, report: &Path) -> Command {
         let mut command = steps::command(&self.programs.load_tests);
-        command.args(arguments).args(["--bootstrap", &self.servers.bootstrap, "--prefix", &self.prefix]);
-        command.arg("--json").arg(self.folder.join("load.json"));
+        command.arg(name).args(["--bootstrap", &self.servers.bootstrap, "--prefix", &self.prefix]);
+        command.arg("--json").arg(report).current_dir(&self.root);
         command
     }
 
-    /// Starts the processor, and waits until it serves all partitions.
-    pub(crate) fn start_processor(&mut self) -> anyhow::Result<()> {
-        self.started += 1;
+    /// Starts the processor and waits until it serves. Answers how long that took.
+    pub(crate) fn start_processor(&mut self) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        self.processors_started += 1;
+        let name = format!("processor-{}", self.processors_started);
         let mut command =
-            self.millrace(&["--output", "json", "processor", "--http", "127.0.0.1:0", "--ordinal", "0"]);
-        let mut process = Process::spawn(&format!("processor-{}", self.started), &mut command, self.folder)?;
-        let deadline = Instant::now() + READY_WITHIN;
-        let mut url = None;
-        loop {
+            self.millrace(&["processor", "--output", "json", "--http", "127.0.0.1:0", "--ordinal", "0"]);
+        let mut process = Process::spawn(&name, &mut command, &self.folder)?;
+        let mut api = None;
+        while begun.elapsed() < READY_WITHIN {
             process.must_run()?;
-            url = url.or_else(|| listens_at(&process.output));
-            if let Some(url) = &url
-                && status(url, "/readyz") == Some(200)
-            {
-                break;
-            }
-            if Instant::now() > deadline {
-                bail!(
-                    "the processor does not serve after {} s; log: {}",
-                    READY_WITHIN.as_secs(),
-                    process.log.display()
-                );
+            api = api.or_else(|| address_of(&process.output));
+            if let Some(api) = api.as_ref().filter(|it| is_ready(it)) {
+                let took = begun.elapsed();
+                say!("{name}: ready after {} s, http://{api}", rounded(took));
+                self.processor = Some(Processor { api: api.clone(), process });
+                return Ok(took);
             }
             std::thread::sleep(POLL);
         }
-        self.processor = url.map(|url| Processor { process, url });
-        Ok(())
+        bail!("{name} is not ready after {} s; log: {}", READY_WITHIN.as_secs(), process.log.display())
     }
 
     /// Fails when the processor has ended by itself.
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
-        self.processor.as_mut().context("there is no processor")?.process.must_run()
+        self.processor.as_mut().map_or(Ok(()), |it| it.process.must_run())
     }
 
-    /// `kill -9`.
+    /// The processor's process.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.processor.as_ref().map(|it| it.process.id())
+    }
+
+    /// The processor's API, as a URL.
+    pub(crate) fn api(&self) -> Option<String> {
+        self.processor.as_ref().map(|it| format!("http://{}", it.api))
+    }
+
+    /// Ends the processor with SIGKILL.
     pub(crate) fn kill_processor(&mut self) -> anyhow::Result<()> {
-        self.processor.take().context("there is no processor")?.process.kill()
+        self.processor.take().context("there is no processor to kill")?.process.kill()
     }
 
-    /// SIGTERM; it must end well.
+    /// Ends the processor in good order.
     pub(crate) fn stop_processor(&mut self) -> anyhow::Result<()> {
-        self.processor.take().context("there is no processor")?.process.stop(STOP_WITHIN)
-    }
-
-    /// Where the processor's API listens.
-    pub(crate) fn url(&self) -> &str {
-        self.processor.as_ref().map_or("", |it| &it.url)
-    }
-
-    /// What processor, broker and store have used so far; the last two only when they are ours.
-    pub(crate) fn usage(&self) -> anyhow::Result<Vec<(&'static str, Usage)>> {
-        let processor = self.processor.as_ref().context("there is no processor")?.process.id();
-        let mut processes = vec![("processor", processor)];
-        processes.extend(self.servers.processes()?);
-        processes.into_iter().map(|(what, id)| Ok((what, Usage::of(id)?))).collect()
+        self.processor.take().context("there is no processor to stop")?.process.stop(STOP_WITHIN)
     }
 }
 
-/// What the processor prints once its API listens. Absent while it is not, or not wholly, printed.
-fn listens_at(output: &Path) -> Option<String> {
-    let document: Value = serde_json::from_slice(&std::fs::read(output).ok()?).ok()?;
-    document["http"].as_str().map(str::to_owned)
+/// What a fleet is created for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings<'a> {
+    /// How many partitions, a power of two.
+    pub(crate) partitions: u32,
+    /// The queue of the definition's tasks.
+    pub(crate) queue: &'a str,
+    /// The definition's file, from the root of the repository.
+    pub(crate) definition: &'a str,
 }
 
-/// The status of a GET, if there is an answer.
-fn status(url: &str, path: &str) -> Option<u16> {
-    let address = url.strip_prefix("http://")?.trim_end_matches('/');
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
-        .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.split_whitespace().nth(1)?.parse().ok()
+/// Host and port of the API, once the processor has said it on its first line.
+fn address_of(output: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(output).ok()?;
+    let document: Value = serde_json::from_str(&text).ok()?;
+    document.get("http")?.as_str()?.strip_prefix("http://").map(str::to_owned)
+}
+
+/// Whether the processor says that it serves its partitions.
+fn is_ready(api: &str) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(api)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET /readyz HTTP/1.0\r\nHost: {api}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|it| it.lines().next().is_some_and(|status| status.contains(" 200 ")))
 }

@@ -1,29 +1,28 @@
-//! `orders`: a shop's orders through a real fleet. With `--kill` the processor is killed in the middle, and still every order must end once
-//! and every cent be accounted for. The load test judges; this starts what it needs, kills, and looks that nothing ends by itself.
+//! `orders`: the shop of the load tests on a real fleet, through the death of its processor if asked. The load test compares every end
+//! with the ledger of the payments.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use serde_json::Value;
+use anyhow::bail;
+use serde::Deserialize;
 
 use crate::cluster::{Given, Servers};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Settings};
 use crate::processes::{POLL, Process};
-use crate::report::{self, Verdict, say};
+use crate::report::{Verdict, read_json, rounded, say};
 use crate::steps;
-use crate::workspace::{Profile, Programs, Workspace};
+use crate::workspace::{Profile, Workspace};
 
-/// The order workflow, from the workspace's root.
-pub(crate) const DEFINITION: &str = "topology/examples/order.yaml";
+/// The order example.
+pub(crate) const SETTINGS: Settings<'static> =
+    Settings { partitions: 8, queue: "orders", definition: "topology/examples/order.yaml" };
 
-/// When the processor is killed: so many of the orders have ended.
-const KILL_AT_PERCENT: f64 = 40.0;
+/// The processor is killed when this share of the orders has ended.
+const KILL_AT_PERCENT: u64 = 40;
+/// The progress file is read this often, in looks at the processes.
+const PROGRESS_EVERY: u32 = 4;
 
-/// How often progress is shown.
-const SHOWN_EVERY: Duration = Duration::from_secs(10);
-
-/// What to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) count: u64,
@@ -37,79 +36,86 @@ pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict>
     let folder = workspace.run_folder("orders")?;
     let programs = workspace.build(plan.profile, &folder)?;
     let servers = Servers::get(workspace, &plan.given, &folder)?;
-    run_on(workspace, &servers, &programs, &folder, plan)
+    let fleet = Fleet::create(workspace, programs, servers, &folder, &SETTINGS)?;
+    through(fleet, plan)
 }
 
-/// Runs them on servers that are there already.
-pub(crate) fn run_on(
-    workspace: &Workspace,
-    servers: &Servers,
-    programs: &Programs,
-    folder: &Path,
-    plan: &Plan,
-) -> anyhow::Result<Verdict> {
-    let mut fleet = Fleet::start(workspace, servers, programs, folder, DEFINITION)?;
-    let report = load(&mut fleet, plan)?;
-    let mut verdict =
-        Verdict::new(true, detail(&report, plan)).figure("killed", plan.kill).figures_of(report);
-    for (what, usage) in fleet.usage()? {
-        verdict = verdict.figure(what, serde_json::to_value(usage)?);
-    }
-    fleet.stop_processor()?;
-    Ok(verdict)
-}
-
-/// Runs the load test against a fleet that runs, and answers its report.
-///
-/// # Errors
-/// When the load test says that something does not hold, or the processor ends by itself.
-pub(crate) fn load(fleet: &mut Fleet<'_>, plan: &Plan) -> anyhow::Result<Value> {
-    let progress_file = fleet.folder.join("progress.jsonl");
-    let mut command =
-        fleet.load(&["orders", "--count", &plan.count.to_string(), "--seed", &plan.seed.to_string()]);
-    let mut load = Process::spawn("load", command.arg("--progress-file").arg(&progress_file), fleet.folder)?;
-    let mut must_kill = plan.kill;
-    let mut shown = Instant::now();
+/// The orders on a fleet that exists and has no processor yet.
+pub(crate) fn through(mut fleet: Fleet, plan: &Plan) -> anyhow::Result<Verdict> {
+    fleet.start_processor()?;
+    let folder = fleet.folder.clone();
+    let (report, progress) = (folder.join("orders.json"), folder.join("orders-progress.jsonl"));
+    let mut command = fleet.load_test("orders", &report);
+    command.args(["--count", &plan.count.to_string(), "--seed", &plan.seed.to_string()]);
+    command.arg("--progress-file").arg(&progress);
+    say!("{} orders …", plan.count);
+    let mut shop = Process::spawn("orders", &mut command, &folder)?;
+    let back_after =
+        if plan.kill { Some(kill_midway(&mut fleet, &mut shop, &progress, plan.count)?) } else { None };
     let status = loop {
-        if let Some(status) = load.ended()? {
+        if let Some(status) = shop.ended()? {
             break status;
         }
         fleet.must_run()?;
-        let percent =
-            std::fs::read_to_string(&progress_file).ok().and_then(|it| percent_ended(&it)).unwrap_or(0.0);
-        if shown.elapsed() > SHOWN_EVERY {
-            shown = Instant::now();
-            say!("orders: {percent:.0} % have ended");
-        }
-        if must_kill && percent >= KILL_AT_PERCENT {
-            must_kill = false;
-            fleet.kill_processor()?;
-            say!("orders: killed the processor at {percent:.0} %");
-            fleet.start_processor()?;
-        }
         std::thread::sleep(POLL);
     };
     if !status.success() {
-        steps::show_tail(&load.log)?;
-        bail!("the orders do not hold ({status}); logs: {}", fleet.folder.display());
+        steps::show_tail(&shop.log)?;
+        let verdict =
+            Verdict::fails(format!("the orders do not add up ({status}); logs: {}", folder.display()));
+        return Ok(if report.exists() { verdict.figures_of(read_json(&report)?) } else { verdict });
     }
-    if must_kill {
-        bail!("the orders had ended before the processor could be killed: raise --count");
-    }
-    report::read_json(&fleet.folder.join("load.json")).context("the load test left no report")
+    fleet.stop_processor()?;
+    let killed = back_after.map_or_else(String::new, |it| {
+        format!("; the processor was killed at {KILL_AT_PERCENT} % and was back after {} s", rounded(it))
+    });
+    let detail = format!("{} orders ended, and the ledger agrees{killed}", plan.count);
+    let verdict = Verdict::new(true, detail).figures_of(read_json(&report)?);
+    Ok(match back_after {
+        Some(took) => verdict.figure("ready_again_s", rounded(took)),
+        None => verdict,
+    })
 }
 
-fn detail(report: &Value, plan: &Plan) -> String {
-    let kill = if plan.kill { ", through a kill -9 of the processor" } else { "" };
-    let per_second = report["orders_per_s"].as_f64().unwrap_or_default();
-    format!("{} orders ended and the books balance{kill}; {per_second:.0} orders a second", plan.count)
+/// Waits for the moment, kills the processor and starts it again. Answers how long that took.
+fn kill_midway(
+    fleet: &mut Fleet,
+    shop: &mut Process,
+    progress: &Path,
+    count: u64,
+) -> anyhow::Result<Duration> {
+    loop {
+        for _ in 0..PROGRESS_EVERY {
+            if let Some(status) = shop.ended()? {
+                steps::show_tail(&shop.log)?;
+                bail!(
+                    "the orders ended ({status}) before the kill at {KILL_AT_PERCENT} %; log: {}",
+                    shop.log.display()
+                );
+            }
+            std::thread::sleep(POLL);
+        }
+        fleet.must_run()?;
+        let ended = orders_ended(progress);
+        if ended * 100 >= count * KILL_AT_PERCENT {
+            say!("{ended} of {count} orders ended: killing the processor");
+            fleet.kill_processor()?;
+            return fleet.start_processor();
+        }
+    }
 }
 
-/// From the last whole line: the file is read while it is written.
-fn percent_ended(lines: &str) -> Option<f64> {
-    let (whole, _) = lines.rsplit_once('\n')?;
-    let document: Value = serde_json::from_str(whole.lines().last()?).ok()?;
-    document["percent_ended"].as_f64()
+/// A line of the progress file.
+#[derive(Deserialize)]
+struct Progress {
+    ended: u64,
+}
+
+/// How many orders have ended, by the last whole line of the progress file. 0 before there is one.
+fn orders_ended(progress: &Path) -> u64 {
+    let text = std::fs::read_to_string(progress).unwrap_or_default();
+    let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Progress>(line).ok());
+    lines.map(|it| it.ended).next().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -118,9 +124,12 @@ mod tests {
 
     #[test]
     fn progress_is_the_last_whole_line() {
-        let lines =
-            "{\"percent_ended\": 1.0}\n{\"ended\": 4, \"percent_ended\": 40.5}\n{\"percent_ended\": 9";
-        assert_eq!(percent_ended(lines), Some(40.5));
-        assert_eq!(percent_ended("{\"percent_ended\": 9}"), None);
+        let file = std::env::temp_dir().join(format!("xtask-progress-{}.jsonl", std::process::id()));
+        assert_eq!(orders_ended(&file), 0);
+        std::fs::write(&file, "{\"ended\":3,\"count\":9}\n{\"ended\":7,\"count\":9}\n{\"end")
+            .expect("can be written");
+        let ended = orders_ended(&file);
+        std::fs::remove_file(&file).expect("was written");
+        assert_eq!(ended, 7);
     }
 }

@@ -1,64 +1,77 @@
-//! `quickstart`: see workflows run. Servers, the order example, a processor, ten orders and what happened to one of them.
+//! `quickstart`: orders from event to end, for somebody who sees this for the first time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
-use crate::orders::{self, DEFINITION, Plan};
+use crate::orders::SETTINGS;
+use crate::processes::POLL;
 use crate::report::{Verdict, say};
 use crate::steps;
 use crate::workspace::{Profile, Workspace};
 
-/// How often the list is asked for the first order: it is as of the last snapshots, a few seconds ago.
-const LIST_TRIES: u32 = 20;
+const ORDERS: usize = 3;
+const LISTED_WITHIN: Duration = Duration::from_secs(30);
+const WORKFLOW: &str = "shop/order";
 
 pub(crate) fn run(workspace: &Workspace, stay: bool) -> anyhow::Result<Verdict> {
     let folder = workspace.run_folder("quickstart")?;
-    say!("The first time takes minutes: Millrace is built, and 250 MB of Kafka and Cassandra are fetched.");
+    say!(
+        "The first time this compiles the workspace and fetches the servers, which takes minutes. Logs: {}",
+        folder.display()
+    );
     let programs = workspace.build(Profile::Dev, &folder)?;
-    let plan = Plan { count: 10, kill: false, seed: 1, profile: Profile::Dev, given: Given::default() };
-    let servers = Servers::get(workspace, &plan.given, &folder)?;
-    let mut fleet = Fleet::start(workspace, &servers, &programs, &folder, DEFINITION)?;
-    say!("{} orders, with workers and a courier that answer …", plan.count);
-    orders::load(&mut fleet, &plan)?;
-    let id = first_order(&fleet)?;
-    say!("");
-    steps::show("millrace list", &mut fleet.millrace(&["list", "shop/order"]))?;
-    say!("\nWhat happened to {id}:\n");
-    steps::show("millrace history", &mut fleet.millrace(&["history", &id]))?;
+    let servers = Servers::get(workspace, &Given::default(), &folder)?;
+    let mut fleet = Fleet::create(workspace, programs, servers, &folder, &SETTINGS)?;
+    fleet.start_processor()?;
+
+    say!("\nA shop produces {ORDERS} orders as events, and its workers answer the tasks that follow:");
+    let mut shop = fleet.load_test("orders", &folder.join("orders.json"));
+    steps::show("the shop", shop.args(["--count", &ORDERS.to_string()]))?;
+    let order = listed(&fleet)?;
+    say!("\n$ millrace list {WORKFLOW}");
+    steps::show("millrace list", &mut fleet.millrace(&["list", WORKFLOW]))?;
+    say!("\n$ millrace history {order}");
+    steps::show("millrace history", &mut fleet.millrace(&["history", &order]))?;
+
     if stay {
-        go_on(&mut fleet)?;
+        linger(&mut fleet)?;
     }
     fleet.stop_processor()?;
-    Ok(Verdict::new(true, format!("{} orders went from a Kafka event to their end", plan.count)))
+    Ok(Verdict::new(true, format!("{ORDERS} orders came to their end; the servers are gone again")))
 }
 
-fn first_order(fleet: &Fleet<'_>) -> anyhow::Result<String> {
-    for _ in 0..LIST_TRIES {
-        let mut list = fleet.millrace(&["--output", "json", "list", "shop/order", "--limit", "1"]);
-        let document: Value = serde_json::from_str(&steps::capture("millrace list", &mut list)?)
-            .context("millrace list did not print JSON")?;
-        if let Some(id) = document["instances"][0]["id"].as_str() {
-            return Ok(id.to_owned());
+/// Waits until the list shows the end of all orders: it is read from snapshots, which follow after seconds. Answers the id of one.
+fn listed(fleet: &Fleet) -> anyhow::Result<String> {
+    let deadline = Instant::now() + LISTED_WITHIN;
+    while Instant::now() < deadline {
+        let list =
+            steps::capture("millrace list", &mut fleet.millrace(&["list", WORKFLOW, "--output", "json"]))?;
+        let list: Value = serde_json::from_str(&list).context("millrace list printed no JSON")?;
+        let orders = list["instances"].as_array().context("millrace list shows no instances")?;
+        if orders.len() >= ORDERS && orders.iter().all(|it| it["status"] != "running") {
+            return Ok(orders[0]["id"].as_str().context("an instance has an id")?.to_owned());
         }
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(500));
     }
-    bail!("no order came into the list within {LIST_TRIES} s")
+    bail!("millrace list does not show the end of {ORDERS} orders after {} s", LISTED_WITHIN.as_secs())
 }
 
-/// Until Ctrl-C, which ends all of it.
-fn go_on(fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
-    say!("\nIt goes on until Ctrl-C. In another terminal:\n");
-    for (name, value) in fleet.environment() {
-        say!("    export {name}={value}");
+/// Until Ctrl-C, or until the processor ends. The servers and the processor do not outlive us.
+fn linger(fleet: &mut Fleet) -> anyhow::Result<()> {
+    say!("\nEverything runs until Ctrl-C. In another terminal:\n");
+    say!("  export MILLRACE_BOOTSTRAP={}", fleet.servers.bootstrap);
+    say!("  export MILLRACE_CQL={}", fleet.servers.cql);
+    say!("  export MILLRACE_CQL_REPLICATION=1 MILLRACE_PREFIX={}", fleet.prefix);
+    say!("  cargo run -p millrace -- doctor");
+    if let Some(api) = fleet.api() {
+        say!("  curl {api}/metrics");
     }
-    say!("    {} --help", fleet.programs.millrace.display());
-    say!("    curl {}/metrics", fleet.url());
     loop {
         fleet.must_run()?;
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(POLL);
     }
 }

@@ -92,7 +92,12 @@ impl FollowerHandle {
 }
 
 /// Starts reading, on a thread of its own.
-pub(crate) fn start(config: &KafkaConfig, pending: Pending, events: mpsc::Sender<LogEvent>) -> Result<(), LogError> {
+pub(crate) fn start(
+    config: &KafkaConfig,
+    partitions: u32,
+    pending: Pending,
+    events: mpsc::Sender<LogEvent>,
+) -> Result<(), LogError> {
     let (internal, topic) = (config.topics.internal(), config.topics.events());
     let config = config.follower();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
@@ -112,6 +117,7 @@ pub(crate) fn start(config: &KafkaConfig, pending: Pending, events: mpsc::Sender
                             consumer: Arc::new(consumer),
                             internal,
                             events: topic,
+                            partitions,
                             followed: BTreeMap::new(),
                             paused: BTreeSet::new(),
                         };
@@ -131,6 +137,8 @@ struct Follower {
     consumer: Arc<StreamConsumer<Logging>>,
     internal: String,
     events: String,
+    /// How many `.internal` has.
+    partitions: u32,
     followed: BTreeMap<Source, Incarnation>,
     /// Also sources that are not followed yet: a pause may overtake the follow that it is meant for.
     paused: BTreeSet<Source>,
@@ -228,7 +236,10 @@ impl Follower {
                 let is_theirs = |it: &Incarnation| partitions.contains(&it.partition());
                 let sources: Vec<Source> =
                     self.followed.iter().filter(|(_, it)| is_theirs(it)).map(|(source, _)| *source).collect();
-                self.unfollow(&sources);
+                self.unassign(&sources);
+                // A pause that no follow has come for must not stop the next incarnation.
+                let count = self.partitions;
+                self.paused.retain(|it| !partitions.contains(&owner(*it, count)));
             }
             Command::Pause(sources) => {
                 self.paused.extend(&sources);
@@ -303,4 +314,10 @@ impl Follower {
             Source::Events(partition) => (&self.events, partition),
         }
     }
+}
+
+/// Whose source it is: public partitions belong to the index that they are congruent to.
+fn owner(source: Source, partitions: u32) -> PartitionIndex {
+    let (Source::Internal(number) | Source::Events(number)) = source;
+    PartitionIndex(u32::try_from(number).expect("Kafka numbers partitions from 0") % partitions)
 }

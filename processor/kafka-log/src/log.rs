@@ -177,7 +177,7 @@ impl Log for KafkaLog {
         };
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let config = &self.inner.config;
-        follower::start(config, pending, events.clone())?;
+        follower::start(config, self.inner.partitions, pending, events.clone())?;
         let membership = Membership::join(config, &self.inner.group, self.inner.follower.clone(), events)?;
         *joining = Joining::Is(membership);
         Ok(receiver)

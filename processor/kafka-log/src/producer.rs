@@ -152,10 +152,11 @@ impl TransactionalProducer {
         let timed_out = || KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
         let deadline = Instant::now() + DELIVERY_MAX;
         let deliveries = self.deliveries();
-        let (_, wait) = deliveries
+        let (state, wait) = deliveries
             .changed
             .wait_timeout_while(deliveries.state(), DELIVERY_MAX, |it| it.in_flight > 0)
             .expect("no holder panics");
+        drop(state);
         if wait.timed_out() {
             return Err(timed_out());
         }

@@ -15,7 +15,13 @@ use crate::output::Format;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Kafka brokers, comma-separated
-    #[arg(long, global = true, env = "MILLRACE_BOOTSTRAP", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "MILLRACE_BOOTSTRAP",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT"
+    )]
     #[arg(help_heading = "Connection")]
     pub(crate) bootstrap: String,
 
@@ -25,7 +31,13 @@ pub(crate) struct Global {
     pub(crate) prefix: String,
 
     /// ScyllaDB (or other CQL) nodes, comma-separated
-    #[arg(long, global = true, env = "MILLRACE_CQL", default_value = "127.0.0.1:9042", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "MILLRACE_CQL",
+        default_value = "127.0.0.1:9042",
+        value_name = "HOST:PORT"
+    )]
     #[arg(help_heading = "Connection", value_delimiter = ',')]
     pub(crate) cql: Vec<String>,
 
@@ -54,7 +66,14 @@ pub(crate) struct Global {
     pub(crate) output: Format,
 
     /// How logs are printed on stderr; MILLRACE_LOG filters them, as in MILLRACE_LOG=millrace_runtime=debug
-    #[arg(long, global = true, value_enum, default_value_t, env = "MILLRACE_LOG_FORMAT", help_heading = "Output")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "MILLRACE_LOG_FORMAT",
+        help_heading = "Output"
+    )]
     pub(crate) log: LogFormat,
 
     /// Log more; twice for debugging
@@ -78,7 +97,8 @@ const KEYSPACE_CHARS_MAX: usize = 48;
 
 /// A legal keyspace for a prefix. Prefixes that differ in punctuation only share one: then `--keyspace` tells them apart.
 fn keyspace_of(prefix: &str) -> String {
-    let clean = prefix.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '_' });
+    let clean =
+        prefix.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '_' });
     let lead = if prefix.starts_with(|it: char| it.is_ascii_alphabetic()) { "" } else { "m" };
     lead.chars().chain(clean).take(KEYSPACE_CHARS_MAX).collect()
 }
@@ -142,7 +162,9 @@ impl FromStr for WorkflowReference {
 impl std::fmt::Display for WorkflowReference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.version {
-            Some(version) => WorkflowVersion { workflow: self.workflow.clone(), version: version.as_str().into() }.fmt(f),
+            Some(version) => {
+                WorkflowVersion { workflow: self.workflow.clone(), version: version.as_str().into() }.fmt(f)
+            }
             None => self.workflow.fmt(f),
         }
     }
@@ -174,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_keyspace_is_legal_whatever_the_prefix() {
-        for (prefix, keyspace) in [("millrace", "millrace"), ("Shop.Orders-1", "shop_orders_1"), ("7up", "m7up")] {
+        for (prefix, keyspace) in
+            [("millrace", "millrace"), ("Shop.Orders-1", "shop_orders_1"), ("7up", "m7up")]
+        {
             assert_eq!(keyspace_of(prefix), keyspace);
             assert_eq!(parse_keyspace(keyspace).as_deref(), Ok(keyspace));
         }
@@ -194,7 +218,10 @@ mod tests {
     #[test]
     fn a_workflow_may_name_its_version() {
         let reference: WorkflowReference = "shop/order/1.2.0".parse().expect("is legal");
-        assert_eq!((reference.version.as_deref(), reference.to_string().as_str()), (Some("1.2.0"), "shop/order/1.2.0"));
+        assert_eq!(
+            (reference.version.as_deref(), reference.to_string().as_str()),
+            (Some("1.2.0"), "shop/order/1.2.0")
+        );
         assert_eq!("shop/order".parse::<WorkflowReference>().expect("is legal").version, None);
         for wrong in ["order", "shop/", "/order", "shop/order/", "a/b/c/d"] {
             assert!(wrong.parse::<WorkflowReference>().is_err(), "{wrong}");

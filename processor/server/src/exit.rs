@@ -151,9 +151,13 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_exit_code_and_its_fix_below_a_context() {
-        let error = anyhow::Error::new(Failure::refused("no", "say yes").because("it was late")).context("asking");
+        let error =
+            anyhow::Error::new(Failure::refused("no", "say yes").because("it was late")).context("asking");
         let problem = Problem::of(&error);
         assert_eq!(problem.exit_code, 2);
-        assert_eq!(problem.text(), "error: asking\n  because: no\n  because: it was late\n  to do: say yes\n");
+        assert_eq!(
+            problem.text(),
+            "error: asking\n  because: no\n  because: it was late\n  to do: say yes\n"
+        );
     }
 }

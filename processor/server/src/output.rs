@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["a".to_owned(), "running".to_owned()], vec!["order-17".to_owned(), "completed".to_owned()]];
+        let rows =
+            [vec!["a".to_owned(), "running".to_owned()], vec!["order-17".to_owned(), "completed".to_owned()]];
         expect_test::expect![[r#"
             ID        STATUS
             a         running

@@ -45,7 +45,9 @@ pub(crate) async fn instance(
     let why = match checkpoint.as_ref().and_then(|it| it.api_url.as_deref()) {
         None => format!("the owner of partition {} has told no address yet", partition.0),
         Some(url) => match ask(url, id).await {
-            Ok(Some(instance)) => return Ok(Answer::Owner { url: url.to_owned(), instance: Box::new(instance) }),
+            Ok(Some(instance)) => {
+                return Ok(Answer::Owner { url: url.to_owned(), instance: Box::new(instance) });
+            }
             Ok(None) => return Ok(Answer::Unknown { why: None }),
             Err(error) => format!("{url}: {error:#}"),
         },
@@ -61,10 +63,11 @@ async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>>
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
     let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
     let mut url = reqwest::Url::parse(url)?;
-    url.path_segments_mut()
-        .map_err(|()| anyhow::anyhow!("is no HTTP address"))?
-        .pop_if_empty()
-        .extend(["v1", "instances", id.as_str()]);
+    url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend([
+        "v1",
+        "instances",
+        id.as_str(),
+    ]);
     let response = client.get(url).send().await?;
     if response.status().is_success() {
         return Ok(Some(response.json().await?));

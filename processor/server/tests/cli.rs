@@ -60,8 +60,20 @@ fn help_lists_every_command_and_every_exit_code() {
     assert_eq!(code(&help), 0);
     let text = stdout(&help);
     for command in [
-        "topics", "deploy", "describe", "start", "signal", "cancel", "suspend", "resume", "get", "list", "history",
-        "dead-letters", "doctor", "processor",
+        "topics",
+        "deploy",
+        "describe",
+        "start",
+        "signal",
+        "cancel",
+        "suspend",
+        "resume",
+        "get",
+        "list",
+        "history",
+        "dead-letters",
+        "doctor",
+        "processor",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} in\n{text}");
     }
@@ -72,7 +84,17 @@ fn help_lists_every_command_and_every_exit_code() {
 
 #[test]
 fn every_command_has_help_of_its_own() {
-    for command in ["topics apply", "topics plan", "deploy", "start", "signal", "get", "list", "processor", "dead-letters list"] {
+    for command in [
+        "topics apply",
+        "topics plan",
+        "deploy",
+        "start",
+        "signal",
+        "get",
+        "list",
+        "processor",
+        "dead-letters list",
+    ] {
         let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let help = millrace(&arguments);
         assert_eq!(code(&help), 0, "{command}");
@@ -185,7 +207,8 @@ fn the_doctor_reports_every_server_that_is_out_of_reach() {
     let output = millrace(&["--output", "json", "doctor"]);
     assert_eq!(code(&output), 1);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let failed: Vec<_> = document["checks"].as_array().unwrap().iter().filter(|it| it["state"] == "fail").collect();
+    let failed: Vec<_> =
+        document["checks"].as_array().unwrap().iter().filter(|it| it["state"] == "fail").collect();
     assert_eq!(failed.iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>(), ["kafka", "store"]);
     assert!(failed.iter().all(|it| it["fix"].is_string()));
 }

@@ -60,7 +60,8 @@ async fn an_event_becomes_an_instance_that_runs_to_its_end() {
     fleet.start_processor(&[]).await;
     let worker = fleet.kafka.work(greeting);
 
-    let start = ["start", "demo/hello", "--id", "h-1", "--input", r#"{"name": "Ada"}"#, "--wait", "--timeout", "60s"];
+    let start =
+        ["start", "demo/hello", "--id", "h-1", "--input", r#"{"name": "Ada"}"#, "--wait", "--timeout", "60s"];
     let output = fleet.spawn(&start).wait().await.succeeds();
     assert_eq!(serde_json::from_str::<Value>(&output).unwrap(), json!({ "greeting": "Hello, Ada!" }));
 
@@ -74,13 +75,19 @@ async fn an_event_becomes_an_instance_that_runs_to_its_end() {
 
     let seen = fleet.json(&["get", "h-1"]);
     assert_eq!((&seen["status"], &seen["output"]["greeting"]), (&json!("completed"), &json!("Hello, Ada!")));
-    fleet.until("h-1 is listed", async || {
-        let list = fleet.json(&["list", "demo/hello", "--status", "completed"]);
-        list["instances"].as_array().unwrap().iter().any(|it| it["id"] == "h-1")
-    })
-    .await;
+    fleet
+        .until("h-1 is listed", async || {
+            let list = fleet.json(&["list", "demo/hello", "--status", "completed"]);
+            list["instances"].as_array().unwrap().iter().any(|it| it["id"] == "h-1")
+        })
+        .await;
     let history = fleet.json(&["history", "h-1"]);
-    let types: Vec<_> = history["entries"].as_array().unwrap().iter().flat_map(|it| it["events"].as_array().unwrap()).collect();
+    let types: Vec<_> = history["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|it| it["events"].as_array().unwrap())
+        .collect();
     assert_eq!(types.first().unwrap()["type"], "instance_started", "{history:#}");
     assert_eq!(types.last().unwrap()["type"], "instance_completed", "{history:#}");
     let (status, partitions) = fleet.get("/v1/partitions").await;
@@ -100,7 +107,17 @@ async fn an_event_becomes_an_instance_that_runs_to_its_end() {
 
     // A new member goes on where the old one stopped.
     fleet.start_processor(&[]).await;
-    let start = ["start", "demo/hello", "--id", "h-2", "--input", r#"{"name": "Alan"}"#, "--wait", "--timeout", "60s"];
+    let start = [
+        "start",
+        "demo/hello",
+        "--id",
+        "h-2",
+        "--input",
+        r#"{"name": "Alan"}"#,
+        "--wait",
+        "--timeout",
+        "60s",
+    ];
     fleet.spawn(&start).wait().await.succeeds();
     assert_eq!(fleet.json(&["get", "h-1"])["status"], "completed");
     drop(worker);
@@ -113,7 +130,8 @@ async fn exit_codes_tell_how_an_instance_ended() {
     fleet.start_processor(&[]).await;
     let worker = fleet.kafka.work(|_| Answer::FailedForGood("the last one went an hour ago".to_owned()));
 
-    let faulted = ["start", "demo/hello", "--id", "f-1", "--input", r#"{"name": "Ada"}"#, "--wait", "--timeout", "60s"];
+    let faulted =
+        ["start", "demo/hello", "--id", "f-1", "--input", r#"{"name": "Ada"}"#, "--wait", "--timeout", "60s"];
     let text = fleet.spawn(&faulted).wait().await.ends_with(3);
     assert!(text.contains("the last one went an hour ago"), "{text}");
 
@@ -126,11 +144,13 @@ async fn exit_codes_tell_how_an_instance_ended() {
     fleet.run(&["cancel", "c-1", "--reason", "changed my mind"]).succeeds();
     assert!(cancelled.wait().await.ends_with(4).contains("changed my mind"));
 
-    let again = fleet.spawn(&["start", "demo/approval", "--id", "c-1", "--wait", "--timeout", "60s"]).wait().await;
+    let again =
+        fleet.spawn(&["start", "demo/approval", "--id", "c-1", "--wait", "--timeout", "60s"]).wait().await;
     assert!(again.ends_with(5).contains("already_exists"));
     let unknown = fleet.spawn(&["start", "demo/nothing", "--wait", "--timeout", "60s"]).wait().await;
     assert!(unknown.ends_with(5).contains("unknown-workflow"));
-    let slow = fleet.spawn(&["start", "demo/approval", "--id", "t-1", "--wait", "--timeout", "2s"]).wait().await;
+    let slow =
+        fleet.spawn(&["start", "demo/approval", "--id", "t-1", "--wait", "--timeout", "2s"]).wait().await;
     slow.ends_with(6);
     assert!(slow.stderr().contains("millrace get t-1"), "{}", slow.stderr());
     drop(worker);
@@ -148,11 +168,29 @@ async fn a_deployed_version_never_changes() {
     assert!(refused.stderr().contains("raise document.version"), "{}", refused.stderr());
 }
 
+/// Every record that Millrace writes carries the registry's schema id then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_with_a_schema_registry_works_the_same() {
+    let mut fleet = Fleet::with_registry(2, &[HELLO]).await;
+    fleet.start_processor(&[]).await;
+    let worker = fleet.kafka.work(greeting);
+    let start =
+        ["start", "demo/hello", "--id", "h-1", "--input", r#"{"name": "Ada"}"#, "--wait", "--timeout", "60s"];
+    fleet.spawn(&start).wait().await.succeeds();
+    assert_eq!(fleet.json(&["get", "h-1"])["output"]["greeting"], "Hello, Ada!");
+    let history = fleet.json(&["history", "h-1"]);
+    assert_eq!(history["entries"][0]["events"][0]["type"], "instance_started", "{history:#}");
+    let doctor = fleet.json(&["doctor"]);
+    assert_eq!(doctor["state"], "ok", "{doctor:#}");
+    drop(worker);
+    assert_eq!(fleet.stop_processor(), Some(0));
+}
+
 /// Each kind of bad input has its outcome and its metric, and the partition goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_never_stops_a_partition() {
     // One partition: whatever stopped it would stop the good instance at the end as well.
-    let mut fleet = Fleet::new(1, &[HELLO]).await;
+    let mut fleet = Fleet::new(1, &[HELLO, APPROVAL]).await;
     fleet.start_processor(&["--record-bytes-max", "20000"]).await;
     let worker = fleet.kafka.work(|task| match task.arguments.value()["name"].as_str() {
         Some("Large") if task.token.dispatch == 1 => Answer::Completed("x".repeat(50_000).into()),
@@ -168,8 +206,12 @@ async fn bad_input_never_stops_a_partition() {
     fleet.run(&["start", "demo/nothing", "--id", "u-1"]).succeeds();
     fleet.until_metric(r#"millrace_dead_letters_total{reason="unknown-workflow"}"#, 1.0).await;
     let letters = fleet.json(&["dead-letters", "list"]);
-    let reasons: Vec<_> = letters["dead_letters"].as_array().unwrap().iter().map(|it| (&it["reason"], &it["key"])).collect();
-    assert_eq!(reasons, [(&json!("not-a-cloudevent"), &json!("rubbish")), (&json!("unknown-workflow"), &json!("u-1"))]);
+    let reasons: Vec<_> =
+        letters["dead_letters"].as_array().unwrap().iter().map(|it| (&it["reason"], &it["key"])).collect();
+    assert_eq!(
+        reasons,
+        [(&json!("not-a-cloudevent"), &json!("rubbish")), (&json!("unknown-workflow"), &json!("u-1"))]
+    );
 
     // A definition that is none, put into the topic past `deploy`.
     let definition = Definition {
@@ -193,6 +235,20 @@ async fn bad_input_never_stops_a_partition() {
     fleet.run(&["resume", "l-1"]).succeeds();
     fleet.until_status("l-1", "completed").await;
 
+    // The same for an event from outside.
+    fleet.run(&["start", "demo/approval", "--id", "l-2"]).succeeds();
+    fleet.until_status("l-2", "running").await;
+    let large = fleet.file("large.json", &json!("x".repeat(50_000)).to_string());
+    fleet.run(&["signal", "l-2", "--type", "demo.approved", "--data", &format!("@{large}")]).succeeds();
+    fleet.until_status("l-2", "incident").await;
+    fleet.until_metric(r#"millrace_incidents_total{kind="payload-too-large"}"#, 2.0).await;
+    fleet.run(&["cancel", "l-2"]).succeeds();
+    fleet.until_status("l-2", "cancelled").await;
+
+    // An input that no instance can even begin with.
+    fleet.run(&["start", "demo/hello", "--id", "l-3", "--input", &format!("@{large}")]).succeeds();
+    fleet.until_metric(r#"millrace_dead_letters_total{reason="invalid-argument"}"#, 1.0).await;
+
     // A second start of an id.
     fleet.run(&["start", "demo/hello", "--id", "l-1", "--input", r#"{"name": "Ada"}"#]).succeeds();
     rejected(&fleet, "l-1", "start", "already_exists").await;
@@ -212,10 +268,25 @@ async fn bad_input_never_stops_a_partition() {
     rejected(&fleet, "w-1", "complete_task", "invalid_state").await;
     let token = TaskToken { execution: ExecutionId(1), dispatch: 1 };
     fleet.kafka.produce_event(&complete_event(event_id("later"), &instance("w-1"), token, json!(1))).await;
-    fleet.until_metric(r#"millrace_commands_rejected_total{command="complete_task",reason="invalid_state"}"#, 2.0).await;
+    fleet
+        .until_metric(
+            r#"millrace_commands_rejected_total{command="complete_task",reason="invalid_state"}"#,
+            2.0,
+        )
+        .await;
 
     // After all of that, a good instance on the same partition.
-    let start = ["start", "demo/hello", "--id", "good", "--input", r#"{"name": "Ada"}"#, "--wait", "--timeout", "60s"];
+    let start = [
+        "start",
+        "demo/hello",
+        "--id",
+        "good",
+        "--input",
+        r#"{"name": "Ada"}"#,
+        "--wait",
+        "--timeout",
+        "60s",
+    ];
     fleet.spawn(&start).wait().await.succeeds();
     drop(worker);
     assert_eq!(fleet.stop_processor(), Some(0));

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use crate::program::{
-    Backoff, Block, Call, Catch, DurationSource, Emit, Flow, For, Kind, Listen, Matcher, Program, Read, Retry, Task, TaskIndex, Try,
+    Backoff, Block, Call, Catch, DurationSource, Emit, Flow, For, Kind, Listen, Matcher, Program, Read,
+    Retry, Task, TaskIndex, Try,
 };
 
 impl Program {
@@ -55,7 +56,10 @@ impl Describer<'_> {
             Kind::Do { body } | Kind::For(For { body, .. }) => self.block(body, depth + 1),
             Kind::Fork { branches, .. } => branches.iter().try_for_each(|it| self.task(*it, depth + 1)),
             Kind::Switch { cases } => cases.iter().try_for_each(|case| {
-                let when = case.when.as_ref().map_or_else(|| "otherwise".to_owned(), |it| format!("when {}", it.text()));
+                let when = case
+                    .when
+                    .as_ref()
+                    .map_or_else(|| "otherwise".to_owned(), |it| format!("when {}", it.text()));
                 let arrow = self.arrow(case.then);
                 let arrow = if arrow.is_empty() { " -> continue".to_owned() } else { arrow };
                 writeln!(self.out, "{inner}{}: {when}{arrow}", case.name)
@@ -65,7 +69,12 @@ impl Describer<'_> {
                 writeln!(self.out, "{indent}{}", catch_line(catch))?;
                 self.block(&catch.body, depth + 1)
             }
-            Kind::Set { .. } | Kind::Raise { .. } | Kind::Wait { .. } | Kind::Emit(_) | Kind::Listen(_) | Kind::Call(_) => Ok(()),
+            Kind::Set { .. }
+            | Kind::Raise { .. }
+            | Kind::Wait { .. }
+            | Kind::Emit(_)
+            | Kind::Listen(_)
+            | Kind::Call(_) => Ok(()),
         }
     }
 
@@ -186,7 +195,8 @@ fn catch_line(catch: &Catch) -> String {
 }
 
 fn retry_text(retry: &Retry) -> String {
-    let Retry { when, except_when, delay, backoff, count_max, attempt_duration_max, duration_max, jitter } = retry;
+    let Retry { when, except_when, delay, backoff, count_max, attempt_duration_max, duration_max, jitter } =
+        retry;
     let times = count_max.map_or_else(|| "retry without limit".to_owned(), |it| format!("retry {it} times"));
     let mut text = times;
     if let Some(delay) = delay {
@@ -216,6 +226,7 @@ fn retry_text(retry: &Retry) -> String {
 
 fn duration(source: &DurationSource) -> String {
     match source {
+        DurationSource::Fixed(duration) if duration.is_zero() => "0s".to_owned(),
         DurationSource::Fixed(duration) => format!("{duration:?}"),
         DurationSource::Computed(template) => template.to_string(),
     }

@@ -1,5 +1,6 @@
 //! JSON Schemas of inputs, outputs and contexts.
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 /// A compiled JSON Schema.
@@ -12,7 +13,15 @@ impl Schema {
     /// # Errors
     /// Why it is no schema.
     pub fn compile(document: &Value) -> Result<Self, String> {
-        jsonschema::validator_for(document).map(|it| Self(Box::new(it))).map_err(|error| error.to_string())
+        jsonschema::validator_for(document).map(|it| Self(Box::new(it))).map_err(|error| match error.kind() {
+            ValidationErrorKind::Referencing(_) => {
+                "it refers to another document, or to a part that is not there".to_owned()
+            }
+            _ => {
+                let place = error.instance_path().to_string();
+                if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
+            }
+        })
     }
 
     /// Checks `value`.

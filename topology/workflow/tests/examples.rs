@@ -14,7 +14,9 @@ fn definitions(folder: &str) -> Vec<(String, String)> {
         .unwrap()
         .map(|it| it.unwrap().path())
         .filter(|it| it.extension().is_some_and(|it| it == "yaml"))
-        .map(|it| (it.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(it).unwrap()))
+        .map(|it| {
+            (it.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(it).unwrap())
+        })
         .collect();
     found.sort();
     found

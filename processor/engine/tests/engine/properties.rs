@@ -29,7 +29,7 @@ fn task() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         4 => data.clone().prop_map(|it| json!({ "set": it })),
         2 => data.prop_map(|it| json!({ "set": it, "export": { "as": "[$context, 1]" } })),
-        6 => Just(call.clone()),
+        6 => Just(call),
         2 => Just(json!({ "call": "g", "timeout": { "after": "PT3S" }, "metadata": { "millrace": { "heartbeat": "PT2S" } } })),
         2 => Just(json!({ "wait": "PT1S" })),
         2 => Just(json!({ "listen": { "to": { "one": { "with": { "type": "t" } } } } })),
@@ -276,7 +276,7 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_log_tells_the_state(definition in definition(), moves in moves(), bounds in bounds()) {

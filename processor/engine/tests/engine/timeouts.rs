@@ -33,11 +33,11 @@ fn a_duration_that_is_none_faults_the_task() {
         "do: [{ a: { wait: '${ . }' } }]",
         "start \"soon\"",
         expect![[r#"
-        > start "soon"
-          InstanceStarted
-          TaskFaulted /do/0/a expression 400 at /do/0/a: "soon" is no duration: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S
-          InstanceFaulted expression 400 at /do/0/a: "soon" is no duration: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S
-    "#]],
+            > start "soon"
+              InstanceStarted
+              TaskFaulted /do/0/a expression 400 at /do/0/a: a duration was wanted: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S
+              InstanceFaulted expression 400 at /do/0/a: a duration was wanted: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S
+        "#]],
     );
 }
 

@@ -36,7 +36,12 @@ struct Document<'a> {
     sent: &'a Sent,
 }
 
-pub(crate) async fn run(global: &Global, output: Output, verb: Verb, arguments: Arguments) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    global: &Global,
+    output: Output,
+    verb: Verb,
+    arguments: Arguments,
+) -> anyhow::Result<Exit> {
     let Arguments { id, reason } = arguments;
     let (event, name) = match verb {
         Verb::Cancel => (cancel_event(clients::event_id(), &id, &reason), "cancel"),

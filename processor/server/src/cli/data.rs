@@ -11,11 +11,14 @@ pub(crate) fn read(option: &str, argument: &str) -> anyhow::Result<Value> {
     let (place, text) = if argument == "-" {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);
-        read.map_err(|error| Failure::refused(format!("{option}: cannot read stdin"), "pipe UTF-8 text into it").because(error))?;
+        read.map_err(|error| {
+            Failure::refused(format!("{option}: cannot read stdin"), "pipe UTF-8 text into it").because(error)
+        })?;
         ("stdin".to_owned(), text)
     } else if let Some(path) = argument.strip_prefix('@') {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::refused(format!("{option}: cannot read {path}"), "check the path behind the @").because(error)
+            Failure::refused(format!("{option}: cannot read {path}"), "check the path behind the @")
+                .because(error)
         })?;
         (path.to_owned(), text)
     } else {

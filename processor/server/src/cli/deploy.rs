@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use millrace_placement::Topics;
 use millrace_schemas::WorkflowVersion;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::definition::Definition;
-use millrace_placement::Topics;
 use millrace_workflow::admission::{Finding, Severity, admit as admit_text};
 use millrace_workflow::program::Program;
 use serde::Serialize;
@@ -121,8 +121,10 @@ impl Candidate {
 /// Reads and admits one file.
 pub(crate) fn admit(file: &Path) -> anyhow::Result<Admission> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::refused(format!("cannot read {name}"), "check the path; the file must be UTF-8").because(error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::refused(format!("cannot read {name}"), "check the path; the file must be UTF-8")
+            .because(error)
+    })?;
     let admitted = match admit_text(&name, &text) {
         Ok(admitted) => admitted,
         Err(findings) => return Ok(Admission::Refused(findings)),
@@ -150,7 +152,8 @@ pub(crate) fn refuse(output: Output, findings: Vec<Finding>) -> anyhow::Result<E
     }
     let errors = findings.iter().filter(|it| it.severity == Severity::Error).count();
     output.note(&format!("refused: {}", count(errors, "error")));
-    let document = Document { deployed: Vec::new(), findings: findings.iter().map(FindingView::from).collect() };
+    let document =
+        Document { deployed: Vec::new(), findings: findings.iter().map(FindingView::from).collect() };
     output.show(&document, String::new)?;
     Ok(Exit::Refused)
 }
@@ -178,8 +181,11 @@ fn same_version_twice(admitted: &[Candidate]) -> anyhow::Result<()> {
         let workflow = candidate.program.workflow.to_string();
         match seen.insert(workflow.clone(), candidate) {
             Some(other) if other.definition.digest != candidate.definition.digest => {
-                let what =
-                    format!("{} and {} both say {workflow}, and differ", other.file.display(), candidate.file.display());
+                let what = format!(
+                    "{} and {} both say {workflow}, and differ",
+                    other.file.display(),
+                    candidate.file.display()
+                );
                 return Err(Failure::refused(what, "raise document.version in one of them").into());
             }
             _ => {}

@@ -40,8 +40,12 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     };
     match output.patiently(&format!("looking for {id}"), read).await? {
         Answer::Owner { url, instance } => {
-            let document =
-                Document { instance: &instance, read_from: "owner", owner_url: Some(url), complete_until: None };
+            let document = Document {
+                instance: &instance,
+                read_from: "owner",
+                owner_url: Some(url),
+                complete_until: None,
+            };
             output.show(&document, || instance.text())?;
             Ok(Exit::Success)
         }
@@ -52,7 +56,8 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
                 |it| format!("what happened after {it} may be missing"),
             );
             output.note(&format!("note: from the snapshot store, {age}; its owner was not reached ({why})"));
-            let document = Document { instance: &instance, read_from: "store", owner_url: None, complete_until };
+            let document =
+                Document { instance: &instance, read_from: "store", owner_url: None, complete_until };
             output.show(&document, || instance.text())?;
             Ok(Exit::Success)
         }
@@ -62,7 +67,10 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
 
 fn not_found(id: &InstanceId, why: Option<String>) -> Failure {
     let (what, fix) = match why {
-        None => (format!("there is no instance {id}"), "check the id, or start it: millrace start WORKFLOW --id ID".to_owned()),
+        None => (
+            format!("there is no instance {id}"),
+            "check the id, or start it: millrace start WORKFLOW --id ID".to_owned(),
+        ),
         Some(why) => (
             format!("the snapshot store has no instance {id}"),
             format!("check the id; one that has just started is seen once its owner can be asked ({why})"),

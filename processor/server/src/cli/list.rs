@@ -64,7 +64,9 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let now = clients::now();
     let from = match arguments.since {
         Since::Time(at) => at,
-        Since::Ago(duration) => Timestamp(now.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))),
+        Since::Ago(duration) => {
+            Timestamp(now.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        }
     };
     let query = ListQuery {
         workflow: arguments.workflow.clone(),
@@ -94,7 +96,9 @@ fn parse_since(text: &str) -> Result<Since, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(Since::Time(Timestamp(time.as_millisecond())));
     }
-    parse_duration(text).map(Since::Ago).map_err(|error| format!("{error}; or a time such as 2026-01-31T08:00:00Z"))
+    parse_duration(text)
+        .map(Since::Ago)
+        .map_err(|error| format!("{error}; or a time such as 2026-01-31T08:00:00Z"))
 }
 
 #[cfg(test)]

@@ -81,9 +81,15 @@ impl Cli {
             Command::Describe(arguments) => describe::run(output, &arguments),
             Command::Start(arguments) => Box::pin(start::run(&global, output, arguments)).await,
             Command::Signal(arguments) => Box::pin(signal::run(&global, output, arguments)).await,
-            Command::Cancel(arguments) => Box::pin(control::run(&global, output, control::Verb::Cancel, arguments)).await,
-            Command::Suspend(arguments) => Box::pin(control::run(&global, output, control::Verb::Suspend, arguments)).await,
-            Command::Resume(arguments) => Box::pin(control::run(&global, output, control::Verb::Resume, arguments)).await,
+            Command::Cancel(arguments) => {
+                Box::pin(control::run(&global, output, control::Verb::Cancel, arguments)).await
+            }
+            Command::Suspend(arguments) => {
+                Box::pin(control::run(&global, output, control::Verb::Suspend, arguments)).await
+            }
+            Command::Resume(arguments) => {
+                Box::pin(control::run(&global, output, control::Verb::Resume, arguments)).await
+            }
             Command::Get(arguments) => Box::pin(get::run(&global, output, &arguments)).await,
             Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,
             Command::History(arguments) => Box::pin(history::run(&global, output, &arguments)).await,

@@ -185,7 +185,9 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     if arguments.create_schema {
         output.patiently("creating the tables", clients::create_store(global, &arguments.store)).await?;
     }
-    let store = output.patiently("connecting to the snapshot store", clients::store_with(global, &arguments.store)).await?;
+    let store = output
+        .patiently("connecting to the snapshot store", clients::store_with(global, &arguments.store))
+        .await?;
     let kafka = Kafka::new(global);
     let log = kafka.log(ordinal, arguments.session_timeout);
     let log = output.patiently("connecting to Kafka", log).await?;
@@ -253,7 +255,9 @@ mod tests {
 
     #[test]
     fn the_ordinal_is_the_number_of_the_pod() {
-        for (hostname, ordinal) in [("millrace-3", 3), ("millrace-12", 12), ("laptop", 0), ("", 0), ("x99999999999999", 0)] {
+        for (hostname, ordinal) in
+            [("millrace-3", 3), ("millrace-12", 12), ("laptop", 0), ("", 0), ("x99999999999999", 0)]
+        {
             assert_eq!(ordinal_of(hostname), ordinal, "{hostname}");
         }
     }

@@ -47,7 +47,12 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
         event = event.with_extension(&name, value);
     }
     let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
-    control::report(output, &arguments.id, &sent, &format!("sent {} to {}", arguments.event_type, arguments.id))?;
+    control::report(
+        output,
+        &arguments.id,
+        &sent,
+        &format!("sent {} to {}", arguments.event_type, arguments.id),
+    )?;
     Ok(Exit::Success)
 }
 
@@ -66,7 +71,9 @@ const KNOWN: [&str; 7] = [
 fn parse_attribute(text: &str) -> Result<(String, String), String> {
     let is_legal = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit();
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && name.chars().all(is_legal) => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() && name.chars().all(is_legal) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("write it as name=value, the name in lower-case letters and digits".to_owned()),
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use millrace_schemas::cloud_event::start_event;
 use millrace_schemas::InstanceId;
+use millrace_schemas::cloud_event::start_event;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -65,7 +65,8 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
         return Ok(Exit::Success);
     }
     // Before the event is sent, so that nothing of what follows is missed.
-    let watch = output.patiently("looking for the ends of the topics", Watch::begin(global, &kafka, &id)).await?;
+    let watch =
+        output.patiently("looking for the ends of the topics", Watch::begin(global, &kafka, &id)).await?;
     let sent = kafka.send_event(event).await?;
     output.note(&format!("started {id}"));
     let waiting = watch.until_the_end(output, &cause, &sent, arguments.timeout);

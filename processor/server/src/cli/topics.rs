@@ -47,9 +47,10 @@ struct Document {
 pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> anyhow::Result<Exit> {
     let (Command::Plan(arguments) | Command::Apply(arguments)) = command;
     let is_applied = matches!(command, Command::Apply(_));
-    let specs = global.topics().specs(arguments.partitions, &arguments.queue).map_err(|error| {
-        Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096")
-    })?;
+    let specs = global
+        .topics()
+        .specs(arguments.partitions, &arguments.queue)
+        .map_err(|error| Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096"))?;
     let kafka = Kafka::new(global);
     let mut views = output.patiently("comparing the topics", kafka.compare_topics(&specs)).await?;
     if is_applied {
@@ -73,19 +74,28 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
 impl Document {
     fn text(&self) -> String {
         let row = |it: &TopicView| {
-            vec![it.topic.clone(), it.partitions.to_string(), it.state.replace('_', " "), it.differences.join("; ")]
+            vec![
+                it.topic.clone(),
+                it.partitions.to_string(),
+                it.state.replace('_', " "),
+                it.differences.join("; "),
+            ]
         };
         let rows: Vec<_> = self.topics.iter().map(row).collect();
         let mut text = table(&["TOPIC", "PARTITIONS", "STATE", "DIFFERENCES"], &rows);
         match self.store {
             Some("created") => text.push_str(&format!("keyspace {} has its tables\n", self.keyspace)),
-            Some(_) => text.push_str(&format!("keyspace {} would get the tables that it lacks\n", self.keyspace)),
+            Some(_) => {
+                text.push_str(&format!("keyspace {} would get the tables that it lacks\n", self.keyspace))
+            }
             None => {}
         }
         let differing = self.topics.iter().filter(|it| it.state == "differs").count();
         if differing > 0 {
             let differing = count(differing, "topic");
-            text.push_str(&format!("{differing} as above left as found: change it by Kafka's own tools if it is not meant\n"));
+            text.push_str(&format!(
+                "{differing} as above left as found: change it by Kafka's own tools if it is not meant\n"
+            ));
         }
         text
     }

@@ -169,7 +169,8 @@ mod tests {
     fn a_rejection_is_ours_only_if_our_event_caused_it() {
         let event_id = |id: &str| EventId { source: "/millrace/cli".to_owned(), id: id.to_owned() };
         let id = InstanceId::new("order-17").expect("is legal");
-        let event = rejection_event(event_id("r"), &id, "start", &event_id("a"), "already_exists", "it runs").into_json();
+        let event = rejection_event(event_id("r"), &id, "start", &event_id("a"), "already_exists", "it runs")
+            .into_json();
         assert_eq!(rejection(&event, &event_id("b")), None);
         let ours = Ending::Rejected { reason: "already_exists".to_owned(), detail: "it runs".to_owned() };
         assert_eq!(rejection(&event, &event_id("a")), Some(ours));

@@ -148,7 +148,8 @@ impl Kafka {
     /// The brokers, in a sentence.
     pub(crate) async fn describe_cluster(&self) -> anyhow::Result<String> {
         let cluster = self.admin()?.cluster().await.map_err(|error| self.failed(error))?;
-        let brokers: Vec<_> = cluster.brokers.iter().map(|it| format!("{} ({}:{})", it.id, it.host, it.port)).collect();
+        let brokers: Vec<_> =
+            cluster.brokers.iter().map(|it| format!("{} ({}:{})", it.id, it.host, it.port)).collect();
         let name = cluster.id.unwrap_or_else(|| "without a name".to_owned());
         Ok(format!("cluster {name}, brokers {}", brokers.join(", ")))
     }

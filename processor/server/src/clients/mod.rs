@@ -42,7 +42,9 @@ pub(crate) async fn codec(global: &Global) -> anyhow::Result<Codec> {
 /// A record that is not what its topic carries.
 pub(crate) fn undecodable(record: &Record, error: DecodeError) -> Failure {
     let fix = match &error {
-        DecodeError::UnknownSchemaId(_) => "it was written with a schema registry: give its address with --registry",
+        DecodeError::UnknownSchemaId(_) => {
+            "it was written with a schema registry: give its address with --registry"
+        }
         _ => "check which producer writes this topic, and that this release is not older than the processors",
     };
     let place = format!("{}/{} at offset {}", record.topic, record.partition, record.offset.0);

@@ -46,7 +46,9 @@ pub(crate) async fn create_store(global: &Global, settings: &StoreSettings) -> a
     let store = store_with(global, settings).await?;
     store.create_schema().await.map_err(|error| {
         let fix = "let somebody do it who may create keyspaces, or leave the store alone with --no-store";
-        Failure::new(format!("cannot create the tables of keyspace {}", global.keyspace()), fix).because(error).into()
+        Failure::new(format!("cannot create the tables of keyspace {}", global.keyspace()), fix)
+            .because(error)
+            .into()
     })
 }
 
@@ -63,6 +65,8 @@ async fn connect(config: ScyllaConfig) -> anyhow::Result<ScyllaStore> {
     let contact_points = config.contact_points.join(", ");
     ScyllaStore::connect(config).await.map_err(|error| {
         let fix = "check --cql, --cql-user and MILLRACE_CQL_PASSWORD, and that a CQL server runs there";
-        Failure::new(format!("cannot connect to the snapshot store at {contact_points}"), fix).because(error).into()
+        Failure::new(format!("cannot connect to the snapshot store at {contact_points}"), fix)
+            .because(error)
+            .into()
     })
 }

@@ -19,7 +19,8 @@ pub(crate) async fn ready<S: SnapshotStore>(State(api): State<Api<S>>) -> (Statu
         return (StatusCode::OK, "ready\n".to_owned());
     }
     let partitions = api.processor.partitions();
-    let restoring: Vec<_> = partitions.iter().filter(|it| !it.is_active).map(|it| it.partition.0.to_string()).collect();
+    let restoring: Vec<_> =
+        partitions.iter().filter(|it| !it.is_active).map(|it| it.partition.0.to_string()).collect();
     let why = if restoring.is_empty() {
         "the consumer group has not been joined yet".to_owned()
     } else {

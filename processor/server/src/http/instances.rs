@@ -23,7 +23,10 @@ pub(crate) async fn one<S: SnapshotStore>(
     })?;
     match answer {
         Some(state) => Ok(Json(InstanceView::new(&id, &state))),
-        None => Err(ApiError::new(code::NOT_FOUND, format!("there is no instance {id}; start it, or check the id"))),
+        None => Err(ApiError::new(
+            code::NOT_FOUND,
+            format!("there is no instance {id}; start it, or check the id"),
+        )),
     }
 }
 
@@ -51,7 +54,9 @@ pub(crate) async fn history<S: SnapshotStore>(
         reading::HistoryError::Damaged(error) => ApiError::new(code::DAMAGED, error.to_string()),
     })?;
     if entries.is_empty() && page.after.is_none() {
-        let message = format!("the store has no history of {id}; an instance appears in it a few seconds after its start");
+        let message = format!(
+            "the store has no history of {id}; an instance appears in it a few seconds after its start"
+        );
         return Err(ApiError::new(code::NOT_FOUND, message));
     }
     Ok(Json(HistoryView::new(&id, &entries, has_more)))

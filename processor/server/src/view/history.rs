@@ -98,7 +98,8 @@ fn tagged(value: Value, tag: &str) -> Value {
 fn workflow(value: Value) -> Value {
     let text = |value: &Value, name: &str| value[name].as_str().map(str::to_owned);
     let parts = if value["version"].is_string() {
-        [text(&value["workflow"], "namespace"), text(&value["workflow"], "name"), text(&value, "version")].to_vec()
+        [text(&value["workflow"], "namespace"), text(&value["workflow"], "name"), text(&value, "version")]
+            .to_vec()
     } else {
         [text(&value, "namespace"), text(&value, "name")].to_vec()
     };

@@ -338,7 +338,8 @@ mod tests {
             deadline: Some(Timestamp(61_000)),
             dispatch: 2,
         };
-        let timer = Timer { execution: ExecutionId(1), due: Timestamp(61_000), purpose: TimerPurpose::Timeout };
+        let timer =
+            Timer { execution: ExecutionId(1), due: Timestamp(61_000), purpose: TimerPurpose::Timeout };
         InstanceState {
             workflow: "shop/order/1.0.0".parse().expect("is legal"),
             status: Status::Running,
@@ -384,7 +385,8 @@ mod tests {
     fn an_ended_instance_shows_its_output_and_what_is_sent_is_what_is_read() {
         let id = InstanceId::new("order-17").expect("is legal");
         let status = Status::Completed { output: json!({"charged": 3}).into() };
-        let state = InstanceState { status, executions: BTreeMap::new(), timers: BTreeMap::new(), ..running() };
+        let state =
+            InstanceState { status, executions: BTreeMap::new(), timers: BTreeMap::new(), ..running() };
         let view = InstanceView::new(&id, &state);
         let json = serde_json::to_value(&view).expect("is plain data");
         expect_test::expect![[r#"{"id":"order-17","workflow":"shop/order/1.0.0","status":"completed","started_at":"1970-01-01T00:00:00.000Z","updated_at":"1970-01-01T00:00:01.500Z","output":{"charged":3},"open_tasks":[],"timers":[],"deferred_commands":0,"buffered_signals":0,"steps":1}"#]]

@@ -39,10 +39,17 @@ impl ListView {
     /// For people.
     pub(crate) fn text(&self) -> String {
         if self.instances.is_empty() {
-            return "no instances; a new one is listed a few seconds after its start, see also --since".to_owned();
+            return "no instances; a new one is listed a few seconds after its start, see also --since"
+                .to_owned();
         }
         let row = |it: &RowView| {
-            vec![it.id.clone(), it.workflow.clone(), it.status.clone(), it.started_at.clone(), it.updated_at.clone()]
+            vec![
+                it.id.clone(),
+                it.workflow.clone(),
+                it.status.clone(),
+                it.started_at.clone(),
+                it.updated_at.clone(),
+            ]
         };
         let rows: Vec<_> = self.instances.iter().map(row).collect();
         let mut text = table(&["ID", "WORKFLOW", "STATUS", "STARTED", "UPDATED"], &rows);

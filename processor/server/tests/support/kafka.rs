@@ -20,20 +20,27 @@ pub(crate) struct Kafka {
     bootstrap: String,
     prefix: String,
     producer: FutureProducer,
+    codec: Codec,
 }
 
 impl Kafka {
-    pub(crate) fn new(bootstrap: &str, prefix: &str) -> Self {
+    pub(crate) fn new(bootstrap: &str, prefix: &str, codec: Codec) -> Self {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("partitioner", "murmur2_random")
             .create()
             .unwrap();
-        Self { bootstrap: bootstrap.to_owned(), prefix: prefix.to_owned(), producer }
+        Self { bootstrap: bootstrap.to_owned(), prefix: prefix.to_owned(), producer, codec }
     }
 
     /// To a topic of the fleet; `topic` without its prefix.
-    pub(crate) async fn produce(&self, topic: &str, key: &[u8], headers: &[(String, bytes::Bytes)], value: &[u8]) {
+    pub(crate) async fn produce(
+        &self,
+        topic: &str,
+        key: &[u8],
+        headers: &[(String, bytes::Bytes)],
+        value: &[u8],
+    ) {
         let topic = format!("{}.{topic}", self.prefix);
         let mut kafka_headers = OwnedHeaders::new();
         for (name, value) in headers {
@@ -64,7 +71,7 @@ impl Kafka {
 
     /// The first event of a topic that is wanted.
     pub(crate) async fn find_event(&self, topic: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
-        let (consumer, codec) = (self.consumer(topic), Codec::single_object());
+        let consumer = self.consumer(topic);
         let search = async {
             loop {
                 let message = consumer.recv().await.unwrap();
@@ -75,7 +82,7 @@ impl Kafka {
                     value: message.payload(),
                     timestamp: millrace_schemas::Timestamp(0),
                 };
-                if let Ok(event) = CloudEvent::read(&record, &codec)
+                if let Ok(event) = CloudEvent::read(&record, &self.codec)
                     && is_wanted(&event.to_json())
                 {
                     return event.into_json();
@@ -90,11 +97,14 @@ impl Kafka {
     pub(crate) fn work(&self, answers: impl Fn(&TaskCommand) -> Answer + Send + 'static) -> Worker {
         let (consumer, kafka) = (self.consumer("commands.default"), self.clone());
         let task = tokio::spawn(async move {
-            let codec = Codec::single_object();
             loop {
                 let message = consumer.recv().await.unwrap();
-                let task = codec.decode_task(message.payload().unwrap()).unwrap();
-                assert_eq!(message.key(), Some(task.instance.as_str().as_bytes()), "a task's key is its instance");
+                let task = kafka.codec.decode_task(message.payload().unwrap()).unwrap();
+                assert_eq!(
+                    message.key(),
+                    Some(task.instance.as_str().as_bytes()),
+                    "a task's key is its instance"
+                );
                 let id = || EventId { source: "/test/worker".to_owned(), id: Uuid::new_v4().to_string() };
                 match answers(&task) {
                     Answer::Completed(output) => {
@@ -102,7 +112,14 @@ impl Kafka {
                     }
                     Answer::CompletedTwice(output) => {
                         for _ in 0..2 {
-                            kafka.produce_event(&complete_event(id(), &task.instance, task.token, output.clone())).await;
+                            kafka
+                                .produce_event(&complete_event(
+                                    id(),
+                                    &task.instance,
+                                    task.token,
+                                    output.clone(),
+                                ))
+                                .await;
                         }
                     }
                     Answer::FailedForGood(detail) => {
@@ -113,7 +130,9 @@ impl Kafka {
                             title: Some("Sold out".to_owned()),
                             detail: Some(detail),
                         };
-                        kafka.produce_event(&fail_event(id(), &task.instance, task.token, &error, false)).await;
+                        kafka
+                            .produce_event(&fail_event(id(), &task.instance, task.token, &error, false))
+                            .await;
                     }
                 }
             }
@@ -142,5 +161,7 @@ impl Drop for Worker {
 
 fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, bytes::Bytes)> {
     let headers = message.headers().into_iter().flat_map(|it| it.iter());
-    headers.map(|it| (it.key.to_owned(), bytes::Bytes::copy_from_slice(it.value.unwrap_or_default()))).collect()
+    headers
+        .map(|it| (it.key.to_owned(), bytes::Bytes::copy_from_slice(it.value.unwrap_or_default())))
+        .collect()
 }

@@ -9,6 +9,8 @@ use std::io::BufReader;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use millrace_schemas::codec::Codec;
+use millrace_schemas::registry::{Registry, SubjectNames};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,6 +18,9 @@ pub(crate) use kafka::{Answer, Kafka};
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The processor's log, in the fleet's folder.
+const LOG: &str = "processor.log";
 
 /// Servers that the tests need.
 fn server(variable: &str) -> String {
@@ -26,9 +31,10 @@ fn server(variable: &str) -> String {
 
 /// A fleet with topics and a keyspace of its own.
 pub(crate) struct Fleet {
-    pub(crate) prefix: String,
+    prefix: String,
+    registry: Option<String>,
     pub(crate) kafka: Kafka,
-    pub(crate) folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     processor: Option<Processor>,
 }
 
@@ -40,11 +46,28 @@ struct Processor {
 impl Fleet {
     /// Creates the topics and the tables, and deploys `definitions`.
     pub(crate) async fn new(partitions: u32, definitions: &[&str]) -> Self {
+        Self::create(partitions, definitions, None).await
+    }
+
+    /// As [`Self::new`], with a schema registry.
+    pub(crate) async fn with_registry(partitions: u32, definitions: &[&str]) -> Self {
+        Self::create(partitions, definitions, Some(server("SCHEMA_REGISTRY_URL"))).await
+    }
+
+    async fn create(partitions: u32, definitions: &[&str], registry: Option<String>) -> Self {
         let prefix = format!("e2e{}", Uuid::new_v4().simple());
-        let kafka = Kafka::new(&server("KAFKA_BOOTSTRAP"), &prefix);
-        let fleet = Self { prefix, kafka, folder: tempfile::tempdir().unwrap(), processor: None };
+        let codec = match &registry {
+            None => Codec::single_object(),
+            Some(url) => {
+                let registry = Registry::new(url).unwrap();
+                Codec::with_registry(&registry, &SubjectNames::default()).await.unwrap()
+            }
+        };
+        let kafka = Kafka::new(&server("KAFKA_BOOTSTRAP"), &prefix, codec);
+        let fleet = Self { prefix, registry, kafka, folder: tempfile::tempdir().unwrap(), processor: None };
         let partitions = partitions.to_string();
-        let applied = ["topics", "apply", "--partitions", &partitions, "--queue", "default", "--replication", "1"];
+        let applied =
+            ["topics", "apply", "--partitions", &partitions, "--queue", "default", "--replication", "1"];
         fleet.run(&applied).succeeds();
         for definition in definitions {
             let file = fleet.file("definition.yaml", definition);
@@ -59,12 +82,13 @@ impl Fleet {
         path.to_str().unwrap().to_owned()
     }
 
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
         command.args(arguments);
         command.env("MILLRACE_BOOTSTRAP", server("KAFKA_BOOTSTRAP"));
         command.env("MILLRACE_CQL", server("CQL_CONTACT_POINT"));
         command.env("MILLRACE_PREFIX", &self.prefix);
+        command.envs(self.registry.iter().map(|url| ("MILLRACE_REGISTRY", url)));
         command
     }
 
@@ -91,7 +115,9 @@ impl Fleet {
     pub(crate) async fn start_processor(&mut self, arguments: &[&str]) {
         let usual = ["--output", "json", "processor", "--http", "127.0.0.1:0", "--flush-interval", "200ms"];
         let mut command = self.command(&[&usual, arguments].concat());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.folder.path().join(LOG)).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
         let document = documents.next().expect("a processor says where it listens").unwrap();
@@ -152,6 +178,10 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+            eprintln!("the processor's log:\n{log}");
+        }
         if let Some(Processor { mut child, .. }) = self.processor.take() {
             // Only after a failed test: it ends in good order otherwise.
             let _ = child.kill();
@@ -163,12 +193,13 @@ impl Drop for Fleet {
 /// A command that has ended.
 pub(crate) struct Ran {
     what: String,
-    pub(crate) output: Output,
+    output: Output,
 }
 
 impl Ran {
     fn shown(&self) -> String {
-        let (stdout, stderr) = (String::from_utf8_lossy(&self.output.stdout), String::from_utf8_lossy(&self.output.stderr));
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&self.output.stdout), String::from_utf8_lossy(&self.output.stderr));
         format!("millrace {}\n{stdout}\n{stderr}", self.what)
     }
 

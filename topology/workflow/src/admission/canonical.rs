@@ -14,7 +14,9 @@ fn sorted(value: &Value) -> Value {
         Value::Object(entries) => {
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_by_key(|it| it.0);
-            Value::Object(entries.into_iter().map(|(key, it)| (key.clone(), sorted(it))).collect::<Map<_, _>>())
+            Value::Object(
+                entries.into_iter().map(|(key, it)| (key.clone(), sorted(it))).collect::<Map<_, _>>(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
@@ -28,7 +30,9 @@ mod tests {
 
     #[test]
     fn the_order_of_keys_does_not_matter_that_of_tasks_does() {
-        let digests = [json!({"a": 1, "b": [1, 2]}), json!({"b": [1, 2], "a": 1}), json!({"a": 1, "b": [2, 1]})].map(|it| digest(&it));
+        let digests =
+            [json!({"a": 1, "b": [1, 2]}), json!({"b": [1, 2], "a": 1}), json!({"a": 1, "b": [2, 1]})]
+                .map(|it| digest(&it));
         assert_eq!(digests[0], digests[1]);
         assert_ne!(digests[0], digests[2]);
         assert_eq!(digests[0].len(), 64);

@@ -23,7 +23,8 @@ pub(super) struct Violation {
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../dsl/workflow-1.0.3.yaml");
-    let mut schema = Source::parse(text).map_err(|it| it.message).expect("the published schema is YAML").value;
+    let mut schema =
+        Source::parse(text).map_err(|it| it.message).expect("the published schema is YAML").value;
     // Lists of tasks, branches, and the tasks in `use.functions`, are checked task by task.
     schema["$defs"]["taskList"] = json!({ "type": "array" });
     schema["$defs"]["task"] = json!({ "type": "object" });
@@ -91,7 +92,8 @@ fn violations(validator: &Validator, value: &Value) -> Vec<Violation> {
     // A property that is wrong inside is also reported as one that no form allows: the message about its inside is the better one.
     let places: Vec<String> = found.iter().map(|it| it.pointer.clone()).collect();
     found.retain(|it| {
-        !(it.message.starts_with(UNKNOWN) && places.iter().any(|at| at.len() > it.pointer.len() && at.starts_with(&it.pointer)))
+        !(it.message.starts_with(UNKNOWN)
+            && places.iter().any(|at| at.len() > it.pointer.len() && at.starts_with(&it.pointer)))
     });
     found
 }
@@ -105,15 +107,22 @@ fn describe(error: &ValidationError<'_>) -> Violation {
             if let Some(best) = best_branch(context) {
                 return best;
             }
-            ("this has none of the forms that are allowed here".to_owned(), "see the language's reference".to_owned())
+            (
+                "this has none of the forms that are allowed here".to_owned(),
+                "see the language's reference".to_owned(),
+            )
         }
         ValidationErrorKind::OneOfMultipleValid { .. } => {
             ("this has several forms at once; only one is allowed".to_owned(), "keep one of them".to_owned())
         }
-        ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             let names = unexpected.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
             let plural = if unexpected.len() == 1 { "y" } else { "ies" };
-            (format!("{UNKNOWN}{plural} {names}"), "remove it, or correct its name or its indentation".to_owned())
+            (
+                format!("{UNKNOWN}{plural} {names}"),
+                "remove it, or correct its name or its indentation".to_owned(),
+            )
         }
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
@@ -126,6 +135,11 @@ fn describe(error: &ValidationError<'_>) -> Violation {
             };
             (format!("{} is not allowed here", error.instance()), fix.to_owned())
         }
+        // The only pattern that begins so is that of durations.
+        ValidationErrorKind::Pattern { pattern } if pattern.starts_with("^P") => (
+            format!("{} is no duration", error.instance()),
+            "write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`".to_owned(),
+        ),
         _ => (error.to_string(), "see the language's reference for what is allowed here".to_owned()),
     };
     Violation { pointer, message, fix }
@@ -141,7 +155,8 @@ fn best_branch(branches: &[Vec<ValidationError<'static>>]) -> Option<Violation> 
             let violations: Vec<Violation> = errors.iter().map(describe).collect();
             let deepest = violations.iter().map(|it| depth(&it.pointer)).max()?;
             let is_other_type = errors.iter().any(|it| {
-                matches!(it.kind(), ValidationErrorKind::Type { .. }) && depth(it.instance_path().as_str()) == deepest
+                matches!(it.kind(), ValidationErrorKind::Type { .. })
+                    && depth(it.instance_path().as_str()) == deepest
             });
             Some(((deepest, !is_other_type, usize::MAX - violations.len()), violations))
         })

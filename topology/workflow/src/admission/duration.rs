@@ -25,7 +25,11 @@ pub fn parse(value: &Value) -> Result<Duration, String> {
                         "minutes" => 60.0,
                         "seconds" => 1.0,
                         "milliseconds" => 0.001,
-                        _ => return Err(format!("`{unit}` is no unit: use days, hours, minutes, seconds, milliseconds")),
+                        _ => {
+                            return Err(format!(
+                                "`{unit}` is no unit: use days, hours, minutes, seconds, milliseconds"
+                            ));
+                        }
                     };
             }
             of_seconds(seconds)
@@ -35,7 +39,11 @@ pub fn parse(value: &Value) -> Result<Duration, String> {
 }
 
 fn parse_iso8601(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S");
+    let wrong = || {
+        format!(
+            "{text:?} is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S"
+        )
+    };
     let rest = text.strip_prefix('P').ok_or_else(wrong)?;
     let (date, time) = match rest.split_once('T') {
         Some((_, "")) => return Err(wrong()),
@@ -46,7 +54,10 @@ fn parse_iso8601(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     let mut seconds = 0.0;
-    for (part, units) in [(date, &[('W', 604_800.0), ('D', 86_400.0)][..]), (time, &[('H', 3_600.0), ('M', 60.0), ('S', 1.0)][..])] {
+    for (part, units) in [
+        (date, &[('W', 604_800.0), ('D', 86_400.0)][..]),
+        (time, &[('H', 3_600.0), ('M', 60.0), ('S', 1.0)][..]),
+    ] {
         let mut part = part;
         let mut units = units.iter();
         while !part.is_empty() {
@@ -96,8 +107,19 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_refused() {
         for value in [
-            json!("30s"), json!("P"), json!("PT"), json!("PT5"), json!("P5M"), json!("PT1S1H"), json!("PT-1S"),
-            json!("P1Y"), json!("P99999D"), json!({"weeks": 1}), json!({"seconds": "x"}), json!(5), json!("PTS"),
+            json!("30s"),
+            json!("P"),
+            json!("PT"),
+            json!("PT5"),
+            json!("P5M"),
+            json!("PT1S1H"),
+            json!("PT-1S"),
+            json!("P1Y"),
+            json!("P99999D"),
+            json!({"weeks": 1}),
+            json!({"seconds": "x"}),
+            json!(5),
+            json!("PTS"),
         ] {
             assert!(parse(&value).is_err(), "{value}");
         }

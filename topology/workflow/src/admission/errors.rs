@@ -22,6 +22,8 @@ pub fn canonical_type(error_type: &str) -> String {
     let name = ["https://serverlessworkflow.io", "https://open-workflow-specification.org"]
         .iter()
         .filter_map(|host| error_type.strip_prefix(host))
-        .find_map(|path| path.strip_prefix("/spec/1.0.0/errors/").or_else(|| path.strip_prefix("/dsl/errors/types/")));
+        .find_map(|path| {
+            path.strip_prefix("/spec/1.0.0/errors/").or_else(|| path.strip_prefix("/dsl/errors/types/"))
+        });
     name.map_or_else(|| error_type.to_owned(), |name| format!("{PREFIX}{name}"))
 }

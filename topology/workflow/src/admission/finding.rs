@@ -36,6 +36,10 @@ impl fmt::Display for Finding {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{}:{}:{}: {severity}: {}; fix: {}", self.file, self.line, self.column, self.message, self.fix)
+        write!(
+            f,
+            "{}:{}:{}: {severity}: {}; fix: {}",
+            self.file, self.line, self.column, self.message, self.fix
+        )
     }
 }

@@ -69,5 +69,6 @@ impl<'s> Report<'s> {
 /// Whether the place `inner` is `outer` or somewhere in it. The root is nobody's part: a definition without a `do` may be wrong
 /// elsewhere too.
 fn is_within(inner: &str, outer: &str) -> bool {
-    !outer.is_empty() && inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    !outer.is_empty()
+        && inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -145,7 +145,11 @@ fn check_shape(text: &str) -> Result<(), Unreadable> {
                 0
             }
             Event::Scalar(..) => 0,
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => continue,
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => continue,
         };
         if let Some(around) = open.last_mut() {
             around.height = around.height.max(height);
@@ -193,7 +197,9 @@ fn convert(node: &MarkedYaml<'_>, place: Place) -> Result<(Value, Spot), Unreada
         YamlData::Value(Scalar::Integer(int)) => Value::Number(Number::from(*int)),
         YamlData::Value(Scalar::FloatingPoint(float)) => {
             let float = float.into_inner();
-            Value::Number(Number::from_f64(float).ok_or_else(|| odd(place, format!("{float} is no number in JSON")))?)
+            Value::Number(
+                Number::from_f64(float).ok_or_else(|| odd(place, format!("{float} is no number in JSON")))?,
+            )
         }
         YamlData::Value(Scalar::String(text)) => Value::String(text.clone().into_owned()),
         YamlData::Sequence(items) => {

@@ -21,8 +21,11 @@ pub(super) fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
 pub(super) fn hint<'c>(word: &str, candidates: &[&'c str]) -> String {
     match suggest(word, candidates.iter().copied()) {
         Some(it) => format!("did you mean `{it}`?"),
-        None if candidates.is_empty() => "there is none".to_owned(),
-        None => format!("use one of {}", candidates.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")),
+        None if candidates.is_empty() => "remove it".to_owned(),
+        None => format!(
+            "use one of {}",
+            candidates.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 

@@ -1,25 +1,18 @@
-//! jq by `jaq`: what is in reach, what is not, and how it is run.
+//! jq by `jaq`: how an expression is compiled and run.
 
 use std::sync::Arc;
 
 use jaq_core::load::{Arena, File, Loader};
-use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
+use jaq_core::{Compiler, Ctx, Vars, unwrap_valr};
 use jaq_json::Val;
 use serde_json::Value;
 
 use super::convert::{to_jq, to_json};
+use super::library::{Jq, Library, is_allowed};
 use super::{GLOBALS, Variables};
 
-/// Functions that reach out of the expression, or depend on the machine.
-const FORBIDDEN: &[&str] = &[
-    "halt", "halt_error", "env", "input", "inputs", "debug", "debug_empty", "stderr", "stderr_empty", "localtime",
-    "strflocaltime", "now", "input_line_number", "input_filename",
-];
-
-/// Holds what `now` gives. Not a name that a definition can use: it is not in `GLOBALS`.
-const NOW: &str = "$__now";
-
-type Jq = data::JustLut<Val>;
+/// Holds what `now` gives. The guard refuses it in definitions.
+pub(super) const NOW: &str = "$__now";
 
 /// A compiled jq program.
 pub(super) struct Filter {
@@ -38,19 +31,11 @@ impl Filter {
             }
         }
         let with_now = format!("def now: {NOW}; {code}");
-        let is_allowed = |name: &str| !FORBIDDEN.contains(&name);
-        let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).filter(|it| is_allowed(it.name));
-        let functions = jaq_core::funs::<Jq>().chain(jaq_std::funs::<Jq>()).chain(jaq_json::funs::<Jq>()).filter(|it| is_allowed(it.0));
-        let arena = Arena::default();
-        let modules = Loader::new(definitions)
-            .load(&arena, File { code: &with_now, path: () })
-            .map_err(|errors| describe_load(&errors, code))?;
-        let globals: Vec<String> = std::iter::once(NOW.to_owned()).chain(names.iter().map(|it| format!("${it}"))).collect();
-        let filter = Compiler::default()
-            .with_funs(functions)
-            .with_global_vars(globals.iter().map(String::as_str))
-            .compile(modules)
-            .map_err(|errors| describe_compile(&errors))?;
+        let globals: Vec<String> =
+            std::iter::once(NOW.to_owned()).chain(names.iter().map(|it| format!("${it}"))).collect();
+        // jaq calls some functions by itself; what then is missing, the whole library has.
+        let filter = translate(&with_now, Library::for_code(code), &globals)
+            .or_else(|_| translate(&with_now, Library::whole(), &globals))?;
         Ok(Self { filter, names })
     }
 
@@ -72,33 +57,42 @@ impl Filter {
     }
 }
 
-fn describe_load(errors: &jaq_core::load::Errors<&str, ()>, code: &str) -> String {
+fn translate(code: &str, library: Library, globals: &[String]) -> Result<jaq_core::Filter<Jq>, String> {
+    let arena = Arena::default();
+    let modules = Loader::new(library.definitions)
+        .load(&arena, File { code, path: () })
+        .map_err(|errors| describe_load(&errors))?;
+    Compiler::default()
+        .with_funs(library.functions)
+        .with_global_vars(globals.iter().map(String::as_str))
+        .compile(modules)
+        .map_err(|errors| describe_compile(&errors))
+}
+
+fn describe_load(errors: &jaq_core::load::Errors<&str, ()>) -> String {
     use jaq_core::load::Error;
-    let Some((_, error)) = errors.first() else { return "it cannot be read".to_owned() };
     let at = |rest: &str| {
         if rest.is_empty() { "at its end".to_owned() } else { format!("at `{}`", super::shortened(rest)) }
     };
-    match error {
-        Error::Io(_) => "modules are not available".to_owned(),
-        Error::Lex(errors) => errors.first().map_or_else(String::new, |(expected, rest)| {
-            format!("expected {} {}", expected.as_str(), at(rest))
-        }),
-        Error::Parse(errors) => errors.first().map_or_else(String::new, |(expected, rest)| {
-            format!("expected {} {}", expected.as_str(), at(rest))
-        }),
-    }
-    .replace("def now: $__now; ", "")
-    .chars()
-    .take(code.len() + 200)
-    .collect()
+    let message = match errors.first() {
+        Some((_, Error::Lex(errors))) => {
+            errors.first().map(|(expected, rest)| format!("expected {} {}", expected.as_str(), at(rest)))
+        }
+        Some((_, Error::Parse(errors))) => {
+            errors.first().map(|(expected, rest)| format!("expected {} {}", expected.as_str(), at(rest)))
+        }
+        Some((_, Error::Io(_))) | None => None,
+    };
+    message.unwrap_or_else(|| "it cannot be read".to_owned())
 }
 
 fn describe_compile(errors: &jaq_core::compile::Errors<&str, ()>) -> String {
     let Some((name, undefined)) = errors.first().and_then(|(_, errors)| errors.first()) else {
         return "it does not compile".to_owned();
     };
-    if FORBIDDEN.contains(name) {
+    if !is_allowed(name) {
         return format!("`{name}` is not available: an expression sees only its data");
     }
-    format!("there is no {} `{name}` here", undefined.as_str())
+    let kind = if undefined.as_str() == "filter" { "function" } else { undefined.as_str() };
+    format!("there is no {kind} `{name}` here")
 }

@@ -18,7 +18,10 @@ pub(super) fn to_jq(value: &Value) -> Val {
         Value::String(text) => Val::utf8_str(text.clone().into_bytes()),
         Value::Array(items) => items.iter().map(to_jq).collect(),
         Value::Object(entries) => Val::obj(
-            entries.iter().map(|(key, item)| (Val::utf8_str(key.clone().into_bytes()), to_jq(item))).collect(),
+            entries
+                .iter()
+                .map(|(key, item)| (Val::utf8_str(key.clone().into_bytes()), to_jq(item)))
+                .collect(),
         ),
     }
 }
@@ -32,9 +35,15 @@ pub(super) fn to_json(value: &Val) -> Result<Value, String> {
 fn convert(value: &Val, bytes_left: &mut usize, depth_left: usize) -> Result<Value, String> {
     match value {
         Val::TStr(text) => take(bytes_left, text.len() + 2)?,
-        Val::Null | Val::Bool(_) | Val::Num(_) | Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => take(bytes_left, 4)?,
+        Val::Null | Val::Bool(_) | Val::Num(_) | Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => {
+            take(bytes_left, 4)?
+        }
     }
-    let deeper = || depth_left.checked_sub(1).ok_or_else(|| format!("its output is nested more than {OUTPUT_DEPTH_MAX} deep"));
+    let deeper = || {
+        depth_left
+            .checked_sub(1)
+            .ok_or_else(|| format!("its output is nested more than {OUTPUT_DEPTH_MAX} deep"))
+    };
     Ok(match value {
         Val::Null => Value::Null,
         Val::Bool(is) => Value::Bool(*is),
@@ -43,7 +52,9 @@ fn convert(value: &Val, bytes_left: &mut usize, depth_left: usize) -> Result<Val
         Val::BStr(_) => return Err("its output holds bytes, which JSON cannot: use @base64".to_owned()),
         Val::Arr(items) => {
             let depth_left = deeper()?;
-            Value::Array(items.iter().map(|it| convert(it, bytes_left, depth_left)).collect::<Result<_, _>>()?)
+            Value::Array(
+                items.iter().map(|it| convert(it, bytes_left, depth_left)).collect::<Result<_, _>>()?,
+            )
         }
         Val::Obj(entries) => {
             let depth_left = deeper()?;
@@ -53,7 +64,10 @@ fn convert(value: &Val, bytes_left: &mut usize, depth_left: usize) -> Result<Val
                     return Err(format!("its output has the key {key}, which is no string"));
                 };
                 take(bytes_left, key.len() + 2)?;
-                object.insert(String::from_utf8_lossy(key).into_owned(), convert(item, bytes_left, depth_left)?);
+                object.insert(
+                    String::from_utf8_lossy(key).into_owned(),
+                    convert(item, bytes_left, depth_left)?,
+                );
             }
             Value::Object(object)
         }
@@ -61,8 +75,9 @@ fn convert(value: &Val, bytes_left: &mut usize, depth_left: usize) -> Result<Val
 }
 
 fn take(bytes_left: &mut usize, bytes: usize) -> Result<(), String> {
-    *bytes_left =
-        bytes_left.checked_sub(bytes).ok_or_else(|| format!("its output is larger than {OUTPUT_BYTES_MAX} bytes"))?;
+    *bytes_left = bytes_left
+        .checked_sub(bytes)
+        .ok_or_else(|| format!("its output is larger than {OUTPUT_BYTES_MAX} bytes"))?;
     Ok(())
 }
 
@@ -71,11 +86,21 @@ fn convert_number(number: &Num) -> Result<Number, String> {
     match number {
         Num::Int(int) => Ok(Number::from(*int)),
         // As jq prints them: a number that is whole stays whole.
-        Num::Float(float) if float.fract() == 0.0 && (*float != 0.0 || float.is_sign_positive()) && float.abs() < 9_007_199_254_740_992.0 => Ok(Number::from(*float as i64)),
+        Num::Float(float)
+            if float.fract() == 0.0
+                && (*float != 0.0 || float.is_sign_positive())
+                && float.abs() < 9_007_199_254_740_992.0 =>
+        {
+            Ok(Number::from(*float as i64))
+        }
         Num::Float(float) => Number::from_f64(*float).ok_or_else(not_json),
         Num::BigInt(_) | Num::Dec(_) => {
             let text = number.to_string();
-            text.parse::<u64>().map(Number::from).ok().or_else(|| Number::from_f64(text.parse().ok()?)).ok_or_else(not_json)
+            text.parse::<u64>()
+                .map(Number::from)
+                .ok()
+                .or_else(|| Number::from_f64(text.parse().ok()?))
+                .ok_or_else(not_json)
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
 
+use super::compile::NOW;
+
 /// Longest expression, in bytes.
 pub(super) const BYTES_MAX: usize = 16 * 1024;
 /// Deepest nesting of brackets and strings.
@@ -44,9 +46,19 @@ fn operators(tokens: &[Token<&str>]) -> Result<usize, String> {
             Tok::Word if *text == "def" => {
                 return Err("`def` is not available: a function that calls itself would never end".to_owned());
             }
-            Tok::Word if matches!(*text, "import" | "include") => return Err("modules are not available".to_owned()),
+            Tok::Word if matches!(*text, "import" | "include") => {
+                return Err("modules are not available".to_owned());
+            }
+            Tok::Var if *text == NOW => return Err(format!("there is no variable `{NOW}` here")),
             Tok::Sym if !matches!(*text, "." | ":" | ";" | "?") => here += 1,
-            Tok::Word if matches!(*text, "if" | "elif" | "try" | "reduce" | "foreach" | "label" | "as" | "and" | "or") => here += 1,
+            Tok::Word
+                if matches!(
+                    *text,
+                    "if" | "elif" | "try" | "reduce" | "foreach" | "label" | "as" | "and" | "or"
+                ) =>
+            {
+                here += 1
+            }
             Tok::Block(inner) => below = below.max(operators(inner)?),
             Tok::Str(parts) => {
                 for part in parts {

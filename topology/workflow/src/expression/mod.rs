@@ -6,6 +6,7 @@
 mod compile;
 mod convert;
 mod guard;
+mod library;
 mod path;
 mod template;
 
@@ -105,7 +106,10 @@ impl Expression {
         match self.evaluate(input, variables)? {
             Value::Bool(is) => Ok(is),
             Value::Null => Ok(false),
-            other => Err(error(&self.text, format!("a condition must give true or false, this gave {}", shortened(&other.to_string())))),
+            other => Err(error(
+                &self.text,
+                format!("a condition must give true or false, this gave {}", shortened(&other.to_string())),
+            )),
         }
     }
 }
@@ -125,8 +129,9 @@ pub fn unwrap(text: &str) -> Option<&str> {
 /// Whether `code` names the variable `name` (without `$`), or seems to: a string with `$name` in it counts.
 pub(crate) fn names(code: &str, name: &str) -> bool {
     let wanted = format!("${name}");
-    code.match_indices(&wanted)
-        .any(|(at, _)| !code[at + wanted.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    code.match_indices(&wanted).any(|(at, _)| {
+        !code[at + wanted.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+    })
 }
 
 fn error(text: &str, detail: String) -> ExpressionError {

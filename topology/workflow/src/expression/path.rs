@@ -36,7 +36,8 @@ impl Path {
         if keys.is_empty() {
             return variable.is_none().then_some(Self { variable, keys: Vec::new() });
         }
-        let keys = keys.split('.').map(|key| is_identifier(key).then(|| key.to_owned())).collect::<Option<_>>()?;
+        let keys =
+            keys.split('.').map(|key| is_identifier(key).then(|| key.to_owned())).collect::<Option<_>>()?;
         Some(Self { variable, keys })
     }
 
@@ -60,7 +61,12 @@ impl Path {
             value = match value {
                 Value::Object(entries) => entries.get(key).unwrap_or(&Value::Null),
                 Value::Null => &Value::Null,
-                other => return Err(format!("cannot index {} with {key:?}", super::shortened(&other.to_string()))),
+                other => {
+                    return Err(format!(
+                        "cannot index {} with {key:?}",
+                        super::shortened(&other.to_string())
+                    ));
+                }
             };
         }
         Ok(value)

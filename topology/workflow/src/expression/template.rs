@@ -86,7 +86,12 @@ impl Node {
         }
     }
 
-    fn compile(value: &Value, locals: &[Arc<str>], pointer: &mut String, errors: &mut Vec<(String, ExpressionError)>) -> Self {
+    fn compile(
+        value: &Value,
+        locals: &[Arc<str>],
+        pointer: &mut String,
+        errors: &mut Vec<(String, ExpressionError)>,
+    ) -> Self {
         let length = pointer.len();
         let node = match value {
             Value::String(text) if unwrap(text).is_some() => match Expression::compile(text, locals) {
@@ -115,7 +120,9 @@ impl Node {
                 }
                 Self::Object(nodes)
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Self::Constant(value.clone()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                Self::Constant(value.clone())
+            }
         };
         let is_constant = match &node {
             Self::Array(items) => items.iter().all(Self::is_constant),
@@ -142,9 +149,11 @@ impl Node {
         match self {
             Self::Constant(value) => Ok(value.clone()),
             Self::Expression(expression) => expression.evaluate(input, variables),
-            Self::Array(items) => {
-                items.iter().map(|it| it.evaluate(input, variables)).collect::<Result<_, _>>().map(Value::Array)
-            }
+            Self::Array(items) => items
+                .iter()
+                .map(|it| it.evaluate(input, variables))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
             Self::Object(entries) => entries
                 .iter()
                 .map(|(key, it)| Ok((key.clone(), it.evaluate(input, variables)?)))

@@ -24,7 +24,9 @@ const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(120);
 pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaStore>) -> Vec<Check> {
     let partitions = match kafka.partitions(&global.topics().internal()).await {
         Ok(partitions) => partitions,
-        Err(error) => return vec![Check::fail("topics", chain(&error), "create them: millrace topics apply")],
+        Err(error) => {
+            return vec![Check::fail("topics", chain(&error), "create them: millrace topics apply")];
+        }
     };
     let (definitions, queues) = definitions(global, kafka).await;
     let mut checks = topics(global, kafka, partitions, &queues).await;
@@ -37,7 +39,11 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
                 checks.push(progress(kafka, &checkpoints).await);
                 checks.extend(owners(&checkpoints).await);
             }
-            Err(error) => checks.push(Check::fail("progress", chain(&error), "a checkpoint row cannot be read: see the runbook")),
+            Err(error) => checks.push(Check::fail(
+                "progress",
+                chain(&error),
+                "a checkpoint row cannot be read: see the runbook",
+            )),
         }
     }
     checks
@@ -46,7 +52,13 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
 async fn topics(global: &Global, kafka: &Kafka, partitions: u32, queues: &[String]) -> Vec<Check> {
     let specs = match global.topics().specs(partitions, queues) {
         Ok(specs) => specs,
-        Err(error) => return vec![Check::fail("topics", error.to_string(), "create the fleet's topics anew, under another --prefix")],
+        Err(error) => {
+            return vec![Check::fail(
+                "topics",
+                error.to_string(),
+                "create the fleet's topics anew, under another --prefix",
+            )];
+        }
     };
     let views = match kafka.compare_topics(&specs).await {
         Ok(views) => views,
@@ -77,7 +89,9 @@ async fn definitions(global: &Global, kafka: &Kafka) -> (Check, Vec<String>) {
     };
     let known = match read.await {
         Ok(known) => known,
-        Err(error) => return (Check::fail("definitions", chain(&error), "see the brokers' logs"), Vec::new()),
+        Err(error) => {
+            return (Check::fail("definitions", chain(&error), "see the brokers' logs"), Vec::new());
+        }
     };
     let (mut queues, mut wrong, mut usable) = (BTreeSet::new(), Vec::new(), 0);
     for (key, definition) in &known {
@@ -138,18 +152,29 @@ async fn progress(kafka: &Kafka, checkpoints: &[(u32, Option<Checkpoint>)]) -> C
         }
     }
     let age = oldest.map(|it| Duration::from_millis(u64::try_from(clients::now().0 - it.0).unwrap_or(0)));
-    let behind = format!("{} behind at the last checkpoints", count(usize::try_from(lag).unwrap_or(0), "record"));
+    let behind =
+        format!("{} behind at the last checkpoints", count(usize::try_from(lag).unwrap_or(0), "record"));
     if lag > LAG_RECORDS_MAX {
-        return Check::warn("progress", behind, "add processors, or look at millrace_transaction_duration_seconds");
+        return Check::warn(
+            "progress",
+            behind,
+            "add processors, or look at millrace_transaction_duration_seconds",
+        );
     }
     match age {
         // Partitions where nothing has happened yet have none.
         None => Check::ok("progress", format!("no checkpoints yet ({} partitions)", checkpoints.len())),
         Some(age) if lag > 0 && age > CHECKPOINT_AGE_MAX => {
             let message = format!("{behind}, and the oldest checkpoint is {} s old", age.as_secs());
-            Check::warn("progress", message, "check that processors run, that they are ready, and that the store is written")
+            Check::warn(
+                "progress",
+                message,
+                "check that processors run, that they are ready, and that the store is written",
+            )
         }
-        Some(_) if without > 0 => Check::ok("progress", format!("{behind}; {without} without a checkpoint yet")),
+        Some(_) if without > 0 => {
+            Check::ok("progress", format!("{behind}; {without} without a checkpoint yet"))
+        }
         Some(_) => Check::ok("progress", behind),
     }
 }
@@ -163,7 +188,8 @@ async fn owners(checkpoints: &[(u32, Option<Checkpoint>)]) -> Vec<Check> {
         checks.push(match ready(url).await {
             Ok(text) => Check::ok("processor", format!("{url} is {}", text.trim())),
             Err(error) => {
-                let fix = "normal for one that has stopped lately; otherwise see its log, and its --advertise";
+                let fix =
+                    "normal for one that has stopped lately; otherwise see its log, and its --advertise";
                 Check::warn("processor", format!("{url}: {}", chain(&error)), fix)
             }
         });

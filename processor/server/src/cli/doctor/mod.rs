@@ -53,7 +53,8 @@ struct Document {
 
 pub(crate) async fn run(global: &Global, output: Output) -> anyhow::Result<Exit> {
     let checks = output.patiently("checking", all(global)).await;
-    let state = [State::Fail, State::Warn].into_iter().find(|state| checks.iter().any(|it| it.state == *state));
+    let state =
+        [State::Fail, State::Warn].into_iter().find(|state| checks.iter().any(|it| it.state == *state));
     let document = Document { state: state.unwrap_or(State::Ok), checks };
     output.show(&document, || text(&document.checks))?;
     Ok(if document.state == State::Fail { Exit::Failure } else { Exit::Success })

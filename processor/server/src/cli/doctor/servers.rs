@@ -38,7 +38,9 @@ pub(super) async fn store(global: &Global) -> (Check, Option<ScyllaStore>) {
         }
     };
     match store.load_checkpoint(PartitionIndex(0)).await {
-        Ok(_) => (Check::ok("store", format!("{} has keyspace {keyspace}", global.cql.join(","))), Some(store)),
+        Ok(_) => {
+            (Check::ok("store", format!("{} has keyspace {keyspace}", global.cql.join(","))), Some(store))
+        }
         Err(error) => {
             let is_permanent = error.is_permanent;
             let fix = if is_permanent {

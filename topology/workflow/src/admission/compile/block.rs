@@ -39,24 +39,44 @@ impl Compiler<'_, '_> {
         let items = self.items(list, scope, Some(parent), &mut jumps);
         for jump in jumps {
             let message = format!("a branch cannot go to `{}`: branches run side by side", jump.name);
-            self.report.error(&jump.pointer, message, "put tasks that follow one another into a `do` within the branch");
+            self.report.error(
+                &jump.pointer,
+                message,
+                "put tasks that follow one another into a `do` within the branch",
+            );
         }
         items.iter().map(|it| it.task).collect()
     }
 
-    fn items(&mut self, list: &Value, scope: &Scope, parent: Option<TaskIndex>, jumps: &mut Vec<Jump>) -> Vec<Item> {
+    fn items(
+        &mut self,
+        list: &Value,
+        scope: &Scope,
+        parent: Option<TaskIndex>,
+        jumps: &mut Vec<Jump>,
+    ) -> Vec<Item> {
         let Some(list) = list.as_array() else { return Vec::new() };
         if scope.depth >= DEPTH_MAX {
             let message = format!("tasks are nested more than {DEPTH_MAX} deep");
-            self.report.error(&scope.pointer, message, "flatten the definition, or split it into several workflows");
+            self.report.error(
+                &scope.pointer,
+                message,
+                "flatten the definition, or split it into several workflows",
+            );
             return Vec::new();
         }
         let mut items: Vec<Item> = Vec::new();
         for (index, entry) in list.iter().enumerate() {
             let at = scope.below(&index.to_string());
-            let Some((name, task)) = entry.as_object().filter(|it| it.len() == 1).and_then(|it| it.iter().next()) else {
+            let Some((name, task)) =
+                entry.as_object().filter(|it| it.len() == 1).and_then(|it| it.iter().next())
+            else {
                 let message = "an entry of a list of tasks is one name with one task";
-                self.report.error(&at.pointer, message, "write `- name: { … }`, with the task indented below its name");
+                self.report.error(
+                    &at.pointer,
+                    message,
+                    "write `- name: { … }`, with the task indented below its name",
+                );
                 continue;
             };
             if self.tasks.len() >= TASKS_MAX {
@@ -66,7 +86,11 @@ impl Compiler<'_, '_> {
             }
             let here = Scope { depth: scope.depth + 1, ..at.below(name) };
             if DIRECTIVES.contains(&name.as_str()) {
-                self.report.error(&here.pointer, format!("`{name}` cannot be the name of a task: `then` gives it a meaning"), "rename the task");
+                self.report.error(
+                    &here.pointer,
+                    format!("`{name}` cannot be the name of a task: `then` gives it a meaning"),
+                    "rename the task",
+                );
             }
             if items.iter().any(|it| *it.name == **name) {
                 let message = format!("the name `{name}` is taken by another task of this list");
@@ -134,4 +158,3 @@ impl Compiler<'_, '_> {
         }
     }
 }
-

@@ -26,7 +26,11 @@ impl Compiler<'_, '_> {
         if let Some((entry, pointer)) = self.function(name) {
             let at = Scope { pointer, ..scope.clone() };
             let theirs = self.metadata(&entry, &at, Allowed::Call);
-            own = Metadata { queue: own.queue.or(theirs.queue), heartbeat: own.heartbeat.or(theirs.heartbeat), ..own };
+            own = Metadata {
+                queue: own.queue.or(theirs.queue),
+                heartbeat: own.heartbeat.or(theirs.heartbeat),
+                ..own
+            };
             if let Some(called) = entry.get("call").and_then(Value::as_str) {
                 called.clone_into(&mut function);
             }
@@ -44,7 +48,11 @@ impl Compiler<'_, '_> {
             }
         }
         if function.is_empty() || function.len() > FUNCTION_BYTES_MAX {
-            self.report.error(&scope.at("call"), "a function has a name of 1 to 256 bytes", "name the function that the workers know");
+            self.report.error(
+                &scope.at("call"),
+                "a function has a name of 1 to 256 bytes",
+                "name the function that the workers know",
+            );
         }
         let arguments = with.map(|it| self.template(&it, &with_scope));
         let queue = own.queue.unwrap_or_else(|| self.queue.clone());
@@ -58,7 +66,11 @@ impl Compiler<'_, '_> {
             let instead = "call a function by its name, and let a worker of yours do it";
             self.report.unsupported(&pointer, &format!("`call: {name}`"), instead);
         } else if name.contains('@') || name.contains("://") {
-            self.report.unsupported(&pointer, "a function from a catalog", "call a function that your workers know");
+            self.report.unsupported(
+                &pointer,
+                "a function from a catalog",
+                "call a function that your workers know",
+            );
         } else {
             return false;
         }
@@ -84,7 +96,11 @@ impl Compiler<'_, '_> {
         self.report.violations(pointer, dsl_schema::check_task("call", function));
         if self.function(called).is_some() {
             let instead = "call the function that your workers know";
-            self.report.unsupported(&scope.at("call"), "a function that calls another one of `use.functions`", instead);
+            self.report.unsupported(
+                &scope.at("call"),
+                "a function that calls another one of `use.functions`",
+                instead,
+            );
         }
         for key in function.as_object().into_iter().flatten().map(|it| it.0) {
             if !FUNCTION_PROPERTIES.contains(&key.as_str()) {

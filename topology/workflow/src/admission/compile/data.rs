@@ -32,8 +32,12 @@ impl Compiler<'_, '_> {
     }
 
     fn report_expression(&mut self, error: &ExpressionError, scope: &Scope, pointer: &str) {
-        let variables: Vec<String> =
-            GLOBALS.iter().copied().chain(scope.locals.iter().map(|it| &**it)).map(|it| format!("${it}")).collect();
+        let variables: Vec<String> = GLOBALS
+            .iter()
+            .copied()
+            .chain(scope.locals.iter().map(|it| &**it))
+            .map(|it| format!("${it}"))
+            .collect();
         let fix = if error.detail.contains("variable") {
             format!("the variables here are {}", variables.join(", "))
         } else {
@@ -70,7 +74,9 @@ impl Compiler<'_, '_> {
     /// `from` and `as`: text is an expression, anything else JSON with expressions in it.
     fn transformation(&mut self, holder: &Value, key: &str, scope: &Scope) -> Option<Template> {
         match holder.get(key)? {
-            Value::String(text) => self.compile_expression(text, &scope.below(key)).map(Template::of_expression),
+            Value::String(text) => {
+                self.compile_expression(text, &scope.below(key)).map(Template::of_expression)
+            }
             value => Some(self.template(value, &scope.below(key))),
         }
     }
@@ -92,7 +98,11 @@ impl Compiler<'_, '_> {
         let scope = scope.below("export");
         let schema = self.schema(model, &scope);
         let Some(as_) = self.transformation(model, "as", &scope) else {
-            self.report.error(&scope.pointer, "`export` does not say what to export", "add `as`, such as `as: .`");
+            self.report.error(
+                &scope.pointer,
+                "`export` does not say what to export",
+                "add `as`, such as `as: .`",
+            );
             return None;
         };
         Some(ExportModel { as_, schema })
@@ -102,20 +112,32 @@ impl Compiler<'_, '_> {
         let model = holder.get("schema")?;
         let scope = scope.below("schema");
         if model.get("resource").is_some() {
-            self.report.unsupported(&scope.at("resource"), "a schema from elsewhere (`resource`)", "write it inline, as `document`");
+            self.report.unsupported(
+                &scope.at("resource"),
+                "a schema from elsewhere (`resource`)",
+                "write it inline, as `document`",
+            );
             return None;
         }
         if let Some(format) = model.get("format").and_then(Value::as_str)
             && format != "json"
             && !format.starts_with("json:")
         {
-            self.report.unsupported(&scope.at("format"), &format!("the schema format `{format}`"), "use JSON Schema: `format: json`");
+            self.report.unsupported(
+                &scope.at("format"),
+                &format!("the schema format `{format}`"),
+                "use JSON Schema: `format: json`",
+            );
             return None;
         }
         match Schema::compile(model.get("document")?) {
             Ok(schema) => Some(schema),
             Err(detail) => {
-                self.report.error(&scope.at("document"), format!("this is no JSON Schema: {detail}"), "correct the schema");
+                self.report.error(
+                    &scope.at("document"),
+                    format!("this is no JSON Schema: {detail}"),
+                    "correct the schema",
+                );
                 None
             }
         }
@@ -141,7 +163,11 @@ impl Compiler<'_, '_> {
         match duration::parse(value) {
             Ok(duration) => Some(DurationSource::Fixed(duration)),
             Err(message) => {
-                self.report.error(&scope.pointer, message, "write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`");
+                self.report.error(
+                    &scope.pointer,
+                    message,
+                    "write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`",
+                );
                 None
             }
         }

@@ -16,7 +16,11 @@ impl Compiler<'_, '_> {
         let here = scope.below("emit").below("event").below("with");
         let with = task.get("emit").and_then(|it| it.get("event")).and_then(|it| it.get("with"));
         if with.is_none() {
-            self.report.error(&scope.below("emit").at("event"), "the event has no attributes", "add `with: { type: …, data: … }`");
+            self.report.error(
+                &scope.below("emit").at("event"),
+                "the event has no attributes",
+                "add `with: { type: …, data: … }`",
+            );
         }
         self.check_type(with, &here);
         let event = self.template(with.unwrap_or(&Value::Null), &here);
@@ -34,7 +38,11 @@ impl Compiler<'_, '_> {
         for strategy in ["all", "any"] {
             if to.get(strategy).is_some() {
                 let instead = "listen `to: { one: { with: { type: … } } }`";
-                self.report.unsupported(&to_scope.at(strategy), &format!("`listen` to `{strategy}` of several events"), instead);
+                self.report.unsupported(
+                    &to_scope.at(strategy),
+                    &format!("`listen` to `{strategy}` of several events"),
+                    instead,
+                );
             }
         }
         let one = to.get("one").unwrap_or(&Value::Null);
@@ -64,7 +72,11 @@ impl Compiler<'_, '_> {
                 _ => {
                     if self.template(wanted, &here).constant().is_none() {
                         let instead = "compare the whole value by one expression";
-                        self.report.unsupported(&here.pointer, "an expression inside of a value to compare with", instead);
+                        self.report.unsupported(
+                            &here.pointer,
+                            "an expression inside of a value to compare with",
+                            instead,
+                        );
                     }
                     Some(Matcher::Equals(wanted.clone()))
                 }
@@ -79,7 +91,11 @@ impl Compiler<'_, '_> {
             && name.starts_with(RESERVED)
         {
             let message = format!("event types that begin with `{RESERVED}` are Millrace's own");
-            self.report.error(&scope.at("type"), message, "choose a type in your own name, such as com.example.order.placed");
+            self.report.error(
+                &scope.at("type"),
+                message,
+                "choose a type in your own name, such as com.example.order.placed",
+            );
         }
     }
 }

@@ -38,7 +38,11 @@ impl Compiler<'_, '_> {
         let count_max = count.and_then(|it| u32::try_from(it).ok());
         if count.is_some() && count_max.is_none() {
             let message = "the number of retries must be from 0 to 4,294,967,295";
-            self.report.error(&limit_scope.below("attempt").at("count"), message, "write how often to retry at most");
+            self.report.error(
+                &limit_scope.below("attempt").at("count"),
+                message,
+                "write how often to retry at most",
+            );
         }
         let duration_max = self.duration(limit, "duration", &limit_scope);
         if count_max.is_none() && duration_max.is_none() && policy.get("when").is_none() {
@@ -57,7 +61,11 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn jitter(&mut self, policy: &Value, scope: &Scope) -> Option<(crate::program::DurationSource, crate::program::DurationSource)> {
+    fn jitter(
+        &mut self,
+        policy: &Value,
+        scope: &Scope,
+    ) -> Option<(crate::program::DurationSource, crate::program::DurationSource)> {
         let jitter = policy.get("jitter")?;
         let scope = scope.below("jitter");
         let (from, to) = (self.duration(jitter, "from", &scope), self.duration(jitter, "to", &scope));

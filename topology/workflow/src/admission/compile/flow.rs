@@ -19,7 +19,14 @@ pub(super) struct Jump {
 
 impl Compiler<'_, '_> {
     /// A flow directive. A name becomes a jump, to be resolved later.
-    pub(super) fn then(&self, holder: &Value, scope: &Scope, from: TaskIndex, case: Option<usize>, jumps: &mut Vec<Jump>) -> Flow {
+    pub(super) fn then(
+        &self,
+        holder: &Value,
+        scope: &Scope,
+        from: TaskIndex,
+        case: Option<usize>,
+        jumps: &mut Vec<Jump>,
+    ) -> Flow {
         match holder.get("then").and_then(Value::as_str) {
             None | Some("continue") => Flow::Continue,
             Some("exit") => Flow::Exit,
@@ -31,19 +38,30 @@ impl Compiler<'_, '_> {
         }
     }
 
-    pub(super) fn switch(&mut self, task: &Value, scope: &Scope, from: TaskIndex, jumps: &mut Vec<Jump>) -> Kind {
+    pub(super) fn switch(
+        &mut self,
+        task: &Value,
+        scope: &Scope,
+        from: TaskIndex,
+        jumps: &mut Vec<Jump>,
+    ) -> Kind {
         let scope = scope.below("switch");
         let mut entries: Vec<(usize, &String, &Value)> = Vec::new();
         let mut default = None;
         for (index, entry) in task.get("switch").and_then(Value::as_array).into_iter().flatten().enumerate() {
-            let Some((name, case)) = entry.as_object().filter(|it| it.len() == 1).and_then(|it| it.iter().next()) else { continue };
+            let Some((name, case)) =
+                entry.as_object().filter(|it| it.len() == 1).and_then(|it| it.iter().next())
+            else {
+                continue;
+            };
             if case.get("when").is_some() {
                 entries.push((index, name, case));
                 continue;
             }
             let pointer = scope.below(&index.to_string()).at(name);
             if default.is_some() {
-                let message = format!("a `switch` has one default case: `{name}` is a second one without `when`");
+                let message =
+                    format!("a `switch` has one default case: `{name}` is a second one without `when`");
                 self.report.error(&pointer, message, "give it a `when`, or remove it");
             } else {
                 default = Some((index, name, case));
@@ -52,7 +70,8 @@ impl Compiler<'_, '_> {
         if let (Some((index, name, _)), Some((last, ..))) = (default, entries.last())
             && index < *last
         {
-            let message = format!("the default case `{name}` stands before others; it is tried last all the same");
+            let message =
+                format!("the default case `{name}` stands before others; it is tried last all the same");
             self.report.warning(&scope.below(&index.to_string()).at(name), message, "move it to the end");
         }
         entries.extend(default);

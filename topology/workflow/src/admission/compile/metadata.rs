@@ -54,7 +54,11 @@ impl Compiler<'_, '_> {
         let Some(entries) = holder.get("metadata").and_then(|it| it.get("millrace")) else { return metadata };
         let scope = scope.below("metadata").below("millrace");
         let Some(entries) = entries.as_object() else {
-            self.report.error(&scope.pointer, "`metadata.millrace` must be a mapping", "write such as `millrace: { queue: orders }`");
+            self.report.error(
+                &scope.pointer,
+                "`metadata.millrace` must be a mapping",
+                "write such as `millrace: { queue: orders }`",
+            );
             return metadata;
         };
         for (key, value) in entries {
@@ -69,7 +73,11 @@ impl Compiler<'_, '_> {
                 "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
                 _ => match duration::parse(value) {
                     Ok(every) if !every.is_zero() => metadata.heartbeat = Some(every),
-                    Ok(_) => self.report.error(&pointer, "a heartbeat of zero is always late", "write such as `PT30S`"),
+                    Ok(_) => self.report.error(
+                        &pointer,
+                        "a heartbeat of zero is always late",
+                        "write such as `PT30S`",
+                    ),
                     Err(message) => self.report.error(&pointer, message, "write such as `PT30S`"),
                 },
             }

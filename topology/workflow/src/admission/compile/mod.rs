@@ -78,7 +78,11 @@ impl Compiler<'_, '_> {
         }
         let names: Vec<&str> = entries.map(|it| it.keys().map(String::as_str).collect()).unwrap_or_default();
         let hint = super::spelling::hint(name, &names);
-        self.report.error(pointer, format!("`use.{kind}` has no `{name}`"), format!("{hint}, or define it under `use.{kind}`"));
+        self.report.error(
+            pointer,
+            format!("`use.{kind}` has no `{name}`"),
+            format!("{hint}, or define it under `use.{kind}`"),
+        );
         None
     }
 }

@@ -17,12 +17,23 @@ const KEYWORDS: [&str; 12] =
 
 impl Compiler<'_, '_> {
     /// Compiles a task and everything in it.
-    pub(super) fn task(&mut self, name: &str, task: &Value, scope: &Scope, parent: Option<TaskIndex>, jumps: &mut Vec<Jump>) -> TaskIndex {
+    pub(super) fn task(
+        &mut self,
+        name: &str,
+        task: &Value,
+        scope: &Scope,
+        parent: Option<TaskIndex>,
+        jumps: &mut Vec<Jump>,
+    ) -> TaskIndex {
         let index = TaskIndex(u32::try_from(self.tasks.len()).expect("TASKS_MAX is far below 2^32"));
         self.tasks.push(None);
         let Some(keyword) = self.keyword(task, scope) else { return index };
         if keyword == "run" {
-            self.report.unsupported(&scope.at("run"), "`run`", "call a function by its name, and let a worker of yours do it");
+            self.report.unsupported(
+                &scope.at("run"),
+                "`run`",
+                "call a function by its name, and let a worker of yours do it",
+            );
             return index;
         }
         let called = task.get("call").and_then(Value::as_str).filter(|_| keyword == "call");
@@ -54,7 +65,11 @@ impl Compiler<'_, '_> {
     /// The word that says what the task is. None, and an error, if there is none or several.
     fn keyword(&mut self, task: &Value, scope: &Scope) -> Option<&'static str> {
         let Some(entries) = task.as_object() else {
-            self.report.error(&scope.pointer, "a task must be a mapping", "write such as `set: { … }`, indented below the name");
+            self.report.error(
+                &scope.pointer,
+                "a task must be a mapping",
+                "write such as `set: { … }`, indented below the name",
+            );
             return None;
         };
         let mut found = KEYWORDS.into_iter().filter(|it| entries.contains_key(*it));
@@ -81,19 +96,38 @@ impl Compiler<'_, '_> {
         known.sort_unstable();
         let known = format!("the kinds of tasks are {}", known.map(|it| format!("`{it}`")).join(", "));
         match (is_call, near) {
-            (Some(key), _) => self.report.error(&scope.pointer, format!("`{key}` is no kind of task"), format!("write `call: {key}`")),
+            (Some(key), _) => self.report.error(
+                &scope.pointer,
+                format!("`{key}` is no kind of task"),
+                format!("write `call: {key}`"),
+            ),
             (None, Some((key, it))) => {
-                self.report.error(&scope.at(key), format!("`{key}` is no kind of task"), format!("did you mean `{it}`?"));
+                self.report.error(
+                    &scope.at(key),
+                    format!("`{key}` is no kind of task"),
+                    format!("did you mean `{it}`?"),
+                );
             }
             (None, None) => {
                 let keys: Vec<String> = keys.map(|it| format!("`{it}`")).collect();
-                let has = if keys.is_empty() { "it is empty".to_owned() } else { format!("it has {}", keys.join(", ")) };
+                let has = if keys.is_empty() {
+                    "it is empty".to_owned()
+                } else {
+                    format!("it has {}", keys.join(", "))
+                };
                 self.report.error(&scope.pointer, format!("this task does not say what to do: {has}"), known);
             }
         }
     }
 
-    fn kind(&mut self, keyword: &str, task: &Value, scope: &Scope, index: TaskIndex, jumps: &mut Vec<Jump>) -> Kind {
+    fn kind(
+        &mut self,
+        keyword: &str,
+        task: &Value,
+        scope: &Scope,
+        index: TaskIndex,
+        jumps: &mut Vec<Jump>,
+    ) -> Kind {
         match keyword {
             "set" => self.set(task, scope),
             "switch" => self.switch(task, scope, index, jumps),
@@ -121,7 +155,11 @@ impl Compiler<'_, '_> {
         let value = task.get("set").unwrap_or(&Value::Null);
         if value.as_str().is_some_and(|it| crate::expression::unwrap(it).is_none()) {
             let message = "`set` takes a mapping, or one expression in `${ }`";
-            self.report.error(&scope.pointer, message, "write such as `set: ${ .order }` or `set: { total: ${ .total } }`");
+            self.report.error(
+                &scope.pointer,
+                message,
+                "write such as `set: ${ .order }` or `set: { total: ${ .total } }`",
+            );
         }
         Kind::Set { value: self.template(value, &scope) }
     }
@@ -132,7 +170,11 @@ impl Compiler<'_, '_> {
         let each = self.variable(header, "each", "item", &here);
         let at = self.variable(header, "at", "index", &here);
         if each == at {
-            self.report.error(&here.pointer, format!("the item and its index are both called `{each}`"), "rename one of the two");
+            self.report.error(
+                &here.pointer,
+                format!("the item and its index are both called `{each}`"),
+                "rename one of the two",
+            );
         }
         let items = self.expression(header, "in", &here);
         let inner = scope.with_locals([&each, &at]);
@@ -148,7 +190,8 @@ impl Compiler<'_, '_> {
     fn fork(&mut self, task: &Value, scope: &Scope, index: TaskIndex) -> Kind {
         let fork = task.get("fork").unwrap_or(&Value::Null);
         let here = scope.below("fork");
-        let branches = self.branches(fork.get("branches").unwrap_or(&Value::Null), &here.below("branches"), index);
+        let branches =
+            self.branches(fork.get("branches").unwrap_or(&Value::Null), &here.below("branches"), index);
         Kind::Fork { branches, compete: fork.get("compete").and_then(Value::as_bool).unwrap_or_default() }
     }
 }

@@ -44,7 +44,15 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
     }
     let tasks = complete(compiler.tasks)?;
     let workflow = identity(definition)?;
-    let head = Head { workflow, digest: digest(definition), definition: Arc::new(definition.clone()), input, output, timeout, body };
+    let head = Head {
+        workflow,
+        digest: digest(definition),
+        definition: Arc::new(definition.clone()),
+        input,
+        output,
+        timeout,
+        body,
+    };
     Some(Program::assemble(head, tasks))
 }
 
@@ -61,7 +69,11 @@ impl Compiler<'_, '_> {
         let Some(entries) = self.definition.as_object() else { return };
         for name in entries.keys().filter(|it| !PROPERTIES.contains(&it.as_str())) {
             let hint = spelling::hint(name, &PROPERTIES);
-            self.report.error(&format!("/{}", crate::admission::source::escape(name)), format!("unknown property `{name}`"), hint);
+            self.report.error(
+                &format!("/{}", crate::admission::source::escape(name)),
+                format!("unknown property `{name}`"),
+                hint,
+            );
         }
         if let Some(dsl) = entries.get("document").and_then(|it| it.get("dsl")).and_then(Value::as_str)
             && !dsl.starts_with("1.0.")
@@ -70,7 +82,11 @@ impl Compiler<'_, '_> {
             self.report.error("/document/dsl", message, "write it in version 1.0.3: `dsl: '1.0.3'`");
         }
         if entries.contains_key("schedule") {
-            self.report.unsupported("/schedule", "`schedule`", "start instances by io.millrace.instance.start events");
+            self.report.unsupported(
+                "/schedule",
+                "`schedule`",
+                "start instances by io.millrace.instance.start events",
+            );
         }
     }
 
@@ -86,9 +102,13 @@ impl Compiler<'_, '_> {
                 self.report.unsupported(&format!("/use/{name}"), &format!("`use.{name}`"), instead);
             }
         }
-        let functions = self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
+        let functions =
+            self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
         for (name, function) in functions.into_iter().flatten() {
-            self.check_function(function, &format!("/use/functions/{}", crate::admission::source::escape(name)));
+            self.check_function(
+                function,
+                &format!("/use/functions/{}", crate::admission::source::escape(name)),
+            );
         }
     }
 }

@@ -1,0 +1,184 @@
+//! The group, and the reading of sources, on a real cluster.
+
+#![cfg(feature = "real-servers")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use millrace_kafka_log::{KafkaLog, Publisher};
+use millrace_partition::Source;
+use millrace_placement::{PartitionIndex, home, key_group};
+use millrace_runtime::log::{Definition, Log, LogError, LogEvent};
+use millrace_schemas::Offset;
+use support::{Member, committed, config, fleet, member, publish, record, share, text};
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connecting_without_topics_says_what_to_do() {
+    let error = KafkaLog::connect(config()).await.unwrap_err();
+    assert!(error.to_string().contains("millrace topics apply"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_are_read_from_the_given_position_for_the_incarnation_that_follows() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    for value in ["0", "1", "2", "3"] {
+        publish(&publisher, &config.topics.events(), "key", value).await;
+    }
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    // Nothing comes before it is asked for.
+    assert!(timeout(Duration::from_millis(500), member.events.recv()).await.is_err());
+
+    let sources = vec![(Source::Internal(0), Offset(0)), (Source::Events(0), Offset(2))];
+    member.log.follow(&incarnation, sources).await.unwrap();
+    let records = member.records(2, &incarnation).await;
+    assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(2), Offset(3)]);
+    assert!(records.iter().all(|it| it.source == Source::Events(0) && it.timestamp.0 > 0));
+
+    // `.internal` is written in transactions, and its markers are passed over.
+    let mut lane = member.log.lane(0).await.unwrap();
+    let mut forward = share(&config, &incarnation, &["event"]);
+    forward.transaction.records = vec![record(&config.topics.internal(), Some(0), "key", "forwarded")];
+    committed(&mut lane, vec![forward.clone()]).await;
+    committed(&mut lane, vec![forward]).await;
+    let records = member.records(2, &incarnation).await;
+    assert!(records.iter().all(|it| it.source == Source::Internal(0)));
+    assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(0), Offset(2)]);
+    assert_eq!(text(records[0].value.as_ref().unwrap()), "forwarded");
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_incarnation_reads_again_and_the_old_one_gets_nothing() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    publish(&publisher, &config.topics.events(), "key", "0").await;
+    let mut member = Member::join(&config).await;
+    let old = member.assigned().await.remove(0);
+    member.log.follow(&old, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    member.records(1, &old).await;
+
+    let new = member.log.renew(PartitionIndex(0)).unwrap();
+    let error = member.log.follow(&old, vec![(Source::Events(0), Offset(0))]).await.unwrap_err();
+    assert!(matches!(error, LogError::Fenced { .. }), "{error:?}");
+    publish(&publisher, &config.topics.events(), "key", "1").await;
+    assert!(timeout(Duration::from_millis(500), member.events.recv()).await.is_err());
+
+    member.log.follow(&new, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    let records = member.records(2, &new).await;
+    assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(0), Offset(1)]);
+    assert!(member.log.renew(PartitionIndex(1)).is_none(), "it is not assigned");
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paused_sources_keep_their_position() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    // A pause that comes before its follow counts.
+    member.log.pause(&[Source::Events(0)]);
+    member.log.follow(&incarnation, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    publish(&publisher, &config.topics.events(), "key", "0").await;
+    assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
+
+    member.log.resume(&[Source::Events(0)]);
+    assert_eq!(member.records(1, &incarnation).await[0].offset, Offset(0));
+    member.log.pause(&[Source::Events(0)]);
+    publish(&publisher, &config.topics.events(), "key", "1").await;
+    assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
+    member.log.resume(&[Source::Events(0)]);
+    assert_eq!(member.records(1, &incarnation).await[0].offset, Offset(1));
+
+    member.log.unfollow(vec![Source::Events(0)]).await;
+    publish(&publisher, &config.topics.events(), "key", "2").await;
+    assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_beyond_the_end_is_refused() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let error = member.log.follow(&incarnation, vec![(Source::Events(0), Offset(5))]).await.unwrap_err();
+    assert!(matches!(error, LogError::Fatal { .. }), "{error:?}");
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_member_gets_its_share_after_the_first_has_drained() {
+    let config = fleet(4).await;
+    let mut first = Member::join(&config).await;
+    let all = first.assigned().await;
+    assert_eq!(all.len(), 4);
+    let mut lane = first.log.lane(0).await.unwrap();
+
+    let mut second = Member::join(&member(&config, 1)).await;
+    let (revoked, done) = match first.event().await {
+        LogEvent::Revoking { partitions, done } => (partitions, done),
+        other => panic!("not a revocation: {other:?}"),
+    };
+    assert_eq!(revoked.len(), 2);
+    // While it drains it is the owner still, and commits.
+    let draining = all.iter().find(|it| it.partition() == revoked[0]).unwrap();
+    committed(&mut lane, vec![share(&config, draining, &["drained"])]).await;
+    done.send(()).unwrap();
+    assert!(matches!(first.event().await, LogEvent::Lost(partitions) if partitions == revoked));
+    assert!(!draining.is_alive());
+
+    let taken = second.assigned().await;
+    assert_eq!(taken.iter().map(|it| it.partition()).collect::<Vec<_>>(), revoked);
+    let mut other_lane = second.log.lane(0).await.unwrap();
+    committed(&mut other_lane, vec![share(&config, &taken[0], &["next"])]).await;
+    // What the first one kept it had all the time, and it commits in the new generation.
+    let kept = all.iter().find(|it| it.is_alive()).unwrap();
+    assert!(!revoked.contains(&kept.partition()));
+    committed(&mut lane, vec![share(&config, kept, &["kept"])]).await;
+
+    // Leaving is a revocation too; not answering holds it up for two seconds only.
+    let leaving = tokio::spawn({
+        let log = second.log.clone();
+        async move { log.leave().await }
+    });
+    assert!(matches!(second.event().await, LogEvent::Revoking { .. }));
+    assert!(matches!(second.event().await, LogEvent::Lost(_)));
+    assert!(timeout(support::PATIENCE, second.events.recv()).await.unwrap().is_none());
+    leaving.await.unwrap();
+    assert_eq!(first.assigned().await.len(), 2);
+    first.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_producers_reach_the_home_of_a_key() {
+    let config = fleet(8).await;
+    let publisher = Publisher::new(&config).unwrap();
+    for key in ["order-1", "order-2", "a", "ключ"] {
+        let (partition, _) = publish(&publisher, &config.topics.events(), key, "value").await;
+        assert_eq!(u32::try_from(partition).unwrap(), home(key_group(key.as_bytes()), 8).0, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_are_followed_and_their_end_is_told() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    let topic = config.topics.definitions();
+    publish(&publisher, &topic, "a/b/1.0.0", "one").await;
+    let log = KafkaLog::connect(config.clone()).await.unwrap();
+    let end = log.definitions_end().await.unwrap();
+    assert_eq!(end, Offset(1));
+
+    let mut definitions = log.tail_definitions().await.unwrap();
+    let mut next = async || timeout(support::PATIENCE, definitions.recv()).await.unwrap().unwrap();
+    assert!(matches!(next().await, Definition::Record { offset: Offset(0), value: Some(_), .. }));
+    assert!(matches!(next().await, Definition::Position(position) if position >= end));
+    publisher.send(&topic, Some(b"a/b/1.0.0"), &[], None).await.unwrap();
+    assert!(matches!(next().await, Definition::Record { offset: Offset(1), value: None, .. }));
+    assert!(matches!(next().await, Definition::Position(Offset(2))));
+}

@@ -1,0 +1,223 @@
+//! Transactions on a real cluster.
+
+#![cfg(feature = "real-servers")]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use millrace_kafka_log::{Isolation, Start, Tail, TailSource};
+use millrace_placement::PartitionIndex;
+use millrace_runtime::log::{CommitOutcome, Lane, Log, LogError, Share};
+use millrace_schemas::Offset;
+use support::{Member, aborted, commit, committed, fleet, member, read_changelog, record, share};
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_tells_the_exact_offset_of_every_changelog_record() {
+    let config = fleet(2).await;
+    let mut member = Member::join(&config).await;
+    let incarnations = member.assigned().await;
+    let mut lane = member.log.lane(0).await.unwrap();
+    assert_eq!(lane.transactional_id(), format!("{}-0-0", config.app_id));
+
+    let both = vec![share(&config, &incarnations[0], &["a", "b", "c"]), share(&config, &incarnations[1], &["x"])];
+    let first = committed(&mut lane, both).await;
+    let second = committed(&mut lane, vec![share(&config, &incarnations[0], &["d"])]).await;
+
+    // The marker of the first transaction is at offset 3.
+    assert_eq!(first, [vec![Offset(0), Offset(1), Offset(2)], vec![Offset(0)]]);
+    assert_eq!(second, [vec![Offset(4)]]);
+    let index = incarnations[0].partition().0;
+    let all = read_changelog(&member.log, index, 0, 5).await;
+    assert_eq!(all, [(0, "a".into()), (1, "b".into()), (2, "c".into()), (4, "d".into())]);
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_a_dead_incarnation_aborts_the_whole_transaction() {
+    let config = fleet(2).await;
+    let mut member = Member::join(&config).await;
+    let incarnations = member.assigned().await;
+    let (dead, alive) = (&incarnations[0], &incarnations[1]);
+    let mut lane = member.log.lane(0).await.unwrap();
+
+    let renewed = member.log.renew(dead.partition()).unwrap();
+    assert!(!dead.is_alive() && renewed.is_alive() && !renewed.is_same(dead));
+    let shares = vec![share(&config, dead, &["never"]), share(&config, alive, &["again"])];
+    let error = aborted(&mut lane, shares).await;
+    assert!(matches!(error, LogError::Fenced { .. }), "{error:?}");
+
+    // The aborted record and its marker are there, and nobody sees them.
+    let offsets = committed(&mut lane, vec![share(&config, &renewed, &["seen"])]).await;
+    assert!(offsets[0][0] >= Offset(2), "{offsets:?}");
+    let all = read_changelog(&member.log, renewed.partition().0, 0, offsets[0][0].0 + 1).await;
+    assert_eq!(all, [(offsets[0][0].0, "seen".into())]);
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_large_aborts_and_leaves_the_lane_usable() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let mut lane = member.log.lane(0).await.unwrap();
+
+    let huge = "x".repeat(5_000_000);
+    let error = aborted(&mut lane, vec![share(&config, &incarnation, &["small", &huge])]).await;
+    assert!(matches!(error, LogError::Fatal { .. }), "{error:?}");
+
+    // Larger than the topic allows, though not than the client does: the broker refuses it.
+    let large: String = (0..3_000_000).map(|it: u32| char::from(b'!' + (it.wrapping_mul(it) >> 7) as u8 % 90)).collect();
+    let error = aborted(&mut lane, vec![share(&config, &incarnation, &[&large])]).await;
+    assert!(matches!(error, LogError::Fatal { .. }), "{error:?}");
+
+    let offsets = committed(&mut lane, vec![share(&config, &incarnation, &["fine"])]).await;
+    let all = read_changelog(&member.log, 0, 0, offsets[0][0].0 + 1).await;
+    assert_eq!(all, [(offsets[0][0].0, "fine".into())]);
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_cannot_commit_after_another_member_took_its_partition() {
+    let config = fleet(1).await;
+    let mut old = Member::join(&config).await;
+    let incarnation = old.assigned().await.remove(0);
+    let mut lane = old.log.lane(0).await.unwrap();
+    committed(&mut lane, vec![share(&config, &incarnation, &["before"])]).await;
+    old.log.leave().await;
+    assert!(!incarnation.is_alive());
+
+    let mut new = Member::join(&member(&config, 1)).await;
+    let successor = new.assigned().await.remove(0);
+    // The share of somebody who believes to be the owner still, by the last metadata that the old member had: only F1 is left.
+    let zombie = Share {
+        incarnation: millrace_runtime::log::Incarnation::new(PartitionIndex(0)),
+        ..share(&config, &incarnation, &["zombie"])
+    };
+    aborted(&mut lane, vec![zombie]).await;
+
+    let mut lane = new.log.lane(0).await.unwrap();
+    let offsets = committed(&mut lane, vec![share(&config, &successor, &["after"])]).await;
+    let all = read_changelog(&new.log, 0, 0, offsets[0][0].0 + 1).await;
+    assert_eq!(all.into_iter().map(|it| it.1).collect::<Vec<_>>(), ["before", "after"]);
+    new.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_lane_makes_its_producer_anew_and_goes_on() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let mut lane = member.log.lane(0).await.unwrap();
+    committed(&mut lane, vec![share(&config, &incarnation, &["one"])]).await;
+
+    // The same transactional id once more.
+    let mut thief = member.log.lane(0).await.unwrap();
+    let lost = commit(&mut lane, vec![share(&config, &incarnation, &["two"])]).await;
+    match lost {
+        CommitOutcome::Aborted(_) => assert!(incarnation.is_alive()),
+        CommitOutcome::Unknown(_) => assert!(!incarnation.is_alive()),
+        CommitOutcome::Committed(_) => panic!("a fenced producer committed"),
+    }
+    let incarnation = member.log.renew(PartitionIndex(0)).unwrap();
+    let offsets = committed(&mut lane, vec![share(&config, &incarnation, &["three"])]).await;
+    let all = read_changelog(&member.log, 0, 0, offsets[0][0].0 + 1).await;
+    assert_eq!(all.into_iter().map(|it| it.1).collect::<Vec<_>>(), ["one", "three"]);
+    // Now the thief is the one that is fenced.
+    assert!(!matches!(
+        commit(&mut thief, vec![share(&config, &incarnation, &["four"])]).await,
+        CommitOutcome::Committed(_)
+    ));
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_waits_for_an_open_transaction_below_its_target() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let mut lane = member.log.lane(0).await.unwrap();
+
+    // A lane whose owner stalls within a transaction: the record is in the log, the decision is not.
+    let open = support::open_transaction(&config, "stalled", &config.topics.changelog(), 0).await;
+    let offsets = committed(&mut lane, vec![share(&config, &incarnation, &["hidden at first"])]).await;
+    let (_, end) = member.log.changelog_bounds(PartitionIndex(0)).await.unwrap();
+    assert_eq!(end.0, offsets[0][0].0 + 2, "the high watermark counts the open transaction and the marker");
+
+    let early = timeout(Duration::from_secs(2), async {
+        let (sink, _batches) = tokio::sync::mpsc::channel(1);
+        member.log.read_changelog(PartitionIndex(0), Offset(0), end, sink).await
+    });
+    assert!(early.await.is_err(), "the read must not end while the transaction is open");
+    drop(open);
+    // The broker aborts it after its timeout.
+    let all = read_changelog(&member.log, 0, 0, end.0).await;
+    assert_eq!(all, [(offsets[0][0].0, "hidden at first".into())]);
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn committed_offsets_are_read_back_when_they_are_stable() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    assert_eq!(member.log.stable_internal_offset(PartitionIndex(0)).await.unwrap(), None);
+    let mut lane = member.log.lane(0).await.unwrap();
+
+    let mut moved = share(&config, &incarnation, &["moved"]);
+    moved.transaction.internal_offset = Offset(7);
+    committed(&mut lane, vec![moved]).await;
+    assert_eq!(member.log.stable_internal_offset(PartitionIndex(0)).await.unwrap(), Some(Offset(7)));
+    member.log.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_records_of_a_transaction_arrive_with_key_headers_and_tombstones() {
+    let config = fleet(4).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let mut lane = member.log.lane(0).await.unwrap();
+    let topic = config.topics.commands("work");
+    let mut sent = share(&config, &incarnation, &[]);
+    sent.transaction.records =
+        vec![record(&topic, Some(3), "a", "one"), {
+            let mut tombstone = record(&topic, Some(3), "b", "");
+            tombstone.value = None;
+            tombstone
+        }];
+    committed(&mut lane, vec![sent]).await;
+
+    let source = TailSource { topic: topic.clone(), partition: 3, start: Start::Beginning };
+    let mut tail = Tail::open(&config, &[source], Isolation::Committed).await.unwrap();
+    let one = tail.next_existing().await.unwrap().unwrap();
+    assert_eq!((one.key.unwrap(), one.value.unwrap()), ("a".into(), "one".into()));
+    assert_eq!(one.headers, [("header".to_owned(), "value".into())]);
+    let two = tail.next_existing().await.unwrap().unwrap();
+    assert_eq!((two.key.unwrap(), two.value), ("b".into(), None));
+    assert_eq!(timeout(support::PATIENCE, tail.next_existing()).await.unwrap().unwrap(), None);
+    member.log.leave().await;
+}
+
+/// Guards against waits that sum up: rdkafka's flush (100 ms) and librdkafka's default back-off (100 ms) once made it 200.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_takes_milliseconds() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let mut lane = member.log.lane(0).await.unwrap();
+    for records in [1, 10, 500] {
+        let values = vec!["a value of about a hundred bytes, which is what a small event of a workflow takes when it is encoded"; records];
+        let mut took = Vec::new();
+        for _ in 0..60 {
+            let began = Instant::now();
+            committed(&mut lane, vec![share(&config, &incarnation, &values)]).await;
+            took.push(began.elapsed());
+        }
+        took.sort();
+        println!("{records} records: median {:?}, 90 % {:?}, longest {:?}", took[30], took[54], took[59]);
+        assert!(took[30] < Duration::from_millis(90), "the median is {:?}", took[30]);
+    }
+    member.log.leave().await;
+}

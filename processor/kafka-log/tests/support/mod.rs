@@ -1,0 +1,167 @@
+//! A fleet's topics on a real cluster, under a prefix of the test's own.
+
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // Each test file uses a part of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_kafka_log::{Admin, KafkaConfig, KafkaLane, KafkaLog, Publisher};
+use millrace_partition::{ChangelogRecord, InboundRecord, OutgoingRecord, Transaction, TransactionId};
+use millrace_placement::{PartitionIndex, Topics};
+use millrace_runtime::log::{CommitOutcome, Incarnation, Lane, Log, LogError, LogEvent, Share};
+use millrace_schemas::Offset;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Nothing here takes longer, on a busy machine either.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn config() -> KafkaConfig {
+    let bootstrap = std::env::var("KAFKA_BOOTSTRAP").expect(
+        "these tests need a Kafka cluster: run them by `cargo xtask ci`, or set KAFKA_BOOTSTRAP to the address of a broker",
+    );
+    let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
+    KafkaConfig::new(bootstrap, Topics::new(&prefix))
+}
+
+/// A config whose topics exist.
+pub async fn fleet(partitions: u32) -> KafkaConfig {
+    let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("warn").try_init();
+    let config = config();
+    let specs = config.topics.specs(partitions, &["work".to_owned()]).unwrap();
+    Admin::new(&config).unwrap().apply(&specs).await.unwrap();
+    config
+}
+
+pub fn member(config: &KafkaConfig, ordinal: u32) -> KafkaConfig {
+    KafkaConfig { ordinal, ..config.clone() }
+}
+
+/// A log that has joined, with its events.
+pub struct Member {
+    pub log: KafkaLog,
+    pub events: mpsc::Receiver<LogEvent>,
+}
+
+impl Member {
+    pub async fn join(config: &KafkaConfig) -> Self {
+        let log = KafkaLog::connect(config.clone()).await.unwrap();
+        let events = log.join().await.unwrap();
+        Self { log, events }
+    }
+
+    pub async fn event(&mut self) -> LogEvent {
+        timeout(PATIENCE, self.events.recv()).await.expect("an event comes in time").expect("the log is there")
+    }
+
+    pub async fn assigned(&mut self) -> Vec<Incarnation> {
+        match self.event().await {
+            LogEvent::Assigned(incarnations) => incarnations,
+            other => panic!("not an assignment: {other:?}"),
+        }
+    }
+
+    /// So many records, which must all come for this incarnation.
+    pub async fn records(&mut self, count: usize, of: &Incarnation) -> Vec<InboundRecord> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            match self.event().await {
+                LogEvent::Records { incarnation, records } => {
+                    assert!(incarnation.is_same(of), "a record came for another incarnation");
+                    all.extend(records);
+                }
+                other => panic!("not records: {other:?}"),
+            }
+        }
+        all
+    }
+}
+
+pub fn record(topic: &str, partition: Option<i32>, key: &str, value: &str) -> OutgoingRecord {
+    OutgoingRecord {
+        topic: Arc::from(topic),
+        partition,
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        headers: vec![("header".to_owned(), Bytes::from_static(b"value"))],
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+    }
+}
+
+/// A share that writes these values to the changelog, and one to the emitted events.
+pub fn share(config: &KafkaConfig, incarnation: &Incarnation, values: &[&str]) -> Share {
+    let partition = i32::try_from(incarnation.partition().0).unwrap();
+    let changelog = config.topics.changelog();
+    Share {
+        incarnation: incarnation.clone(),
+        transaction: Transaction {
+            id: TransactionId(0),
+            changelog: values.iter().map(|it| record(&changelog, Some(partition), "key", it)).collect(),
+            records: vec![record(&config.topics.emitted(), None, "key", "emitted")],
+            internal_offset: Offset(0),
+        },
+    }
+}
+
+pub async fn commit(lane: &mut KafkaLane, shares: Vec<Share>) -> CommitOutcome {
+    timeout(PATIENCE, lane.commit(shares)).await.expect("a commit ends")
+}
+
+pub async fn committed(lane: &mut KafkaLane, shares: Vec<Share>) -> Vec<Vec<Offset>> {
+    match commit(lane, shares).await {
+        CommitOutcome::Committed(offsets) => offsets,
+        other => panic!("not committed: {other:?}"),
+    }
+}
+
+pub async fn aborted(lane: &mut KafkaLane, shares: Vec<Share>) -> LogError {
+    match commit(lane, shares).await {
+        CommitOutcome::Aborted(error) => error,
+        other => panic!("not aborted: {other:?}"),
+    }
+}
+
+pub async fn read_changelog(log: &KafkaLog, index: u32, from: i64, until: i64) -> Vec<(i64, String)> {
+    let (sink, mut batches) = mpsc::channel(4);
+    let read = log.read_changelog(PartitionIndex(index), Offset(from), Offset(until), sink);
+    let collect = async {
+        let mut all = Vec::new();
+        while let Some(batch) = batches.recv().await {
+            all.extend(batch.into_iter().map(|it: ChangelogRecord| (it.offset.0, text(&it.value))));
+        }
+        all
+    };
+    let (result, all) = timeout(PATIENCE, async { tokio::join!(read, collect) }).await.expect("a read ends");
+    result.unwrap();
+    all
+}
+
+pub fn text(bytes: &Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+pub async fn publish(publisher: &Publisher, topic: &str, key: &str, value: &str) -> (i32, Offset) {
+    publisher.send(topic, Some(key.as_bytes()), &[], Some(value.as_bytes())).await.unwrap()
+}
+
+/// A producer that has written one record in a transaction, and leaves it open. Dropping it does not end the transaction.
+pub async fn open_transaction(
+    config: &KafkaConfig,
+    transactional_id: &str,
+    topic: &str,
+    partition: i32,
+) -> rdkafka::producer::FutureProducer {
+    use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+    let producer: FutureProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &config.bootstrap)
+        .set("transactional.id", format!("{}-{transactional_id}", config.app_id))
+        .set("transaction.timeout.ms", "10000")
+        .create()
+        .unwrap();
+    let initialising = producer.clone();
+    tokio::task::spawn_blocking(move || initialising.init_transactions(PATIENCE)).await.unwrap().unwrap();
+    producer.begin_transaction().unwrap();
+    let record: FutureRecord<'_, str, str> = FutureRecord::to(topic).partition(partition).payload("open");
+    producer.send(record, PATIENCE).await.unwrap();
+    producer
+}
