@@ -164,7 +164,7 @@ mod tests {
         ledger.enter("a", EffectKind::Charge, 0, 500);
         assert_eq!(ledger.refund("b", 0, Some(500)), 500);
         assert_eq!(ledger.refund("b", 0, Some(500)), 500);
-        assert_eq!(ledger.accounts(1)[0].refunded_cents, 500);
+        assert_eq!(ledger.accounts(2)[0].refunded_cents, 500);
         assert!(ledger.conflicts().is_empty());
         ledger.refund("b", 0, Some(400));
         assert_eq!(ledger.conflicts().len(), 1);

@@ -99,6 +99,12 @@ pub fn judge(orders: &[Order], board: &Board, ledger: &Ledger) -> (Sums, Vec<Che
                 (life.ended > 0 && paid != i128::from(due)).then(|| format!("{paid} cents paid, {due} due"))
             },
         ),
+        check("every order that ended says what was charged and refunded", &|_, life, account| {
+            let Some(End::Completed(output)) = &life.end else { return None };
+            let says = (output["charged"].as_u64(), output["refunded"].as_u64());
+            let books = (Some(account.charged_cents), Some(account.refunded_cents));
+            (says != books).then(|| format!("{output}; {account:?}"))
+        }),
         check(
             "every order that ended holds stock if it was delivered, and only then",
             &|_, life, account| {

@@ -343,6 +343,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_definition_is_admitted() {
+        let text = include_str!("../../workflows/w1.yaml");
+        let admitted =
+            millrace_workflow::admission::admit("w1.yaml", text).expect("w1.yaml is a good definition");
+        assert!(admitted.warnings.is_empty(), "{:?}", admitted.warnings);
+    }
+
+    #[test]
     fn the_input_has_the_size_that_w1_is_defined_by() {
         assert_eq!(input(&mut ChaCha8Rng::seed_from_u64(1)).to_string().len(), INPUT_BYTES);
     }

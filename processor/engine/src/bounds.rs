@@ -40,7 +40,8 @@ impl Default for Bounds {
             steps_per_command_max: 10_000,
             record_bytes_max: 900 * 1024,
             state_bytes_max: 8 * 1024 * 1024,
-            depth_max: 64,
+            // Above what admission lets pass, so only definitions from elsewhere get here.
+            depth_max: 100,
             deferred_max: 1_000,
             signals_max: 100,
         }

@@ -98,7 +98,10 @@ impl Journal<'_> {
     ) -> Result<Payload, TaskError> {
         let sight = Sight { journal: self, view };
         let value = template.evaluate(input, &sight);
-        value.map(Payload::from).map_err(|error| problem::expression(view.reference(), error.to_string()))
+        let value = value
+            .map(Payload::from)
+            .map_err(|error| problem::expression(view.reference(), error.to_string()))?;
+        readable(value, view.reference())
     }
 
     /// A duration that is fixed, or computed.
@@ -125,6 +128,18 @@ impl View<'_> {
     fn reference(&self) -> &str {
         self.task.map_or("/", |it| &*it.reference)
     }
+}
+
+/// What is nested too deeply could be written to the log and not be read back.
+pub(crate) fn readable(value: Payload, task: &str) -> Result<Payload, TaskError> {
+    if value.is_too_deep() {
+        let detail = format!(
+            "data is nested more than {} deep; flatten it, a loop may be wrapping it again and again",
+            Payload::DEPTH_MAX
+        );
+        return Err(problem::runtime(task, detail));
+    }
+    Ok(value)
 }
 
 /// A view on an instance. Each variable is made only when an expression asks for it.

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use millrace_placement::TopicSpec;
 use millrace_runtime::log::LogError;
 use millrace_schemas::Offset;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
@@ -92,7 +94,11 @@ impl Admin {
         let doing = "create the admin client";
         let client = config.admin().create_with_context(Logging).map_err(|error| from_kafka(doing, error))?;
         let probe = config.probe().create_with_context(Logging).map_err(|error| from_kafka(doing, error))?;
-        Ok(Self { client: Arc::new(client), probe: Arc::new(probe), bootstrap: config.bootstrap.as_str().into() })
+        Ok(Self {
+            client: Arc::new(client),
+            probe: Arc::new(probe),
+            bootstrap: config.bootstrap.as_str().into(),
+        })
     }
 
     /// Which brokers are up.
@@ -269,7 +275,10 @@ impl Admin {
         for (topic, settings) in topics.iter().zip(self.settings(topics).await?) {
             let value = settings.get(SETTING).and_then(|it| it.value.as_ref()?.parse::<usize>().ok());
             let Some(value) = value else {
-                return Err(fatal(format!("read {SETTING} of {topic}"), "allow this user to describe the topic's configuration"));
+                return Err(fatal(
+                    format!("read {SETTING} of {topic}"),
+                    "allow this user to describe the topic's configuration",
+                ));
             };
             smallest = Some(smallest.map_or(value, |it: usize| it.min(value)));
         }
@@ -302,7 +311,10 @@ impl Admin {
             .describe_configs(&resources, &options())
             .await
             .map_err(|error| from_kafka(doing, error))?;
-        results.into_iter().map(|it| it.map_err(|code| from_kafka(doing, KafkaError::AdminOp(code)))).collect()
+        results
+            .into_iter()
+            .map(|it| it.map_err(|code| from_kafka(doing, KafkaError::AdminOp(code))))
+            .collect()
     }
 
     async fn on_probe<T: Send + 'static>(

@@ -70,7 +70,12 @@ impl Read {
                 Ok((_, stable)) if stable > best => {
                     best = stable;
                     deadline = Instant::now() + PATIENCE;
-                    debug!(partition = self.partition, stable, until = self.until.0, "an open transaction holds up the restore");
+                    debug!(
+                        partition = self.partition,
+                        stable,
+                        until = self.until.0,
+                        "an open transaction holds up the restore"
+                    );
                 }
                 Ok(_) => {}
                 Err(error) => failure = Some(error),
@@ -116,7 +121,9 @@ impl Read {
                             key: record::key(&message),
                             value,
                         }),
-                        None => warn!(offset = message.offset(), "a changelog record without a value is ignored"),
+                        None => {
+                            warn!(offset = message.offset(), "a changelog record without a value is ignored")
+                        }
                     }
                     if message.offset() + 1 >= self.until.0 {
                         return self.hand_on(&mut batch);

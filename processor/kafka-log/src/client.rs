@@ -146,8 +146,13 @@ impl Tail {
     ///
     /// # Errors
     /// When a partition does not exist, or no broker answers.
-    pub async fn open(config: &KafkaConfig, sources: &[TailSource], isolation: Isolation) -> Result<Self, LogError> {
-        let doing = format!("read {}", sources.iter().map(|it| it.topic.as_str()).collect::<Vec<_>>().join(", "));
+    pub async fn open(
+        config: &KafkaConfig,
+        sources: &[TailSource],
+        isolation: Isolation,
+    ) -> Result<Self, LogError> {
+        let doing =
+            format!("read {}", sources.iter().map(|it| it.topic.as_str()).collect::<Vec<_>>().join(", "));
         let admin = Admin::new(config)?;
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();

@@ -24,7 +24,10 @@ impl ConsumerContext for Logging {}
 
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
             error!(target: "librdkafka", facility, "{message}");
         }
         RDKafkaLogLevel::Warning => warn!(target: "librdkafka", facility, "{message}"),

@@ -51,7 +51,9 @@ impl Tail {
         loop {
             match start(&consumer, topic) {
                 Ok(end) => return Some(Self { consumer, sender, end }),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "cannot read the definitions yet"),
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "cannot read the definitions yet")
+                }
             }
             if sender.is_closed() {
                 return None;

@@ -6,7 +6,10 @@ use millrace_runtime::log::LogError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// Worth another try.
-pub(crate) fn retriable(doing: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> LogError {
+pub(crate) fn retriable(
+    doing: impl Into<String>,
+    source: impl Into<Box<dyn Error + Send + Sync>>,
+) -> LogError {
     LogError::Retriable { doing: doing.into(), source: source.into() }
 }
 

@@ -38,7 +38,10 @@ enum Command {
         sources: Vec<(Source, Offset)>,
         done: oneshot::Sender<Result<(), LogError>>,
     },
-    Unfollow { sources: Vec<Source>, done: oneshot::Sender<()> },
+    Unfollow {
+        sources: Vec<Source>,
+        done: oneshot::Sender<()>,
+    },
     /// All sources that are followed for these.
     Forget(Vec<PartitionIndex>),
     Pause(Vec<Source>),
@@ -197,7 +200,9 @@ impl Follower {
                     self.sort(&message, &mut batches);
                 }
                 // Brokers come and go; librdkafka tries again by itself.
-                Err(error) => debug!(error = &error as &dyn std::error::Error, "the reader of the sources goes on"),
+                Err(error) => {
+                    debug!(error = &error as &dyn std::error::Error, "the reader of the sources goes on")
+                }
             }
             let is_full = records >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX;
             next = if is_full { None } else { consumer.recv().now_or_never() };
@@ -211,7 +216,8 @@ impl Follower {
             false => Source::Events(message.partition()),
         };
         let Some(incarnation) = self.followed.get(&source).filter(|it| it.is_alive()) else { return };
-        let batch = batches.entry(incarnation.partition()).or_insert_with(|| (incarnation.clone(), Vec::new()));
+        let batch =
+            batches.entry(incarnation.partition()).or_insert_with(|| (incarnation.clone(), Vec::new()));
         batch.1.push(InboundRecord {
             source,
             offset: Offset(message.offset()),
@@ -257,7 +263,9 @@ impl Follower {
     fn follow(&mut self, incarnation: &Incarnation, sources: &[(Source, Offset)]) -> Result<(), LogError> {
         let doing = || format!("follow the sources of partition {}", incarnation.partition().0);
         if !incarnation.is_alive() {
-            return Err(LogError::Fenced { doing: format!("following the sources of partition {}", incarnation.partition().0) });
+            return Err(LogError::Fenced {
+                doing: format!("following the sources of partition {}", incarnation.partition().0),
+            });
         }
         let names: Vec<Source> = sources.iter().map(|(source, _)| *source).collect();
         // The removal raises a barrier in librdkafka: what was fetched at the old position does not come any more.
@@ -295,7 +303,8 @@ impl Follower {
     }
 
     fn list_followed(&self, sources: &[Source]) -> TopicPartitionList {
-        let followed: Vec<Source> = sources.iter().filter(|it| self.followed.contains_key(it)).copied().collect();
+        let followed: Vec<Source> =
+            sources.iter().filter(|it| self.followed.contains_key(it)).copied().collect();
         self.list(&followed)
     }
 

@@ -181,7 +181,10 @@ impl GroupContext {
 
 fn indexes(partitions: &TopicPartitionList) -> Vec<PartitionIndex> {
     let index = |it: i32| PartitionIndex(u32::try_from(it).expect("Kafka numbers partitions from 0"));
-    partitions.elements().iter().map(|it| index(it.partition())).collect()
+    let mut indexes: Vec<PartitionIndex> =
+        partitions.elements().iter().map(|it| index(it.partition())).collect();
+    indexes.sort();
+    indexes
 }
 
 /// The group's thread, from outside.

@@ -76,7 +76,11 @@ impl Lane for KafkaLane {
             Err(error) => {
                 // The thread ends only by a panic, and nobody knows how far it came.
                 incarnations.iter().for_each(Incarnation::kill);
-                assert!(is_sent, "the thread of lane {} has ended: its panic is in the log", self.transactional_id);
+                assert!(
+                    is_sent,
+                    "the thread of lane {} has ended: its panic is in the log",
+                    self.transactional_id
+                );
                 CommitOutcome::Unknown(retriable("commit a transaction", error))
             }
         }
@@ -133,7 +137,11 @@ impl Worker {
         }
     }
 
-    fn attempt(&self, producer: &TransactionalProducer, shares: &[Share]) -> Result<Vec<Vec<Offset>>, Failure> {
+    fn attempt(
+        &self,
+        producer: &TransactionalProducer,
+        shares: &[Share],
+    ) -> Result<Vec<Vec<Offset>>, Failure> {
         let failed = |doing: &str, error: KafkaError| Failure::from(self.judge(producer, doing, error));
         producer.begin().map_err(|error| failed("begin a transaction", error))?;
         for share in shares {
@@ -149,7 +157,8 @@ impl Worker {
         }
         self.send_offsets(producer, shares)?;
         // The records travel while the offsets are sent; both must have arrived.
-        let offsets = producer.settle().map_err(|error| failed("produce the records of a transaction", error))?;
+        let offsets =
+            producer.settle().map_err(|error| failed("produce the records of a transaction", error))?;
         check_alive(shares)?;
         producer.commit().map_err(|error| {
             let commit = match &error {
@@ -174,7 +183,8 @@ impl Worker {
         for share in shares {
             let partition = i32::try_from(share.incarnation.partition().0).expect("at most 4,096 partitions");
             let offset = rdkafka::Offset::Offset(share.transaction.internal_offset.0);
-            list.add_partition_offset(&internal, partition, offset).map_err(|error| from_kafka(doing, error))?;
+            list.add_partition_offset(&internal, partition, offset)
+                .map_err(|error| from_kafka(doing, error))?;
         }
         check_alive(shares)?;
         producer.send_offsets(&list, &group).map_err(|error| self.judge(producer, doing, error).into())
@@ -266,9 +276,9 @@ impl Worker {
 fn check_alive(shares: &[Share]) -> Result<(), LogError> {
     match shares.iter().find(|it| !it.incarnation.is_alive()) {
         None => Ok(()),
-        Some(dead) => {
-            Err(LogError::Fenced { doing: format!("committing for partition {}", dead.incarnation.partition().0) })
-        }
+        Some(dead) => Err(LogError::Fenced {
+            doing: format!("committing for partition {}", dead.incarnation.partition().0),
+        }),
     }
 }
 

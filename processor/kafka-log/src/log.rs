@@ -207,7 +207,11 @@ impl Log for KafkaLog {
         self.inner.event_partitions
     }
 
-    async fn follow(&self, incarnation: &Incarnation, sources: Vec<(Source, Offset)>) -> Result<(), LogError> {
+    async fn follow(
+        &self,
+        incarnation: &Incarnation,
+        sources: Vec<(Source, Offset)>,
+    ) -> Result<(), LogError> {
         for (source, offset) in &sources {
             self.check_position(*source, *offset).await?;
         }

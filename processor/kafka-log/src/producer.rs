@@ -72,7 +72,9 @@ impl ProducerContext for Deliveries {
         let mut state = self.state();
         state.in_flight -= 1;
         match result {
-            Ok(message) if tracked != UNTRACKED => state.offsets[tracked - 1] = Some(Offset(message.offset())),
+            Ok(message) if tracked != UNTRACKED => {
+                state.offsets[tracked - 1] = Some(Offset(message.offset()))
+            }
             Ok(_) => {}
             // The first failure is the cause; those that follow are its consequences.
             Err((error, _)) => {
@@ -111,7 +113,8 @@ impl TransactionalProducer {
                 UNTRACKED
             }
         };
-        let mut base: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&outgoing.topic, tracked);
+        let mut base: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(&outgoing.topic, tracked);
         base.partition = outgoing.partition;
         base.key = outgoing.key.as_deref();
         base.payload = outgoing.value.as_deref();
@@ -120,7 +123,9 @@ impl TransactionalProducer {
         loop {
             base = match self.producer.send(base) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) if Instant::now() < deadline => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent))
+                    if Instant::now() < deadline =>
+                {
                     std::thread::sleep(Duration::from_millis(1));
                     unsent
                 }
@@ -132,7 +137,11 @@ impl TransactionalProducer {
         }
     }
 
-    pub(crate) fn send_offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+    pub(crate) fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> KafkaResult<()> {
         self.retrying(|it| it.send_offsets_to_transaction(offsets, group, CALL_MAX))
     }
 
@@ -144,7 +153,10 @@ impl TransactionalProducer {
             return Err(failure);
         }
         let offsets = std::mem::take(&mut state.offsets);
-        Ok(offsets.into_iter().map(|it| it.expect("a tracked record without a failure was delivered")).collect())
+        Ok(offsets
+            .into_iter()
+            .map(|it| it.expect("a tracked record without a failure was delivered"))
+            .collect())
     }
 
     /// Waits until every record was delivered or has failed.
@@ -187,7 +199,10 @@ impl TransactionalProducer {
         self.producer.client().fatal_error().map(|(code, _)| code)
     }
 
-    fn retrying(&self, mut call: impl FnMut(&ThreadedProducer<Deliveries>) -> KafkaResult<()>) -> KafkaResult<()> {
+    fn retrying(
+        &self,
+        mut call: impl FnMut(&ThreadedProducer<Deliveries>) -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match call(&self.producer) {

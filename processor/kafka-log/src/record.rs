@@ -43,5 +43,9 @@ pub(crate) fn owned_headers(headers: &[(String, Bytes)]) -> Option<OwnedHeaders>
         return None;
     }
     let empty = OwnedHeaders::new_with_capacity(headers.len());
-    Some(headers.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(value.as_ref()) })))
+    Some(
+        headers
+            .iter()
+            .fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(value.as_ref()) })),
+    )
 }

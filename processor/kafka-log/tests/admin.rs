@@ -26,10 +26,13 @@ async fn a_plan_names_what_is_missing_and_what_differs() {
     let mut other = config.topics.specs(4, &[]).unwrap().remove(0);
     other.settings = vec![("retention.ms", "1".to_owned())];
     let plan = admin.plan(std::slice::from_ref(&other)).await.unwrap();
-    assert!(matches!(&plan[..], [
+    assert!(
+        matches!(&plan[..], [
         TopicDifference::Partitions { wanted: 4, found: 2, .. },
         TopicDifference::Setting { name, found: Some(_), .. }
-    ] if name == "retention.ms"), "{plan:?}");
+    ] if name == "retention.ms"),
+        "{plan:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +53,7 @@ async fn the_cluster_its_groups_and_limits_are_described() {
     let mut member = Member::join(&config).await;
     member.assigned().await;
     assert_eq!(admin.group_members(&config.topics.group()).await.unwrap(), 1);
-    member.log.leave().await;
+    member.leave().await;
     assert_eq!(admin.group_members(&config.topics.group()).await.unwrap(), 0);
 }
 

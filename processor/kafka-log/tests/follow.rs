@@ -49,7 +49,7 @@ async fn sources_are_read_from_the_given_position_for_the_incarnation_that_follo
     assert!(records.iter().all(|it| it.source == Source::Internal(0)));
     assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(0), Offset(2)]);
     assert_eq!(text(records[0].value.as_ref().unwrap()), "forwarded");
-    member.log.leave().await;
+    member.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn a_renewed_incarnation_reads_again_and_the_old_one_gets_nothing() {
     let records = member.records(2, &new).await;
     assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(0), Offset(1)]);
     assert!(member.log.renew(PartitionIndex(1)).is_none(), "it is not assigned");
-    member.log.leave().await;
+    member.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn paused_sources_keep_their_position() {
     member.log.unfollow(vec![Source::Events(0)]).await;
     publish(&publisher, &config.topics.events(), "key", "2").await;
     assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
-    member.log.leave().await;
+    member.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +108,7 @@ async fn a_position_beyond_the_end_is_refused() {
     let incarnation = member.assigned().await.remove(0);
     let error = member.log.follow(&incarnation, vec![(Source::Events(0), Offset(5))]).await.unwrap_err();
     assert!(matches!(error, LogError::Fatal { .. }), "{error:?}");
-    member.log.leave().await;
+    member.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn a_second_member_gets_its_share_after_the_first_has_drained() {
     assert!(timeout(support::PATIENCE, second.events.recv()).await.unwrap().is_none());
     leaving.await.unwrap();
     assert_eq!(first.assigned().await.len(), 2);
-    first.log.leave().await;
+    first.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

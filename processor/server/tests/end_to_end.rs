@@ -235,19 +235,22 @@ async fn bad_input_never_stops_a_partition() {
     fleet.run(&["resume", "l-1"]).succeeds();
     fleet.until_status("l-1", "completed").await;
 
-    // The same for an event from outside.
-    fleet.run(&["start", "demo/approval", "--id", "l-2"]).succeeds();
-    fleet.until_status("l-2", "running").await;
-    let large = fleet.file("large.json", &json!("x".repeat(50_000)).to_string());
-    fleet.run(&["signal", "l-2", "--type", "demo.approved", "--data", &format!("@{large}")]).succeeds();
+    // Data that fits, of which a workflow makes more than fits: here the input and the arguments of the first call.
+    let input = fleet.file("large.json", &json!({ "name": "x".repeat(15_000) }).to_string());
+    fleet.run(&["start", "demo/hello", "--id", "l-2", "--input", &format!("@{input}")]).succeeds();
     fleet.until_status("l-2", "incident").await;
     fleet.until_metric(r#"millrace_incidents_total{kind="payload-too-large"}"#, 2.0).await;
     fleet.run(&["cancel", "l-2"]).succeeds();
     fleet.until_status("l-2", "cancelled").await;
 
-    // An input that no instance can even begin with.
-    fleet.run(&["start", "demo/hello", "--id", "l-3", "--input", &format!("@{large}")]).succeeds();
-    fleet.until_metric(r#"millrace_dead_letters_total{reason="invalid-argument"}"#, 1.0).await;
+    // Data that does not fit by itself, so that no instance could even keep it for later: it stays what the sender sent.
+    let data = fleet.file("larger.json", &json!("x".repeat(50_000)).to_string());
+    fleet.run(&["start", "demo/approval", "--id", "l-3"]).succeeds();
+    fleet.run(&["signal", "l-3", "--type", "demo.approved", "--data", &format!("@{data}")]).succeeds();
+    fleet.run(&["start", "demo/hello", "--id", "l-4", "--input", &format!("@{data}")]).succeeds();
+    fleet.until_metric(r#"millrace_dead_letters_total{reason="invalid-argument"}"#, 2.0).await;
+    assert_eq!(fleet.instance("l-3").await["status"], "running");
+    assert_eq!(fleet.instance("l-4").await["error"]["code"], "not_found");
 
     // A second start of an id.
     fleet.run(&["start", "demo/hello", "--id", "l-1", "--input", r#"{"name": "Ada"}"#]).succeeds();

@@ -217,8 +217,8 @@ pub struct For {
 pub struct Try {
     /// The tasks to try.
     pub body: Block,
-    /// `catch`
-    pub catch: Catch,
+    /// `catch`. Boxed, since it is much larger than what other tasks have.
+    pub catch: Box<Catch>,
 }
 
 /// `catch`

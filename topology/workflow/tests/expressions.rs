@@ -128,11 +128,11 @@ fn nothing_outside_of_the_data_is_in_reach() {
             refused: expression `include "a"; .`: modules are not available
             refused: expression `def f: f; f`: `def` is not available: a function that calls itself would never end
             refused: expression `import "a" as $x; .`: modules are not available
-            $__now => 1700000000.25
+            refused: expression `$__now`: there is no variable `$__now` here
             refused: expression `$nowhere`: there is no variable `$nowhere` here
-            refused: expression `nothing(1)`: there is no filter `nothing` here
+            refused: expression `nothing(1)`: there is no function `nothing` here
             refused: expression `$it`: there is no variable `$it` here
-            refused: expression `get_search_list`: there is no filter `get_search_list` here"#]],
+            refused: expression `get_search_list`: there is no function `get_search_list` here"#]],
     );
 }
 

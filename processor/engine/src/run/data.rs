@@ -8,7 +8,7 @@ use super::enter::Entering;
 use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
 use crate::problem;
-use crate::variables::View;
+use crate::variables::{View, readable};
 
 /// What leaves a task.
 struct Shaped {
@@ -23,7 +23,8 @@ impl Journal<'_> {
             Some(as_) => {
                 self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view.clone() })?
             }
-            None => raw_output.clone(),
+            // Forks and listens wrap what they are given.
+            None => readable(raw_output.clone(), &task.reference)?,
         };
         if let Some(schema) = &task.output.schema {
             let valid = schema.validate(output.value());

@@ -10,7 +10,7 @@ use super::enter::Entering;
 use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
 use crate::problem;
-use crate::variables::View;
+use crate::variables::{View, readable};
 
 impl Journal<'_> {
     pub(super) fn enter_for(&mut self, entering: &Entering<'_>, it: &For) -> Result<(), Trouble> {
@@ -19,8 +19,9 @@ impl Journal<'_> {
             let detail = format!("`for.in` must give an array, and gave {}", kind(&items));
             return Err(problem::expression(&entering.task.reference, detail).into());
         }
+        let items = readable(Payload::from(items), &entering.task.reference)?;
         let deadline = self.deadline(entering)?;
-        let execution = self.open(entering, deadline, Activity::Loop { items: Payload::from(items) })?;
+        let execution = self.open(entering, deadline, Activity::Loop { items })?;
         Ok(self.round(execution, 0)?)
     }
 

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use millrace_engine::Bounds;
 
-use crate::conversation::check_within;
+use crate::conversation::{Conversation, check_within, program};
 
 const ENDLESS: &str = "do: [{ t: { try: [{ a: { set: '${ 1 }' } }, { b: { set: '${ 2 }', then: a } }], catch: { retry: {} } } }]";
 
@@ -136,4 +136,20 @@ fn an_instance_holds_only_so_much_data() {
           InstanceFaulted runtime 500 at /do/1/b: the instance holds 1414 bytes of data, and 1000 are allowed (state_bytes_max); keep less in the workflow's data and `$context`, pass references to large data, or raise the bound
     "#]],
     );
+}
+
+/// JSON is read back to a depth of 127, so what grows deeper must not get into the log.
+#[test]
+fn data_that_is_wrapped_again_and_again_faults_the_instance() {
+    for wrap in ["set: { x: '${ . }' }", "fork: { branches: [{ only: { set: '${ . }' } }] }"] {
+        let text = format!(
+            "do: [{{ wrap: {{ {wrap} }} }}, {{ again: {{ switch: [{{ on: {{ then: wrap }} }}] }} }}]"
+        );
+        let transcript = Conversation::new(program(&text)).run("start");
+        let end = transcript.lines().last().expect("it ends");
+        assert!(
+            end.contains("InstanceFaulted runtime") && end.contains("nested more than 120 deep"),
+            "{end}"
+        );
+    }
 }

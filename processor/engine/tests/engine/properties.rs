@@ -276,7 +276,7 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_log_tells_the_state(definition in definition(), moves in moves(), bounds in bounds()) {

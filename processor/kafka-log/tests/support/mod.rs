@@ -52,7 +52,10 @@ impl Member {
     }
 
     pub async fn event(&mut self) -> LogEvent {
-        timeout(PATIENCE, self.events.recv()).await.expect("an event comes in time").expect("the log is there")
+        timeout(PATIENCE, self.events.recv())
+            .await
+            .expect("an event comes in time")
+            .expect("the log is there")
     }
 
     pub async fn assigned(&mut self) -> Vec<Incarnation> {
@@ -60,6 +63,15 @@ impl Member {
             LogEvent::Assigned(incarnations) => incarnations,
             other => panic!("not an assignment: {other:?}"),
         }
+    }
+
+    /// Leaves without holding the group up.
+    pub async fn leave(mut self) {
+        let events = async {
+            // Dropping what is received answers a revocation.
+            while self.events.recv().await.is_some() {}
+        };
+        timeout(PATIENCE, async { tokio::join!(self.log.leave(), events) }).await.expect("leaving ends");
     }
 
     /// So many records, which must all come for this incarnation.

@@ -59,7 +59,7 @@ impl<'s> Report<'s> {
 
     /// In the order of the text, each once: what is used twice is checked twice.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
-        self.findings.sort_by(|a, b| (a.line, a.column, a.severity).cmp(&(b.line, b.column, b.severity)));
+        self.findings.sort_by_key(|it| (it.line, it.column, it.severity));
         let mut seen = std::collections::HashSet::new();
         self.findings.retain(|it| seen.insert((it.pointer.clone(), it.message.clone())));
         self.findings

@@ -18,7 +18,7 @@ pub(super) fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
 }
 
 /// As the end of a message: the suggestion, or everything there is.
-pub(super) fn hint<'c>(word: &str, candidates: &[&'c str]) -> String {
+pub(super) fn hint(word: &str, candidates: &[&str]) -> String {
     match suggest(word, candidates.iter().copied()) {
         Some(it) => format!("did you mean `{it}`?"),
         None if candidates.is_empty() => "remove it".to_owned(),

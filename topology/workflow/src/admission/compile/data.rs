@@ -35,6 +35,7 @@ impl Compiler<'_, '_> {
         let variables: Vec<String> = GLOBALS
             .iter()
             .copied()
+            .filter(|it| !EMPTY_VARIABLES.contains(it))
             .chain(scope.locals.iter().map(|it| &**it))
             .map(|it| format!("${it}"))
             .collect();

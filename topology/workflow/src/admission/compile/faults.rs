@@ -21,7 +21,7 @@ impl Compiler<'_, '_> {
         let retry = self.retry(catch, &inner);
         let handler = self.block(catch.get("do").unwrap_or(&Value::Null), &inner.below("do"), Some(index));
         let with = error_filter(catch.get("errors").and_then(|it| it.get("with")).unwrap_or(&Value::Null));
-        Kind::Try(Try { body, catch: Catch { with, as_, when, except_when, retry, body: handler } })
+        Kind::Try(Try { body, catch: Box::new(Catch { with, as_, when, except_when, retry, body: handler }) })
     }
 
     fn retry(&mut self, catch: &Value, scope: &Scope) -> Option<Retry> {

@@ -81,7 +81,7 @@ impl Compiler<'_, '_> {
         self.report.error(
             pointer,
             format!("`use.{kind}` has no `{name}`"),
-            format!("{hint}, or define it under `use.{kind}`"),
+            format!("{hint} (they are defined under `use.{kind}`)"),
         );
         None
     }
