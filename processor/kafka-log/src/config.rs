@@ -213,3 +213,31 @@ impl KafkaConfig {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_pass_through_but_override_nothing_that_correctness_rests_on() {
+        let config = KafkaConfig {
+            settings: [
+                ("security.protocol", "SASL_SSL"),
+                ("linger.ms", "5"),
+                ("isolation.level", "read_uncommitted"),
+                ("acks", "1"),
+                ("transactional.id", "another"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
+            ..KafkaConfig::new("broker:9092", Topics::default())
+        };
+        let lane = config.lane(&config.transactional_id(3));
+        assert_eq!(lane.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(lane.get("linger.ms"), Some("5"));
+        assert_eq!(lane.get("acks"), Some("all"));
+        assert_eq!(lane.get("transactional.id"), Some("millrace.processor-0-3"));
+        assert_eq!(config.member().get("isolation.level"), Some("read_committed"));
+        assert_eq!(config.member().get("heartbeat.interval.ms"), Some("2000"));
+    }
+}

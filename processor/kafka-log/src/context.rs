@@ -24,13 +24,13 @@ impl ConsumerContext for Logging {}
 
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             error!(target: "librdkafka", facility, "{message}");
         }
-        RDKafkaLogLevel::Warning => warn!(target: "librdkafka", facility, "{message}"),
+        // A transaction that fails in a rebalance is an error to librdkafka, and daily business to us.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            warn!(target: "librdkafka", facility, "{message}");
+        }
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => info!(target: "librdkafka", facility, "{message}"),
         RDKafkaLogLevel::Debug => debug!(target: "librdkafka", facility, "{message}"),
     }

@@ -19,9 +19,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// How many partitions a new fleet has: a power of two, up to 4096
-    #[arg(long, default_value_t = 8)]
-    partitions: u32,
+    /// How many partitions the fleet has: a power of two, up to 4096 [default: as it has, 8 for a new one]
+    #[arg(long)]
+    partitions: Option<u32>,
 
     /// A queue that workers read; may be repeated (`deploy` creates those of its definitions)
     #[arg(long, value_name = "NAME", value_parser = parse_queue)]
@@ -47,11 +47,17 @@ struct Document {
 pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> anyhow::Result<Exit> {
     let (Command::Plan(arguments) | Command::Apply(arguments)) = command;
     let is_applied = matches!(command, Command::Apply(_));
-    let specs = global
-        .topics()
-        .specs(arguments.partitions, &arguments.queue)
-        .map_err(|error| Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096"))?;
+    let specs = |partitions| {
+        let specs = global.topics().specs(partitions, &arguments.queue);
+        specs.map_err(|error| Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096"))
+    };
+    // Checked before any server is asked.
+    let wanted = arguments.partitions.map(|it| specs(it).map(|_| it)).transpose()?;
     let kafka = Kafka::new(global);
+    let internal = global.topics().internal();
+    let found = kafka.partitions_if_any(&internal);
+    let found = output.patiently("looking for the fleet", found).await?;
+    let specs = specs(partitions(wanted, found)?)?;
     let mut views = output.patiently("comparing the topics", kafka.compare_topics(&specs)).await?;
     if is_applied {
         let missing = views.iter().zip(&specs).filter(|(view, _)| view.state == "missing");
@@ -69,6 +75,25 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     let document = Document { topics: views, store, keyspace: global.keyspace() };
     output.show(&document, || document.text())?;
     Ok(Exit::Success)
+}
+
+/// What to do about a topic that differs. Nobody should add partitions to `.events` and the like without Millrace.
+pub(crate) const DIFFERENCES: &str =
+    "change settings by Kafka's own tools if they are not meant, but never a partition count";
+
+/// A fleet's count is never changed here: a key would find itself at a partition that does not know it.
+fn partitions(wanted: Option<u32>, found: Option<u32>) -> Result<u32, Failure> {
+    const NEW: u32 = 8;
+    match (wanted, found) {
+        (Some(wanted), Some(found)) if wanted != found => {
+            let what = format!("this fleet has {found} partitions, not {wanted}");
+            Err(Failure::refused(
+                what,
+                format!("give --partitions {found}, or another --prefix for another fleet"),
+            ))
+        }
+        (wanted, found) => Ok(wanted.or(found).unwrap_or(NEW)),
+    }
 }
 
 impl Document {
@@ -92,10 +117,7 @@ impl Document {
         }
         let differing = self.topics.iter().filter(|it| it.state == "differs").count();
         if differing > 0 {
-            let differing = count(differing, "topic");
-            text.push_str(&format!(
-                "{differing} as above left as found: change it by Kafka's own tools if it is not meant\n"
-            ));
+            text.push_str(&format!("{} left as found: {DIFFERENCES}\n", count(differing, "topic")));
         }
         text
     }
@@ -107,4 +129,21 @@ fn parse_queue(text: &str) -> Result<String, String> {
         return Err("a queue has 1 to 80 letters, digits, dots, underscores and hyphens".to_owned());
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_keeps_its_partition_count() {
+        assert_eq!(partitions(None, None).ok(), Some(8));
+        assert_eq!(partitions(None, Some(4)).ok(), Some(4));
+        assert_eq!(partitions(Some(4), Some(4)).ok(), Some(4));
+        let refused = partitions(Some(8), Some(4)).expect_err("another count");
+        assert_eq!(
+            (refused.exit, refused.what.as_str()),
+            (Exit::Refused, "this fleet has 4 partitions, not 8")
+        );
+    }
 }

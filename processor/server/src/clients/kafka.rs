@@ -90,11 +90,15 @@ impl Kafka {
 
     /// How many partitions the topic has.
     pub(crate) async fn partitions(&self, topic: &str) -> anyhow::Result<u32> {
-        let partitions = self.admin()?.partitions(topic).await.map_err(|error| self.failed(error))?;
-        partitions.ok_or_else(|| {
+        self.partitions_if_any(topic).await?.ok_or_else(|| {
             let fix = "check --prefix; for a new fleet: millrace topics apply";
             Failure::new(format!("there is no topic {topic} at {}", self.config.bootstrap), fix).into()
         })
+    }
+
+    /// How many partitions the topic has; none if it does not exist.
+    pub(crate) async fn partitions_if_any(&self, topic: &str) -> anyhow::Result<Option<u32>> {
+        self.admin()?.partitions(topic).await.map_err(|error| self.failed(error))
     }
 
     /// The offset that the next record of the partition will have.

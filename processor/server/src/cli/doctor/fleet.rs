@@ -10,6 +10,7 @@ use millrace_workflow::admission::admit;
 
 use super::{Check, chain};
 use crate::cli::deploy;
+use crate::cli::topics::DIFFERENCES;
 use crate::clients::{self, Kafka};
 use crate::config::Global;
 use crate::output::count;
@@ -71,7 +72,7 @@ async fn topics(global: &Global, kafka: &Kafka, partitions: u32, queues: &[Strin
             checks.push(Check::fail("topics", format!("{} is missing", view.topic), fix));
         } else if !view.differences.is_empty() {
             let message = format!("{}: {}", view.topic, view.differences.join("; "));
-            checks.push(Check::warn("topics", message, "change it by Kafka's own tools if it is not meant"));
+            checks.push(Check::warn("topics", message, DIFFERENCES));
         }
     }
     if checks.is_empty() {

@@ -82,9 +82,9 @@ fn text(checks: &[Check]) -> String {
             State::Warn => "WARN",
             State::Fail => "FAIL",
         };
-        text.push_str(&format!("{state}  {:<12}{}\n", check.name, check.message));
+        text.push_str(&format!("{state}  {:<13}{}\n", check.name, check.message));
         if let Some(fix) = &check.fix {
-            text.push_str(&format!("      {:<12}to do: {fix}\n", ""));
+            text.push_str(&format!("      {:<13}to do: {fix}\n", ""));
         }
     }
     let number = |state| checks.iter().filter(|it| it.state == state).count();
@@ -110,9 +110,9 @@ mod tests {
     fn each_check_is_one_line_and_what_is_wrong_says_what_to_do() {
         let checks = [Check::ok("kafka", "1 broker"), Check::fail("store", "no answer", "start it")];
         expect_test::expect![[r#"
-            ok    kafka       1 broker
-            FAIL  store       no answer
-                              to do: start it
+            ok    kafka        1 broker
+            FAIL  store        no answer
+                               to do: start it
             1 failure, 0 warnings
         "#]]
         .assert_eq(&text(&checks));

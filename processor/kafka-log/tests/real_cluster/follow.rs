@@ -1,18 +1,13 @@
 //! The group, and the reading of sources, on a real cluster.
 
-#![cfg(feature = "real-servers")]
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Member, committed, config, fleet, member, publish, record, share, text};
 use millrace_kafka_log::{KafkaLog, Publisher};
 use millrace_partition::Source;
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_runtime::log::{Definition, Log, LogError, LogEvent};
 use millrace_schemas::Offset;
-use support::{Member, committed, config, fleet, member, publish, record, share, text};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +143,7 @@ async fn a_second_member_gets_its_share_after_the_first_has_drained() {
     });
     assert!(matches!(second.event().await, LogEvent::Revoking { .. }));
     assert!(matches!(second.event().await, LogEvent::Lost(_)));
-    assert!(timeout(support::PATIENCE, second.events.recv()).await.unwrap().is_none());
+    assert!(timeout(crate::support::PATIENCE, second.events.recv()).await.unwrap().is_none());
     leaving.await.unwrap();
     assert_eq!(first.assigned().await.len(), 2);
     first.leave().await;
@@ -175,7 +170,7 @@ async fn definitions_are_followed_and_their_end_is_told() {
     assert_eq!(end, Offset(1));
 
     let mut definitions = log.tail_definitions().await.unwrap();
-    let mut next = async || timeout(support::PATIENCE, definitions.recv()).await.unwrap().unwrap();
+    let mut next = async || timeout(crate::support::PATIENCE, definitions.recv()).await.unwrap().unwrap();
     assert!(matches!(next().await, Definition::Record { offset: Offset(0), value: Some(_), .. }));
     assert!(matches!(next().await, Definition::Position(position) if position >= end));
     publisher.send(&topic, Some(b"a/b/1.0.0"), &[], None).await.unwrap();

@@ -1,7 +1,5 @@
 //! A fleet's topics on a real cluster, under a prefix of the test's own.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // Each test file uses a part of it.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Nothing here takes longer, on a busy machine either.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn config() -> KafkaConfig {
+pub(crate) fn config() -> KafkaConfig {
     let bootstrap = std::env::var("KAFKA_BOOTSTRAP").expect(
         "these tests need a Kafka cluster: run them by `cargo xtask ci`, or set KAFKA_BOOTSTRAP to the address of a broker",
     );
@@ -26,7 +24,7 @@ pub fn config() -> KafkaConfig {
 }
 
 /// A config whose topics exist.
-pub async fn fleet(partitions: u32) -> KafkaConfig {
+pub(crate) async fn fleet(partitions: u32) -> KafkaConfig {
     let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("warn").try_init();
     let config = config();
     let specs = config.topics.specs(partitions, &["work".to_owned()]).unwrap();
@@ -34,31 +32,31 @@ pub async fn fleet(partitions: u32) -> KafkaConfig {
     config
 }
 
-pub fn member(config: &KafkaConfig, ordinal: u32) -> KafkaConfig {
+pub(crate) fn member(config: &KafkaConfig, ordinal: u32) -> KafkaConfig {
     KafkaConfig { ordinal, ..config.clone() }
 }
 
 /// A log that has joined, with its events.
-pub struct Member {
-    pub log: KafkaLog,
-    pub events: mpsc::Receiver<LogEvent>,
+pub(crate) struct Member {
+    pub(crate) log: KafkaLog,
+    pub(crate) events: mpsc::Receiver<LogEvent>,
 }
 
 impl Member {
-    pub async fn join(config: &KafkaConfig) -> Self {
+    pub(crate) async fn join(config: &KafkaConfig) -> Self {
         let log = KafkaLog::connect(config.clone()).await.unwrap();
         let events = log.join().await.unwrap();
         Self { log, events }
     }
 
-    pub async fn event(&mut self) -> LogEvent {
+    pub(crate) async fn event(&mut self) -> LogEvent {
         timeout(PATIENCE, self.events.recv())
             .await
             .expect("an event comes in time")
             .expect("the log is there")
     }
 
-    pub async fn assigned(&mut self) -> Vec<Incarnation> {
+    pub(crate) async fn assigned(&mut self) -> Vec<Incarnation> {
         match self.event().await {
             LogEvent::Assigned(incarnations) => incarnations,
             other => panic!("not an assignment: {other:?}"),
@@ -66,7 +64,7 @@ impl Member {
     }
 
     /// Leaves without holding the group up.
-    pub async fn leave(mut self) {
+    pub(crate) async fn leave(mut self) {
         let events = async {
             // Dropping what is received answers a revocation.
             while self.events.recv().await.is_some() {}
@@ -75,7 +73,7 @@ impl Member {
     }
 
     /// So many records, which must all come for this incarnation.
-    pub async fn records(&mut self, count: usize, of: &Incarnation) -> Vec<InboundRecord> {
+    pub(crate) async fn records(&mut self, count: usize, of: &Incarnation) -> Vec<InboundRecord> {
         let mut all = Vec::new();
         while all.len() < count {
             match self.event().await {
@@ -90,7 +88,7 @@ impl Member {
     }
 }
 
-pub fn record(topic: &str, partition: Option<i32>, key: &str, value: &str) -> OutgoingRecord {
+pub(crate) fn record(topic: &str, partition: Option<i32>, key: &str, value: &str) -> OutgoingRecord {
     OutgoingRecord {
         topic: Arc::from(topic),
         partition,
@@ -101,7 +99,7 @@ pub fn record(topic: &str, partition: Option<i32>, key: &str, value: &str) -> Ou
 }
 
 /// A share that writes these values to the changelog, and one to the emitted events.
-pub fn share(config: &KafkaConfig, incarnation: &Incarnation, values: &[&str]) -> Share {
+pub(crate) fn share(config: &KafkaConfig, incarnation: &Incarnation, values: &[&str]) -> Share {
     let partition = i32::try_from(incarnation.partition().0).unwrap();
     let changelog = config.topics.changelog();
     Share {
@@ -115,25 +113,25 @@ pub fn share(config: &KafkaConfig, incarnation: &Incarnation, values: &[&str]) -
     }
 }
 
-pub async fn commit(lane: &mut KafkaLane, shares: Vec<Share>) -> CommitOutcome {
+pub(crate) async fn commit(lane: &mut KafkaLane, shares: Vec<Share>) -> CommitOutcome {
     timeout(PATIENCE, lane.commit(shares)).await.expect("a commit ends")
 }
 
-pub async fn committed(lane: &mut KafkaLane, shares: Vec<Share>) -> Vec<Vec<Offset>> {
+pub(crate) async fn committed(lane: &mut KafkaLane, shares: Vec<Share>) -> Vec<Vec<Offset>> {
     match commit(lane, shares).await {
         CommitOutcome::Committed(offsets) => offsets,
         other => panic!("not committed: {other:?}"),
     }
 }
 
-pub async fn aborted(lane: &mut KafkaLane, shares: Vec<Share>) -> LogError {
+pub(crate) async fn aborted(lane: &mut KafkaLane, shares: Vec<Share>) -> LogError {
     match commit(lane, shares).await {
         CommitOutcome::Aborted(error) => error,
         other => panic!("not aborted: {other:?}"),
     }
 }
 
-pub async fn read_changelog(log: &KafkaLog, index: u32, from: i64, until: i64) -> Vec<(i64, String)> {
+pub(crate) async fn read_changelog(log: &KafkaLog, index: u32, from: i64, until: i64) -> Vec<(i64, String)> {
     let (sink, mut batches) = mpsc::channel(4);
     let read = log.read_changelog(PartitionIndex(index), Offset(from), Offset(until), sink);
     let collect = async {
@@ -148,16 +146,16 @@ pub async fn read_changelog(log: &KafkaLog, index: u32, from: i64, until: i64) -
     all
 }
 
-pub fn text(bytes: &Bytes) -> String {
+pub(crate) fn text(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-pub async fn publish(publisher: &Publisher, topic: &str, key: &str, value: &str) -> (i32, Offset) {
+pub(crate) async fn publish(publisher: &Publisher, topic: &str, key: &str, value: &str) -> (i32, Offset) {
     publisher.send(topic, Some(key.as_bytes()), &[], Some(value.as_bytes())).await.unwrap()
 }
 
 /// A producer that has written one record in a transaction, and leaves it open. Dropping it does not end the transaction.
-pub async fn open_transaction(
+pub(crate) async fn open_transaction(
     config: &KafkaConfig,
     transactional_id: &str,
     topic: &str,

@@ -1,17 +1,14 @@
-//! Transactions on a real cluster.
+//! Transactions.
 
-#![cfg(feature = "real-servers")]
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
+#![allow(clippy::print_stdout)] // The figures of the last test.
 
 use std::time::{Duration, Instant};
 
+use crate::support::{Member, aborted, commit, committed, fleet, member, read_changelog, record, share};
 use millrace_kafka_log::{Isolation, Start, Tail, TailSource};
 use millrace_placement::PartitionIndex;
 use millrace_runtime::log::{CommitOutcome, Lane, Log, LogError, Share};
 use millrace_schemas::Offset;
-use support::{Member, aborted, commit, committed, fleet, member, read_changelog, record, share};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,10 +139,11 @@ async fn a_restore_waits_for_an_open_transaction_below_its_target() {
     let mut lane = member.log.lane(0).await.unwrap();
 
     // A lane whose owner stalls within a transaction: the record is in the log, the decision is not.
-    let open = support::open_transaction(&config, "stalled", &config.topics.changelog(), 0).await;
+    let open = crate::support::open_transaction(&config, "stalled", &config.topics.changelog(), 0).await;
     let offsets = committed(&mut lane, vec![share(&config, &incarnation, &["hidden at first"])]).await;
     let (_, end) = member.log.changelog_bounds(PartitionIndex(0)).await.unwrap();
-    assert_eq!(end.0, offsets[0][0].0 + 2, "the high watermark counts the open transaction and the marker");
+    // The marker is written after the commit was acknowledged, and may be missing yet.
+    assert!(end > offsets[0][0], "the high watermark lies above the open transaction");
 
     let early = timeout(Duration::from_secs(2), async {
         let (sink, _batches) = tokio::sync::mpsc::channel(1);
@@ -196,7 +194,7 @@ async fn other_records_of_a_transaction_arrive_with_key_headers_and_tombstones()
     assert_eq!(one.headers, [("header".to_owned(), "value".into())]);
     let two = tail.next_existing().await.unwrap().unwrap();
     assert_eq!((two.key.unwrap(), two.value), ("b".into(), None));
-    assert_eq!(timeout(support::PATIENCE, tail.next_existing()).await.unwrap().unwrap(), None);
+    assert_eq!(timeout(crate::support::PATIENCE, tail.next_existing()).await.unwrap().unwrap(), None);
     member.leave().await;
 }
 

@@ -1,15 +1,10 @@
 //! Topics, and the plain reader, on a real cluster.
 
-#![cfg(feature = "real-servers")]
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Member, config, fleet, publish, text};
 use millrace_kafka_log::{Admin, Isolation, KafkaLog, Publisher, Start, Tail, TailSource, TopicDifference};
 use millrace_placement::topics::WRAPPING_BYTES_MAX;
 use millrace_runtime::log::Log;
 use millrace_schemas::Offset;
-use support::{Member, config, fleet, publish, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_names_what_is_missing_and_what_differs() {

@@ -1,0 +1,9 @@
+//! The crate against a real Kafka cluster.
+
+#![cfg(feature = "real-servers")]
+#![allow(clippy::unwrap_used)]
+
+mod admin;
+mod follow;
+mod lane;
+mod support;
