@@ -30,8 +30,8 @@ pub struct ScyllaConfig {
 }
 
 impl ScyllaConfig {
-    /// Defaults for all but the address: three replicas, local quorum, timers kept two days beyond their due time, history for
-    /// thirty days.
+    /// Defaults for all but the address: three replicas, local quorum, timers kept thirty days beyond their due time, and
+    /// history as long.
     #[must_use]
     pub fn new(contact_points: Vec<String>, keyspace: impl Into<String>) -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
@@ -42,7 +42,8 @@ impl ScyllaConfig {
             credentials: None,
             datacenter: None,
             consistency: Consistency::default(),
-            timer_grace: 2 * DAY,
+            // The cost of a long one is disk; the cost of a short one is lost timers after a long outage.
+            timer_grace: 30 * DAY,
             retention: Some(30 * DAY),
             request_timeout: Duration::from_secs(10),
         }
