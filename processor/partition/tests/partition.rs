@@ -75,6 +75,27 @@ fn an_instance_runs_from_its_start_to_its_end() {
 }
 
 #[test]
+fn a_running_instance_stays_on_its_version_and_a_new_one_takes_the_newest() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "old", "call");
+    world.settle();
+    world.deploy(&CALL.replace("1.0.0", "1.1.0").replace("n: 2", "n: 20"));
+    start(&mut world, "new", "call");
+    world.settle();
+    world.restart();
+    answer_all(&mut world);
+    world.settle();
+    let second = |instance: &str| {
+        let tasks = world.tasks();
+        let task = tasks.iter().rfind(|it| it.instance == id(instance)).unwrap();
+        (task.workflow.version.to_string(), task.arguments.value().clone())
+    };
+    assert_eq!(second("old"), ("1.0.0".to_owned(), json!({"n": 2})));
+    assert_eq!(second("new"), ("1.1.0".to_owned(), json!({"n": 20})));
+}
+
+#[test]
 fn an_owner_that_dies_before_any_snapshot_loses_nothing() {
     let mut world = World::new(&[CALL]);
     world.restart();

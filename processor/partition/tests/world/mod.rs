@@ -75,14 +75,6 @@ impl World {
     }
 
     pub fn of(index: PartitionIndex, partitions: u32, definitions: &[&str]) -> Self {
-        let mut catalog = Catalog::default();
-        for text in definitions {
-            let program = millrace_workflow::admission::admit("test.yaml", text)
-                .map_err(|it| format!("{it:?}"))
-                .unwrap()
-                .program;
-            catalog.0.insert(program.workflow.clone(), Arc::new(program));
-        }
         let config = Config {
             topics: Topics::default(),
             partitions,
@@ -98,10 +90,10 @@ impl World {
             timer_horizon: Duration::from_secs(600),
             api_url: None,
         };
-        Self {
+        let mut world = Self {
             codec: Codec::single_object(),
             config: Arc::new(config),
-            catalog,
+            catalog: Catalog::default(),
             index,
             durable: Durable::default(),
             now: Timestamp(1_800_000_000_000),
@@ -115,7 +107,16 @@ impl World {
             failure: None,
             reads: BTreeMap::new(),
             incarnations: 0,
-        }
+        };
+        definitions.iter().for_each(|it| world.deploy(it));
+        world
+    }
+
+    /// A definition becomes known to the processor.
+    pub fn deploy(&mut self, text: &str) {
+        let admitted =
+            millrace_workflow::admission::admit("test.yaml", text).map_err(|it| format!("{it:?}")).unwrap();
+        self.catalog.0.insert(admitted.program.workflow.clone(), Arc::new(admitted.program));
     }
 
     /// Loses the partition, if there is one, with all that is in memory, and acquires it anew.
