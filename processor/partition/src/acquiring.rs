@@ -14,6 +14,7 @@ use crate::output::{HistoryRow, Observation, Output};
 use crate::partition::{Partition, Phase};
 use crate::restore::{Restore, Tail};
 use crate::timers::Timers;
+use crate::trimming::Trimming;
 
 impl Partition {
     pub(crate) fn acquire(
@@ -60,6 +61,7 @@ impl Partition {
         let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
         self.timers = Timers::new(low_watermark, self.config.timer_horizon);
         self.changelog_end = changelog_end;
+        self.trimming = Trimming::from(changelog_start);
         self.phase = Phase::Restoring(Box::new(Restore {
             checkpoint,
             internal_offset,
@@ -105,6 +107,7 @@ impl Partition {
                 }
                 Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
                     Some(id) => {
+                        let bytes = record.value.len();
                         self.write_behind.push_history(
                             HistoryRow {
                                 instance: id.clone(),
@@ -115,6 +118,7 @@ impl Partition {
                             entry.at,
                         );
                         self.dirty.mark(&id, record.offset, entry.at);
+                        self.tail_meter.add(Offset(record.offset.0 + 1), 1, bytes);
                         restore.tail.entries.entry(id).or_default().push((record.offset, entry));
                     }
                     None => {
@@ -195,6 +199,10 @@ impl Partition {
         self.phase = Phase::Active;
         out.push(Output::Follow(self.positions.iter().map(|(source, offset)| (*source, *offset)).collect()));
         out.push(Output::Ready);
+        out.push(Output::SaveOwner {
+            stamp: self.stamp(Offset(self.changelog_end.0 - 1)),
+            api_url: self.config.api_url.clone(),
+        });
         self.write_behind.wants_checkpoint = true;
     }
 
@@ -207,12 +215,13 @@ impl Partition {
     pub(crate) fn snapshots_loaded(
         &mut self,
         rows: Vec<(InstanceId, Option<SnapshotRow>)>,
+        now: Timestamp,
         out: &mut Vec<Output>,
     ) {
         for (id, row) in rows {
             self.loading.remove(&id);
             if !self.cache.contains(&id) && !self.quarantine.contains_key(&id) {
-                self.rebuild(&id, row, out);
+                self.rebuild(&id, row, now, out);
             }
             if let Some(Batch { stage: Stage::Loading { snapshots, .. }, .. }) = &mut self.batch {
                 snapshots.remove(&id);
@@ -220,7 +229,13 @@ impl Partition {
         }
     }
 
-    fn rebuild(&mut self, id: &InstanceId, row: Option<SnapshotRow>, out: &mut Vec<Output>) {
+    fn rebuild(
+        &mut self,
+        id: &InstanceId,
+        row: Option<SnapshotRow>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
         let mut instance = Instance::absent(id.clone());
         let row_stamp = row.as_ref().map(|it| it.stamp);
         if let Some(row) = row {
@@ -257,7 +272,7 @@ impl Partition {
         if in_tail {
             self.timers.restored(&instance);
         }
-        self.cache.put(instance, last_offset);
+        self.cache.put(instance, last_offset, in_tail, now);
     }
 
     pub(crate) fn quarantine(&mut self, id: InstanceId, detail: String, out: &mut Vec<Output>) {

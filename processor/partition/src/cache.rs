@@ -1,10 +1,14 @@
-//! Instances in memory. Clean ones go, least recently used first, when the memory is needed; dirty ones stay until their snapshot is
-//! durable.
+//! Instances in memory. Clean ones go when they have been idle for long enough, or, least recently used first, when the memory is
+//! needed; dirty ones stay until their snapshot is durable.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use millrace_engine::Instance;
-use millrace_schemas::{InstanceId, Offset};
+use millrace_schemas::{InstanceId, Offset, Timestamp};
+
+/// Idle instances leave in groups of what became idle within so many milliseconds, so that an idle partition is not woken for each.
+const IDLE_GRAIN_MS: i64 = 1_000;
 
 /// A committed instance in memory.
 #[derive(Debug)]
@@ -15,19 +19,28 @@ pub(crate) struct Cached {
     /// The status that the list index is known to show.
     pub(crate) listed: Option<&'static str>,
     size_bytes: usize,
-    used: u64,
+    used_at: Timestamp,
+    /// Its place in the order of eviction; none while it is dirty.
+    place: Option<u64>,
 }
 
 /// The instances in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cache {
     entries: BTreeMap<InstanceId, Cached>,
-    by_use: BTreeMap<u64, InstanceId>,
-    clock: u64,
+    /// Clean ones, least recently used first.
+    evictable: BTreeMap<u64, InstanceId>,
+    places: u64,
     bytes: usize,
+    idle: Duration,
 }
 
 impl Cache {
+    /// Empty. What is clean leaves after `idle`.
+    pub(crate) fn new(idle: Duration) -> Self {
+        Self { entries: BTreeMap::new(), evictable: BTreeMap::new(), places: 0, bytes: 0, idle }
+    }
+
     pub(crate) fn get(&self, id: &InstanceId) -> Option<&Cached> {
         self.entries.get(id)
     }
@@ -37,24 +50,48 @@ impl Cache {
     }
 
     /// Marks `id` as used just now.
-    pub(crate) fn touch(&mut self, id: &InstanceId) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            self.by_use.remove(&entry.used);
-            self.clock += 1;
-            entry.used = self.clock;
-            self.by_use.insert(self.clock, id.clone());
+    pub(crate) fn touch(&mut self, id: &InstanceId, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.used_at = now;
+        if entry.place.is_some() {
+            self.make_evictable(id);
         }
     }
 
-    /// Puts the committed state of an instance, and keeps what is known of the list index.
-    pub(crate) fn put(&mut self, instance: Instance, last_offset: Option<Offset>) {
+    /// Puts the committed state of an instance, and keeps what is known of the list index. It stays until `cleaned`, if it is dirty.
+    pub(crate) fn put(
+        &mut self,
+        instance: Instance,
+        last_offset: Option<Offset>,
+        is_dirty: bool,
+        now: Timestamp,
+    ) {
         let id = instance.id().clone();
         let listed = self.remove(&id).and_then(|it| it.listed);
-        self.clock += 1;
         let size_bytes = instance.size_bytes();
         self.bytes += size_bytes;
-        self.by_use.insert(self.clock, id.clone());
-        self.entries.insert(id, Cached { instance, last_offset, listed, size_bytes, used: self.clock });
+        let cached = Cached { instance, last_offset, listed, size_bytes, used_at: now, place: None };
+        self.entries.insert(id.clone(), cached);
+        if !is_dirty {
+            self.make_evictable(&id);
+        }
+    }
+
+    /// The snapshot of its present state is durable.
+    pub(crate) fn cleaned(&mut self, id: &InstanceId) {
+        if self.entries.get(id).is_some_and(|it| it.place.is_none()) {
+            self.make_evictable(id);
+        }
+    }
+
+    fn make_evictable(&mut self, id: &InstanceId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if let Some(place) = entry.place {
+            self.evictable.remove(&place);
+        }
+        self.places += 1;
+        entry.place = Some(self.places);
+        self.evictable.insert(self.places, id.clone());
     }
 
     pub(crate) fn set_listed(&mut self, id: &InstanceId, status: &'static str) {
@@ -65,30 +102,37 @@ impl Cache {
 
     fn remove(&mut self, id: &InstanceId) -> Option<Cached> {
         let entry = self.entries.remove(id)?;
-        self.by_use.remove(&entry.used);
+        if let Some(place) = entry.place {
+            self.evictable.remove(&place);
+        }
         self.bytes -= entry.size_bytes;
         Some(entry)
     }
 
-    /// Evicts the least recently used instances that `may_go`, until at most `bytes_max` are in use.
-    pub(crate) fn shrink(&mut self, bytes_max: usize, may_go: impl Fn(&InstanceId) -> bool) {
-        if self.bytes <= bytes_max {
-            return;
-        }
-        let mut excess = self.bytes - bytes_max;
+    /// Evicts what has been idle, and more until at most `bytes_max` are in use, if it `may_go`.
+    pub(crate) fn shrink(&mut self, bytes_max: usize, now: Timestamp, may_go: impl Fn(&InstanceId) -> bool) {
+        let mut excess = self.bytes.saturating_sub(bytes_max);
         let mut victims = Vec::new();
-        for id in self.by_use.values() {
-            if excess == 0 {
+        for id in self.evictable.values() {
+            let entry = &self.entries[id];
+            if excess == 0 && entry.used_at.plus(self.idle) > now {
                 break;
             }
             if may_go(id) {
-                excess = excess.saturating_sub(self.entries[id].size_bytes);
+                excess = excess.saturating_sub(entry.size_bytes);
                 victims.push(id.clone());
             }
         }
         for id in victims {
             self.remove(&id);
         }
+    }
+
+    /// When the next instance will have been idle for long enough.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let (_, first) = self.evictable.first_key_value()?;
+        let idle_at = self.entries[first].used_at.plus(self.idle).0;
+        Some(Timestamp(idle_at.saturating_add(IDLE_GRAIN_MS - idle_at.rem_euclid(IDLE_GRAIN_MS))))
     }
 
     /// Forgets one instance now: an ended one whose stub is durable.

@@ -26,17 +26,39 @@ pub struct Config {
     pub flush_interval: Duration,
     /// Most rows in one flush request.
     pub flush_rows_max: usize,
-    /// Most changed instances without a snapshot, and most history rows unwritten; beyond, processing waits for the store.
-    /// Bounds the tail that a restore reads (state protocol 2.5).
-    pub dirty_max: usize,
+    /// The tail that a restore reads, while the store keeps up: at half of it a flush begins without waiting for the interval
+    /// (state protocol 2.5).
+    pub tail: TailLimit,
+    /// What may wait for a store that does not keep up; beyond, processing waits with it.
+    pub unflushed: TailLimit,
+    /// How long the changelog waits to be trimmed after a checkpoint that allows it.
+    pub trim_interval: Duration,
     /// Memory for instances that are kept only because they may be needed again, in bytes.
     pub cache_bytes_max: usize,
+    /// How long an instance stays in memory after it was last needed.
+    pub cache_idle: Duration,
     /// How long the stub of an ended instance refuses late commands. At least a week (state protocol 2.7).
     pub stub_ttl: Duration,
     /// How far ahead timers are held in memory.
     pub timer_horizon: Duration,
     /// Where this processor's HTTP API is reached, for claims and checkpoints.
     pub api_url: Option<String>,
+}
+
+/// A stretch of the changelog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailLimit {
+    /// Changelog entries: one for each command that was decided.
+    pub entries: usize,
+    /// Their bytes as they were written, before compression.
+    pub bytes: usize,
+}
+
+impl TailLimit {
+    /// For restores: 50,000 entries or 20 MB.
+    pub const TAIL: Self = Self { entries: 50_000, bytes: 20_000_000 };
+    /// For outages of the store: 200,000 entries or 64 MB.
+    pub const UNFLUSHED: Self = Self { entries: 200_000, bytes: 64_000_000 };
 }
 
 impl Config {

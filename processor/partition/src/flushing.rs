@@ -27,7 +27,7 @@ impl Partition {
             return;
         }
         let is_draining = matches!(self.phase, Phase::Draining);
-        let is_full = self.dirty.len() + self.write_behind.rows() >= self.config.dirty_max / 2;
+        let is_full = self.tail_meter.reaches(self.config.tail, 2);
         if !is_draining && !is_full && self.flush_deadline().is_none_or(|it| it > now) {
             if std::mem::take(&mut self.write_behind.wants_checkpoint) {
                 self.save_checkpoint(now, out);
@@ -135,16 +135,21 @@ impl Partition {
                 .get(&instance)
                 .is_some_and(|it| it.instance.state().is_some_and(|it| it.status.is_terminal()));
             let is_needed = self.batch.as_ref().is_some_and(|it| it.needs(&instance));
-            if has_ended && !is_needed && !self.dirty.contains(&instance) {
+            if self.dirty.contains(&instance) {
+                continue;
+            }
+            if has_ended && !is_needed {
                 self.cache.forget(&instance);
+            } else {
+                self.cache.cleaned(&instance);
             }
         }
         self.write_behind.drop_front(done.history);
         self.save_checkpoint(now, out);
     }
 
-    /// Everything before the checkpoint's offset is in the store. The row is stamped with the end of the log as we know it, which no
-    /// owner before us can have seen: so of two owners' rows the later one's wins, and with it the address of the owner.
+    /// Everything before the checkpoint's offset is in the store. Its own offset is its stamp: of two rows, whoever wrote them, the one
+    /// that allows the shorter restore stays. Rows with one offset may differ in the rest, but each is true (state protocol 2.7, I4).
     fn save_checkpoint(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.write_behind.wants_checkpoint = false;
         let offset = self
@@ -162,12 +167,14 @@ impl Partition {
             changelog_offset: offset,
             positions: Positions { sources: self.records.source_positions(&self.positions) },
             timers_low_watermark: self.timers.low_watermark(due),
-            api_url: self.config.api_url.clone(),
+            api_url: None,
             at: now,
         };
         self.write_behind.checkpoint_offset = offset;
+        self.tail_meter.drop_below(offset);
+        self.schedule_trimming(now);
         out.push(Output::SaveCheckpoint {
-            stamp: self.stamp(Offset(self.changelog_end.0.max(1) - 1)),
+            stamp: self.stamp(offset),
             value: self.codec.encode_checkpoint(&checkpoint).into(),
         });
     }

@@ -56,6 +56,8 @@ pub enum Input {
         /// In any order.
         timers: Vec<TimerEntry>,
     },
+    /// The answer to `ReadCheckpoint`; none if there is no row, or it cannot be read.
+    CheckpointRead(Option<Checkpoint>),
     /// Somebody wants to see an instance.
     Query {
         /// To match the answer.

@@ -19,11 +19,13 @@ mod processing;
 mod queries;
 mod records;
 mod restore;
+mod tail_meter;
 mod timers;
 mod transaction;
+mod trimming;
 mod write_behind;
 
-pub use config::Config;
+pub use config::{Config, TailLimit};
 pub use input::{ChangelogRecord, InboundRecord, Input, QueryId, SnapshotRow, Source, TimerEntry};
 pub use output::{FlushId, FlushRequest, HistoryRow, Listing, Observation, Output, SnapshotWrite, TimerRow};
 pub use partition::{Gauges, Owner, Partition, Programs};

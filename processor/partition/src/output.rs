@@ -39,6 +39,20 @@ pub enum Output {
         /// Encoded.
         value: Bytes,
     },
+    /// Write who owns the partition and where it is reached. Nothing waits for it.
+    SaveOwner {
+        /// The row's write timestamp: of the claim, so the later owner's row stays.
+        stamp: Stamp,
+        /// The owner's HTTP API, if it has one.
+        api_url: Option<String>,
+    },
+    /// Read the checkpoint row at a quorum.
+    ReadCheckpoint,
+    /// Delete the records of the changelog below this offset, but for those young enough to be kept.
+    TrimChangelog {
+        /// First offset that stays, at the latest.
+        before: Offset,
+    },
     /// Read the timer index.
     LoadTimers {
         /// First due time.

@@ -17,7 +17,9 @@ use crate::input::{InboundRecord, Input, QueryId, Source};
 use crate::output::Output;
 use crate::records::Records;
 use crate::restore::{Restore, Tail};
+use crate::tail_meter::TailMeter;
 use crate::timers::Timers;
+use crate::trimming::Trimming;
 use crate::write_behind::WriteBehind;
 
 /// The compiled programs that this processor knows.
@@ -63,6 +65,9 @@ pub struct Partition {
     pub(crate) quarantine: BTreeMap<InstanceId, String>,
     pub(crate) timers: Timers,
     pub(crate) write_behind: WriteBehind,
+    /// What lies above the checkpoint.
+    pub(crate) tail_meter: TailMeter,
+    pub(crate) trimming: Trimming,
     /// Snapshots that were asked for.
     pub(crate) loading: BTreeSet<InstanceId>,
     pub(crate) queries: Vec<(QueryId, InstanceId)>,
@@ -92,6 +97,7 @@ impl Partition {
     pub fn new(index: PartitionIndex, config: Arc<Config>, codec: Codec, owner: Owner) -> Self {
         let records = Records::new(&config, index, codec.clone());
         let timers = Timers::new(Timestamp(0), config.timer_horizon);
+        let cache = Cache::new(config.cache_idle);
         Self {
             index,
             config,
@@ -106,12 +112,14 @@ impl Partition {
             inbox: VecDeque::new(),
             batch: None,
             transactions: 0,
-            cache: Cache::default(),
+            cache,
             dirty: Dirty::default(),
             tail: Tail::default(),
             quarantine: BTreeMap::new(),
             timers,
             write_behind: WriteBehind::default(),
+            tail_meter: TailMeter::default(),
+            trimming: Trimming::default(),
             loading: BTreeSet::new(),
             queries: Vec::new(),
             is_paused: false,
@@ -134,7 +142,7 @@ impl Partition {
             Input::ChangelogRecords(records) => self.changelog_records(records, &mut out),
             Input::ChangelogRead => self.changelog_read(),
             Input::Records(records) => self.take_in(records),
-            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, &mut out),
+            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, &mut out),
             Input::DefinitionsCaughtUp => self.definitions_caught_up(),
             Input::SchemaLoaded(id) => self.schema_loaded(id, &mut out),
             Input::Committed { transaction, changelog_offsets } => {
@@ -143,6 +151,9 @@ impl Partition {
             Input::Aborted { transaction } => self.aborted(transaction),
             Input::Flushed(id) => self.flushed(id, moment.at, &mut out),
             Input::TimersLoaded { from, until: _, timers } => self.timers.loaded(from, timers),
+            Input::CheckpointRead(checkpoint) => {
+                self.checkpoint_read(checkpoint.as_ref(), moment.at, &mut out);
+            }
             Input::Query { query, instance } => self.queries.push((query, instance)),
             Input::Tick => {}
             Input::Drain => self.drain(),
@@ -157,7 +168,8 @@ impl Partition {
         match self.phase {
             Phase::New | Phase::Restoring(_) | Phase::Claiming | Phase::Ended => None,
             Phase::Active | Phase::Draining => {
-                self.timers.next_deadline().into_iter().chain(self.flush_deadline()).min()
+                let others = [self.flush_deadline(), self.trimming.deadline(), self.cache.deadline()];
+                self.timers.next_deadline().into_iter().chain(others.into_iter().flatten()).min()
             }
         }
     }
@@ -181,6 +193,8 @@ impl Partition {
             timers_near: self.timers.len(),
             changelog_end: self.changelog_end,
             checkpoint_offset: self.write_behind.checkpoint_offset,
+            tail_entries: self.tail_meter.entries(),
+            tail_bytes: self.tail_meter.bytes(),
         }
     }
 
@@ -209,8 +223,9 @@ impl Partition {
         self.advance_batch(moment, programs, out);
         if matches!(self.phase, Phase::Active | Phase::Draining) {
             self.advance_flush(moment.at, out);
+            self.advance_trimming(moment.at, out);
             self.throttle(out);
-            self.shrink();
+            self.shrink(moment.at);
         }
     }
 
@@ -245,11 +260,9 @@ impl Partition {
         }
     }
 
-    fn shrink(&mut self) {
-        let Self { cache, dirty, batch, config, .. } = self;
-        cache.shrink(config.cache_bytes_max, |id| {
-            !dirty.contains(id) && batch.as_ref().is_none_or(|it| !it.needs(id))
-        });
+    fn shrink(&mut self, now: Timestamp) {
+        let Self { cache, batch, config, .. } = self;
+        cache.shrink(config.cache_bytes_max, now, |id| batch.as_ref().is_none_or(|it| !it.needs(id)));
     }
 }
 
@@ -274,4 +287,8 @@ pub struct Gauges {
     pub changelog_end: Offset,
     /// Where a restore would begin.
     pub checkpoint_offset: Offset,
+    /// Entries that a restore would read.
+    pub tail_entries: usize,
+    /// Their bytes.
+    pub tail_bytes: usize,
 }

@@ -48,7 +48,7 @@ impl Partition {
 
     /// Takes the next records, and the timers that are due.
     pub(crate) fn start_batch(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        if self.batch.is_some() || self.dirty.len() + self.write_behind.rows() > self.config.dirty_max {
+        if self.batch.is_some() || self.tail_meter.reaches(self.config.unflushed, 1) {
             return;
         }
         let due = self.timers.take_due(now, self.config.batch_records_max);
@@ -388,20 +388,26 @@ impl Partition {
         }
         self.positions = std::mem::take(&mut work.positions);
         let mut last_offsets: BTreeMap<InstanceId, Offset> = BTreeMap::new();
+        let (mut entries, mut bytes) = (0, 0);
         for (row, offset) in work.changelog.into_iter().zip(changelog_offsets) {
             if let Some(mut row) = row {
                 row.stamp = self.stamp(*offset);
                 self.dirty.mark(&row.instance, *offset, at);
+                entries += 1;
+                bytes += row.entry.len();
                 last_offsets.insert(row.instance.clone(), *offset);
                 self.write_behind.push_history(row, *offset, at);
             }
         }
+        if entries > 0 {
+            self.tail_meter.add(self.changelog_end, entries, bytes);
+        }
         for (id, instance) in work.instances {
-            self.cache.touch(&id);
+            self.cache.touch(&id, at);
             // An instance that only refused commands is as it was.
             if let Some(offset) = last_offsets.get(&id) {
                 self.timers.changed(self.cache.get(&id).map(|it| &it.instance), &instance);
-                self.cache.put(instance, Some(*offset));
+                self.cache.put(instance, Some(*offset), true, at);
             }
         }
         out.extend(work.observations.into_iter().map(Output::Observe));

@@ -48,11 +48,6 @@ impl WriteBehind {
         self.history.drain(..rows);
     }
 
-    /// History rows that are not durable.
-    pub(crate) fn rows(&self) -> usize {
-        self.history.len()
-    }
-
     /// The checkpoint must not pass this.
     pub(crate) fn first_offset(&self) -> Option<Offset> {
         self.history.front().map(|it| it.0)

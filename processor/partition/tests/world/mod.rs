@@ -10,7 +10,7 @@ use bytes::Bytes;
 use millrace_engine::{Bounds, Instance, Moment};
 use millrace_partition::{
     ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Observation, OutgoingRecord, Output, Owner,
-    Partition, Programs, SnapshotRow, Source, TimerEntry, Transaction,
+    Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, Transaction,
 };
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_schemas::cloud_event::CloudEvent;
@@ -42,6 +42,8 @@ pub struct Durable {
     pub internal_offset: Option<Offset>,
     pub snapshots: BTreeMap<InstanceId, SnapshotRow>,
     pub checkpoint: Option<(Stamp, Bytes)>,
+    /// Nothing of the changelog may be read below this.
+    pub changelog_start: Offset,
     pub timers: Vec<TimerEntry>,
     pub history: BTreeMap<(InstanceId, Stamp), Bytes>,
     /// Records of other topics, as they were committed.
@@ -84,8 +86,11 @@ impl World {
             inbox_records_max: 100,
             flush_interval: Duration::from_secs(5),
             flush_rows_max: 3,
-            dirty_max: 50,
+            tail: TailLimit { entries: 50, bytes: 1_000_000 },
+            unflushed: TailLimit { entries: 100, bytes: 1_000_000 },
+            trim_interval: Duration::from_secs(30),
             cache_bytes_max: 4_000,
+            cache_idle: Duration::from_secs(60),
             stub_ttl: Duration::from_secs(7 * 86_400),
             timer_horizon: Duration::from_secs(600),
             api_url: None,
@@ -134,7 +139,7 @@ impl World {
             self.durable.checkpoint.as_ref().map(|(_, value)| self.codec.decode_checkpoint(value).unwrap());
         self.input(Input::Acquired {
             checkpoint,
-            changelog_start: Offset(0),
+            changelog_start: self.durable.changelog_start,
             changelog_end: Offset(self.durable.changelog.len() as i64),
             internal_offset: self.durable.internal_offset,
         });
@@ -208,6 +213,7 @@ impl World {
     fn perform(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::ReadChangelog { from, until } => {
+                assert!(from >= self.durable.changelog_start, "trimmed");
                 let records = self.durable.changelog[from.0 as usize..until.0 as usize].to_vec();
                 self.input(Input::ChangelogRecords(records));
                 Some(Input::ChangelogRead)
@@ -241,6 +247,14 @@ impl World {
                 }
                 None
             }
+            Output::ReadCheckpoint => {
+                let row = self.durable.checkpoint.as_ref();
+                Some(Input::CheckpointRead(row.map(|(_, value)| self.codec.decode_checkpoint(value).unwrap())))
+            }
+            Output::TrimChangelog { before } => {
+                self.durable.changelog_start = before;
+                None
+            }
             Output::LoadTimers { from, until } => {
                 let timers = self
                     .durable
@@ -263,7 +277,11 @@ impl World {
                 self.failure = Some(detail);
                 None
             }
-            Output::Pause | Output::Resume | Output::Ready | Output::Answer { .. } => None,
+            Output::Pause
+            | Output::Resume
+            | Output::Ready
+            | Output::SaveOwner { .. }
+            | Output::Answer { .. } => None,
         }
     }
 
