@@ -4,7 +4,7 @@
 use millrace_placement::{TimerBucket, key_group};
 use millrace_schemas::partition::{Checkpoint, Positions};
 use millrace_schemas::snapshot::Snapshot;
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Timestamp};
 
 use crate::batch::{Batch, Stage};
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};

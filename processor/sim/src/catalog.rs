@@ -1,0 +1,74 @@
+//! The workflows of the simulated users. What they do is checked against what their producers have sent.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use millrace_partition::Programs;
+use millrace_schemas::{WorkflowName, WorkflowVersion};
+use millrace_workflow::program::Program;
+
+/// Gathers numbered signals until the last one. Its output is what it has seen, in the order in which it has seen it.
+const COLLECT: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: collect, version: 1.0.0}
+do:
+  - begin: {set: {seen: []}, export: {as: .}}
+  - next:
+      listen: {to: {one: {with: {type: n}}}}
+      output: {as: '.[0]'}
+      export: {as: '{seen: ($context.seen + [.n])}'}
+  - more:
+      switch:
+        - again: {when: '.last | not', then: next}
+        - done: {then: continue}
+  - result: {set: {seen: '${ $context.seen }'}}
+";
+
+/// Two tasks for workers, one after the other.
+const CALL: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: call, version: 1.0.0}
+do:
+  - first: {call: work, with: {n: 1}}
+  - second: {call: work, with: {n: 2}}
+";
+
+/// Three timers: within the horizon, beyond it, and one of a branch that loses.
+const WAIT: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: wait, version: 1.0.0}
+do:
+  - short: {wait: {seconds: 20}}
+  - race:
+      fork:
+        compete: true
+        branches:
+          - winner: {wait: {minutes: 4}}
+          - loser: {wait: {minutes: 5}}
+";
+
+/// What processors know from the definitions topic.
+#[derive(Debug)]
+pub(crate) struct Catalog(BTreeMap<WorkflowVersion, Arc<Program>>);
+
+/// Compiled once.
+pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+    let programs = [COLLECT, CALL, WAIT].map(|text| {
+        let admitted = millrace_workflow::admission::admit("sim.yaml", text);
+        let program = admitted.map_err(|it| format!("{it:?}")).expect("the definitions are valid").program;
+        (program.workflow.clone(), Arc::new(program))
+    });
+    Catalog(programs.into_iter().collect())
+});
+
+impl Programs for Catalog {
+    fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
+        self.0.get(version).cloned()
+    }
+
+    fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
+        self.0.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+}
+
+/// The name of one of them.
+pub(crate) fn workflow(name: &str) -> WorkflowName {
+    WorkflowName { namespace: "sim".into(), name: name.into() }
+}

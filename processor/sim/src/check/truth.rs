@@ -1,0 +1,221 @@
+//! The truth: all changelogs folded from their beginning, by the engine alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace_engine::Instance;
+use millrace_placement::{home, key_group};
+use millrace_schemas::codec::{ChangelogRecord, Codec};
+use millrace_schemas::event::ChangelogEntry;
+use millrace_schemas::instance::InstanceState;
+use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::{EventId, InstanceId, Offset, Stamp};
+
+use super::Checks;
+use crate::broker::{Broker, Place};
+use crate::store::Store;
+use crate::trace::Trace;
+
+/// The only era of these runs.
+const ERA: u32 = 1;
+
+#[derive(Debug)]
+pub(crate) struct Truth {
+    codec: Codec,
+    checks: Checks,
+    skew_ms: i64,
+    logs: Vec<Lineage>,
+    keys: BTreeMap<InstanceId, Key>,
+    /// Snapshots that were sent to the store and that the fold has not reached yet.
+    claimed: Vec<(InstanceId, Offset, InstanceState)>,
+}
+
+/// One changelog.
+#[derive(Debug, Default)]
+struct Lineage {
+    read_to: Offset,
+    /// The incarnation that has claimed the partition last, and those before it.
+    owner: Option<u64>,
+    former: BTreeSet<u64>,
+    positions: BTreeMap<(String, i32), Offset>,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct Key {
+    partition: usize,
+    instance: Instance,
+    /// The state after each of its entries.
+    versions: BTreeMap<Offset, InstanceState>,
+    causes: BTreeSet<EventId>,
+}
+
+impl Key {
+    pub(crate) fn state(&self) -> Option<&InstanceState> {
+        self.instance.state()
+    }
+
+    /// Of its newest entry.
+    pub(crate) fn last_offset(&self) -> Option<Offset> {
+        self.versions.last_key_value().map(|it| *it.0)
+    }
+
+    pub(crate) fn versions(&self) -> &BTreeMap<Offset, InstanceState> {
+        &self.versions
+    }
+}
+
+impl Truth {
+    pub(crate) fn new(codec: Codec, partitions: usize, skew_ms: i64, checks: Checks) -> Self {
+        let logs = (0..partitions).map(|_| Lineage::default()).collect();
+        Self { codec, checks, skew_ms, logs, keys: BTreeMap::new(), claimed: Vec::new() }
+    }
+
+    pub(crate) fn keys(&self) -> &BTreeMap<InstanceId, Key> {
+        &self.keys
+    }
+
+    /// Folds what has become stable since the last time.
+    pub(crate) fn advance(&mut self, broker: &mut Broker, trace: &mut Trace) -> Result<(), String> {
+        for partition in 0..self.logs.len() {
+            let from = self.logs[partition].read_to;
+            let Some((records, next)) = broker.log(&Place::Changelog(partition)).fetch(from, usize::MAX) else {
+                return Err(format!("changelog {partition} was trimmed beyond {}, which was not even stable", from.0));
+            };
+            for (offset, record) in records {
+                let value = record.value.as_deref().unwrap_or_default();
+                trace.bytes(value);
+                let decoded = self.codec.decode_changelog(value).map_err(|it| it.to_string())?;
+                let writer = record.writer.expect("only incarnations write changelogs");
+                let key = record.key.clone();
+                self.take(partition, offset, writer, key.as_deref(), decoded)?;
+            }
+            self.logs[partition].read_to = next;
+        }
+        self.check_claimed()
+    }
+
+    fn take(
+        &mut self,
+        partition: usize,
+        offset: Offset,
+        writer: u64,
+        key: Option<&[u8]>,
+        record: ChangelogRecord,
+    ) -> Result<(), String> {
+        let lineage = &mut self.logs[partition];
+        if let ChangelogRecord::Claim(_) = record {
+            if lineage.former.contains(&writer) {
+                return Err(format!("incarnation {writer} claims {partition} again at {}", offset.0));
+            }
+            lineage.former.extend(lineage.owner.replace(writer));
+        }
+        self.checks.invariant(if lineage.owner == Some(writer) {
+            Ok(())
+        } else {
+            Err(format!("I1: changelog {partition} has a record of {writer} at {} under {:?}", offset.0, lineage.owner))
+        })?;
+        match record {
+            ChangelogRecord::Claim(_) => Ok(()),
+            ChangelogRecord::Positions(positions) => {
+                for source in positions.sources {
+                    let old = lineage.positions.insert((source.topic.clone(), source.partition), source.offset);
+                    if old.is_some_and(|it| it > source.offset) {
+                        return Err(format!("{}/{} went back to {}", source.topic, source.partition, source.offset.0));
+                    }
+                }
+                Ok(())
+            }
+            ChangelogRecord::Entry(entry) => {
+                let id = std::str::from_utf8(key.unwrap_or_default()).map_err(|it| it.to_string())?;
+                let id = InstanceId::new(id).map_err(|it| it.to_string())?;
+                self.entry(partition, offset, id, &entry)
+            }
+            other => Err(format!("changelog {partition} has {other:?} at {}", offset.0)),
+        }
+    }
+
+    fn entry(
+        &mut self,
+        partition: usize,
+        offset: Offset,
+        id: InstanceId,
+        entry: &ChangelogEntry,
+    ) -> Result<(), String> {
+        let partitions = u32::try_from(self.logs.len()).expect("few");
+        if home(key_group(id.as_str().as_bytes()), partitions).0 as usize != partition {
+            return Err(format!("{id} was decided at {partition}, which is not its home"));
+        }
+        let key = self.keys.entry(id.clone()).or_insert_with(|| Key {
+            partition,
+            instance: Instance::absent(id.clone()),
+            versions: BTreeMap::new(),
+            causes: BTreeSet::new(),
+        });
+        if !key.causes.insert(entry.cause.clone()) {
+            return Err(format!("{id}: {} was decided a second time, at {}", entry.cause, offset.0));
+        }
+        // The clock that decided may be ahead by the skew; the one that set the timer may have been behind.
+        if let Some(due) = due_of(&entry.cause)
+            && entry.at.0 + 2 * self.skew_ms < due
+        {
+            return Err(format!("{id}: {} fired {} ms early", entry.cause, due - entry.at.0));
+        }
+        key.instance.apply_entry(entry).map_err(|it| format!("{id} at {}: {it}", offset.0))?;
+        key.versions.insert(offset, key.instance.state().expect("an entry leaves a state").clone());
+        Ok(())
+    }
+
+    /// I2: a snapshot that is sent to the store is the fold of the log up to its stamp.
+    pub(crate) fn expect_snapshot(&mut self, id: &InstanceId, stamp: Stamp, state: InstanceState) {
+        self.claimed.push((id.clone(), stamp.offset(Offset(0)), state));
+    }
+
+    fn check_claimed(&mut self) -> Result<(), String> {
+        let Self { claimed, keys, logs, checks, .. } = self;
+        let mut result = Ok(());
+        let partitions = u32::try_from(logs.len()).expect("few");
+        claimed.retain(|(id, offset, state)| {
+            let partition = home(key_group(id.as_str().as_bytes()), partitions).0 as usize;
+            if logs[partition].read_to <= *offset {
+                return true;
+            }
+            if keys.get(id).and_then(|it| it.versions.get(offset)) != Some(state) {
+                result = Err(format!("I2: a snapshot of {id} at {} is not what its events say", offset.0));
+            }
+            false
+        });
+        checks.invariant(result)
+    }
+
+    /// I4: whatever lies below a checkpoint is in the store, in the visible rows.
+    pub(crate) fn check_checkpoint(
+        &self,
+        partition: usize,
+        checkpoint: &Checkpoint,
+        store: &Store,
+    ) -> Result<(), String> {
+        let bound = checkpoint.changelog_offset;
+        let result = self.keys.iter().filter(|(_, it)| it.partition == partition).try_for_each(|(id, key)| {
+            let Some((last, _)) = key.versions.range(..bound).next_back() else { return Ok(()) };
+            let row = store.snapshots.get(id).map(|it| it.stamp.offset(Offset(0)));
+            if row < Some(*last) {
+                return Err(format!("I4: checkpoint {} passes {id} at {}: its row is at {row:?}", bound.0, last.0));
+            }
+            let missing = key.versions.range(..bound).find(|(offset, _)| {
+                !store.history.contains_key(&(id.clone(), Stamp::new(ERA, Offset(0), **offset)))
+            });
+            match missing {
+                Some((offset, _)) => {
+                    Err(format!("checkpoint {} passes the history of {id} at {}", bound.0, offset.0))
+                }
+                None => Ok(()),
+            }
+        });
+        self.checks.invariant(result)
+    }
+}
+
+/// When the timer was due, if a timer was the cause: its id is `instance/timer/due`.
+fn due_of(cause: &EventId) -> Option<i64> {
+    (cause.source == "millrace:timer").then(|| cause.id.rsplit('/').next()?.parse().ok())?
+}

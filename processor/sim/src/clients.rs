@@ -1,0 +1,187 @@
+//! The users: producers that start instances and send them signals, and workers that answer tasks. They know the public records only.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use millrace_placement::key_group;
+use millrace_schemas::cloud_event::{CloudEvent, cancel_event, complete_event, signal_event, start_event};
+use millrace_schemas::codec::Codec;
+use millrace_schemas::instance::{InstanceState, Status};
+use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{EventId, InstanceId, Offset, TaskToken};
+use rand::{Rng, RngExt};
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Place, Record};
+use crate::catalog::workflow;
+use crate::check::Key;
+use crate::swarm::Swarm;
+
+#[derive(Debug)]
+pub(crate) struct Clients {
+    codec: Codec,
+    queue: Place,
+    users: Vec<User>,
+    /// How far the workers have read.
+    read_to: Offset,
+    dispatched: BTreeSet<(InstanceId, TaskToken)>,
+    open: Vec<TaskCommand>,
+    answers: u64,
+}
+
+/// The producer of one instance's events. All of them arrive at one partition, where order is defined.
+#[derive(Debug)]
+struct User {
+    id: InstanceId,
+    arrival: usize,
+    kind: Kind,
+    is_cancelled: bool,
+    script: VecDeque<CloudEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Collect { count: u32 },
+    Call,
+    Wait,
+}
+
+impl Clients {
+    pub(crate) fn new(swarm: &Swarm, codec: Codec, queue: String, rng: &mut impl Rng) -> Self {
+        let users = (0..swarm.instances).map(|n| User::draw(n, swarm, rng)).collect();
+        Self {
+            codec,
+            queue: Place::Other(queue),
+            users,
+            read_to: Offset(0),
+            dispatched: BTreeSet::new(),
+            open: Vec::new(),
+            answers: 0,
+        }
+    }
+
+    pub(crate) fn has_more_to_send(&self) -> bool {
+        self.users.iter().any(|it| !it.script.is_empty())
+    }
+
+    /// One user sends its next event.
+    pub(crate) fn send(&mut self, broker: &mut Broker, now: i64, rng: &mut impl Rng) {
+        let mut ready: Vec<&mut User> = self.users.iter_mut().filter(|it| !it.script.is_empty()).collect();
+        if ready.is_empty() {
+            return;
+        }
+        let choice = rng.random_range(0..ready.len());
+        let user = &mut *ready[choice];
+        if let Some(event) = user.script.pop_front() {
+            let place = Place::Events(user.arrival);
+            broker.produce(&place, record(&event, now));
+        }
+    }
+
+    /// The workers read what was committed. A task that comes twice is a violation: dispatches are numbered.
+    pub(crate) fn read_tasks(&mut self, broker: &mut Broker) -> Result<(), String> {
+        let Some((records, next)) = broker.log(&self.queue).fetch(self.read_to, usize::MAX) else {
+            return Err("the queue was trimmed".to_owned());
+        };
+        for (_, record) in records {
+            let task = self.codec.decode_task(record.value.as_deref().unwrap_or_default());
+            let task = task.map_err(|it| it.to_string())?;
+            if !self.dispatched.insert((task.instance.clone(), task.token)) {
+                return Err(format!("task {} of {} was dispatched twice", task.token, task.instance));
+            }
+            self.open.push(task);
+        }
+        self.read_to = next;
+        Ok(())
+    }
+
+    pub(crate) fn has_open_tasks(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// A worker answers one task; sometimes it will answer it again.
+    pub(crate) fn answer(&mut self, broker: &mut Broker, now: i64, duplicates: bool, rng: &mut impl Rng) {
+        if self.open.is_empty() {
+            return;
+        }
+        let choice = rng.random_range(0..self.open.len());
+        let task = if duplicates { self.open[choice].clone() } else { self.open.swap_remove(choice) };
+        self.answers += 1;
+        let id = EventId { source: "worker".to_owned(), id: format!("answer-{}", self.answers) };
+        let event = complete_event(id, &task.instance, task.token, json!({"done": task.token.to_string()}));
+        let user = self.users.iter().find(|it| it.id == task.instance);
+        let place = Place::Events(user.map_or(0, |it| it.arrival));
+        broker.produce(&place, record(&event, now));
+    }
+
+    /// Whether every instance has come to the end that its events lead to.
+    pub(crate) fn check(&self, keys: &BTreeMap<InstanceId, Key>) -> Result<(), String> {
+        self.users.iter().try_for_each(|user| {
+            let state = keys.get(&user.id).and_then(Key::state);
+            user.check(state).map_err(|it| format!("{} ({:?}): {it}", user.id, user.kind))
+        })
+    }
+}
+
+impl User {
+    fn draw(n: usize, swarm: &Swarm, rng: &mut impl Rng) -> Self {
+        let id = InstanceId::new(format!("i{n}-{}", rng.random_range(0..1_000))).expect("short");
+        let group = usize::from(key_group(id.as_str().as_bytes()).0);
+        let is_misrouted = rng.random_range(0..10) < swarm.misrouted_of_ten;
+        let arrival = if is_misrouted {
+            rng.random_range(0..swarm.event_partitions)
+        } else {
+            group % swarm.event_partitions
+        };
+        let kind = match rng.random_range(0..10) {
+            0..5 => Kind::Collect { count: rng.random_range(1..=12) },
+            5..8 => Kind::Call,
+            _ => Kind::Wait,
+        };
+        let is_cancelled =
+            !matches!(kind, Kind::Collect { .. }) && rng.random_range(0..100) < swarm.weights.cancel;
+        let starts_twice = rng.random_range(0..100) < swarm.weights.duplicate;
+        let name = match kind {
+            Kind::Collect { .. } => "collect",
+            Kind::Call => "call",
+            Kind::Wait => "wait",
+        };
+        let event_id = |what: &str| EventId { source: "user".to_owned(), id: format!("{id}/{what}") };
+        let start = |what: &str| start_event(event_id(what), &id, &workflow(name), None, json!({"n": n}));
+        let mut script = VecDeque::from([start("start")]);
+        if let Kind::Collect { count } = kind {
+            script.extend((1..=count).map(|it| {
+                let data = json!({"n": it, "last": it == count});
+                signal_event(event_id(&format!("n{it}")), &id, "n", Some(data))
+            }));
+        }
+        if starts_twice {
+            let place = rng.random_range(1..=script.len());
+            script.insert(place, start("start-again"));
+        }
+        if is_cancelled {
+            script.push_back(cancel_event(event_id("cancel"), &id, "enough"));
+        }
+        Self { id, arrival, kind, is_cancelled, script }
+    }
+
+    fn check(&self, state: Option<&InstanceState>) -> Result<(), String> {
+        let state = state.ok_or("it never started")?;
+        match (&state.status, self.kind) {
+            (Status::Cancelled { .. }, _) if self.is_cancelled => Ok(()),
+            (Status::Completed { output }, Kind::Collect { count }) => {
+                let expected: Vec<u32> = (1..=count).collect();
+                match output.value() == &json!({"seen": expected}) {
+                    true => Ok(()),
+                    false => Err(format!("its output is {}", output.value() as &Value)),
+                }
+            }
+            (Status::Completed { .. }, Kind::Call | Kind::Wait) => Ok(()),
+            (status, _) => Err(format!("it is {}", status.name())),
+        }
+    }
+}
+
+fn record(event: &CloudEvent, at: i64) -> Record {
+    let it = event.to_structured();
+    Record { key: it.key, headers: it.headers, value: it.value, at, writer: None }
+}

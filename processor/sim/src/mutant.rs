@@ -1,0 +1,72 @@
+//! The protocol, broken on purpose in one place. Each mutant must be caught, or the simulation cannot see what it is for.
+//!
+//! Mutants live in the simulated shell, broker and store, between the real partition and its world: production code has no
+//! switches for them. What a mutant does to the partition is done to its inputs and outputs.
+
+/// One way to break the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Mutant {
+    /// Of two snapshots of a key the one that arrives last stays, as with write timestamps from the servers' clocks.
+    WallClockSnapshots,
+    /// The partition is told that its transaction is committed before it is: it flushes what may yet be aborted.
+    SnapshotBeforeCommit,
+    /// The restore ends at the last stable offset instead of the high watermark (KAFKA-10167).
+    RestoreToStableOffset,
+    /// The checkpoint stands at the end of the log, whatever is dirty.
+    CheckpointIgnoresDirty,
+    /// The checkpoint stands at the last offset of each dirty key, not at its first.
+    CheckpointAtLastDirty,
+    /// The committed offset is read without waiting for pending ones (no `require_stable`, KIP-447).
+    UnstableOffsetFetch,
+    /// A replay applies what the snapshot already holds.
+    NoOffsetGuard,
+    /// A transaction of a dead incarnation goes out under fresh group metadata (F2).
+    FreshMetadataForStaleIncarnation,
+    /// Of two checkpoints the one that arrives last stays. Costs only a longer replay, until the log is trimmed.
+    WallClockCheckpoints,
+    /// The log is trimmed to the checkpoint in memory, whose write may be lost.
+    TrimToOwnCheckpoint,
+    /// A transaction whose outcome nobody knows is taken for aborted, and its batch tried again.
+    UnknownCommitRetried,
+    /// Records that were fetched for an earlier incarnation reach the next one.
+    RecordsOutliveIncarnation,
+    /// A write that timed out counts as durable.
+    TimedOutWriteCounts,
+    /// The timer index is not written.
+    TimersNotIndexed,
+    /// The checkpoint says that all timers of the next hour have fired.
+    TimerWatermarkAhead,
+    /// Transactions carry no group metadata (no F1).
+    NoGroupFence,
+    /// History rows are left out of the flushes.
+    HistoryNotWritten,
+    /// Forwarded records leave outside of the transaction.
+    ForwardOutsideTransaction,
+    /// The high watermark is read before the pending offsets have been waited for.
+    EndBeforeStableOffset,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::WallClockSnapshots,
+        Self::SnapshotBeforeCommit,
+        Self::RestoreToStableOffset,
+        Self::CheckpointIgnoresDirty,
+        Self::CheckpointAtLastDirty,
+        Self::UnstableOffsetFetch,
+        Self::NoOffsetGuard,
+        Self::FreshMetadataForStaleIncarnation,
+        Self::WallClockCheckpoints,
+        Self::TrimToOwnCheckpoint,
+        Self::UnknownCommitRetried,
+        Self::RecordsOutliveIncarnation,
+        Self::TimedOutWriteCounts,
+        Self::TimersNotIndexed,
+        Self::TimerWatermarkAhead,
+        Self::NoGroupFence,
+        Self::HistoryNotWritten,
+        Self::ForwardOutsideTransaction,
+        Self::EndBeforeStableOffset,
+    ];
+}

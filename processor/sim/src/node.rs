@@ -1,0 +1,215 @@
+//! A processor process: what the shell of `runtime` and `kafka-log` holds, as data. The steps that it takes are in `world`.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use millrace_partition::{
+    FlushId, FlushRequest, Input, Partition, SnapshotRow, Source, Transaction, TransactionId,
+};
+use millrace_schemas::{InstanceId, Offset, Timestamp};
+
+use crate::broker::group::{MemberId, Metadata};
+use crate::broker::transactions::Epoch;
+use crate::store::{Token, Write};
+
+/// Marks one assignment of one partition as alive (F2).
+#[derive(Clone, Debug)]
+pub(crate) struct Incarnation {
+    pub(crate) number: u64,
+    pub(crate) index: usize,
+    alive: Rc<Cell<bool>>,
+}
+
+impl Incarnation {
+    pub(crate) fn new(number: u64, index: usize) -> Self {
+        Self { number, index, alive: Rc::new(Cell::new(true)) }
+    }
+
+    pub(crate) fn kill(&self) {
+        self.alive.set(false);
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.get()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) number: usize,
+    pub(crate) state: State,
+    /// Milliseconds that its clock is ahead.
+    pub(crate) skew_ms: i64,
+    pub(crate) member: Option<MemberId>,
+    pub(crate) metadata: Option<Metadata>,
+    /// As the rebalance callbacks have said.
+    pub(crate) assigned: BTreeMap<usize, Incarnation>,
+    pub(crate) owned: BTreeMap<usize, Owned>,
+    pub(crate) lanes: Vec<Lane>,
+    /// Partitions that the group takes away, and until when they may drain.
+    pub(crate) revoking: BTreeMap<usize, i64>,
+    /// It goes, in good order.
+    pub(crate) is_leaving: bool,
+    /// Mutant: where the reader of the sources has got to, across incarnations.
+    pub(crate) follower: BTreeMap<Source, Offset>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Up,
+    /// Until then, or until a fault ends.
+    Down {
+        until: i64,
+    },
+    /// SIGSTOP: nothing moves, but what it has sent is on its way.
+    Frozen {
+        until: i64,
+    },
+}
+
+/// A partition of this process.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) partition: Partition,
+    pub(crate) is_paused: bool,
+    pub(crate) is_drained: bool,
+    /// What is read, and the next offset of each.
+    pub(crate) reads: BTreeMap<Source, Offset>,
+    pub(crate) effects: BTreeMap<u64, Effect>,
+    /// Mutant: last offset of each key that no acknowledged flush holds.
+    pub(crate) last_dirty: BTreeMap<InstanceId, Offset>,
+    /// Of the last checkpoint that was sent.
+    pub(crate) checkpoint: Option<Bytes>,
+}
+
+/// Something that takes time.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Acquire(Acquiring),
+    ReadChangelog {
+        position: Offset,
+        until: Offset,
+    },
+    Follow(Vec<(Source, Offset)>),
+    LoadSnapshots {
+        ids: Vec<InstanceId>,
+        rows: Vec<(InstanceId, Option<SnapshotRow>)>,
+    },
+    LoadTimers {
+        from: Timestamp,
+        until: Timestamp,
+    },
+    ReadCheckpoint,
+    TrimChangelog(Offset),
+    /// Rows that have not been acknowledged.
+    Flush {
+        id: FlushId,
+        request: Box<FlushRequest>,
+        waiting: BTreeMap<Token, Write>,
+    },
+    /// One row that nobody waits for.
+    Save {
+        waiting: BTreeMap<Token, Write>,
+    },
+    /// An answer on its way back.
+    Answer(Box<Input>),
+}
+
+/// State protocol 2.3, steps 2 to 4.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Acquiring {
+    StableOffset,
+    Bounds { internal: Option<Offset> },
+    Checkpoint { internal: Option<Offset>, start: Offset, end: Offset },
+}
+
+/// A transactional producer and its event loop.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) id: String,
+    pub(crate) ready: Vec<Share>,
+    pub(crate) stage: Stage,
+}
+
+/// One partition's part of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) transaction: Transaction,
+    /// Of the changelog records that were produced.
+    pub(crate) offsets: Vec<Offset>,
+}
+
+impl Share {
+    pub(crate) fn id(&self) -> TransactionId {
+        self.transaction.id
+    }
+}
+
+/// How far the producer is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// `init_transactions` until it succeeds; then what came of the last transaction is told.
+    Initialising { shares: Vec<Share>, outcome: Outcome },
+    Idle(Epoch),
+    Producing { epoch: Epoch, shares: Vec<Share>, done: usize },
+    SendingOffsets { epoch: Epoch, shares: Vec<Share> },
+    Committing { epoch: Epoch, shares: Vec<Share> },
+    Aborting { epoch: Epoch, shares: Vec<Share> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Committed,
+    Aborted,
+    Unknown,
+}
+
+impl Node {
+    pub(crate) fn new(number: usize, lanes: usize, skew_ms: i64) -> Self {
+        let lanes = (0..lanes).map(|lane| Lane {
+            id: format!("app-{number}-{lane}"),
+            ready: Vec::new(),
+            stage: Stage::Initialising { shares: Vec::new(), outcome: Outcome::Aborted },
+        });
+        Self {
+            number,
+            state: State::Up,
+            skew_ms,
+            member: None,
+            metadata: None,
+            assigned: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            lanes: lanes.collect(),
+            revoking: BTreeMap::new(),
+            is_leaving: false,
+            follower: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    /// The partition, if this incarnation has it.
+    pub(crate) fn owned(&mut self, incarnation: &Incarnation) -> Option<&mut Owned> {
+        self.owned.get_mut(&incarnation.index).filter(|it| it.incarnation.number == incarnation.number)
+    }
+
+    /// Drops everything of the partition that is not with the producer already.
+    pub(crate) fn drop_partition(&mut self, index: usize) {
+        if let Some(owned) = self.owned.remove(&index) {
+            owned.incarnation.kill();
+            let lane = index % self.lanes.len();
+            self.lanes[lane].ready.retain(|it| it.incarnation.number != owned.incarnation.number);
+        }
+    }
+
+    /// The partitions that it works for.
+    pub(crate) fn indexes(&self) -> BTreeSet<usize> {
+        self.owned.keys().copied().collect()
+    }
+}

@@ -1,0 +1,215 @@
+//! A lane's transaction, a request at a time: what `runtime`'s committer and `kafka-log`'s lane do.
+
+use millrace_partition::{Input, OutgoingRecord};
+use millrace_schemas::Offset;
+
+use super::World;
+use crate::broker::group::{Commit, Metadata};
+use crate::broker::transactions::Epoch;
+use crate::broker::{Place, Record};
+use crate::mutant::Mutant;
+use crate::node::{Outcome, Share, Stage};
+
+/// A producer's request that was refused, or not answered.
+enum Failed {
+    /// The transaction can be aborted by its producer.
+    Abortable,
+    /// The producer is of no more use.
+    Fatal,
+}
+
+impl World {
+    pub(super) fn can_commit(&self, number: usize, lane: usize) -> bool {
+        let lane = &self.nodes[number].lanes[lane];
+        match lane.stage {
+            Stage::Idle(_) => !lane.ready.is_empty() && self.broker.transactions.is_ready(&lane.id),
+            _ => true,
+        }
+    }
+
+    /// One request of the lane's producer.
+    pub(super) fn advance_lane(&mut self, number: usize, lane: usize) {
+        let id = self.nodes[number].lanes[lane].id.clone();
+        let placeholder = Stage::Initialising { shares: Vec::new(), outcome: Outcome::Aborted };
+        let stage = std::mem::replace(&mut self.nodes[number].lanes[lane].stage, placeholder);
+        let next = match stage {
+            Stage::Initialising { shares, outcome } => match self.broker.transactions.init(&id) {
+                Some(epoch) => {
+                    self.nodes[number].lanes[lane].stage = Stage::Idle(epoch);
+                    return self.conclude(number, shares, outcome);
+                }
+                None => Stage::Initialising { shares, outcome },
+            },
+            Stage::Idle(epoch) => {
+                let shares = std::mem::take(&mut self.nodes[number].lanes[lane].ready);
+                Stage::Producing { epoch, shares, done: 0 }
+            }
+            Stage::Producing { epoch, mut shares, done } if done < shares.len() => {
+                let fails = self.happens(self.swarm.weights.produce_fails);
+                match self.produce_share(&id, epoch, &mut shares[done]) {
+                    Ok(()) if fails => Stage::Aborting { epoch, shares },
+                    Ok(()) => Stage::Producing { epoch, shares, done: done + 1 },
+                    Err(Failed::Abortable) => Stage::Aborting { epoch, shares },
+                    Err(Failed::Fatal) => Stage::Initialising { shares, outcome: Outcome::Aborted },
+                }
+            }
+            Stage::Producing { epoch, shares, .. } => {
+                if self.has(Mutant::SnapshotBeforeCommit) {
+                    self.tell_committed(number, &shares);
+                }
+                Stage::SendingOffsets { epoch, shares }
+            }
+            Stage::SendingOffsets { epoch, shares } => match self.send_offsets(number, &id, epoch, &shares) {
+                Ok(()) => Stage::Committing { epoch, shares },
+                Err(Failed::Abortable) => Stage::Aborting { epoch, shares },
+                Err(Failed::Fatal) => Stage::Initialising { shares, outcome: Outcome::Aborted },
+            },
+            Stage::Committing { epoch, shares } => self.end_transaction(number, lane, &id, epoch, shares),
+            Stage::Aborting { epoch, shares } => match self.broker.transactions.end(&id, epoch, false) {
+                Ok(()) => {
+                    self.nodes[number].lanes[lane].stage = Stage::Idle(epoch);
+                    return self.conclude(number, shares, Outcome::Aborted);
+                }
+                Err(_) => Stage::Initialising { shares, outcome: Outcome::Aborted },
+            },
+        };
+        self.nodes[number].lanes[lane].stage = next;
+    }
+
+    /// F2: whether every incarnation is alive.
+    fn are_alive(&self, shares: &[Share]) -> bool {
+        self.has(Mutant::FreshMetadataForStaleIncarnation) || shares.iter().all(|it| it.incarnation.is_alive())
+    }
+
+    fn produce_share(&mut self, id: &str, epoch: Epoch, share: &mut Share) -> Result<(), Failed> {
+        let writer = share.incarnation.number;
+        for outgoing in share.transaction.changelog.clone() {
+            let place = Place::Changelog(share.incarnation.index);
+            let record = self.record(outgoing, writer);
+            let offset = self.broker.produce_in_transaction(id, epoch, &place, record);
+            share.offsets.push(offset.map_err(|_| Failed::Fatal)?);
+        }
+        for outgoing in share.transaction.records.clone() {
+            let place = self.place_of(&outgoing);
+            let record = self.record(outgoing, writer);
+            if matches!(place, Place::Internal(to) if to != share.incarnation.index)
+                && self.has(Mutant::ForwardOutsideTransaction)
+            {
+                self.broker.produce(&place, record);
+                continue;
+            }
+            self.broker.produce_in_transaction(id, epoch, &place, record).map_err(|_| Failed::Fatal)?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, outgoing: OutgoingRecord, writer: u64) -> Record {
+        let OutgoingRecord { key, headers, value, .. } = outgoing;
+        Record { key, headers, value, at: self.now, writer: Some(writer) }
+    }
+
+    fn place_of(&self, outgoing: &OutgoingRecord) -> Place {
+        match outgoing.partition {
+            Some(partition) => {
+                assert_eq!(*outgoing.topic, self.config.topics.internal(), "only .internal is addressed by partition");
+                Place::Internal(usize::try_from(partition).expect("partitions count from 0"))
+            }
+            None => Place::Other(outgoing.topic.to_string()),
+        }
+    }
+
+    /// F1. Metadata first, then the incarnations.
+    fn send_offsets(&mut self, number: usize, id: &str, epoch: Epoch, shares: &[Share]) -> Result<(), Failed> {
+        let metadata = match self.mutant {
+            Some(Mutant::FreshMetadataForStaleIncarnation) => self.fresh_metadata(number),
+            _ => self.nodes[number].metadata,
+        };
+        let Some(metadata) = metadata else { return Err(Failed::Abortable) };
+        if !self.are_alive(shares) {
+            return Err(Failed::Abortable);
+        }
+        let offsets: Vec<(usize, Offset)> =
+            shares.iter().map(|it| (it.incarnation.index, it.transaction.internal_offset)).collect();
+        let metadata = (!self.has(Mutant::NoGroupFence)).then_some(metadata);
+        let commit = Commit { metadata, offsets };
+        match self.broker.commit_offsets(id, epoch, &commit, self.now) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Failed::Abortable),
+            Err(_) => Err(Failed::Fatal),
+        }
+    }
+
+    fn fresh_metadata(&mut self, number: usize) -> Option<Metadata> {
+        let member = self.nodes[number].member?;
+        self.broker.group.metadata(member)
+    }
+
+    fn end_transaction(
+        &mut self,
+        number: usize,
+        lane: usize,
+        id: &str,
+        epoch: Epoch,
+        shares: Vec<Share>,
+    ) -> Stage {
+        if !self.are_alive(&shares) {
+            return Stage::Aborting { epoch, shares };
+        }
+        let is_lost = self.happens(self.swarm.weights.end_lost);
+        let is_unanswered = self.happens(self.swarm.weights.end_answer_lost);
+        if !is_lost && self.broker.transactions.end(id, epoch, true).is_ok() && !is_unanswered {
+            self.nodes[number].lanes[lane].stage = Stage::Idle(epoch);
+            self.conclude(number, shares, Outcome::Committed);
+            // Concluding gives the lane nothing but ready shares.
+            return Stage::Idle(epoch);
+        }
+        if self.has(Mutant::UnknownCommitRetried) {
+            return Stage::Initialising { shares, outcome: Outcome::Aborted };
+        }
+        // Before anything else: what they hold in memory may be behind the log.
+        for share in &shares {
+            share.incarnation.kill();
+        }
+        Stage::Initialising { shares, outcome: Outcome::Unknown }
+    }
+
+    fn tell_committed(&mut self, number: usize, shares: &[Share]) {
+        for share in shares {
+            if let Some(owned) = self.nodes[number].owned(&share.incarnation) {
+                for (outgoing, offset) in share.transaction.changelog.iter().zip(&share.offsets) {
+                    if let Some(key) = outgoing.key.as_deref().and_then(|it| std::str::from_utf8(it).ok()) {
+                        let id = millrace_schemas::InstanceId::new(key).expect("it was one");
+                        owned.last_dirty.insert(id, *offset);
+                    }
+                }
+            }
+            let committed =
+                Input::Committed { transaction: share.id(), changelog_offsets: share.offsets.clone() };
+            self.input(number, &share.incarnation, committed);
+        }
+    }
+
+    /// The outcome of a transaction reaches the partitions.
+    fn conclude(&mut self, number: usize, shares: Vec<Share>, outcome: Outcome) {
+        let was_told = self.has(Mutant::SnapshotBeforeCommit);
+        match outcome {
+            Outcome::Committed if was_told => {}
+            Outcome::Committed => self.tell_committed(number, &shares),
+            Outcome::Aborted if was_told => {
+                for share in &shares {
+                    self.renew(number, &share.incarnation);
+                }
+            }
+            Outcome::Aborted => {
+                for share in shares.iter().filter(|it| it.incarnation.is_alive()) {
+                    self.input(number, &share.incarnation, Input::Aborted { transaction: share.id() });
+                }
+            }
+            Outcome::Unknown => {
+                for share in &shares {
+                    self.renew(number, &share.incarnation);
+                }
+            }
+        }
+    }
+}

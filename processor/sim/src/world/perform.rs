@@ -1,0 +1,158 @@
+//! What a partition wants done: what `runtime`'s lane does with outputs.
+
+use millrace_partition::{FlushRequest, Output, Transaction};
+use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::{Offset, Stamp};
+
+use super::World;
+use crate::mutant::Mutant;
+use crate::node::{Effect, Incarnation, Share};
+use crate::store::{Token, Write};
+
+impl World {
+    pub(super) fn perform(&mut self, number: usize, incarnation: &Incarnation, output: Output) {
+        match output {
+            Output::Commit(transaction) => self.hand_over(number, incarnation, transaction),
+            Output::ReadChangelog { from, until } => {
+                self.begin(number, incarnation, Effect::ReadChangelog { position: from, until });
+            }
+            Output::Follow(sources) => self.begin(number, incarnation, Effect::Follow(sources)),
+            Output::LoadSnapshots(ids) => {
+                self.begin(number, incarnation, Effect::LoadSnapshots { ids, rows: Vec::new() });
+            }
+            Output::CatchUpDefinitions => {
+                let answer = Box::new(millrace_partition::Input::DefinitionsCaughtUp);
+                self.begin(number, incarnation, Effect::Answer(answer));
+            }
+            Output::Flush(request) => self.flush(number, incarnation, request),
+            Output::SaveCheckpoint { stamp, value } => {
+                self.save_checkpoint(number, incarnation, stamp, value);
+            }
+            Output::SaveOwner { stamp, api_url } => {
+                self.save(number, incarnation, Write::Owner { partition: incarnation.index, stamp, api_url });
+            }
+            Output::ReadCheckpoint => self.begin(number, incarnation, Effect::ReadCheckpoint),
+            Output::TrimChangelog { before } => {
+                self.begin(number, incarnation, Effect::TrimChangelog(before));
+            }
+            Output::LoadTimers { from, until } => {
+                self.begin(number, incarnation, Effect::LoadTimers { from, until });
+            }
+            Output::Pause => self.set_paused(number, incarnation, true),
+            Output::Resume => self.set_paused(number, incarnation, false),
+            Output::Drained => {
+                if let Some(owned) = self.nodes[number].owned(incarnation) {
+                    owned.is_drained = true;
+                }
+            }
+            Output::Fail { detail } => self.violate(Err(format!("a partition stopped: {detail}"))),
+            Output::LoadSchema(id) => self.violate(Err(format!("nobody writes records of a schema {id}"))),
+            Output::Observe(_) | Output::Ready | Output::Answer { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, number: usize, incarnation: &Incarnation, effect: Effect) {
+        let id = self.number();
+        if let Some(owned) = self.nodes[number].owned(incarnation) {
+            owned.effects.insert(id, effect);
+        }
+    }
+
+    fn set_paused(&mut self, number: usize, incarnation: &Incarnation, is_paused: bool) {
+        if let Some(owned) = self.nodes[number].owned(incarnation) {
+            owned.is_paused = is_paused;
+        }
+    }
+
+    fn hand_over(&mut self, number: usize, incarnation: &Incarnation, transaction: Transaction) {
+        let lanes = self.nodes[number].lanes.len();
+        let share = Share { incarnation: incarnation.clone(), transaction, offsets: Vec::new() };
+        self.nodes[number].lanes[incarnation.index % lanes].ready.push(share);
+    }
+
+    fn flush(&mut self, number: usize, incarnation: &Incarnation, request: FlushRequest) {
+        let mut writes: Vec<Write> = Vec::new();
+        for snapshot in &request.snapshots {
+            let decoded = self.codec.decode_snapshot(&snapshot.value).expect("the partition encoded it");
+            self.truth.expect_snapshot(&snapshot.instance, snapshot.stamp, decoded.state);
+            writes.push(Write::Snapshot(snapshot.clone()));
+        }
+        if !self.has(Mutant::TimersNotIndexed) {
+            writes.extend(request.timers.iter().cloned().map(Write::Timer));
+        }
+        if !self.has(Mutant::HistoryNotWritten) {
+            writes.extend(request.history.iter().cloned().map(Write::History));
+        }
+        let id = request.id;
+        let request = Box::new(request);
+        self.send(number, incarnation, writes, |waiting| Effect::Flush { id, request, waiting });
+    }
+
+    fn save(&mut self, number: usize, incarnation: &Incarnation, write: Write) {
+        self.send(number, incarnation, vec![write], |waiting| Effect::Save { waiting });
+    }
+
+    /// Writes go out side by side, and arrive in any order.
+    fn send(
+        &mut self,
+        number: usize,
+        incarnation: &Incarnation,
+        writes: Vec<Write>,
+        effect: impl FnOnce(std::collections::BTreeMap<Token, Write>) -> Effect,
+    ) {
+        let id = self.number();
+        let mut waiting = std::collections::BTreeMap::new();
+        for write in writes {
+            let token = Token(self.number());
+            self.senders.insert(token, (number, incarnation.clone(), id));
+            self.store.send(write.clone(), Some(token));
+            waiting.insert(token, write);
+        }
+        let effect = effect(waiting);
+        if let Some(owned) = self.nodes[number].owned(incarnation) {
+            owned.effects.insert(id, effect);
+        }
+    }
+
+    fn save_checkpoint(
+        &mut self,
+        number: usize,
+        incarnation: &Incarnation,
+        mut stamp: Stamp,
+        mut value: bytes::Bytes,
+    ) {
+        let mut checkpoint = self.codec.decode_checkpoint(&value).expect("the partition encoded it");
+        if self.break_checkpoint(number, incarnation, &mut checkpoint) {
+            stamp = Stamp::new(checkpoint.era, checkpoint.era_base, checkpoint.changelog_offset);
+            value = self.codec.encode_checkpoint(&checkpoint).into();
+        }
+        let result = self.truth.check_checkpoint(incarnation.index, &checkpoint, &self.store);
+        self.violate(result);
+        if let Some(owned) = self.nodes[number].owned(incarnation) {
+            owned.checkpoint = Some(value.clone());
+        }
+        self.save(number, incarnation, Write::Checkpoint { partition: incarnation.index, stamp, value });
+    }
+
+    /// What the mutants of the checkpoint do. False if there is none.
+    fn break_checkpoint(
+        &mut self,
+        number: usize,
+        incarnation: &Incarnation,
+        checkpoint: &mut Checkpoint,
+    ) -> bool {
+        let Some(mutant) = self.mutant else { return false };
+        let Some(owned) = self.nodes[number].owned(incarnation) else { return false };
+        let end = owned.partition.gauges().changelog_end;
+        match mutant {
+            Mutant::CheckpointIgnoresDirty => checkpoint.changelog_offset = end,
+            Mutant::CheckpointAtLastDirty => {
+                let last: Option<Offset> = owned.last_dirty.values().min().copied();
+                checkpoint.changelog_offset = last.unwrap_or(end);
+            }
+            Mutant::TimerWatermarkAhead => checkpoint.timers_low_watermark.0 += 3_600_000,
+            _ => return false,
+        }
+        true
+    }
+}
