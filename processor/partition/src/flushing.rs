@@ -164,6 +164,7 @@ impl Partition {
             timers_low_watermark: self.timers.low_watermark(due),
             api_url: self.config.api_url.clone(),
             at: now,
+            key_groups: Vec::new(),
         };
         self.write_behind.checkpoint_offset = offset;
         out.push(Output::SaveCheckpoint {
