@@ -14,14 +14,28 @@ pub enum RecordKind {
     Positions,
     /// `<prefix>.changelog`: a new owner.
     Claim,
+    /// `<prefix>.changelog`: a public partition that is read from here on.
+    Adopted,
+    /// `<prefix>.changelog`: key-groups that were given away.
+    Released,
+    /// `<prefix>.changelog`: key-groups that were taken over.
+    Installed,
     /// `<prefix>.internal`: a record sent on to its home.
     ForwardedRecord,
     /// `<prefix>.internal`: a timer that is due.
     TimerFired,
+    /// `<prefix>.internal`: give key-groups away.
+    ReleaseRequested,
+    /// `<prefix>.internal`: key-groups for their new home.
+    HandedOver,
+    /// `<prefix>.internal`: how far the parent of a partition is.
+    Progressed,
     /// `<prefix>.commands.<queue>`
     TaskCommand,
     /// `<prefix>.definitions`
     Definition,
+    /// `<prefix>.control`: the partitions become more.
+    Plan,
     /// Row of the snapshot table.
     Snapshot,
     /// Row of the checkpoint table.
@@ -30,14 +44,21 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::ChangelogEntry,
         Self::Positions,
         Self::Claim,
+        Self::Adopted,
+        Self::Released,
+        Self::Installed,
         Self::ForwardedRecord,
         Self::TimerFired,
+        Self::ReleaseRequested,
+        Self::HandedOver,
+        Self::Progressed,
         Self::TaskCommand,
         Self::Definition,
+        Self::Plan,
         Self::Snapshot,
         Self::Checkpoint,
     ];
@@ -49,10 +70,17 @@ impl RecordKind {
             Self::ChangelogEntry => "io.millrace.v1.ChangelogEntry",
             Self::Positions => "io.millrace.v1.Positions",
             Self::Claim => "io.millrace.v1.Claim",
+            Self::Adopted => "io.millrace.v1.Adopted",
+            Self::Released => "io.millrace.v1.Released",
+            Self::Installed => "io.millrace.v1.Installed",
             Self::ForwardedRecord => "io.millrace.v1.ForwardedRecord",
             Self::TimerFired => "io.millrace.v1.TimerFired",
+            Self::ReleaseRequested => "io.millrace.v1.ReleaseRequested",
+            Self::HandedOver => "io.millrace.v1.HandedOver",
+            Self::Progressed => "io.millrace.v1.Progressed",
             Self::TaskCommand => "io.millrace.v1.TaskCommand",
             Self::Definition => "io.millrace.v1.Definition",
+            Self::Plan => "io.millrace.v1.Plan",
             Self::Snapshot => "io.millrace.v1.Snapshot",
             Self::Checkpoint => "io.millrace.v1.Checkpoint",
         }
@@ -65,10 +93,17 @@ impl RecordKind {
             Self::ChangelogEntry => include_str!("../avro/changelog_entry.avsc"),
             Self::Positions => include_str!("../avro/positions.avsc"),
             Self::Claim => include_str!("../avro/claim.avsc"),
+            Self::Adopted => include_str!("../avro/adopted.avsc"),
+            Self::Released => include_str!("../avro/released.avsc"),
+            Self::Installed => include_str!("../avro/installed.avsc"),
             Self::ForwardedRecord => include_str!("../avro/forwarded_record.avsc"),
             Self::TimerFired => include_str!("../avro/timer_fired.avsc"),
+            Self::ReleaseRequested => include_str!("../avro/release_requested.avsc"),
+            Self::HandedOver => include_str!("../avro/handed_over.avsc"),
+            Self::Progressed => include_str!("../avro/progressed.avsc"),
             Self::TaskCommand => include_str!("../avro/task_command.avsc"),
             Self::Definition => include_str!("../avro/definition.avsc"),
+            Self::Plan => include_str!("../avro/plan.avsc"),
             Self::Snapshot => include_str!("../avro/snapshot.avsc"),
             Self::Checkpoint => include_str!("../avro/checkpoint.avsc"),
         }
@@ -80,13 +115,26 @@ impl RecordKind {
         match self {
             Self::ChangelogEntry => &[include_str!("../avro/released/v1/changelog_entry.avsc")],
             Self::Positions => &[include_str!("../avro/released/v1/positions.avsc")],
-            Self::Claim => &[include_str!("../avro/released/v1/claim.avsc")],
+            Self::Claim => &[
+                include_str!("../avro/released/v1/claim.avsc"),
+                include_str!("../avro/released/v2/claim.avsc"),
+            ],
+            Self::Adopted => &[include_str!("../avro/released/v2/adopted.avsc")],
+            Self::Released => &[include_str!("../avro/released/v2/released.avsc")],
+            Self::Installed => &[include_str!("../avro/released/v2/installed.avsc")],
             Self::ForwardedRecord => &[include_str!("../avro/released/v1/forwarded_record.avsc")],
             Self::TimerFired => &[include_str!("../avro/released/v1/timer_fired.avsc")],
+            Self::ReleaseRequested => &[include_str!("../avro/released/v2/release_requested.avsc")],
+            Self::HandedOver => &[include_str!("../avro/released/v2/handed_over.avsc")],
+            Self::Progressed => &[include_str!("../avro/released/v2/progressed.avsc")],
             Self::TaskCommand => &[include_str!("../avro/released/v1/task_command.avsc")],
             Self::Definition => &[include_str!("../avro/released/v1/definition.avsc")],
+            Self::Plan => &[include_str!("../avro/released/v2/plan.avsc")],
             Self::Snapshot => &[include_str!("../avro/released/v1/snapshot.avsc")],
-            Self::Checkpoint => &[include_str!("../avro/released/v1/checkpoint.avsc")],
+            Self::Checkpoint => &[
+                include_str!("../avro/released/v1/checkpoint.avsc"),
+                include_str!("../avro/released/v2/checkpoint.avsc"),
+            ],
         }
     }
 

@@ -21,6 +21,7 @@ pub use crate::catalogue::RecordKind;
 use crate::definition::Definition;
 pub use crate::error::DecodeError;
 use crate::event::ChangelogEntry;
+use crate::handover::{Adopted, HandedOver, Installed, Plan, Progressed, ReleaseRequested, Released};
 use crate::internal::InternalRecord;
 use crate::partition::{Checkpoint, Claim, Positions};
 use crate::registry::{Registry, RegistryError, SubjectNames};
@@ -36,6 +37,12 @@ pub enum ChangelogRecord {
     Positions(Positions),
     /// A new owner.
     Claim(Claim),
+    /// A public partition is read from here on.
+    Adopted(Adopted),
+    /// Key-groups were given away.
+    Released(Released),
+    /// Key-groups were taken over.
+    Installed(Installed),
 }
 
 /// Encodes and decodes every record. Cheap to clone; clones share what they learn.
@@ -84,7 +91,22 @@ trait Record: Avro {
 macro_rules! record {
     ($($type:ident),*) => { $( impl Record for $type { const KIND: RecordKind = RecordKind::$type; } )* };
 }
-record!(ChangelogEntry, Positions, Claim, TaskCommand, Definition, Snapshot, Checkpoint);
+record!(
+    ChangelogEntry,
+    Positions,
+    Claim,
+    Adopted,
+    Released,
+    Installed,
+    ReleaseRequested,
+    HandedOver,
+    Progressed,
+    TaskCommand,
+    Definition,
+    Plan,
+    Snapshot,
+    Checkpoint
+);
 
 impl Record for crate::internal::ForwardedRecord {
     const KIND: RecordKind = RecordKind::ForwardedRecord;
@@ -181,6 +203,9 @@ impl Codec {
             ChangelogRecord::Entry(entry) => self.encode(entry),
             ChangelogRecord::Positions(positions) => self.encode(positions),
             ChangelogRecord::Claim(claim) => self.encode(claim),
+            ChangelogRecord::Adopted(adopted) => self.encode(adopted),
+            ChangelogRecord::Released(released) => self.encode(released),
+            ChangelogRecord::Installed(installed) => self.encode(installed),
         }
     }
 
@@ -200,6 +225,9 @@ impl Codec {
             Some(RecordKind::ChangelogEntry) => frame.read().map(ChangelogRecord::Entry),
             Some(RecordKind::Positions) => frame.read().map(ChangelogRecord::Positions),
             Some(RecordKind::Claim) => frame.read().map(ChangelogRecord::Claim),
+            Some(RecordKind::Adopted) => frame.read().map(ChangelogRecord::Adopted),
+            Some(RecordKind::Released) => frame.read().map(ChangelogRecord::Released),
+            Some(RecordKind::Installed) => frame.read().map(ChangelogRecord::Installed),
             _ => Err(frame.wrong("a record of the changelog")),
         }
     }
@@ -210,6 +238,9 @@ impl Codec {
         match record {
             InternalRecord::Forwarded(forwarded) => self.encode(forwarded),
             InternalRecord::TimerFired(fired) => self.encode(fired),
+            InternalRecord::ReleaseRequested(requested) => self.encode(requested),
+            InternalRecord::HandedOver(handed_over) => self.encode(handed_over),
+            InternalRecord::Progressed(progressed) => self.encode(progressed),
         }
     }
 
@@ -222,6 +253,9 @@ impl Codec {
         match frame.kind() {
             Some(RecordKind::ForwardedRecord) => frame.read().map(InternalRecord::Forwarded),
             Some(RecordKind::TimerFired) => frame.read().map(InternalRecord::TimerFired),
+            Some(RecordKind::ReleaseRequested) => frame.read().map(InternalRecord::ReleaseRequested),
+            Some(RecordKind::HandedOver) => frame.read().map(InternalRecord::HandedOver),
+            Some(RecordKind::Progressed) => frame.read().map(InternalRecord::Progressed),
             _ => Err(frame.wrong("an internal record")),
         }
     }
@@ -251,6 +285,20 @@ impl Codec {
     /// # Errors
     /// When the bytes are no such record, or their schema is not known (yet).
     pub fn decode_definition(&self, bytes: &[u8]) -> Result<Definition, DecodeError> {
+        self.open(bytes)?.read()
+    }
+
+    /// To `<prefix>.control`.
+    #[must_use]
+    pub fn encode_plan(&self, plan: &Plan) -> Vec<u8> {
+        self.encode(plan)
+    }
+
+    /// From `<prefix>.control`.
+    ///
+    /// # Errors
+    /// When the bytes are no such record, or their schema is not known (yet).
+    pub fn decode_plan(&self, bytes: &[u8]) -> Result<Plan, DecodeError> {
         self.open(bytes)?.read()
     }
 

@@ -177,6 +177,11 @@ impl ExecutionId {
 #[serde(transparent)]
 pub struct TimerId(pub u32);
 
+/// A plan that changes the number of partitions: a counter, never reused. The first one is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanId(pub u32);
+
 /// The first try is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::handover::{HandedOver, Progressed, ReleaseRequested};
 use crate::{InstanceId, Offset, TimerId, Timestamp};
 
 /// A record of `<prefix>.internal`.
@@ -11,6 +12,12 @@ pub enum InternalRecord {
     Forwarded(ForwardedRecord),
     /// A durable timer is due.
     TimerFired(TimerFired),
+    /// Key-groups shall move.
+    ReleaseRequested(ReleaseRequested),
+    /// Key-groups have moved here.
+    HandedOver(HandedOver),
+    /// How far the parent is.
+    Progressed(Progressed),
 }
 
 /// A record of the inbox, byte for byte, sent on to the home of its key.

@@ -7,7 +7,7 @@
 //! Reading order: [`ids`] and [`payload`], the words everything else is made of; [`command`], what an instance may be asked;
 //! [`event`], what happened to it (the changelog); [`instance`], the fold of those events (the snapshot); [`task`], what
 //! workers read and answer; [`partition`], the records that keep one partition's positions and ownership; [`internal`], what
-//! processors tell each other; [`codec`], all of these as bytes; [`cloud_event`], how the world talks to Millrace;
+//! processors tell each other; [`key_groups`] and [`handover`], how keys move between partitions; [`codec`], all of these as bytes; [`cloud_event`], how the world talks to Millrace;
 //! [`dead_letter`], what becomes of records that nobody can read.
 
 mod avro;
@@ -19,9 +19,11 @@ pub mod dead_letter;
 pub mod definition;
 mod error;
 pub mod event;
+pub mod handover;
 pub mod ids;
 pub mod instance;
 pub mod internal;
+pub mod key_groups;
 pub mod partition;
 pub mod payload;
 pub mod registry;
@@ -29,7 +31,7 @@ pub mod snapshot;
 pub mod task;
 
 pub use ids::{
-    Attempt, EventId, ExecutionId, InstanceId, Offset, Stamp, TaskToken, TimerId, Timestamp, WorkflowName,
-    WorkflowVersion,
+    Attempt, EventId, ExecutionId, InstanceId, Offset, PlanId, Stamp, TaskToken, TimerId, Timestamp,
+    WorkflowName, WorkflowVersion,
 };
 pub use payload::Payload;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::key_groups::{KeyGroup, KeyGroupEra};
 use crate::{Offset, Timestamp};
 
 /// First record of each incarnation in its changelog: makes the order of owners readable by every replayer (state protocol F7).
@@ -15,10 +16,21 @@ pub struct Claim {
     pub api_url: Option<String>,
     /// The owner's clock.
     pub at: Timestamp,
-    /// The era that the partition's key-groups are in, and the changelog offset it began at.
+    /// The era of the log itself, and the changelog offset it began at.
     pub era: u32,
     /// See `era`.
     pub era_base: Offset,
+    /// Key-groups with an era of their own: those that came by a hand-over. The most specific entry holds
+    /// ([`KeyGroupEra::of`]), the log's own era otherwise. Empty as long as nothing was handed over.
+    pub key_groups: Vec<KeyGroupEra>,
+}
+
+impl Claim {
+    /// The era of a key-group, and the offset it began at.
+    #[must_use]
+    pub fn era_of(&self, group: KeyGroup) -> (u32, Offset) {
+        KeyGroupEra::of(&self.key_groups, group).map_or((self.era, self.era_base), |it| (it.era, it.era_base))
+    }
 }
 
 /// Last record of each transaction in the changelog: how far the public partitions have been read. The truth about them;
@@ -57,4 +69,14 @@ pub struct Checkpoint {
     pub api_url: Option<String>,
     /// The owner's clock when it was written.
     pub at: Timestamp,
+    /// As in [`Claim`].
+    pub key_groups: Vec<KeyGroupEra>,
+}
+
+impl Checkpoint {
+    /// As [`Claim::era_of`].
+    #[must_use]
+    pub fn era_of(&self, group: KeyGroup) -> (u32, Offset) {
+        KeyGroupEra::of(&self.key_groups, group).map_or((self.era, self.era_base), |it| (it.era, it.era_base))
+    }
 }

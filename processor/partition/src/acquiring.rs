@@ -52,6 +52,15 @@ impl Partition {
                 out,
             );
         }
+        if checkpoint.as_ref().is_some_and(|it| !it.key_groups.is_empty()) {
+            return self.fail(
+                format!(
+                    "the checkpoint of partition {} was written by a newer release that repartitions: upgrade this processor",
+                    self.index.0
+                ),
+                out,
+            );
+        }
         if let Some(checkpoint) = &checkpoint {
             self.era = checkpoint.era;
             self.era_base = checkpoint.era_base;
@@ -102,7 +111,7 @@ impl Partition {
                 Ok(codec::ChangelogRecord::Positions(positions)) => {
                     restore.tail.positions = Some(positions.sources)
                 }
-                Ok(codec::ChangelogRecord::Claim(claim)) => {
+                Ok(codec::ChangelogRecord::Claim(claim)) if claim.key_groups.is_empty() => {
                     restore.tail.era = Some((claim.era, claim.era_base))
                 }
                 Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
@@ -126,6 +135,16 @@ impl Partition {
                         return self.fail(format!("changelog record {offset} of partition {} has no instance id as its key: another program writes this topic; stop it", self.index.0), out);
                     }
                 },
+                Ok(
+                    codec::ChangelogRecord::Claim(_)
+                    | codec::ChangelogRecord::Adopted(_)
+                    | codec::ChangelogRecord::Released(_)
+                    | codec::ChangelogRecord::Installed(_),
+                ) => {
+                    // Key-groups have moved: going on would decide for keys that are not ours, or stamp them with an old era.
+                    let offset = record.offset.0;
+                    return self.fail(format!("changelog record {offset} of partition {} was written by a newer release that repartitions: upgrade this processor", self.index.0), out);
+                }
                 Err(DecodeError::UnknownSchemaId(id)) => {
                     restore.backlog.push_front(record);
                     out.push(Output::LoadSchema(id));
@@ -188,6 +207,7 @@ impl Partition {
             at,
             era: self.era,
             era_base: self.era_base,
+            key_groups: Vec::new(),
         };
         let committing =
             Committing { positions: self.positions.clone(), is_claim: true, ..Committing::default() };

@@ -169,6 +169,7 @@ impl Partition {
             timers_low_watermark: self.timers.low_watermark(due),
             api_url: None,
             at: now,
+            key_groups: Vec::new(),
         };
         self.write_behind.checkpoint_offset = offset;
         self.tail_meter.drop_below(offset);

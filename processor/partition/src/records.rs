@@ -89,6 +89,15 @@ impl Records {
                     };
                     request(read_command(&inbox, &self.codec))
                 }
+                Ok(
+                    InternalRecord::ReleaseRequested(_)
+                    | InternalRecord::HandedOver(_)
+                    | InternalRecord::Progressed(_),
+                ) => Request::DeadLetter {
+                    reason: "newer-release",
+                    detail: "it was written by a newer release that repartitions: upgrade this processor, then redrive"
+                        .to_owned(),
+                },
                 Err(request) => request,
             },
         }

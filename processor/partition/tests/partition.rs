@@ -4,11 +4,14 @@
 mod world;
 
 use bytes::Bytes;
-use millrace_partition::{Input, Observation};
-use millrace_placement::PartitionIndex;
+use millrace_partition::{InboundRecord, Input, Observation, Source};
+use millrace_placement::{KeyGroups, PartitionIndex};
 use millrace_schemas::cloud_event::{cancel_event, complete_event, signal_event, start_event};
+use millrace_schemas::codec::ChangelogRecord;
 use millrace_schemas::dead_letter::DeadLetter;
-use millrace_schemas::{EventId, InstanceId, WorkflowName};
+use millrace_schemas::handover::{ReleaseRequested, Released};
+use millrace_schemas::internal::InternalRecord;
+use millrace_schemas::{EventId, InstanceId, Offset, PlanId, WorkflowName};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -289,6 +292,36 @@ fn a_changelog_that_was_cut_stops_the_partition_loudly() {
     world.durable.changelog.clear();
     world.restart();
     assert!(world.failure.as_deref().is_some_and(|it| it.contains("truncated")), "{:?}", world.failure);
+}
+
+#[test]
+fn records_of_a_release_that_repartitions_are_not_passed_over() {
+    let key_groups = KeyGroups::of(PartitionIndex(1), 2).unwrap();
+    let to = PartitionIndex(1);
+    let plan = PlanId(1);
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    let requested = InternalRecord::ReleaseRequested(ReleaseRequested { plan, key_groups, to });
+    world.durable.internal.push(InboundRecord {
+        source: Source::Internal(0),
+        offset: Offset(0),
+        timestamp: world.now,
+        key: None,
+        headers: Vec::new(),
+        value: Some(world.codec.encode_internal(&requested).into()),
+    });
+    world.settle();
+    assert_eq!(dead_letters(&world), ["newer-release"]);
+    assert_eq!(world.failure, None);
+
+    let released = ChangelogRecord::Released(Released { plan, key_groups, to, sources: Vec::new() });
+    world.durable.changelog.push(millrace_partition::ChangelogRecord {
+        offset: Offset(world.durable.changelog.len() as i64),
+        key: None,
+        value: world.codec.encode_changelog(&released).into(),
+    });
+    world.restart();
+    assert!(world.failure.as_deref().is_some_and(|it| it.contains("upgrade")), "{:?}", world.failure);
 }
 
 #[derive(Clone, Debug)]

@@ -117,6 +117,7 @@ pub(crate) async fn full_history(
     id: &InstanceId,
     limit: u32,
 ) -> anyhow::Result<(Vec<(Stamp, ChangelogEntry)>, bool)> {
+    let group = key_group(id.as_str().as_bytes());
     let topic = topics.changelog();
     let partition = home_of(id, kafka.partitions(&topic).await?);
     // Before the store: what is flushed meanwhile is seen twice, and not missed.
@@ -126,7 +127,7 @@ pub(crate) async fn full_history(
         return Ok((stored, true));
     }
     let from = checkpoint.as_ref().map(|it| it.changelog_offset);
-    let mut era = checkpoint.map_or((0, Offset(0)), |it| (it.era, it.era_base));
+    let mut era = checkpoint.map_or((0, Offset(0)), |it| it.era_of(group));
     let mut entries: BTreeMap<Stamp, ChangelogEntry> = stored.into_iter().collect();
     let index = i32::try_from(partition.0).expect("at most 4,096 partitions");
     for record in kafka.read(&topic, index, from).await? {
@@ -139,8 +140,15 @@ pub(crate) async fn full_history(
             ChangelogRecord::Entry(entry) if is_ours => {
                 entries.insert(Stamp::new(era.0, era.1, record.offset), entry);
             }
-            ChangelogRecord::Claim(claim) => era = (claim.era, claim.era_base),
-            ChangelogRecord::Entry(_) | ChangelogRecord::Positions(_) => {}
+            ChangelogRecord::Claim(claim) => era = claim.era_of(group),
+            ChangelogRecord::Installed(installed) if installed.key_groups.contains(group) => {
+                era = (installed.era, installed.era_base);
+            }
+            ChangelogRecord::Entry(_)
+            | ChangelogRecord::Positions(_)
+            | ChangelogRecord::Adopted(_)
+            | ChangelogRecord::Released(_)
+            | ChangelogRecord::Installed(_) => {}
         }
     }
     let has_more = entries.len() > limit as usize;

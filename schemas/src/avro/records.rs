@@ -12,18 +12,31 @@ use crate::command::Command;
 use crate::definition::Definition;
 use crate::error::Damage;
 use crate::event::{Activity, ChangelogEntry, Event, Incident, TaskError, TimerPurpose};
+use crate::handover::{
+    Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
+};
 use crate::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
 };
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
+use crate::key_groups::{KeyGroupEra, KeyGroups, PartitionIndex};
 use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
 use crate::snapshot::Snapshot;
 use crate::task::TaskCommand;
 use crate::{
-    Attempt, EventId, ExecutionId, Offset, TaskToken, TimerId, Timestamp, WorkflowName, WorkflowVersion,
+    Attempt, EventId, ExecutionId, Offset, PlanId, TaskToken, TimerId, Timestamp, WorkflowName,
+    WorkflowVersion,
 };
 
-avro_newtype!(Timestamp(i64), Offset(i64), ExecutionId(u32), TimerId(u32), Attempt(u32));
+avro_newtype!(
+    Timestamp(i64),
+    Offset(i64),
+    ExecutionId(u32),
+    TimerId(u32),
+    Attempt(u32),
+    PlanId(u32),
+    PartitionIndex(u32)
+);
 
 avro_record!(EventId { source, id });
 avro_record!(WorkflowName { namespace, name });
@@ -94,12 +107,58 @@ avro_enum!(TimerPurpose {
 
 avro_record!(SourcePosition { topic, partition, offset });
 avro_record!(Positions { sources });
-avro_record!(Claim { incarnation, transactional_id, api_url, at, era, era_base });
-avro_record!(Checkpoint { era, era_base, changelog_offset, positions, timers_low_watermark, api_url, at });
+avro_record!(Claim { incarnation, transactional_id, api_url, at, era, era_base, key_groups });
+avro_record!(Checkpoint {
+    era,
+    era_base,
+    changelog_offset,
+    positions,
+    timers_low_watermark,
+    api_url,
+    at,
+    key_groups
+});
 
 avro_record!(RecordPosition { topic, partition, offset });
 avro_record!(ForwardedRecord { source, hops, timestamp, key, headers, value });
 avro_record!(TimerFired { instance, timer, due });
+
+avro_record!(KeyGroupEra { key_groups, era, era_base });
+avro_record!(Adopted { plan, partition });
+avro_record!(ReleaseRequested { plan, key_groups, to });
+avro_record!(Released { plan, key_groups, to, sources });
+avro_record!(HandedOver { plan, key_groups, era, from, sources, timers_low_watermark });
+avro_record!(Installed { plan, key_groups, era, era_base, from, sources, timers_low_watermark });
+avro_record!(Progressed { source });
+avro_record!(Plan { id, partitions_from, partitions_to, state, started_at });
+
+avro_union!(PlanState + "Plan" {
+    0 Growing {},
+    1 Gating { since },
+    2 HandingOver { since },
+    3 Done {},
+    4 Abandoned {},
+});
+
+/// Numbers that name no set of key-groups are damage: they must never become a set that holds other keys.
+impl Avro for KeyGroups {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.modulus().write(out);
+        self.residue().write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (modulus, residue) = (Avro::read(input)?, Avro::read(input)?);
+        Self::new(modulus, residue).map_err(|error| input.damage(error.to_string()))
+    }
+    #[cfg(test)]
+    fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
+        super::binary::record_schema(
+            named,
+            "KeyGroups",
+            &[("modulus", u32::schema), ("residue", u32::schema)],
+        )
+    }
+}
 
 avro_record!(TaskCommand {
     instance,
@@ -266,10 +325,17 @@ mod tests {
             ChangelogEntry::schema,
             Positions::schema,
             Claim::schema,
+            Adopted::schema,
+            Released::schema,
+            Installed::schema,
             ForwardedRecord::schema,
             TimerFired::schema,
+            ReleaseRequested::schema,
+            HandedOver::schema,
+            Progressed::schema,
             TaskCommand::schema,
             Definition::schema,
+            Plan::schema,
             Snapshot::schema,
             Checkpoint::schema,
         ];

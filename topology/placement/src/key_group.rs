@@ -1,21 +1,11 @@
 //! Key-groups: the unit in which keys move between partitions (state protocol 2.1).
 
+pub use millrace_schemas::key_groups::{KEY_GROUPS, KeyGroup, KeyGroups, PartitionIndex};
 use serde::{Deserialize, Serialize};
-
-/// Number of key-groups, fixed for ever. Partition counts must divide it, so they are powers of two up to it.
-pub const KEY_GROUPS: u16 = 4096;
 
 /// Number of timer buckets: the timer index is partitioned by these and by hour. Divides [`KEY_GROUPS`].
 /// For partition counts up to it, each bucket has one owner.
 pub const TIMER_BUCKETS: u16 = 256;
-
-/// A key-group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct KeyGroup(pub u16);
-
-/// An index of ownership: partition i of `.internal` and `.changelog`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PartitionIndex(pub u32);
 
 /// A bucket of the timer index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +80,19 @@ mod tests {
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_set_of_an_index_holds_what_is_at_home_there() {
+        for partitions in [1, 2, 8, 4096] {
+            for group in (0..KEY_GROUPS).map(KeyGroup) {
+                let set = KeyGroups::of(home(group, partitions), partitions).expect("a home is an index");
+                assert!(set.contains(group), "{group:?} of {partitions}");
+            }
+            let sets = (0..partitions).map(|it| KeyGroups::of(PartitionIndex(it), partitions));
+            assert_eq!(sets.map(|it| it.expect("an index").len()).sum::<u32>(), u32::from(KEY_GROUPS));
+            assert!(KeyGroups::of(PartitionIndex(partitions), partitions).is_err());
         }
     }
 

@@ -5,5 +5,7 @@
 pub mod key_group;
 pub mod topics;
 
-pub use key_group::{KEY_GROUPS, KeyGroup, PartitionIndex, TIMER_BUCKETS, TimerBucket, home, key_group};
+pub use key_group::{
+    KEY_GROUPS, KeyGroup, KeyGroups, PartitionIndex, TIMER_BUCKETS, TimerBucket, home, key_group,
+};
 pub use topics::{TopicSpec, Topics};

@@ -60,6 +60,12 @@ impl Topics {
         format!("{}.definitions", self.prefix)
     }
 
+    /// Plans that change the number of partitions, compacted.
+    #[must_use]
+    pub fn control(&self) -> String {
+        format!("{}.control", self.prefix)
+    }
+
     /// Rejections and, later, the language's lifecycle events.
     #[must_use]
     pub fn lifecycle(&self) -> String {
@@ -101,6 +107,7 @@ impl Topics {
             spec(self.emitted(), partitions, std::slice::from_ref(&week)),
             spec(self.lifecycle(), partitions, std::slice::from_ref(&week)),
             spec(self.definitions(), 1, &[("cleanup.policy", "compact".to_owned())]),
+            spec(self.control(), 1, &[("cleanup.policy", "compact".to_owned())]),
             spec(self.dead_letters(), 1, &[("retention.ms", (30 * DAY_MS).to_string()), large]),
         ];
         specs.extend(self.queue_specs(partitions, queues));

@@ -115,7 +115,13 @@ impl Watch {
         }
         match self.codec.decode_changelog(value) {
             Ok(ChangelogRecord::Entry(entry)) => Ok(entry.events),
-            Ok(ChangelogRecord::Positions(_) | ChangelogRecord::Claim(_)) => Ok(Vec::new()),
+            Ok(
+                ChangelogRecord::Positions(_)
+                | ChangelogRecord::Claim(_)
+                | ChangelogRecord::Adopted(_)
+                | ChangelogRecord::Released(_)
+                | ChangelogRecord::Installed(_),
+            ) => Ok(Vec::new()),
             Err(error) => Err(clients::undecodable(record, error).into()),
         }
     }
