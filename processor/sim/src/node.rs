@@ -89,6 +89,10 @@ pub(crate) struct Owned {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Acquire(Acquiring),
+    /// The restore has failed; another one begins then.
+    AcquireAgain {
+        until: i64,
+    },
     ReadChangelog {
         position: Offset,
         until: Offset,
@@ -153,12 +157,28 @@ impl Share {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// `init_transactions` until it succeeds; then what came of the last transaction is told.
-    Initialising { shares: Vec<Share>, outcome: Outcome },
+    Initialising {
+        shares: Vec<Share>,
+        outcome: Outcome,
+    },
     Idle(Epoch),
-    Producing { epoch: Epoch, shares: Vec<Share>, done: usize },
-    SendingOffsets { epoch: Epoch, shares: Vec<Share> },
-    Committing { epoch: Epoch, shares: Vec<Share> },
-    Aborting { epoch: Epoch, shares: Vec<Share> },
+    Producing {
+        epoch: Epoch,
+        shares: Vec<Share>,
+        done: usize,
+    },
+    SendingOffsets {
+        epoch: Epoch,
+        shares: Vec<Share>,
+    },
+    Committing {
+        epoch: Epoch,
+        shares: Vec<Share>,
+    },
+    Aborting {
+        epoch: Epoch,
+        shares: Vec<Share>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

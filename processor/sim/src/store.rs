@@ -104,7 +104,12 @@ impl Store {
     }
 
     /// A slice of the timer index.
-    pub(crate) fn timers(&self, buckets: &BTreeSet<TimerBucket>, from: Timestamp, until: Timestamp) -> Vec<TimerEntry> {
+    pub(crate) fn timers(
+        &self,
+        buckets: &BTreeSet<TimerBucket>,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Vec<TimerEntry> {
         let due = |it: &TimerEntry| from <= it.due && it.due < until;
         self.timers.iter().filter(|it| buckets.contains(&it.0) && due(&it.1)).map(|it| it.1.clone()).collect()
     }

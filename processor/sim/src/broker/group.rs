@@ -107,6 +107,11 @@ impl Group {
         }
     }
 
+    /// What a member would be told now.
+    pub(crate) fn metadata(&self, member: MemberId) -> Option<Metadata> {
+        self.members.contains_key(&member).then_some(Metadata { member, generation: self.generation })
+    }
+
     pub(crate) fn knows(&self, member: MemberId) -> bool {
         self.members.contains_key(&member)
     }
@@ -165,7 +170,9 @@ impl Group {
         let mut news = News::default();
         for (index, it) in self.partitions.iter_mut().enumerate() {
             match (it.owner, it.target) {
-                (Some(owner), target) if owner == member && target != Some(member) => news.revoked.push(index),
+                (Some(owner), target) if owner == member && target != Some(member) => {
+                    news.revoked.push(index)
+                }
                 (None, Some(target)) if target == member => {
                     it.owner = Some(member);
                     news.assigned.push(index);

@@ -68,10 +68,12 @@ impl Log {
     /// A `read_committed` fetch: at most `max` records below the last stable offset, and the next position. Control records and
     /// aborted ones are passed over. None if `from` is not in the log any more.
     pub(crate) fn fetch(&self, from: Offset, max: usize) -> Option<(Vec<(Offset, &Record)>, Offset)> {
+        (from >= self.start()).then(|| self.committed(from, max))
+    }
+
+    /// The same, for the checkers: what was trimmed is there still.
+    pub(crate) fn committed(&self, from: Offset, max: usize) -> (Vec<(Offset, &Record)>, Offset) {
         let mut position = usize::try_from(from.0).expect("an offset is not negative");
-        if position < self.start {
-            return None;
-        }
         let stable = usize::try_from(self.stable().0).expect("an offset is not negative");
         let mut records = Vec::new();
         while position < stable && records.len() < max {
@@ -82,7 +84,7 @@ impl Log {
             }
             position += 1;
         }
-        Some((records, offset_of(position)))
+        (records, offset_of(position))
     }
 }
 

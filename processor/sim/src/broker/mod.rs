@@ -73,7 +73,12 @@ impl Broker {
         true
     }
 
-    fn place_marker(&mut self, transaction: &TransactionNumber, is_commit: bool, at: transactions::MarkerPlace) {
+    fn place_marker(
+        &mut self,
+        transaction: &TransactionNumber,
+        is_commit: bool,
+        at: transactions::MarkerPlace,
+    ) {
         match at {
             transactions::MarkerPlace::Log(place) => self.log(&place).mark(*transaction, is_commit),
             transactions::MarkerPlace::Offsets => self.group.mark(*transaction, is_commit),

@@ -123,17 +123,18 @@ impl Transactions {
         found
     }
 
-    /// When the first open transaction times out.
-    pub(crate) fn next_timeout(&self) -> Option<i64> {
-        self.producers.values().filter_map(|it| it.current.as_ref()).map(|it| it.began_at + TIMEOUT_MS).min()
-    }
-
     /// Whether the producer may begin: none of its transactions is on its way to an end.
     pub(crate) fn is_ready(&self, id: &str) -> bool {
         self.producers.get(id).is_none_or(|it| it.completing.is_none())
     }
 
-    fn touch(&mut self, id: &str, epoch: Epoch, at: i64, place: MarkerPlace) -> Result<TransactionNumber, Fenced> {
+    fn touch(
+        &mut self,
+        id: &str,
+        epoch: Epoch,
+        at: i64,
+        place: MarkerPlace,
+    ) -> Result<TransactionNumber, Fenced> {
         let producer = self.producers.get_mut(id).ok_or(Fenced)?;
         if producer.epoch != epoch.0 {
             return Err(Fenced);

@@ -36,10 +36,15 @@ impl World {
         let progress = self.possible();
         let faults = if self.faults_are_on { self.faults() } else { Vec::new() };
         let weights = &self.swarm.weights;
-        let time = if progress.is_empty() { PROGRESS } else if self.faults_are_on { weights.time } else { 1 };
-        let total = time
-            + if progress.is_empty() { 0 } else { PROGRESS }
-            + faults.iter().map(|it| it.1).sum::<u32>();
+        let time = if progress.is_empty() {
+            PROGRESS
+        } else if self.faults_are_on {
+            weights.time
+        } else {
+            1
+        };
+        let total =
+            time + if progress.is_empty() { 0 } else { PROGRESS } + faults.iter().map(|it| it.1).sum::<u32>();
         let mut drawn = self.dice.schedule.random_range(0..total);
         let action = 'chosen: {
             if drawn < time {
@@ -119,7 +124,8 @@ impl World {
 
     fn faults(&self) -> Vec<(Action, u32)> {
         let weights = &self.swarm.weights;
-        let mut faults = vec![(Action::Shuffle, weights.rebalance), (Action::StoreOutage, weights.store_outage)];
+        let mut faults =
+            vec![(Action::Shuffle, weights.rebalance), (Action::StoreOutage, weights.store_outage)];
         if self.store.network.iter().any(|it| it.token.is_some()) {
             faults.push((Action::StoreTimeout, weights.store_timeout));
         }
@@ -178,7 +184,7 @@ impl World {
     fn pass_time(&mut self) {
         let longest = if self.faults_are_on { 3_000 } else { 60_000 };
         let mut next = self.now + self.dice.schedule.random_range(1..=longest);
-        let deadlines = self.nodes.iter().flat_map(|node| {
+        let deadlines = self.nodes.iter().filter(|it| it.is_up()).flat_map(|node| {
             node.owned.values().filter_map(|it| it.partition.next_deadline()).map(|it| it.0 - node.skew_ms)
         });
         if let Some(deadline) = deadlines.min() {

@@ -21,12 +21,15 @@ impl World {
                 self.has(Mutant::UnstableOffsetFetch) || self.broker.group.stable_offset(index).is_ok()
             }
             Effect::Acquire(Acquiring::Checkpoint { .. }) => store_answers,
+            Effect::AcquireAgain { until } => *until <= self.now,
             Effect::ReadChangelog { position, .. } => {
                 let position = *position;
                 let log = self.broker.log(&Place::Changelog(index));
                 log.stable() > position || position < log.start()
             }
-            Effect::LoadSnapshots { .. } | Effect::LoadTimers { .. } | Effect::ReadCheckpoint => store_answers,
+            Effect::LoadSnapshots { .. } | Effect::LoadTimers { .. } | Effect::ReadCheckpoint => {
+                store_answers
+            }
             // They go on when their writes are answered.
             Effect::Flush { waiting, .. } => waiting.is_empty(),
             Effect::Save { waiting } => waiting.is_empty(),
@@ -51,6 +54,7 @@ impl World {
     fn advance_effect(&mut self, number: usize, incarnation: &Incarnation, effect: Effect) -> Option<Effect> {
         match effect {
             Effect::Acquire(acquiring) => return self.advance_acquiring(number, incarnation, acquiring),
+            Effect::AcquireAgain { .. } => self.renew(number, incarnation),
             Effect::ReadChangelog { position, until } => {
                 return self.read_changelog(number, incarnation, position, until);
             }
@@ -76,7 +80,9 @@ impl World {
                 let checkpoint = row.map(|it| self.codec.decode_checkpoint(&it).expect("we wrote it"));
                 self.input(number, incarnation, Input::CheckpointRead(checkpoint));
             }
-            Effect::TrimChangelog(before) => self.broker.log(&Place::Changelog(incarnation.index)).trim(before),
+            Effect::TrimChangelog(before) => {
+                self.broker.log(&Place::Changelog(incarnation.index)).trim(before)
+            }
             Effect::Flush { id, request, .. } => {
                 if let Some(owned) = self.nodes[number].owned(incarnation) {
                     for snapshot in &request.snapshots {
@@ -150,7 +156,8 @@ impl World {
     fn answered(&mut self, token: crate::store::Token) {
         let Some((number, incarnation, effect)) = self.senders.remove(&token) else { return };
         let Some(owned) = self.nodes[number].owned(&incarnation) else { return };
-        if let Some(Effect::Flush { waiting, .. } | Effect::Save { waiting }) = owned.effects.get_mut(&effect) {
+        if let Some(Effect::Flush { waiting, .. } | Effect::Save { waiting }) = owned.effects.get_mut(&effect)
+        {
             waiting.remove(&token);
         }
     }

@@ -78,7 +78,8 @@ impl World {
 
     /// F2: whether every incarnation is alive.
     fn are_alive(&self, shares: &[Share]) -> bool {
-        self.has(Mutant::FreshMetadataForStaleIncarnation) || shares.iter().all(|it| it.incarnation.is_alive())
+        self.has(Mutant::FreshMetadataForStaleIncarnation)
+            || shares.iter().all(|it| it.incarnation.is_alive())
     }
 
     fn produce_share(&mut self, id: &str, epoch: Epoch, share: &mut Share) -> Result<(), Failed> {
@@ -111,7 +112,11 @@ impl World {
     fn place_of(&self, outgoing: &OutgoingRecord) -> Place {
         match outgoing.partition {
             Some(partition) => {
-                assert_eq!(*outgoing.topic, self.config.topics.internal(), "only .internal is addressed by partition");
+                assert_eq!(
+                    *outgoing.topic,
+                    self.config.topics.internal(),
+                    "only .internal is addressed by partition"
+                );
                 Place::Internal(usize::try_from(partition).expect("partitions count from 0"))
             }
             None => Place::Other(outgoing.topic.to_string()),
@@ -119,7 +124,13 @@ impl World {
     }
 
     /// F1. Metadata first, then the incarnations.
-    fn send_offsets(&mut self, number: usize, id: &str, epoch: Epoch, shares: &[Share]) -> Result<(), Failed> {
+    fn send_offsets(
+        &mut self,
+        number: usize,
+        id: &str,
+        epoch: Epoch,
+        shares: &[Share],
+    ) -> Result<(), Failed> {
         let metadata = match self.mutant {
             Some(Mutant::FreshMetadataForStaleIncarnation) => self.fresh_metadata(number),
             _ => self.nodes[number].metadata,

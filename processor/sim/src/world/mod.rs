@@ -77,13 +77,7 @@ struct Dice {
 impl Dice {
     fn new(root: &mut ChaCha8Rng) -> Self {
         let mut child = || ChaCha8Rng::from_rng(root);
-        Self {
-            schedule: child(),
-            faults: child(),
-            clients: child(),
-            network: child(),
-            moments: child(),
-        }
+        Self { schedule: child(), faults: child(), clients: child(), network: child(), moments: child() }
     }
 }
 
@@ -92,7 +86,6 @@ struct World {
     swarm: Swarm,
     dice: Dice,
     mutant: Option<Mutant>,
-    checks: Checks,
     config: Arc<Config>,
     codec: Codec,
     now: i64,
@@ -113,6 +106,8 @@ struct World {
     /// `EndTxn` requests of processes that have died since.
     orphans: Vec<(String, crate::broker::transactions::Epoch)>,
     violation: Option<String>,
+    /// Restores that failed since the faults have ended.
+    failures: u32,
 }
 
 impl World {
@@ -140,7 +135,8 @@ impl World {
             api_url: None,
             topics: topics.clone(),
         };
-        let mut skew = || if swarm.skew_ms == 0 { 0 } else { root.random_range(-swarm.skew_ms..=swarm.skew_ms) };
+        let mut skew =
+            || if swarm.skew_ms == 0 { 0 } else { root.random_range(-swarm.skew_ms..=swarm.skew_ms) };
         let nodes = (0..swarm.nodes).map(|number| Node::new(number, swarm.lanes, skew())).collect();
         let clients = Clients::new(&swarm, codec.clone(), topics.commands("default"), &mut dice.clients);
         let store = Store {
@@ -153,7 +149,6 @@ impl World {
         Self {
             dice,
             mutant,
-            checks,
             config: Arc::new(config),
             now: EPOCH_MS,
             broker: Broker::new(swarm.partitions),
@@ -170,6 +165,7 @@ impl World {
             senders: BTreeMap::new(),
             orphans: Vec::new(),
             violation: None,
+            failures: 0,
             swarm,
         }
     }
@@ -253,15 +249,19 @@ impl World {
 
     /// What is still under way.
     fn rest(&mut self) -> Option<String> {
-        if self.clients.has_more_to_send() || self.clients.has_open_tasks() || !self.store.network.is_empty() {
+        if self.clients.has_more_to_send() || self.clients.has_open_tasks() || !self.store.network.is_empty()
+        {
             return Some("events, tasks or writes are under way".to_owned());
         }
         if self.broker.transactions.has_markers() || !self.orphans.is_empty() {
             return Some("transactions are ending".to_owned());
         }
         for partition in 0..self.swarm.partitions {
-            let owners: Vec<&Node> = self.nodes.iter().filter(|it| it.owned.contains_key(&partition)).collect();
-            let [owner] = owners[..] else { return Some(format!("partition {partition} has {} owners", owners.len())) };
+            let owners: Vec<&Node> =
+                self.nodes.iter().filter(|it| it.owned.contains_key(&partition)).collect();
+            let [owner] = owners[..] else {
+                return Some(format!("partition {partition} has {} owners", owners.len()));
+            };
             let owned = &owner.owned[&partition];
             let gauges = owned.partition.gauges();
             if !gauges.is_active || gauges.instances_dirty > 0 || gauges.inbox_records > 0 {

@@ -9,6 +9,9 @@ use crate::mutant::Mutant;
 use crate::node::{Effect, Incarnation, Share};
 use crate::store::{Token, Write};
 
+/// Failed restores without faults, after which there is no hope.
+const FAILURES_MAX: u32 = 10;
+
 impl World {
     pub(super) fn perform(&mut self, number: usize, incarnation: &Incarnation, output: Output) {
         match output {
@@ -45,7 +48,7 @@ impl World {
                     owned.is_drained = true;
                 }
             }
-            Output::Fail { detail } => self.violate(Err(format!("a partition stopped: {detail}"))),
+            Output::Fail { detail } => self.fail(number, incarnation, &detail),
             Output::LoadSchema(id) => self.violate(Err(format!("nobody writes records of a schema {id}"))),
             Output::Observe(_) | Output::Ready | Output::Answer { .. } => {}
         }
@@ -56,6 +59,18 @@ impl World {
         if let Some(owned) = self.nodes[number].owned(incarnation) {
             owned.effects.insert(id, effect);
         }
+    }
+
+    /// The shell tries again after a while: a zombie may fail where its successor does not.
+    fn fail(&mut self, number: usize, incarnation: &Incarnation, detail: &str) {
+        if !self.faults_are_on {
+            self.failures += 1;
+            if self.failures > FAILURES_MAX {
+                self.violate(Err(format!("a partition cannot be restored: {detail}")));
+            }
+        }
+        let until = self.now + 1_000;
+        self.begin(number, incarnation, Effect::AcquireAgain { until });
     }
 
     fn set_paused(&mut self, number: usize, incarnation: &Incarnation, is_paused: bool) {
