@@ -162,14 +162,12 @@ pub(crate) enum Stage {
         outcome: Outcome,
     },
     Idle(Epoch),
+    /// The records travel while the offsets are sent: either may be the first to arrive.
     Producing {
         epoch: Epoch,
         shares: Vec<Share>,
         done: usize,
-    },
-    SendingOffsets {
-        epoch: Epoch,
-        shares: Vec<Share>,
+        offsets_sent: bool,
     },
     Committing {
         epoch: Epoch,

@@ -2,6 +2,7 @@
 
 use millrace_partition::{Input, OutgoingRecord};
 use millrace_schemas::Offset;
+use rand::RngExt;
 
 use super::World;
 use crate::broker::group::{Commit, Metadata};
@@ -42,28 +43,32 @@ impl World {
             },
             Stage::Idle(epoch) => {
                 let shares = std::mem::take(&mut self.nodes[number].lanes[lane].ready);
-                Stage::Producing { epoch, shares, done: 0 }
+                Stage::Producing { epoch, shares, done: 0, offsets_sent: false }
             }
-            Stage::Producing { epoch, mut shares, done } if done < shares.len() => {
-                let fails = self.happens(self.swarm.weights.produce_fails);
-                match self.produce_share(&id, epoch, &mut shares[done]) {
-                    Ok(()) if fails => Stage::Aborting { epoch, shares },
-                    Ok(()) => Stage::Producing { epoch, shares, done: done + 1 },
+            Stage::Producing { epoch, mut shares, done, offsets_sent } => {
+                let sends_offsets =
+                    !offsets_sent && (done == shares.len() || self.dice.network.random_bool(0.3));
+                let result = if sends_offsets {
+                    self.send_offsets(number, &id, epoch, &shares)
+                } else if done < shares.len() {
+                    self.produce_share(&id, epoch, &mut shares[done])
+                } else {
+                    Ok(())
+                };
+                let offsets_sent = offsets_sent || sends_offsets;
+                let done = if sends_offsets { done } else { shares.len().min(done + 1) };
+                match result {
+                    Ok(()) if offsets_sent && done == shares.len() => {
+                        if self.has(Mutant::SnapshotBeforeCommit) {
+                            self.tell_committed(number, &shares);
+                        }
+                        Stage::Committing { epoch, shares }
+                    }
+                    Ok(()) => Stage::Producing { epoch, shares, done, offsets_sent },
                     Err(Failed::Abortable) => Stage::Aborting { epoch, shares },
                     Err(Failed::Fatal) => Stage::Initialising { shares, outcome: Outcome::Aborted },
                 }
             }
-            Stage::Producing { epoch, shares, .. } => {
-                if self.has(Mutant::SnapshotBeforeCommit) {
-                    self.tell_committed(number, &shares);
-                }
-                Stage::SendingOffsets { epoch, shares }
-            }
-            Stage::SendingOffsets { epoch, shares } => match self.send_offsets(number, &id, epoch, &shares) {
-                Ok(()) => Stage::Committing { epoch, shares },
-                Err(Failed::Abortable) => Stage::Aborting { epoch, shares },
-                Err(Failed::Fatal) => Stage::Initialising { shares, outcome: Outcome::Aborted },
-            },
             Stage::Committing { epoch, shares } => self.end_transaction(number, lane, &id, epoch, shares),
             Stage::Aborting { epoch, shares } => match self.broker.transactions.end(&id, epoch, false) {
                 Ok(()) => {
@@ -83,6 +88,9 @@ impl World {
     }
 
     fn produce_share(&mut self, id: &str, epoch: Epoch, share: &mut Share) -> Result<(), Failed> {
+        if self.happens(self.swarm.weights.produce_fails) {
+            return Err(Failed::Abortable);
+        }
         let writer = share.incarnation.number;
         for outgoing in share.transaction.changelog.clone() {
             let place = Place::Changelog(share.incarnation.index);

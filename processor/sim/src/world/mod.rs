@@ -33,7 +33,7 @@ use crate::swarm::Swarm;
 use crate::trace::Trace;
 
 /// Steps without faults in which everything must have settled.
-const SETTLE_STEPS_MAX: usize = 40_000;
+const SETTLE_STEPS_MAX: usize = 10_000;
 
 /// When the world begins.
 const EPOCH_MS: i64 = 1_800_000_000_000;
