@@ -13,12 +13,14 @@ use crate::error::Failure;
 pub(crate) struct Statements {
     pub(crate) insert_snapshot: PreparedStatement,
     pub(crate) insert_checkpoint: PreparedStatement,
+    pub(crate) insert_owner: PreparedStatement,
     pub(crate) insert_timer: PreparedStatement,
     pub(crate) insert_history: PreparedStatement,
     pub(crate) insert_listing: PreparedStatement,
     pub(crate) insert_listing_day: PreparedStatement,
     pub(crate) select_snapshot: PreparedStatement,
     pub(crate) select_checkpoint: PreparedStatement,
+    pub(crate) select_owner: PreparedStatement,
     pub(crate) select_timers: PreparedStatement,
     pub(crate) select_history: PreparedStatement,
     pub(crate) select_listing: PreparedStatement,
@@ -62,6 +64,7 @@ impl Statements {
             )
             .await?,
             insert_checkpoint: prepare("INSERT INTO KEYSPACE.checkpoint (home, value) VALUES (?, ?) USING TIMESTAMP ?").await?,
+            insert_owner: prepare("INSERT INTO KEYSPACE.owner (home, api_url) VALUES (?, ?) USING TIMESTAMP ?").await?,
             insert_timer: prepare(
                 "INSERT INTO KEYSPACE.timer_idx (bucket, hour, due, instance, timer) VALUES (?, ?, ?, ?, ?) USING TTL ?",
             )
@@ -78,6 +81,7 @@ impl Statements {
             )
             .await?,
             select_checkpoint: prepare("SELECT value, writetime(value) FROM KEYSPACE.checkpoint WHERE home = ?").await?,
+            select_owner: prepare("SELECT api_url, writetime(api_url) FROM KEYSPACE.owner WHERE home = ?").await?,
             select_timers: prepare(
                 "SELECT due, instance, timer FROM KEYSPACE.timer_idx WHERE bucket = ? AND hour = ? AND due >= ? AND due < ?",
             )

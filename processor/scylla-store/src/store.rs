@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
-use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, TimerEntry};
+use millrace_partition::{FlushRequest, SnapshotRow, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
-use millrace_runtime::store::{ListPage, ListQuery, SnapshotStore, StoreError};
+use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, OwnerRow, SnapshotStore, StoreError};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::pager::TypedRowStream;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
+use scylla::deserialize::value::DeserializeValue;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
@@ -112,16 +113,19 @@ impl ScyllaStore {
     }
 
     /// The one row of a table of values, with its write timestamp.
-    async fn value(
+    async fn value<V>(
         &self,
         statement: &PreparedStatement,
         key: impl SerializeRow,
         doing: &'static str,
-    ) -> Result<Option<(Bytes, Stamp)>, StoreError> {
+    ) -> Result<Option<(V, Stamp)>, StoreError>
+    where
+        V: for<'frame, 'metadata> DeserializeValue<'frame, 'metadata>,
+    {
         let result =
             self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
         let rows = result.into_rows_result().map_err(|it| it.while_doing(doing))?;
-        let row = rows.maybe_first_row::<(Bytes, i64)>().map_err(|it| it.while_doing(doing))?;
+        let row = rows.maybe_first_row::<(V, i64)>().map_err(|it| it.while_doing(doing))?;
         Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
     }
 
@@ -206,6 +210,25 @@ impl SnapshotStore for ScyllaStore {
         result.map(|_| ()).map_err(|it| it.while_doing("write a checkpoint"))
     }
 
+    async fn load_owner(&self, partition: PartitionIndex) -> Result<Option<OwnerRow>, StoreError> {
+        let statement = &self.statements().await?.select_owner;
+        let row = self.value::<String>(statement, (partition.0.cast_signed(),), "read who owns a partition");
+        Ok(row.await?.map(|(url, stamp)| OwnerRow { stamp, api_url: Some(url).filter(|it| !it.is_empty()) }))
+    }
+
+    async fn save_owner(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        api_url: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let statement = &self.statements().await?.insert_owner;
+        // Never null: that would delete the cell, and its stamp with it.
+        let row = (partition.0.cast_signed(), api_url.unwrap_or_default(), stamp.0);
+        let result = self.inner.session.execute_unpaged(statement, row).await;
+        result.map(|_| ()).map_err(|it| it.while_doing("write who owns a partition"))
+    }
+
     async fn load_timers(
         &self,
         buckets: &[TimerBucket],
@@ -238,14 +261,14 @@ impl SnapshotStore for ScyllaStore {
         instance: &InstanceId,
         after: Option<Stamp>,
         limit: u32,
-    ) -> Result<Vec<HistoryRow>, StoreError> {
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
         const DOING: &str = "read history";
         let from = after.map_or(Some(i64::MIN), |it| it.0.checked_add(1));
         let (Some(from), 1..) = (from, limit) else { return Ok(Vec::new()) };
         let statement = &self.statements().await?.select_history;
         let slice = (instance.as_str(), from, i32::try_from(limit).unwrap_or(i32::MAX));
         let rows = rows::<(i64, Bytes)>(&self.inner.session, statement, slice, DOING).await?;
-        rows.map_ok(|(stamp, entry)| HistoryRow { instance: instance.clone(), stamp: Stamp(stamp), entry })
+        rows.map_ok(|(stamp, entry)| HistoryEntry { stamp: Stamp(stamp), entry })
             .try_collect()
             .await
             .map_err(|it| it.while_doing(DOING))

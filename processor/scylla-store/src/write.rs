@@ -71,10 +71,10 @@ fn requests<'a>(
 ) -> Vec<Request<'a>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
     let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), config.timer_grace));
-    let history = request.history.iter().map(|it| history(it, config.retention));
+    let history = request.history.iter().map(history);
     let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
     let snapshots = request.snapshots.iter().map(snapshot);
-    let listings = request.snapshots.iter().filter_map(|it| listing(it, config.retention));
+    let listings = request.snapshots.iter().filter_map(listing);
     batches(timers)
         .map(Request::Timers)
         .chain(batches(history).map(Request::History))
@@ -136,16 +136,12 @@ fn timer(row: &TimerRow, now: Timestamp, grace: Duration) -> ((i16, i32), usize,
     ((bucket, hour), id.len(), (bucket, hour, CqlTimestamp(row.due.0), id, i64::from(row.timer.0), ttl))
 }
 
-fn history(row: &HistoryRow, retention: Option<Duration>) -> (&str, usize, HistoryValues<'_>) {
+fn history(row: &HistoryRow) -> (&str, usize, HistoryValues<'_>) {
     let id = row.instance.as_str();
-    (id, id.len() + row.entry.len(), (id, row.stamp.0, &row.entry, ttl(retention)))
+    (id, id.len() + row.entry.len(), (id, row.stamp.0, &row.entry, ttl(row.ttl)))
 }
 
-/// Only the list rows of ended instances expire, as only their snapshots do: what still runs stays in the list.
-fn listing(
-    write: &SnapshotWrite,
-    retention: Option<Duration>,
-) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {
+fn listing(write: &SnapshotWrite) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {
     let listing = write.listing.as_ref()?;
     let workflow = listing.workflow.workflow.to_string();
     let (day, shard) = (layout::day(listing.started_at), layout::list_shard(&write.instance));
@@ -160,7 +156,7 @@ fn listing(
         listing.status,
         CqlTimestamp(listing.updated_at.0),
         write.stamp.0,
-        ttl(write.ttl.and(retention)),
+        ttl(listing.ttl),
     );
     Some(((workflow, day, shard), values.0.len() + id.len() + values.5.len() + values.6.len(), values))
 }

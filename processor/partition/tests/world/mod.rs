@@ -87,6 +87,7 @@ impl World {
             dirty_max: 50,
             cache_bytes_max: 4_000,
             stub_ttl: Duration::from_secs(7 * 86_400),
+            history_retention: Some(Duration::from_secs(30 * 86_400)),
             timer_horizon: Duration::from_secs(600),
             api_url: None,
         };
