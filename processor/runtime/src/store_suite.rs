@@ -35,6 +35,8 @@ pub async fn all<S: SnapshotStore>(store: &S) {
     lists_follow_the_newest_status(store).await;
     lists_span_days(store).await;
     large_values_come_back_whole(store).await;
+    large_values_are_replaced_like_small_ones(store).await;
+    large_stubs_expire(store).await;
     a_flush_may_hold_many_rows(store).await;
 }
 
@@ -359,26 +361,72 @@ pub async fn lists_span_days<S: SnapshotStore>(store: &S) {
 
 /// Values of several megabytes, next to small and empty ones.
 pub async fn large_values_come_back_whole<S: SnapshotStore>(store: &S) {
-    let large = Bytes::from(
-        (0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>(),
-    );
+    let large = noise(1, 8 << 20);
     let values = [
         ("large-1", large.clone()),
         ("large-2", large.slice(1..)),
+        ("large-and-regular", "again and ".repeat(800_000).into()),
+        ("half", large.slice(..600_000)),
         ("small", "s".into()),
         ("empty", Bytes::new()),
     ];
     let writes = values.iter().map(|(name, value)| snapshot(name, Stamp(1), value.clone())).collect();
-    let told = HistoryRow { instance: id("large-1"), stamp: Stamp(1), entry: large, ttl: None };
+    let told =
+        HistoryRow { instance: id("large-1"), stamp: Stamp(1), entry: large.slice(..4 << 20), ttl: None };
     flush(store, writes, vec![], vec![told.clone()]).await;
     for (name, value) in values {
-        let row = store.load_snapshot(&id(name)).await.unwrap().unwrap();
-        assert!(row.value == value, "{name}: {} bytes instead of {}", row.value.len(), value.len());
+        expect(store, name, Stamp(1), &value).await;
     }
     assert!(
         store.load_history(&told.instance, None, 10).await.unwrap() == [told_as(&told)],
         "the history holds it too"
     );
+}
+
+/// Whatever the sizes, the newer stamp wins in any order, whole; writing a row again changes nothing.
+pub async fn large_values_are_replaced_like_small_ones<S: SnapshotStore>(store: &S) {
+    let large = |stamp: i64| (stamp, noise(stamp.unsigned_abs(), 8 << 20));
+    let small = |stamp: i64| (stamp, Bytes::from(format!("small at {stamp}")));
+    for (name, writes) in [
+        ("large-by-large", vec![large(1), large(2), large(2)]),
+        ("large-by-shorter", vec![large(1), (2, noise(2, 700_000))]),
+        ("large-by-small", vec![large(1), small(2), small(3)]),
+        ("small-by-large", vec![small(1), large(2), large(2)]),
+        ("late-large", vec![small(1), large(3), large(2), small(1)]),
+        ("late-large-after-small", vec![large(1), small(3), large(2), small(3)]),
+        ("back-and-forth", vec![large(1), small(2), large(3), small(4), large(5)]),
+    ] {
+        let mut newest = (0, Bytes::new());
+        for (stamp, value) in writes {
+            flush(store, vec![snapshot(name, Stamp(stamp), value.clone())], vec![], vec![]).await;
+            if stamp > newest.0 {
+                newest = (stamp, value);
+            }
+            expect(store, name, Stamp(newest.0), &newest.1).await;
+        }
+    }
+}
+
+/// A large stub expires as a small one does, and so does a small one that replaces a large state.
+pub async fn large_stubs_expire<S: SnapshotStore>(store: &S) {
+    let large = noise(7, 2 << 20);
+    let ttl = Some(Duration::from_secs(3));
+    let live = ["ended-large", "ended-small"].map(|it| snapshot(it, Stamp(1), large.clone()));
+    let stubs = vec![
+        SnapshotWrite { ttl, ..snapshot("ended-large", Stamp(2), large.slice(1..)) },
+        SnapshotWrite { ttl, ..snapshot("ended-small", Stamp(2), "stub") },
+    ];
+    flush(store, live.to_vec(), vec![], vec![]).await;
+    flush(store, stubs, vec![], vec![]).await;
+    expect(store, "ended-large", Stamp(2), &large.slice(1..)).await;
+    expect(store, "ended-small", Stamp(2), b"stub").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    flush(store, live.to_vec(), vec![], vec![]).await;
+    for name in ["ended-large", "ended-small"] {
+        assert_eq!(store.load_snapshot(&id(name)).await.unwrap(), None, "{name}");
+    }
+    flush(store, vec![snapshot("ended-large", Stamp(3), large.clone())], vec![], vec![]).await;
+    expect(store, "ended-large", Stamp(3), &large).await;
 }
 
 /// A flush after an outage holds tens of thousands of rows; ids are any text.
@@ -411,6 +459,25 @@ pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
 
 fn id(name: &str) -> InstanceId {
     InstanceId::new(name).unwrap()
+}
+
+/// Bytes that do not compress.
+fn noise(seed: u64, bytes: usize) -> Bytes {
+    let mut word = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+/// Compares without printing megabytes.
+async fn expect<S: SnapshotStore>(store: &S, name: &str, stamp: Stamp, value: &[u8]) {
+    let row = store.load_snapshot(&id(name)).await.unwrap().unwrap();
+    assert_eq!((row.stamp, row.value.len()), (stamp, value.len()), "{name}");
+    assert!(row.value == value, "{name}: other bytes");
 }
 
 fn workflow(name: &str) -> WorkflowVersion {

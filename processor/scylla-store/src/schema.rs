@@ -55,8 +55,9 @@ impl Server {
 /// Stamps stay below the clock in microseconds plus three days, as ScyllaDB's `restrict_future_timestamp` demands, for some 400 eras
 /// (state protocol 2.6). No cell is ever written both with a stamp and with the server's clock.
 ///
-/// A day is enough for `gc_grace_seconds`: there are no deletions, only rows that expire, and by the same time to live everywhere.
-fn tables(server: &Server) -> [(&'static str, String); 7] {
+/// A day is enough for `gc_grace_seconds`: rows expire by the same time to live everywhere, and all that is deleted is chunks that no
+/// row tells of, so if a replica misses that for longer, it only keeps what nobody reads until the next removal.
+fn tables(server: &Server) -> [(&'static str, String); 8] {
     let compaction = server.compaction();
     let windows = |unit: &str, size: u64| {
         format!(
@@ -68,6 +69,14 @@ fn tables(server: &Server) -> [(&'static str, String); 7] {
             "snapshot",
             format!(
                 "(kg smallint, b tinyint, instance text, value blob, PRIMARY KEY ((kg, b), instance)) \
+                 WITH compaction = {compaction} AND gc_grace_seconds = 86400"
+            ),
+        ),
+        (
+            "snapshot_chunk",
+            format!(
+                "(kg smallint, instance text, stamp bigint, crc int, n smallint, value blob, \
+                 PRIMARY KEY ((kg, instance), stamp, crc, n)) \
                  WITH compaction = {compaction} AND gc_grace_seconds = 86400"
             ),
         ),

@@ -21,13 +21,18 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 use tokio::sync::OnceCell;
 
+use crate::chunks::ChunkedInstances;
 use crate::config::{Consistency, ScyllaConfig};
-use crate::error::{Failure, UnexpectedRow, UnknownDatacenter};
+use crate::envelope::Opened;
+use crate::error::{DamagedSnapshot, Failure, UnexpectedRow, UnknownDatacenter};
 use crate::statements::Statements;
-use crate::{layout, list, schema, write};
+use crate::{chunks, envelope, layout, list, schema, write};
 
 /// Slices of the timer index read at a time.
 const TIMER_READS_MAX: usize = 64;
+
+/// How often a row is read again whose chunks were not there: each time, a newer one must have been written in between.
+const CHUNK_READS_MAX: u32 = 10;
 
 /// Days of workflows that are remembered as known to the list, before it starts over.
 const KNOWN_DAYS_MAX: usize = 100_000;
@@ -46,6 +51,7 @@ struct Inner {
     statements: OnceCell<Statements>,
     /// Rows of `listing_day` that are written.
     known_days: Mutex<BTreeSet<(String, i32)>>,
+    chunked: ChunkedInstances,
 }
 
 impl ScyllaStore {
@@ -96,7 +102,8 @@ impl ScyllaStore {
             }
         }
         let (statements, known_days) = (OnceCell::new(), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days }) })
+        let chunked = ChunkedInstances::default();
+        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days, chunked }) })
     }
 
     /// Creates the keyspace and the tables, so far as they are missing. What exists stays as it is.
@@ -177,17 +184,44 @@ impl ScyllaStore {
 
 impl SnapshotStore for ScyllaStore {
     async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
+        const DOING: &str = "read a snapshot";
+        let statements = self.statements().await?;
         let (kg, b) = layout::snapshot(instance);
-        let statement = &self.statements().await?.select_snapshot;
-        let row = self.value(statement, (kg, b, instance.as_str()), "read a snapshot").await?;
-        Ok(row.map(|(value, stamp)| SnapshotRow { stamp, value }))
+        let mut attempts = 0;
+        loop {
+            let row = self.value(&statements.select_snapshot, (kg, b, instance.as_str()), DOING).await?;
+            let Some((value, stamp)) = row else { return Ok(None) };
+            let damaged = |damage| {
+                DamagedSnapshot { instance: instance.clone(), stamp: stamp.0, damage }.while_doing(DOING)
+            };
+            let manifest = match envelope::open(value).map_err(damaged)? {
+                Opened::Row { snapshot, has_leftovers } => {
+                    if has_leftovers {
+                        self.inner.chunked.remember(instance, stamp);
+                    }
+                    return Ok(Some(SnapshotRow { stamp, value: snapshot }));
+                }
+                Opened::Chunked(manifest) => manifest,
+            };
+            self.inner.chunked.remember(instance, stamp);
+            let chunks = chunks::select(&self.inner.session, statements, instance, stamp, &manifest).await?;
+            // Megabytes: not where other futures wait.
+            let opened = tokio::task::spawn_blocking(move || manifest.open(&chunks)).await;
+            match opened.expect("opening a snapshot does not panic") {
+                Ok(value) => return Ok(Some(SnapshotRow { stamp, value })),
+                // A newer writer has removed them since; its row is there.
+                Err(_) if attempts < CHUNK_READS_MAX => attempts += 1,
+                Err(damage) => return Err(damaged(damage)),
+            }
+        }
     }
 
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
         let statements = self.statements().await?;
         let days = self.new_days(request);
-        let Inner { session, config, .. } = &*self.inner;
-        write::flush(session, statements, config, request, days.iter().cloned().collect()).await?;
+        let Inner { session, config, chunked, .. } = &*self.inner;
+        let write = write::Writer { session, statements, config, chunked };
+        write.flush(request, days.iter().cloned().collect()).await?;
         self.learn_days(days);
         Ok(())
     }
