@@ -65,7 +65,8 @@ pub struct Checkpoint {
     pub positions: Positions,
     /// All timers due before this have been fired and handled.
     pub timers_low_watermark: Timestamp,
-    /// Where the owner's HTTP API is reached.
+    /// None from now on: where the owner is reached has a row of its own in the store, stamped with the claim, while this row is
+    /// stamped with its offset and so may be an earlier owner's.
     pub api_url: Option<String>,
     /// The owner's clock when it was written.
     pub at: Timestamp,

@@ -122,6 +122,7 @@ impl Partition {
                                 instance: id.clone(),
                                 stamp: millrace_schemas::Stamp::new(self.era, self.era_base, record.offset),
                                 entry: record.value,
+                                ttl: self.config.history_retention,
                             },
                             record.offset,
                             entry.at,

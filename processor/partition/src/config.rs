@@ -39,6 +39,8 @@ pub struct Config {
     pub cache_idle: Duration,
     /// How long the stub of an ended instance refuses late commands. At least a week (state protocol 2.7).
     pub stub_ttl: Duration,
+    /// How long history is kept, and an ended instance in the list; none for ever.
+    pub history_retention: Option<Duration>,
     /// How far ahead timers are held in memory.
     pub timer_horizon: Duration,
     /// Where this processor's HTTP API is reached, for claims and checkpoints.

@@ -107,6 +107,7 @@ impl Partition {
                 started_at: state.started_at,
                 updated_at: state.updated_at,
                 status,
+                ttl: self.config.history_retention.filter(|_| state.status.is_terminal()),
             });
             let value = self.codec.encode_snapshot(&Snapshot { state: state.clone(), era: self.era, offset });
             request.snapshots.push(SnapshotWrite {

@@ -127,6 +127,8 @@ pub struct Listing {
     pub updated_at: Timestamp,
     /// `running`, `completed`, …
     pub status: &'static str,
+    /// How long the row stays: only those of ended instances expire, and not with the stub but by the workflow's retention.
+    pub ttl: Option<Duration>,
 }
 
 /// A row of the timer index. Insert-only; stale rows are harmless, since the state is asked before a timer acts.
@@ -151,6 +153,8 @@ pub struct HistoryRow {
     pub stamp: Stamp,
     /// The changelog entry, encoded.
     pub entry: Bytes,
+    /// How long the row stays: the workflow's retention; none for ever.
+    pub ttl: Option<Duration>,
 }
 
 /// Something worth counting. Sent after the commit that made it true.

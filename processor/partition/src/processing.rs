@@ -296,7 +296,12 @@ impl Partition {
                 let bytes = outgoing.value.clone().expect("an entry has a value");
                 Some((
                     outgoing,
-                    HistoryRow { instance: id.clone(), stamp: self.stamp(self.era_base), entry: bytes },
+                    HistoryRow {
+                        instance: id.clone(),
+                        stamp: self.stamp(self.era_base),
+                        entry: bytes,
+                        ttl: self.config.history_retention,
+                    },
                 ))
             }
             Err(rejection @ Rejection::InvalidArgument { .. }) => {

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, TimerEntry};
+use millrace_partition::{FlushRequest, SnapshotRow, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, Timestamp, WorkflowName, WorkflowVersion};
 
@@ -45,6 +45,21 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
         value: Bytes,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Who owns a partition, as the owner itself has told last; none if none has.
+    fn load_owner(
+        &self,
+        partition: PartitionIndex,
+    ) -> impl Future<Output = Result<Option<OwnerRow>, StoreError>> + Send;
+
+    /// Tells where the owner of a partition is reached; none if it has no address. `stamp` is that of the owner's claim, so of two
+    /// owners the later one stays.
+    fn save_owner(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        api_url: Option<&str>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Timers of these buckets with a due time in `[from, until)`.
     fn load_timers(
         &self,
@@ -59,10 +74,28 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
         instance: &InstanceId,
         after: Option<Stamp>,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<HistoryRow>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<HistoryEntry>, StoreError>> + Send;
 
     /// Instances of a workflow, newest start first.
     fn list(&self, query: &ListQuery) -> impl Future<Output = Result<ListPage, StoreError>> + Send;
+}
+
+/// The owner of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerRow {
+    /// Of its claim.
+    pub stamp: Stamp,
+    /// Where its HTTP API is reached.
+    pub api_url: Option<String>,
+}
+
+/// A row of the history of one instance, as it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Its place among the others.
+    pub stamp: Stamp,
+    /// The changelog entry, encoded.
+    pub entry: Bytes,
 }
 
 /// What to list.

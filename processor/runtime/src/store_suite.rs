@@ -13,7 +13,7 @@ use millrace_partition::{
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 
-use crate::store::{ListPage, ListQuery, ListRow, SnapshotStore};
+use crate::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow, SnapshotStore};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -26,13 +26,17 @@ pub async fn all<S: SnapshotStore>(store: &S) {
     the_newer_stamp_wins_in_any_order(store).await;
     a_stub_expires_and_stays_expired(store).await;
     checkpoints_never_go_back(store).await;
+    the_later_owner_stays(store).await;
     timers_come_by_slice_and_bucket(store).await;
     a_slice_may_hold_many_timers(store).await;
     history_comes_in_order_and_in_pages(store).await;
+    history_and_list_rows_expire_each_by_its_own_time(store).await;
     lists_come_newest_first_and_in_pages(store).await;
     lists_follow_the_newest_status(store).await;
     lists_span_days(store).await;
     large_values_come_back_whole(store).await;
+    large_values_are_replaced_like_small_ones(store).await;
+    large_stubs_expire(store).await;
     a_flush_may_hold_many_rows(store).await;
 }
 
@@ -110,6 +114,25 @@ pub async fn checkpoints_never_go_back<S: SnapshotStore>(store: &S) {
     assert_eq!(store.load_checkpoint(other).await.unwrap(), Some((Stamp(1), "other".into())));
 }
 
+/// Where the owner with the greatest stamp is reached stays, for each partition apart, be it nowhere; repeating it changes nothing.
+pub async fn the_later_owner_stays<S: SnapshotStore>(store: &S) {
+    let (one, other) = (PartitionIndex(7), PartitionIndex(8));
+    assert_eq!(store.load_owner(one).await.unwrap(), None);
+    let (late, early) = ("http://10.0.0.1:8080", "http://10.0.0.9:8080");
+    for (stamp, url) in [(0, Some(early)), (20, Some(late)), (20, Some(late)), (5, Some(early)), (6, None)] {
+        store.save_owner(one, Stamp(stamp), url).await.unwrap();
+    }
+    store.save_owner(other, Stamp(1), Some(early)).await.unwrap();
+    let row = |stamp: i64, url: Option<&str>| {
+        Some(OwnerRow { stamp: Stamp(stamp), api_url: url.map(str::to_owned) })
+    };
+    assert_eq!(store.load_owner(one).await.unwrap(), row(20, Some(late)));
+    assert_eq!(store.load_owner(other).await.unwrap(), row(1, Some(early)));
+    store.save_owner(one, Stamp(21), None).await.unwrap();
+    store.save_owner(one, Stamp(20), Some(late)).await.unwrap();
+    assert_eq!(store.load_owner(one).await.unwrap(), row(21, None), "the later owner has no address");
+}
+
 /// A slice holds what is due from its start up to, but without, its end, of the buckets asked for; writing a timer twice is writing
 /// it once.
 pub async fn timers_come_by_slice_and_bucket<S: SnapshotStore>(store: &S) {
@@ -168,6 +191,7 @@ pub async fn history_comes_in_order_and_in_pages<S: SnapshotStore>(store: &S) {
         instance: id(name),
         stamp: Stamp(stamp),
         entry: format!("{name} {stamp}").into(),
+        ttl: None,
     };
     let mut rows: Vec<HistoryRow> = (0..1_000).map(|n| row("told", n * 3)).collect();
     rows.push(row("told", 1 << Stamp::OFFSET_BITS));
@@ -176,6 +200,7 @@ pub async fn history_comes_in_order_and_in_pages<S: SnapshotStore>(store: &S) {
     shuffled.push(row("told-too", 1));
     flush(store, vec![], vec![], shuffled.clone()).await;
     flush(store, vec![], vec![], shuffled[..10].to_vec()).await;
+    let rows: Vec<HistoryEntry> = rows.iter().map(told_as).collect();
     let told = id("told");
     assert_eq!(store.load_history(&told, None, 2_000).await.unwrap(), rows);
     assert_eq!(store.load_history(&told, None, 3).await.unwrap(), rows[..3]);
@@ -187,6 +212,46 @@ pub async fn history_comes_in_order_and_in_pages<S: SnapshotStore>(store: &S) {
     );
     assert_eq!(store.load_history(&told, Some(rows[1_000].stamp), 3).await.unwrap(), vec![]);
     assert_eq!(store.load_history(&told, None, 0).await.unwrap(), vec![]);
+}
+
+/// Each row of the history, and each row of the list, ends after its own time to live; those without one stay. The list row of an
+/// instance that has ended may outlive its stub, or end before it.
+pub async fn history_and_list_rows_expire_each_by_its_own_time<S: SnapshotStore>(store: &S) {
+    let (short, long) = (Some(Duration::from_secs(3)), Some(Duration::from_secs(86_400)));
+    let told = |stamp: i64, ttl| HistoryRow {
+        instance: id("forgotten"),
+        stamp: Stamp(stamp),
+        entry: format!("at {stamp}").into(),
+        ttl,
+    };
+    let ended = |name: &str, stub: Option<Duration>, ttl: Option<Duration>| {
+        let mut write = listed(name, Stamp(9), "forgotten", PAST, PAST, "completed");
+        write.ttl = stub;
+        write.listing.as_mut().unwrap().ttl = ttl;
+        write
+    };
+    let history = vec![told(1, short), told(2, None), told(3, long), told(4, short)];
+    let running = listed("runs", Stamp(9), "forgotten", PAST, PAST, "running");
+    let writes = vec![ended("a-short-list", long, short), ended("b-short-stub", short, long), running];
+    flush(store, writes, vec![], history.clone()).await;
+    let stamps = async || {
+        let entries = store.load_history(&id("forgotten"), None, 10).await.unwrap();
+        entries.into_iter().map(|it| it.stamp.0).collect::<Vec<_>>()
+    };
+    let names = async || {
+        let page = store.list(&query("forgotten")).await.unwrap();
+        page.rows.into_iter().map(|it| it.instance.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(stamps().await, [1, 2, 3, 4]);
+    assert_eq!(names().await, ["runs", "b-short-stub", "a-short-list"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(stamps().await, [2, 3]);
+    assert_eq!(names().await, ["runs", "b-short-stub"]);
+    assert!(store.load_snapshot(&id("a-short-list")).await.unwrap().is_some());
+    assert_eq!(store.load_snapshot(&id("b-short-stub")).await.unwrap(), None);
+    let late = listed("a-short-list", Stamp(3), "forgotten", PAST, PAST, "running");
+    flush(store, vec![late], vec![], vec![]).await;
+    assert_eq!(names().await, ["runs", "b-short-stub"], "an older write does not bring it back");
 }
 
 /// Newest start first, and among equal starts by descending instance id, so that the last row is the cursor of the next page. `from`
@@ -296,26 +361,72 @@ pub async fn lists_span_days<S: SnapshotStore>(store: &S) {
 
 /// Values of several megabytes, next to small and empty ones.
 pub async fn large_values_come_back_whole<S: SnapshotStore>(store: &S) {
-    let large = Bytes::from(
-        (0..4u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<u8>>(),
-    );
+    let large = noise(1, 8 << 20);
     let values = [
         ("large-1", large.clone()),
         ("large-2", large.slice(1..)),
+        ("large-and-regular", "again and ".repeat(800_000).into()),
+        ("half", large.slice(..600_000)),
         ("small", "s".into()),
         ("empty", Bytes::new()),
     ];
     let writes = values.iter().map(|(name, value)| snapshot(name, Stamp(1), value.clone())).collect();
-    let told = HistoryRow { instance: id("large-1"), stamp: Stamp(1), entry: large };
+    let told =
+        HistoryRow { instance: id("large-1"), stamp: Stamp(1), entry: large.slice(..4 << 20), ttl: None };
     flush(store, writes, vec![], vec![told.clone()]).await;
     for (name, value) in values {
-        let row = store.load_snapshot(&id(name)).await.unwrap().unwrap();
-        assert!(row.value == value, "{name}: {} bytes instead of {}", row.value.len(), value.len());
+        expect(store, name, Stamp(1), &value).await;
     }
     assert!(
-        store.load_history(&told.instance, None, 10).await.unwrap() == [told],
+        store.load_history(&told.instance, None, 10).await.unwrap() == [told_as(&told)],
         "the history holds it too"
     );
+}
+
+/// Whatever the sizes, the newer stamp wins in any order, whole; writing a row again changes nothing.
+pub async fn large_values_are_replaced_like_small_ones<S: SnapshotStore>(store: &S) {
+    let large = |stamp: i64| (stamp, noise(stamp.unsigned_abs(), 8 << 20));
+    let small = |stamp: i64| (stamp, Bytes::from(format!("small at {stamp}")));
+    for (name, writes) in [
+        ("large-by-large", vec![large(1), large(2), large(2)]),
+        ("large-by-shorter", vec![large(1), (2, noise(2, 700_000))]),
+        ("large-by-small", vec![large(1), small(2), small(3)]),
+        ("small-by-large", vec![small(1), large(2), large(2)]),
+        ("late-large", vec![small(1), large(3), large(2), small(1)]),
+        ("late-large-after-small", vec![large(1), small(3), large(2), small(3)]),
+        ("back-and-forth", vec![large(1), small(2), large(3), small(4), large(5)]),
+    ] {
+        let mut newest = (0, Bytes::new());
+        for (stamp, value) in writes {
+            flush(store, vec![snapshot(name, Stamp(stamp), value.clone())], vec![], vec![]).await;
+            if stamp > newest.0 {
+                newest = (stamp, value);
+            }
+            expect(store, name, Stamp(newest.0), &newest.1).await;
+        }
+    }
+}
+
+/// A large stub expires as a small one does, and so does a small one that replaces a large state.
+pub async fn large_stubs_expire<S: SnapshotStore>(store: &S) {
+    let large = noise(7, 2 << 20);
+    let ttl = Some(Duration::from_secs(3));
+    let live = ["ended-large", "ended-small"].map(|it| snapshot(it, Stamp(1), large.clone()));
+    let stubs = vec![
+        SnapshotWrite { ttl, ..snapshot("ended-large", Stamp(2), large.slice(1..)) },
+        SnapshotWrite { ttl, ..snapshot("ended-small", Stamp(2), "stub") },
+    ];
+    flush(store, live.to_vec(), vec![], vec![]).await;
+    flush(store, stubs, vec![], vec![]).await;
+    expect(store, "ended-large", Stamp(2), &large.slice(1..)).await;
+    expect(store, "ended-small", Stamp(2), b"stub").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    flush(store, live.to_vec(), vec![], vec![]).await;
+    for name in ["ended-large", "ended-small"] {
+        assert_eq!(store.load_snapshot(&id(name)).await.unwrap(), None, "{name}");
+    }
+    flush(store, vec![snapshot("ended-large", Stamp(3), large.clone())], vec![], vec![]).await;
+    expect(store, "ended-large", Stamp(3), &large).await;
 }
 
 /// A flush after an outage holds tens of thousands of rows; ids are any text.
@@ -331,7 +442,7 @@ pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
             ..listed(name, Stamp(n), "many", start, start, "running")
         });
         timers.push(timer(TimerBucket((n % 64) as u16), Timestamp(PAST.0 + 200 * DAY_MS), name, 1));
-        history.push(HistoryRow { instance: id(name), stamp: Stamp(n), entry: "e".into() });
+        history.push(HistoryRow { instance: id(name), stamp: Stamp(n), entry: "e".into(), ttl: None });
     }
     flush(store, writes.clone(), timers, history).await;
     for write in writes.iter().rev().take(500) {
@@ -348,6 +459,25 @@ pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
 
 fn id(name: &str) -> InstanceId {
     InstanceId::new(name).unwrap()
+}
+
+/// Bytes that do not compress.
+fn noise(seed: u64, bytes: usize) -> Bytes {
+    let mut word = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+/// Compares without printing megabytes.
+async fn expect<S: SnapshotStore>(store: &S, name: &str, stamp: Stamp, value: &[u8]) {
+    let row = store.load_snapshot(&id(name)).await.unwrap().unwrap();
+    assert_eq!((row.stamp, row.value.len()), (stamp, value.len()), "{name}");
+    assert!(row.value == value, "{name}: other bytes");
 }
 
 fn workflow(name: &str) -> WorkflowVersion {
@@ -378,7 +508,7 @@ fn listed(
     updated_at: Timestamp,
     status: &'static str,
 ) -> SnapshotWrite {
-    let listing = Listing { workflow: workflow(of), started_at, updated_at, status };
+    let listing = Listing { workflow: workflow(of), started_at, updated_at, status, ttl: None };
     SnapshotWrite { listing: Some(listing), ..snapshot(name, stamp, "listed") }
 }
 
@@ -388,6 +518,10 @@ fn list_row(name: &str, of: &str, started_at: Timestamp, updated_at: Timestamp, 
 
 fn timer(bucket: TimerBucket, due: Timestamp, name: &str, timer: u32) -> TimerRow {
     TimerRow { bucket, due, instance: id(name), timer: TimerId(timer) }
+}
+
+fn told_as(row: &HistoryRow) -> HistoryEntry {
+    HistoryEntry { stamp: row.stamp, entry: row.entry.clone() }
 }
 
 fn entry(row: &TimerRow) -> TimerEntry {

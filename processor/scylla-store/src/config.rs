@@ -23,15 +23,12 @@ pub struct ScyllaConfig {
     /// How long a row of the timer index outlives its due time. A fleet that stands still for longer loses the timers that came
     /// due more than this before it starts again.
     pub timer_grace: Duration,
-    /// How long history, and the list rows of ended instances, are kept; none for ever. Applies to rows written from now on.
-    pub retention: Option<Duration>,
     /// How long one request may take.
     pub request_timeout: Duration,
 }
 
 impl ScyllaConfig {
-    /// Defaults for all but the address: three replicas, local quorum, timers kept thirty days beyond their due time, and
-    /// history as long.
+    /// Defaults for all but the address: three replicas, local quorum, timers kept thirty days beyond their due time.
     #[must_use]
     pub fn new(contact_points: Vec<String>, keyspace: impl Into<String>) -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
@@ -44,7 +41,6 @@ impl ScyllaConfig {
             consistency: Consistency::default(),
             // The cost of a long one is disk; the cost of a short one is lost timers after a long outage.
             timer_grace: 30 * DAY,
-            retention: Some(30 * DAY),
             request_timeout: Duration::from_secs(10),
         }
     }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use millrace_runtime::store::StoreError;
+use millrace_schemas::InstanceId;
 use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
     IntoRowsResultError, MaybeFirstRowError, MetadataError, NewSessionError, NextPageError, NextRowError,
@@ -10,6 +11,7 @@ use scylla::errors::{
 };
 
 use crate::config::InvalidSetting;
+use crate::envelope::Damaged;
 
 /// An error that knows whether trying again is pointless.
 pub(crate) trait Failure: Error + Send + Sync + Sized + 'static {
@@ -49,6 +51,24 @@ pub(crate) struct UnexpectedRow {
 }
 
 impl Failure for UnexpectedRow {
+    fn is_permanent(&self) -> bool {
+        true
+    }
+}
+
+/// A snapshot that is not as it was written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the snapshot of {instance} at stamp {stamp} is damaged; restore the tables snapshot and snapshot_chunk from one backup"
+)]
+pub(crate) struct DamagedSnapshot {
+    pub(crate) instance: InstanceId,
+    pub(crate) stamp: i64,
+    #[source]
+    pub(crate) damage: Damaged,
+}
+
+impl Failure for DamagedSnapshot {
     fn is_permanent(&self) -> bool {
         true
     }

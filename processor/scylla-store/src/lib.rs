@@ -2,14 +2,16 @@
 //! `scylla` driver.
 //!
 //! It keeps what the partitions flush: snapshots, checkpoints, the timer index, and for people the history and the list of instances.
-//! The changelog is the truth about all of them, so this crate never deletes a row, never reads before it writes and never uses
-//! a lightweight transaction: rows are idempotent, and where two writers may differ the write timestamp is a [`Stamp`], so the
+//! The changelog is the truth about all of them, so this crate never deletes a row that anybody may need, never reads before it writes
+//! and never uses a lightweight transaction: rows are idempotent, and where two writers may differ the write timestamp is a [`Stamp`], so the
 //! writer further down the log wins (state protocol 2.5 to 2.8).
 //!
 //! [`Stamp`]: millrace_schemas::Stamp
 
 mod batch;
+mod chunks;
 mod config;
+mod envelope;
 mod error;
 mod layout;
 mod list;

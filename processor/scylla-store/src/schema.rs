@@ -1,7 +1,6 @@
 //! The tables, and their creation.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use millrace_runtime::store::StoreError;
@@ -56,17 +55,15 @@ impl Server {
 /// Stamps stay below the clock in microseconds plus three days, as ScyllaDB's `restrict_future_timestamp` demands, for some 400 eras
 /// (state protocol 2.6). No cell is ever written both with a stamp and with the server's clock.
 ///
-/// A day is enough for `gc_grace_seconds`: there are no deletions, only rows that expire, and by the same time to live everywhere.
-fn tables(server: &Server, retention: Option<Duration>) -> [(&'static str, String); 6] {
+/// A day is enough for `gc_grace_seconds`: rows expire by the same time to live everywhere, and all that is deleted is chunks that no
+/// row tells of, so if a replica misses that for longer, it only keeps what nobody reads until the next removal.
+fn tables(server: &Server) -> [(&'static str, String); 8] {
     let compaction = server.compaction();
     let windows = |unit: &str, size: u64| {
         format!(
             "{{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': '{unit}', 'compaction_window_size': {size}}}"
         )
     };
-    // Thirty windows or so; with rows for ever there is nothing to drop by windows.
-    let history = retention
-        .map_or_else(|| compaction.to_owned(), |it| windows("DAYS", (it.as_secs() / (30 * 86_400)).max(1)));
     [
         (
             "snapshot",
@@ -76,9 +73,23 @@ fn tables(server: &Server, retention: Option<Duration>) -> [(&'static str, Strin
             ),
         ),
         (
+            "snapshot_chunk",
+            format!(
+                "(kg smallint, instance text, stamp bigint, crc int, n smallint, value blob, \
+                 PRIMARY KEY ((kg, instance), stamp, crc, n)) \
+                 WITH compaction = {compaction} AND gc_grace_seconds = 86400"
+            ),
+        ),
+        (
             "checkpoint",
             format!(
                 "(home int PRIMARY KEY, value blob) WITH compaction = {compaction} AND gc_grace_seconds = 86400"
+            ),
+        ),
+        (
+            "owner",
+            format!(
+                "(home int PRIMARY KEY, api_url text) WITH compaction = {compaction} AND gc_grace_seconds = 86400"
             ),
         ),
         (
@@ -94,7 +105,9 @@ fn tables(server: &Server, retention: Option<Duration>) -> [(&'static str, Strin
             "history",
             format!(
                 "(instance text, stamp bigint, entry blob, PRIMARY KEY (instance, stamp)) \
-                 WITH compaction = {history} AND gc_grace_seconds = 86400"
+                 WITH compaction = {} AND gc_grace_seconds = 86400",
+                // Thirty windows for the default retention, five for none too short; workflows differ, and a table has one size.
+                windows("DAYS", 1)
             ),
         ),
         (
@@ -134,7 +147,7 @@ pub(crate) async fn create(session: &Session, config: &ScyllaConfig) -> Result<(
         .await?;
     }
     let existing = tables_of(session, keyspace).await?;
-    for (name, definition) in tables(&server, config.retention) {
+    for (name, definition) in tables(&server) {
         if !existing.contains(name) {
             tracing::info!(keyspace, table = name, ?server, "creating table");
             let statement = format!("CREATE TABLE IF NOT EXISTS {keyspace}.{name} {definition}");
@@ -188,7 +201,7 @@ mod tests {
     #[test]
     fn only_tables_written_by_the_clock_have_time_windows() {
         for server in [Server::Cassandra, Server::Scylla("2025.1".to_owned())] {
-            let windowed: Vec<&str> = tables(&server, Some(Duration::from_secs(86_400)))
+            let windowed: Vec<&str> = tables(&server)
                 .into_iter()
                 .filter(|(_, definition)| definition.contains("TimeWindow"))
                 .map(|(name, _)| name)

@@ -12,13 +12,18 @@ use crate::error::Failure;
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) insert_snapshot: PreparedStatement,
+    pub(crate) insert_chunk: PreparedStatement,
+    pub(crate) delete_chunks: PreparedStatement,
     pub(crate) insert_checkpoint: PreparedStatement,
+    pub(crate) insert_owner: PreparedStatement,
     pub(crate) insert_timer: PreparedStatement,
     pub(crate) insert_history: PreparedStatement,
     pub(crate) insert_listing: PreparedStatement,
     pub(crate) insert_listing_day: PreparedStatement,
     pub(crate) select_snapshot: PreparedStatement,
+    pub(crate) select_chunks: PreparedStatement,
     pub(crate) select_checkpoint: PreparedStatement,
+    pub(crate) select_owner: PreparedStatement,
     pub(crate) select_timers: PreparedStatement,
     pub(crate) select_history: PreparedStatement,
     pub(crate) select_listing: PreparedStatement,
@@ -56,12 +61,28 @@ impl Statements {
             prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?")
                 .await?;
         select_history.set_page_size(100);
+        let mut select_chunks = prepare(
+            "SELECT value FROM KEYSPACE.snapshot_chunk WHERE kg = ? AND instance = ? AND stamp = ? AND crc = ?",
+        )
+        .await?;
+        // A megabyte, which is also where ScyllaDB ends a page.
+        select_chunks.set_page_size(4);
         Ok(Self {
             insert_snapshot: prepare(
                 "INSERT INTO KEYSPACE.snapshot (kg, b, instance, value) VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
             )
             .await?,
+            insert_chunk: prepare(
+                "INSERT INTO KEYSPACE.snapshot_chunk (kg, instance, stamp, crc, n, value) VALUES (?, ?, ?, ?, ?, ?) \
+                 USING TIMESTAMP ? AND TTL ?",
+            )
+            .await?,
+            delete_chunks: prepare(
+                "DELETE FROM KEYSPACE.snapshot_chunk USING TIMESTAMP ? WHERE kg = ? AND instance = ? AND stamp < ?",
+            )
+            .await?,
             insert_checkpoint: prepare("INSERT INTO KEYSPACE.checkpoint (home, value) VALUES (?, ?) USING TIMESTAMP ?").await?,
+            insert_owner: prepare("INSERT INTO KEYSPACE.owner (home, api_url) VALUES (?, ?) USING TIMESTAMP ?").await?,
             insert_timer: prepare(
                 "INSERT INTO KEYSPACE.timer_idx (bucket, hour, due, instance, timer) VALUES (?, ?, ?, ?, ?) USING TTL ?",
             )
@@ -77,7 +98,9 @@ impl Statements {
                 "SELECT value, writetime(value) FROM KEYSPACE.snapshot WHERE kg = ? AND b = ? AND instance = ?",
             )
             .await?,
+            select_chunks,
             select_checkpoint: prepare("SELECT value, writetime(value) FROM KEYSPACE.checkpoint WHERE home = ?").await?,
+            select_owner: prepare("SELECT api_url, writetime(api_url) FROM KEYSPACE.owner WHERE home = ?").await?,
             select_timers: prepare(
                 "SELECT due, instance, timer FROM KEYSPACE.timer_idx WHERE bucket = ? AND hour = ? AND due >= ? AND due < ?",
             )
@@ -87,5 +110,49 @@ impl Statements {
             select_listing_days: prepare("SELECT day FROM KEYSPACE.listing_day WHERE workflow = ? AND day >= ? AND day <= ?")
                 .await?,
         })
+    }
+}
+
+#[cfg(all(test, feature = "real-servers"))]
+mod tests {
+    use scylla::client::session_builder::SessionBuilder;
+
+    use super::*;
+    use crate::config::ScyllaConfig;
+    use crate::schema;
+
+    /// The driver takes the token of a request, or of the first row of a batch, from the statement, and sends it to the shard of a
+    /// replica; where it knows no partition key, to any node, which then forwards it.
+    #[tokio::test]
+    async fn every_statement_goes_to_a_replica_by_its_token() {
+        let node = std::env::var("CQL_CONTACT_POINT").expect("CQL_CONTACT_POINT must name a CQL server");
+        let session = SessionBuilder::new().known_node(&node).build().await.unwrap();
+        let mut config = ScyllaConfig::new(vec![node], format!("test_tokens_{}", std::process::id()));
+        config.replication = crate::config::Replication::EachDatacenter(1);
+        schema::create(&session, &config).await.unwrap();
+        let statements = Statements::prepare(&session, &config.keyspace).await.unwrap();
+        let all = [
+            &statements.insert_snapshot,
+            &statements.insert_chunk,
+            &statements.delete_chunks,
+            &statements.insert_checkpoint,
+            &statements.insert_owner,
+            &statements.insert_timer,
+            &statements.insert_history,
+            &statements.insert_listing,
+            &statements.insert_listing_day,
+            &statements.select_snapshot,
+            &statements.select_chunks,
+            &statements.select_checkpoint,
+            &statements.select_owner,
+            &statements.select_timers,
+            &statements.select_history,
+            &statements.select_listing,
+            &statements.select_listing_days,
+        ];
+        for statement in all {
+            assert!(statement.is_token_aware(), "{}", statement.get_statement());
+        }
+        session.query_unpaged(format!("DROP KEYSPACE {}", config.keyspace), &[]).await.unwrap();
     }
 }

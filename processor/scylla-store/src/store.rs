@@ -6,27 +6,33 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
-use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, TimerEntry};
+use millrace_partition::{FlushRequest, SnapshotRow, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
-use millrace_runtime::store::{ListPage, ListQuery, SnapshotStore, StoreError};
+use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, OwnerRow, SnapshotStore, StoreError};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::pager::TypedRowStream;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
+use scylla::deserialize::value::DeserializeValue;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 use tokio::sync::OnceCell;
 
+use crate::chunks::ChunkedInstances;
 use crate::config::{Consistency, ScyllaConfig};
-use crate::error::{Failure, UnexpectedRow, UnknownDatacenter};
+use crate::envelope::Opened;
+use crate::error::{DamagedSnapshot, Failure, UnexpectedRow, UnknownDatacenter};
 use crate::statements::Statements;
-use crate::{layout, list, schema, write};
+use crate::{chunks, envelope, layout, list, schema, write};
 
 /// Slices of the timer index read at a time.
 const TIMER_READS_MAX: usize = 64;
+
+/// How often a row is read again whose chunks were not there: each time, a newer one must have been written in between.
+const CHUNK_READS_MAX: u32 = 10;
 
 /// Days of workflows that are remembered as known to the list, before it starts over.
 const KNOWN_DAYS_MAX: usize = 100_000;
@@ -45,6 +51,7 @@ struct Inner {
     statements: OnceCell<Statements>,
     /// Rows of `listing_day` that are written.
     known_days: Mutex<BTreeSet<(String, i32)>>,
+    chunked: ChunkedInstances,
 }
 
 impl ScyllaStore {
@@ -95,7 +102,8 @@ impl ScyllaStore {
             }
         }
         let (statements, known_days) = (OnceCell::new(), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days }) })
+        let chunked = ChunkedInstances::default();
+        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days, chunked }) })
     }
 
     /// Creates the keyspace and the tables, so far as they are missing. What exists stays as it is.
@@ -112,16 +120,19 @@ impl ScyllaStore {
     }
 
     /// The one row of a table of values, with its write timestamp.
-    async fn value(
+    async fn value<V>(
         &self,
         statement: &PreparedStatement,
         key: impl SerializeRow,
         doing: &'static str,
-    ) -> Result<Option<(Bytes, Stamp)>, StoreError> {
+    ) -> Result<Option<(V, Stamp)>, StoreError>
+    where
+        V: for<'frame, 'metadata> DeserializeValue<'frame, 'metadata>,
+    {
         let result =
             self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
         let rows = result.into_rows_result().map_err(|it| it.while_doing(doing))?;
-        let row = rows.maybe_first_row::<(Bytes, i64)>().map_err(|it| it.while_doing(doing))?;
+        let row = rows.maybe_first_row::<(V, i64)>().map_err(|it| it.while_doing(doing))?;
         Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
     }
 
@@ -173,17 +184,44 @@ impl ScyllaStore {
 
 impl SnapshotStore for ScyllaStore {
     async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
+        const DOING: &str = "read a snapshot";
+        let statements = self.statements().await?;
         let (kg, b) = layout::snapshot(instance);
-        let statement = &self.statements().await?.select_snapshot;
-        let row = self.value(statement, (kg, b, instance.as_str()), "read a snapshot").await?;
-        Ok(row.map(|(value, stamp)| SnapshotRow { stamp, value }))
+        let mut attempts = 0;
+        loop {
+            let row = self.value(&statements.select_snapshot, (kg, b, instance.as_str()), DOING).await?;
+            let Some((value, stamp)) = row else { return Ok(None) };
+            let damaged = |damage| {
+                DamagedSnapshot { instance: instance.clone(), stamp: stamp.0, damage }.while_doing(DOING)
+            };
+            let manifest = match envelope::open(value).map_err(damaged)? {
+                Opened::Row { snapshot, has_leftovers } => {
+                    if has_leftovers {
+                        self.inner.chunked.remember(instance, stamp);
+                    }
+                    return Ok(Some(SnapshotRow { stamp, value: snapshot }));
+                }
+                Opened::Chunked(manifest) => manifest,
+            };
+            self.inner.chunked.remember(instance, stamp);
+            let chunks = chunks::select(&self.inner.session, statements, instance, stamp, &manifest).await?;
+            // Megabytes: not where other futures wait.
+            let opened = tokio::task::spawn_blocking(move || manifest.open(&chunks)).await;
+            match opened.expect("opening a snapshot does not panic") {
+                Ok(value) => return Ok(Some(SnapshotRow { stamp, value })),
+                // A newer writer has removed them since; its row is there.
+                Err(_) if attempts < CHUNK_READS_MAX => attempts += 1,
+                Err(damage) => return Err(damaged(damage)),
+            }
+        }
     }
 
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
         let statements = self.statements().await?;
         let days = self.new_days(request);
-        let Inner { session, config, .. } = &*self.inner;
-        write::flush(session, statements, config, request, days.iter().cloned().collect()).await?;
+        let Inner { session, config, chunked, .. } = &*self.inner;
+        let write = write::Writer { session, statements, config, chunked };
+        write.flush(request, days.iter().cloned().collect()).await?;
         self.learn_days(days);
         Ok(())
     }
@@ -204,6 +242,25 @@ impl SnapshotStore for ScyllaStore {
         let row = (partition.0.cast_signed(), value, stamp.0);
         let result = self.inner.session.execute_unpaged(statement, row).await;
         result.map(|_| ()).map_err(|it| it.while_doing("write a checkpoint"))
+    }
+
+    async fn load_owner(&self, partition: PartitionIndex) -> Result<Option<OwnerRow>, StoreError> {
+        let statement = &self.statements().await?.select_owner;
+        let row = self.value::<String>(statement, (partition.0.cast_signed(),), "read who owns a partition");
+        Ok(row.await?.map(|(url, stamp)| OwnerRow { stamp, api_url: Some(url).filter(|it| !it.is_empty()) }))
+    }
+
+    async fn save_owner(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        api_url: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let statement = &self.statements().await?.insert_owner;
+        // Never null: that would delete the cell, and its stamp with it.
+        let row = (partition.0.cast_signed(), api_url.unwrap_or_default(), stamp.0);
+        let result = self.inner.session.execute_unpaged(statement, row).await;
+        result.map(|_| ()).map_err(|it| it.while_doing("write who owns a partition"))
     }
 
     async fn load_timers(
@@ -238,14 +295,14 @@ impl SnapshotStore for ScyllaStore {
         instance: &InstanceId,
         after: Option<Stamp>,
         limit: u32,
-    ) -> Result<Vec<HistoryRow>, StoreError> {
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
         const DOING: &str = "read history";
         let from = after.map_or(Some(i64::MIN), |it| it.0.checked_add(1));
         let (Some(from), 1..) = (from, limit) else { return Ok(Vec::new()) };
         let statement = &self.statements().await?.select_history;
         let slice = (instance.as_str(), from, i32::try_from(limit).unwrap_or(i32::MAX));
         let rows = rows::<(i64, Bytes)>(&self.inner.session, statement, slice, DOING).await?;
-        rows.map_ok(|(stamp, entry)| HistoryRow { instance: instance.clone(), stamp: Stamp(stamp), entry })
+        rows.map_ok(|(stamp, entry)| HistoryEntry { stamp: Stamp(stamp), entry })
             .try_collect()
             .await
             .map_err(|it| it.while_doing(DOING))

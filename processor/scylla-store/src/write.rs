@@ -15,7 +15,9 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 
 use crate::batch::batches;
+use crate::chunks::{self, ChunkedInstances};
 use crate::config::ScyllaConfig;
+use crate::envelope::{Sealed, Sealer};
 use crate::error::Failure;
 use crate::layout;
 use crate::statements::Statements;
@@ -23,11 +25,14 @@ use crate::statements::Statements;
 /// Requests at a time, of one flush.
 const IN_FLIGHT_MAX: usize = 128;
 
+/// Large snapshots at a time, of one flush.
+const LARGE_IN_FLIGHT_MAX: usize = 4;
+
 /// Longer times to live are none: servers refuse them (20 years, or beyond what their 32-bit clock holds).
 const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 // Values in the order of the statement's markers.
-type SnapshotValues<'a> = (i16, i8, &'a str, &'a Bytes, i64, i32);
+type SnapshotValues<'a> = (i16, i8, &'a str, Bytes, i64, i32);
 type TimerValues<'a> = (i16, i32, CqlTimestamp, &'a str, i64, i32);
 type HistoryValues<'a> = (&'a str, i64, &'a Bytes, i32);
 type ListingValues<'a> = (String, i32, i8, CqlTimestamp, &'a str, &'a str, &'a str, CqlTimestamp, i64, i32);
@@ -42,39 +47,121 @@ enum Request<'a> {
     ListingDays(Vec<ListingDayValues>),
 }
 
-/// Writes everything, in any order: the partition counts nothing as durable before the whole flush is.
-/// `new_days` are days of workflows that the list may not know yet.
-pub(crate) async fn flush(
-    session: &Session,
-    statements: &Statements,
-    config: &ScyllaConfig,
-    request: &FlushRequest,
-    new_days: Vec<(String, i32)>,
-) -> Result<(), StoreError> {
-    let mut requests = requests(config, request, new_days).into_iter();
-    let mut in_flight = FuturesUnordered::new();
-    loop {
-        in_flight.extend(
-            requests.by_ref().take(IN_FLIGHT_MAX - in_flight.len()).map(|it| send(session, statements, it)),
-        );
-        match in_flight.next().await {
-            Some(result) => result?,
-            None => return Ok(()),
+/// A snapshot with chunks, or that replaces one with chunks: several requests, in their order.
+struct Chunked<'a> {
+    write: &'a SnapshotWrite,
+    /// The value of the row.
+    value: Bytes,
+    /// What to write before the row.
+    chunks: Option<(u32, Bytes)>,
+}
+
+/// Writes flushes.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) statements: &'a Statements,
+    pub(crate) config: &'a ScyllaConfig,
+    pub(crate) chunked: &'a ChunkedInstances,
+}
+
+impl Writer<'_> {
+    /// Writes everything, in any order: the partition counts nothing as durable before the whole flush is.
+    /// `new_days` are days of workflows that the list may not know yet.
+    pub(crate) async fn flush(
+        self,
+        request: &FlushRequest,
+        new_days: Vec<(String, i32)>,
+    ) -> Result<(), StoreError> {
+        let (rows, chunked) = self.seal(&request.snapshots).await;
+        let mut requests = requests(self.config, request, rows, new_days).into_iter();
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            in_flight.extend(requests.by_ref().take(IN_FLIGHT_MAX - in_flight.len()).map(|it| self.send(it)));
+            match in_flight.next().await {
+                Some(result) => result?,
+                None => break,
+            }
         }
+        let large = chunked.into_iter().map(|it| self.send_chunked(it)).collect();
+        at_most(LARGE_IN_FLIGHT_MAX, large).await
+    }
+
+    /// Snapshots as values of rows; apart, those that have to do with chunks.
+    async fn seal<'a>(
+        &self,
+        writes: &'a [SnapshotWrite],
+    ) -> (Vec<(&'a SnapshotWrite, Bytes)>, Vec<Chunked<'a>>) {
+        let snapshots: Vec<(Bytes, bool)> =
+            writes.iter().map(|it| (it.value.clone(), self.chunked.contains(&it.instance))).collect();
+        // Compressing megabytes is not for where other futures wait.
+        let sealing = tokio::task::spawn_blocking(move || {
+            let mut sealer = Sealer::new();
+            let sealed = snapshots
+                .into_iter()
+                .map(|(snapshot, has_leftovers)| (sealer.seal(&snapshot, has_leftovers), has_leftovers));
+            sealed.collect::<Vec<_>>()
+        });
+        let sealed = sealing.await.expect("sealing a snapshot does not panic");
+        let (mut rows, mut chunked) = (Vec::new(), Vec::new());
+        for (write, (sealed, has_leftovers)) in writes.iter().zip(sealed) {
+            match sealed {
+                Sealed::Row(value) if has_leftovers => chunked.push(Chunked { write, value, chunks: None }),
+                Sealed::Row(value) => rows.push((write, value)),
+                Sealed::Chunked { manifest, crc, body } => {
+                    chunked.push(Chunked { write, value: manifest, chunks: Some((crc, body)) });
+                }
+            }
+        }
+        (rows, chunked)
+    }
+
+    async fn send(self, request: Request<'_>) -> Result<(), StoreError> {
+        let (session, statements) = (self.session, self.statements);
+        match request {
+            Request::Snapshots(rows) => {
+                insert(session, &statements.insert_snapshot, &rows, "write snapshots").await
+            }
+            Request::Timers(rows) => {
+                insert(session, &statements.insert_timer, &rows, "write the timer index").await
+            }
+            Request::History(rows) => {
+                insert(session, &statements.insert_history, &rows, "write history").await
+            }
+            Request::Listings(rows) => {
+                insert(session, &statements.insert_listing, &rows, "write the list of instances").await
+            }
+            Request::ListingDays(rows) => {
+                insert(session, &statements.insert_listing_day, &rows, "write the days of the list").await
+            }
+        }
+    }
+
+    async fn send_chunked(self, snapshot: Chunked<'_>) -> Result<(), StoreError> {
+        let Chunked { write, value, chunks } = snapshot;
+        if let Some((crc, body)) = chunks {
+            // Before the first chunk may be there, so that whatever follows a failure removes it.
+            self.chunked.remember(&write.instance, write.stamp);
+            chunks::insert(self.session, self.statements, write, crc, &body).await?;
+        }
+        let (_, _, row) = snapshot_row(write, value);
+        insert(self.session, &self.statements.insert_snapshot, &[row], "write a large snapshot").await?;
+        chunks::remove_older(self.session, self.statements, self.chunked, write).await
     }
 }
 
 fn requests<'a>(
     config: &ScyllaConfig,
     request: &'a FlushRequest,
+    snapshots: Vec<(&'a SnapshotWrite, Bytes)>,
     new_days: Vec<(String, i32)>,
 ) -> Vec<Request<'a>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
     let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), config.timer_grace));
-    let history = request.history.iter().map(|it| history(it, config.retention));
+    let history = request.history.iter().map(history);
     let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
-    let snapshots = request.snapshots.iter().map(snapshot);
-    let listings = request.snapshots.iter().filter_map(|it| listing(it, config.retention));
+    let snapshots = snapshots.into_iter().map(|(write, value)| snapshot_row(write, value));
+    let listings = request.snapshots.iter().filter_map(listing);
     batches(timers)
         .map(Request::Timers)
         .chain(batches(history).map(Request::History))
@@ -84,20 +171,18 @@ fn requests<'a>(
         .collect()
 }
 
-async fn send(session: &Session, statements: &Statements, request: Request<'_>) -> Result<(), StoreError> {
-    match request {
-        Request::Snapshots(rows) => {
-            insert(session, &statements.insert_snapshot, &rows, "write snapshots").await
-        }
-        Request::Timers(rows) => {
-            insert(session, &statements.insert_timer, &rows, "write the timer index").await
-        }
-        Request::History(rows) => insert(session, &statements.insert_history, &rows, "write history").await,
-        Request::Listings(rows) => {
-            insert(session, &statements.insert_listing, &rows, "write the list of instances").await
-        }
-        Request::ListingDays(rows) => {
-            insert(session, &statements.insert_listing_day, &rows, "write the days of the list").await
+/// Runs them all, so many at a time; the first error ends it.
+pub(crate) async fn at_most<F>(max: usize, requests: Vec<F>) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let mut requests = requests.into_iter();
+    let mut in_flight = FuturesUnordered::new();
+    loop {
+        in_flight.extend(requests.by_ref().take(max - in_flight.len()));
+        match in_flight.next().await {
+            Some(result) => result?,
+            None => return Ok(()),
         }
     }
 }
@@ -121,10 +206,10 @@ async fn insert<R: SerializeRow>(
     result.map(|_| ()).map_err(|it| it.while_doing(doing))
 }
 
-fn snapshot(write: &SnapshotWrite) -> ((i16, i8), usize, SnapshotValues<'_>) {
+fn snapshot_row(write: &SnapshotWrite, value: Bytes) -> ((i16, i8), usize, SnapshotValues<'_>) {
     let (kg, b) = layout::snapshot(&write.instance);
     let id = write.instance.as_str();
-    ((kg, b), id.len() + write.value.len(), (kg, b, id, &write.value, write.stamp.0, ttl(write.ttl)))
+    ((kg, b), id.len() + value.len(), (kg, b, id, value, write.stamp.0, ttl(write.ttl)))
 }
 
 fn timer(row: &TimerRow, now: Timestamp, grace: Duration) -> ((i16, i32), usize, TimerValues<'_>) {
@@ -136,16 +221,12 @@ fn timer(row: &TimerRow, now: Timestamp, grace: Duration) -> ((i16, i32), usize,
     ((bucket, hour), id.len(), (bucket, hour, CqlTimestamp(row.due.0), id, i64::from(row.timer.0), ttl))
 }
 
-fn history(row: &HistoryRow, retention: Option<Duration>) -> (&str, usize, HistoryValues<'_>) {
+fn history(row: &HistoryRow) -> (&str, usize, HistoryValues<'_>) {
     let id = row.instance.as_str();
-    (id, id.len() + row.entry.len(), (id, row.stamp.0, &row.entry, ttl(retention)))
+    (id, id.len() + row.entry.len(), (id, row.stamp.0, &row.entry, ttl(row.ttl)))
 }
 
-/// Only the list rows of ended instances expire, as only their snapshots do: what still runs stays in the list.
-fn listing(
-    write: &SnapshotWrite,
-    retention: Option<Duration>,
-) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {
+fn listing(write: &SnapshotWrite) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {
     let listing = write.listing.as_ref()?;
     let workflow = listing.workflow.workflow.to_string();
     let (day, shard) = (layout::day(listing.started_at), layout::list_shard(&write.instance));
@@ -160,13 +241,13 @@ fn listing(
         listing.status,
         CqlTimestamp(listing.updated_at.0),
         write.stamp.0,
-        ttl(write.ttl.and(retention)),
+        ttl(listing.ttl),
     );
     Some(((workflow, day, shard), values.0.len() + id.len() + values.5.len() + values.6.len(), values))
 }
 
 /// In whole seconds, at least one; 0 for none.
-fn ttl(ttl: Option<Duration>) -> i32 {
+pub(crate) fn ttl(ttl: Option<Duration>) -> i32 {
     match ttl {
         Some(ttl) if ttl < TTL_MAX => {
             i32::try_from(ttl.as_secs().max(1)).expect("ten years are less than 68")

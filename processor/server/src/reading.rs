@@ -41,8 +41,8 @@ pub(crate) async fn instance(
     id: &InstanceId,
 ) -> anyhow::Result<Answer> {
     let partition = home_of(id, partitions);
-    let checkpoint = checkpoint(store, codec, partition).await?;
-    let why = match checkpoint.as_ref().and_then(|it| it.api_url.as_deref()) {
+    let owner = store.load_owner(partition).await?;
+    let why = match owner.as_ref().and_then(|it| it.api_url.as_deref()) {
         None => format!("the owner of partition {} has told no address yet", partition.0),
         Some(url) => match ask(url, id).await {
             Ok(Some(instance)) => {
@@ -55,6 +55,7 @@ pub(crate) async fn instance(
     let Some(row) = store.load_snapshot(id).await? else { return Ok(Answer::Unknown { why: Some(why) }) };
     let snapshot = codec.decode_snapshot(&row.value)?;
     let instance = Box::new(InstanceView::new(id, &snapshot.state));
+    let checkpoint = checkpoint(store, codec, partition).await?;
     Ok(Answer::Store { why, instance, checkpoint_at: checkpoint.map(|it| it.at) })
 }
 

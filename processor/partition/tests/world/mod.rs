@@ -92,6 +92,7 @@ impl World {
             cache_bytes_max: 4_000,
             cache_idle: Duration::from_secs(60),
             stub_ttl: Duration::from_secs(7 * 86_400),
+            history_retention: Some(Duration::from_secs(30 * 86_400)),
             timer_horizon: Duration::from_secs(600),
             api_url: None,
         };

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_partition::{FlushRequest, HistoryRow, SnapshotRow, SnapshotWrite, TimerEntry};
+use millrace_partition::{FlushRequest, SnapshotRow, SnapshotWrite, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 use tokio::time::Instant;
 
-use crate::store::{ListPage, ListQuery, ListRow, SnapshotStore, StoreError};
+use crate::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow, SnapshotStore, StoreError};
 
 /// Keeps all rows in memory; clones share them. Nothing in it waits, fails or depends on chance. Rows with a time to live end by
 /// tokio's clock, so a test that pauses the clock decides when. What expires leaves its stamp behind, as in CQL: a late, older
-/// write does not bring it back. Rows of the timer index, the history and the list stay.
+/// write does not bring it back. Rows of the timer index stay.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     rows: Arc<Mutex<Rows>>,
@@ -23,8 +24,9 @@ pub struct MemoryStore {
 struct Rows {
     snapshots: BTreeMap<InstanceId, SnapshotCell>,
     checkpoints: BTreeMap<PartitionIndex, (Stamp, Bytes)>,
+    owners: BTreeMap<PartitionIndex, OwnerRow>,
     timers: BTreeMap<(TimerBucket, Timestamp), BTreeSet<(InstanceId, TimerId)>>,
-    history: BTreeMap<(InstanceId, Stamp), Bytes>,
+    history: BTreeMap<(InstanceId, Stamp), HistoryCell>,
     listing: BTreeMap<WorkflowName, BTreeMap<(Timestamp, InstanceId), ListingCell>>,
 }
 
@@ -35,11 +37,27 @@ struct SnapshotCell {
 }
 
 #[derive(Debug)]
+struct HistoryCell {
+    entry: Bytes,
+    expires_at: Option<Instant>,
+}
+
+#[derive(Debug)]
 struct ListingCell {
     stamp: Stamp,
     workflow: WorkflowVersion,
     status: &'static str,
     updated_at: Timestamp,
+    expires_at: Option<Instant>,
+}
+
+/// When a row that is written now ends.
+fn expiry(ttl: Option<Duration>) -> Option<Instant> {
+    ttl.map(|it| Instant::now() + it)
+}
+
+fn is_alive(expires_at: Option<Instant>) -> bool {
+    expires_at.is_none_or(|at| at > Instant::now())
 }
 
 impl MemoryStore {
@@ -52,7 +70,7 @@ impl Rows {
     fn write_snapshot(&mut self, write: &SnapshotWrite) {
         let cell = SnapshotCell {
             row: SnapshotRow { stamp: write.stamp, value: write.value.clone() },
-            expires_at: write.ttl.map(|it| Instant::now() + it),
+            expires_at: expiry(write.ttl),
         };
         match self.snapshots.get(&write.instance) {
             Some(old) if old.row.stamp > write.stamp => {}
@@ -73,6 +91,7 @@ impl Rows {
                     workflow: listing.workflow.clone(),
                     status: listing.status,
                     updated_at: listing.updated_at,
+                    expires_at: expiry(listing.ttl),
                 };
                 of_workflow.insert(key, cell);
             }
@@ -83,8 +102,7 @@ impl Rows {
 impl SnapshotStore for MemoryStore {
     async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
         let rows = self.rows();
-        let cell =
-            rows.snapshots.get(instance).filter(|it| it.expires_at.is_none_or(|at| at > Instant::now()));
+        let cell = rows.snapshots.get(instance).filter(|it| is_alive(it.expires_at));
         Ok(cell.map(|it| it.row.clone()))
     }
 
@@ -95,7 +113,8 @@ impl SnapshotStore for MemoryStore {
             due.insert((timer.instance.clone(), timer.timer));
         }
         for entry in &request.history {
-            rows.history.insert((entry.instance.clone(), entry.stamp), entry.entry.clone());
+            let cell = HistoryCell { entry: entry.entry.clone(), expires_at: expiry(entry.ttl) };
+            rows.history.insert((entry.instance.clone(), entry.stamp), cell);
         }
         for snapshot in &request.snapshots {
             rows.write_snapshot(snapshot);
@@ -118,6 +137,23 @@ impl SnapshotStore for MemoryStore {
         // Between equal stamps a CQL server keeps the greater bytes; so does this.
         if rows.checkpoints.get(&partition).is_none_or(|old| *old < row) {
             rows.checkpoints.insert(partition, row);
+        }
+        Ok(())
+    }
+
+    async fn load_owner(&self, partition: PartitionIndex) -> Result<Option<OwnerRow>, StoreError> {
+        Ok(self.rows().owners.get(&partition).cloned())
+    }
+
+    async fn save_owner(
+        &self,
+        partition: PartitionIndex,
+        stamp: Stamp,
+        api_url: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        if rows.owners.get(&partition).is_none_or(|old| old.stamp <= stamp) {
+            rows.owners.insert(partition, OwnerRow { stamp, api_url: api_url.map(str::to_owned) });
         }
         Ok(())
     }
@@ -147,17 +183,14 @@ impl SnapshotStore for MemoryStore {
         instance: &InstanceId,
         after: Option<Stamp>,
         limit: u32,
-    ) -> Result<Vec<HistoryRow>, StoreError> {
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
         let rows = self.rows();
         let entries =
             rows.history.range((instance.clone(), Stamp(i64::MIN))..=(instance.clone(), Stamp(i64::MAX)));
-        let page = entries.filter(|((_, stamp), _)| after.is_none_or(|it| *stamp > it)).take(limit as usize);
-        Ok(page
-            .map(|((instance, stamp), entry)| HistoryRow {
-                instance: instance.clone(),
-                stamp: *stamp,
-                entry: entry.clone(),
-            })
+        Ok(entries
+            .filter(|((_, stamp), cell)| after.is_none_or(|it| *stamp > it) && is_alive(cell.expires_at))
+            .take(limit as usize)
+            .map(|((_, stamp), cell)| HistoryEntry { stamp: *stamp, entry: cell.entry.clone() })
             .collect())
     }
 
@@ -168,6 +201,7 @@ impl SnapshotStore for MemoryStore {
         let mut matching = of_workflow
             .iter()
             .rev()
+            .filter(|(_, cell)| is_alive(cell.expires_at))
             .filter(|((started_at, _), _)| (query.from..query.until).contains(started_at))
             .filter(|(key, _)| query.after.as_ref().is_none_or(|after| *key < after))
             .filter(|(_, cell)| query.status.as_deref().is_none_or(|it| it == cell.status))

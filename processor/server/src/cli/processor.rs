@@ -39,6 +39,16 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     store: clients::StoreSettings,
 
+    /// How long the history is kept, and what has ended in the list
+    #[arg(
+        long,
+        default_value = "30d",
+        value_name = "DURATION",
+        value_parser = parse_duration,
+        help_heading = "Snapshot store"
+    )]
+    retention: Duration,
+
     /// Transactional producers, each with an event loop
     #[arg(long, default_value_t = 2, env = "MILLRACE_LANES", value_parser = clap::value_parser!(u32).range(1..=64))]
     lanes: u32,
@@ -154,6 +164,7 @@ impl Arguments {
                 dirty_max: tuning.dirty_max,
                 cache_bytes_max: tuning.cache_mib.saturating_mul(1024 * 1024),
                 stub_ttl: tuning.stub_ttl,
+                history_retention: Some(self.retention),
                 timer_horizon: tuning.timer_horizon,
                 api_url: Some(api_url),
             },

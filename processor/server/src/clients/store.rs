@@ -1,11 +1,9 @@
 //! The snapshot store.
 
-use std::time::Duration;
-
 use clap::Args;
 use millrace_scylla_store::{Consistency, Credentials, Replication, ScyllaConfig, ScyllaStore};
 
-use crate::config::{Global, parse_duration};
+use crate::config::Global;
 use crate::exit::Failure;
 
 /// How the store keeps what it is given.
@@ -19,10 +17,6 @@ pub(crate) struct StoreSettings {
     /// How many copies have to answer: LOCAL_QUORUM or QUORUM
     #[arg(long, default_value = "LOCAL_QUORUM", env = "MILLRACE_CQL_CONSISTENCY")]
     consistency: Consistency,
-
-    /// How long the history and the list keep what has ended
-    #[arg(long, default_value = "30d", value_name = "DURATION", value_parser = parse_duration)]
-    retention: Duration,
 }
 
 /// Connects, for reading.
@@ -35,7 +29,6 @@ pub(crate) async fn store_with(global: &Global, settings: &StoreSettings) -> any
     connect(ScyllaConfig {
         replication: settings.replication.clone(),
         consistency: settings.consistency,
-        retention: Some(settings.retention),
         ..config(global)
     })
     .await

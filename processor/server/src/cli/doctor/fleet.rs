@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use millrace_placement::PartitionIndex;
+use millrace_runtime::store::SnapshotStore;
 use millrace_schemas::partition::Checkpoint;
 use millrace_scylla_store::ScyllaStore;
 use millrace_workflow::admission::admit;
@@ -38,7 +39,6 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
         match checkpoints {
             Ok(checkpoints) => {
                 checks.push(progress(kafka, &checkpoints).await);
-                checks.extend(owners(&checkpoints).await);
             }
             Err(error) => checks.push(Check::fail(
                 "progress",
@@ -46,6 +46,7 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
                 "a checkpoint row cannot be read: see the runbook",
             )),
         }
+        checks.extend(owners(store, partitions).await);
     }
     checks
 }
@@ -181,12 +182,20 @@ async fn progress(kafka: &Kafka, checkpoints: &[(u32, Option<Checkpoint>)]) -> C
 }
 
 /// Asks each processor that has told its address.
-async fn owners(checkpoints: &[(u32, Option<Checkpoint>)]) -> Vec<Check> {
-    let urls: BTreeSet<&str> =
-        checkpoints.iter().filter_map(|(_, it)| it.as_ref().and_then(|it| it.api_url.as_deref())).collect();
+async fn owners(store: &ScyllaStore, partitions: u32) -> Vec<Check> {
+    let mut urls = BTreeSet::new();
+    for partition in 0..partitions {
+        match store.load_owner(PartitionIndex(partition)).await {
+            Ok(owner) => urls.extend(owner.and_then(|it| it.api_url)),
+            Err(error) => {
+                let fix = "create the tables: millrace topics apply; if they are there, see the server's log";
+                return vec![Check::fail("processor", chain(&error.into()), fix)];
+            }
+        }
+    }
     let mut checks = Vec::new();
     for url in urls {
-        checks.push(match ready(url).await {
+        checks.push(match ready(&url).await {
             Ok(text) => Check::ok("processor", format!("{url} is {}", text.trim())),
             Err(error) => {
                 let fix =

@@ -3,6 +3,8 @@
 #![cfg(feature = "real-servers")]
 #![allow(clippy::unwrap_used)]
 
+mod chunks;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use millrace_placement::PartitionIndex;

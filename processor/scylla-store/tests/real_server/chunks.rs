@@ -1,0 +1,223 @@
+//! Large snapshots: what other writers, crashes and people do to their chunks.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_partition::{FlushId, FlushRequest, SnapshotRow, SnapshotWrite};
+use millrace_runtime::store::SnapshotStore;
+use millrace_schemas::{InstanceId, Stamp};
+use millrace_scylla_store::{ScyllaConfig, ScyllaStore};
+use scylla::client::session::Session;
+
+use super::{config, drop_keyspace, session};
+
+/// A keyspace, with a session beside the store.
+struct World {
+    config: ScyllaConfig,
+    session: Session,
+}
+
+impl World {
+    async fn new(purpose: &str) -> Self {
+        let config = config(purpose);
+        ScyllaStore::connect(config.clone()).await.unwrap().create_schema().await.unwrap();
+        Self { config, session: session().await }
+    }
+
+    /// As another process has it: it remembers nothing.
+    async fn store(&self) -> ScyllaStore {
+        ScyllaStore::connect(self.config.clone()).await.unwrap()
+    }
+
+    /// Stamps of the chunks that are there, each once.
+    async fn chunks(&self, name: &str) -> Vec<i64> {
+        let statement = "SELECT stamp FROM KEYSPACE.snapshot_chunk WHERE instance = ? ALLOW FILTERING"
+            .replace("KEYSPACE", &self.config.keyspace);
+        let rows = self.session.query_unpaged(statement, (name,)).await.unwrap().into_rows_result().unwrap();
+        let mut stamps: Vec<i64> = rows.rows::<(i64,)>().unwrap().map(|it| it.unwrap().0).collect();
+        stamps.dedup();
+        stamps
+    }
+
+    async fn execute(&self, statement: &str) {
+        let statement = statement.replace("KEYSPACE", &self.config.keyspace);
+        self.session.query_unpaged(statement, &[]).await.unwrap();
+    }
+
+    async fn end(self) {
+        drop_keyspace(&self.config).await;
+    }
+}
+
+fn id(name: &str) -> InstanceId {
+    InstanceId::new(name).unwrap()
+}
+
+/// Megabytes that do not compress, another for each stamp.
+fn large(stamp: i64) -> Bytes {
+    let mut word = stamp.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word as u8
+    };
+    std::iter::repeat_with(next).take(2 << 20).collect()
+}
+
+async fn write(store: &ScyllaStore, name: &str, stamp: i64, value: impl Into<Bytes>) {
+    let value = value.into();
+    let write = SnapshotWrite { instance: id(name), stamp: Stamp(stamp), value, ttl: None, listing: None };
+    let request = FlushRequest { id: FlushId(1), snapshots: vec![write], timers: vec![], history: vec![] };
+    store.flush(&request).await.unwrap();
+}
+
+async fn load(store: &ScyllaStore, name: &str) -> Option<SnapshotRow> {
+    store.load_snapshot(&id(name)).await.unwrap()
+}
+
+#[tokio::test]
+async fn only_the_chunks_of_the_newest_row_stay() {
+    let world = World::new("leftovers").await;
+    let store = world.store().await;
+    write(&store, "a", 1, large(1)).await;
+    assert_eq!(world.chunks("a").await, [1]);
+    write(&store, "a", 2, large(2)).await;
+    assert_eq!(world.chunks("a").await, [2], "a large one removes older ones");
+    // A zombie's chunks and row.
+    write(&world.store().await, "a", 1, large(1)).await;
+    assert_eq!(world.chunks("a").await, [2], "what comes late stays removed, and removes nothing newer");
+    write(&store, "a", 3, "small").await;
+    assert_eq!(world.chunks("a").await, [0; 0], "a small one removes them too");
+    write(&world.store().await, "a", 2, large(2)).await;
+    assert_eq!(world.chunks("a").await, [0; 0]);
+    assert_eq!(load(&store, "a").await.unwrap().value, "small");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_next_owner_removes_what_the_last_one_left() {
+    let world = World::new("owners").await;
+    let store = world.store().await;
+    write(&store, "a", 1, large(1)).await;
+    let next = world.store().await;
+    assert!(load(&next, "a").await.unwrap().value == large(1));
+    write(&next, "a", 2, "small").await;
+    assert_eq!(world.chunks("a").await, [0; 0], "it has seen that the row had chunks");
+
+    // An owner that ended between its small row and the removal.
+    write(&store, "b", 1, large(1)).await;
+    let (sealed,) = world
+        .session
+        .query_unpaged(
+            format!(
+                "SELECT value FROM {}.snapshot WHERE instance = 'a' ALLOW FILTERING",
+                world.config.keyspace
+            ),
+            &[],
+        )
+        .await
+        .unwrap()
+        .into_rows_result()
+        .unwrap()
+        .single_row::<(Bytes,)>()
+        .unwrap();
+    let statement = format!(
+        "INSERT INTO {}.snapshot (kg, b, instance, value) VALUES (?, ?, 'b', ?) USING TIMESTAMP 2",
+        world.config.keyspace
+    );
+    let group = millrace_placement::key_group(b"b").0 as i16;
+    let bits = (crc32c::crc32c(b"b") & 0xf) as i8;
+    world.session.query_unpaged(statement, (group, bits, sealed)).await.unwrap();
+    let next = world.store().await;
+    assert_eq!(load(&next, "b").await.unwrap(), SnapshotRow { stamp: Stamp(2), value: "small".into() });
+    assert_eq!(world.chunks("b").await, [1]);
+    // The same flush again, from the tail.
+    write(&next, "b", 2, "small").await;
+    assert_eq!(world.chunks("b").await, [0; 0], "the row tells that something may be left");
+    world.end().await;
+}
+
+/// While one writes, others read whole snapshots and never go back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_never_see_half_a_snapshot() {
+    const LAST: i64 = 25;
+    let world = World::new("race").await;
+    let store = world.store().await;
+    write(&store, "a", 1, large(1)).await;
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let (mut reads, mut seen) = (0, 0);
+                while seen < LAST {
+                    let row = load(&store, "a").await.unwrap();
+                    assert!(row.stamp.0 >= seen, "back from {seen} to {:?}", row.stamp);
+                    seen = row.stamp.0;
+                    assert!(
+                        row.value == large(seen) || row.value == "small",
+                        "not what was written at {seen}"
+                    );
+                    reads += 1;
+                }
+                reads
+            })
+        })
+        .collect();
+    for stamp in 2..=LAST {
+        let value = if stamp % 5 == 0 { "small".into() } else { large(stamp) };
+        write(&store, "a", stamp, value).await;
+    }
+    for reader in readers {
+        let reads: u32 = tokio::time::timeout(Duration::from_secs(60), reader).await.unwrap().unwrap();
+        assert!(reads > 1, "a reader that saw the end only");
+    }
+    assert_eq!(world.chunks("a").await, [0; 0]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn damage_is_permanent_and_explained() {
+    let world = World::new("damage").await;
+    let store = world.store().await;
+    let explain = async |name: &str| {
+        let error = store.load_snapshot(&id(name)).await.unwrap_err();
+        assert!(error.is_permanent, "{error}");
+        let damage = error.source.source().unwrap().to_string();
+        format!("{}: {damage}", error.source)
+    };
+    for name in ["missing", "changed", "row"] {
+        write(&store, name, 1, large(1)).await;
+    }
+    let of = |name: &str| {
+        format!("kg = {} AND instance = '{name}'", millrace_placement::key_group(name.as_bytes()).0)
+    };
+    world.execute(&format!("DELETE FROM KEYSPACE.snapshot_chunk WHERE {}", of("missing"))).await;
+    let missing = explain("missing").await;
+    assert!(missing.contains("snapshot of missing at stamp 1") && missing.contains("backup"), "{missing}");
+    assert!(missing.ends_with("0 of 2097152 bytes of the chunks are there"), "{missing}");
+
+    let crc = {
+        let statement = format!(
+            "SELECT crc FROM {}.snapshot_chunk WHERE {} LIMIT 1",
+            world.config.keyspace,
+            of("changed")
+        );
+        let rows = world.session.query_unpaged(statement, &[]).await.unwrap().into_rows_result().unwrap();
+        rows.single_row::<(i32,)>().unwrap().0
+    };
+    let statement = format!(
+        "UPDATE {}.snapshot_chunk SET value = ? WHERE {} AND stamp = 1 AND crc = {crc} AND n = 3",
+        world.config.keyspace,
+        of("changed")
+    );
+    world.session.query_unpaged(statement, (vec![0_u8; 256 * 1024],)).await.unwrap();
+    assert!(explain("changed").await.ends_with("the checksum does not match"));
+
+    let bits = crc32c::crc32c(b"row") & 0xf;
+    world
+        .execute(&format!("UPDATE KEYSPACE.snapshot SET value = 0x01 WHERE {} AND b = {bits}", of("row")))
+        .await;
+    assert!(explain("row").await.ends_with("the row ends within its header"));
+    world.end().await;
+}
