@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use millrace_partition::{ChangelogRecord, Source};
 use millrace_placement::{PartitionIndex, TopicSpec, Topics};
 use millrace_runtime::log::{Definition, Incarnation, Log, LogError, LogEvent};
-use millrace_schemas::Offset;
+use millrace_schemas::{Offset, Timestamp};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -260,6 +260,16 @@ impl Log for KafkaLog {
             read
         })
         .await
+    }
+
+    async fn trim_changelog(
+        &self,
+        partition: PartitionIndex,
+        before: Offset,
+        keep_since: Timestamp,
+    ) -> Result<Offset, LogError> {
+        let topic = self.topics().changelog();
+        self.inner.admin.trim(&topic, number(partition), before, keep_since).await
     }
 
     async fn tail_definitions(&self) -> Result<mpsc::Receiver<Definition>, LogError> {

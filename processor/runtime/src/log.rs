@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_partition::{ChangelogRecord, InboundRecord, Source, Transaction};
 use millrace_placement::{PartitionIndex, TopicSpec};
-use millrace_schemas::Offset;
+use millrace_schemas::{Offset, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 /// Marks one assignment of one partition as alive. Killed before a rebalance callback returns; checked right before offsets
@@ -192,6 +192,22 @@ pub trait Log: Clone + Send + Sync + 'static {
         until: Offset,
         sink: mpsc::Sender<Vec<ChangelogRecord>>,
     ) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Deletes the changelog's records that stand before `before` and are older than `keep_since`; a younger one stays, and with it
+    /// whatever stands behind it. Returns the first offset that is left; asks for nothing when nothing is to be deleted.
+    ///
+    /// `before` must be the offset of a checkpoint that was read back from the store at a quorum, never one that this process only
+    /// believes to have written: what is deleted here is in no other place but the snapshots that this checkpoint vouches for (state
+    /// protocol, 2.5).
+    ///
+    /// # Errors
+    /// [`LogError::Fatal`] when the changelog ends before `before`.
+    fn trim_changelog(
+        &self,
+        partition: PartitionIndex,
+        before: Offset,
+        keep_since: Timestamp,
+    ) -> impl Future<Output = Result<Offset, LogError>> + Send;
 
     /// Follows a compacted topic of one partition (the definitions) from its beginning, for ever.
     fn tail_definitions(&self) -> impl Future<Output = Result<mpsc::Receiver<Definition>, LogError>> + Send;

@@ -7,3 +7,4 @@ mod admin;
 mod follow;
 mod lane;
 mod support;
+mod trim;
