@@ -158,12 +158,14 @@ impl KafkaConfig {
         }
     }
 
-    /// For the group's committed offsets. It never joins; with read_committed, librdkafka asks for stable offsets (KIP-447).
-    pub(crate) fn offsets(&self) -> ClientConfig {
+    /// For the group's committed offsets. It never joins; with read_committed, librdkafka asks for stable offsets (KIP-447), and asks
+    /// again until there are some.
+    pub(crate) fn offsets(&self, isolation: &str) -> ClientConfig {
         self.client(
             "offsets",
-            &[],
-            &[("group.id", &self.topics.group()), ("isolation.level", "read_committed")],
+            // Of these questions. They are those of a restore, and few.
+            &[("retry.backoff.ms", "10"), ("retry.backoff.max.ms", "50")],
+            &[("group.id", &self.topics.group()), ("isolation.level", isolation)],
         )
     }
 

@@ -177,6 +177,7 @@ fn failed(bootstrap: &str, error: LogError) -> anyhow::Error {
     let (doing, fix, source) = match error {
         LogError::Retriable { doing, source } => (doing, usual.to_owned(), Some(source)),
         LogError::Fenced { doing } => (doing, usual.to_owned(), None),
+        LogError::HeldUp { doing, by } => (doing, by, None),
         LogError::Fatal { doing, fix, source } => (doing, fix, source),
     };
     Failure { source, ..Failure::new(format!("could not {doing} (Kafka at {bootstrap})"), fix) }.into()
