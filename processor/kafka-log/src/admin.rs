@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use millrace_placement::TopicSpec;
 use millrace_runtime::log::LogError;
-use millrace_schemas::Offset;
+use millrace_schemas::{Offset, Timestamp};
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
 use crate::context::Logging;
@@ -141,6 +142,63 @@ impl Admin {
         self.on_probe(format!("ask for the end of {topic}/{partition}"), move |probe| {
             let (start, end) = probe.fetch_watermarks(&topic, partition, REQUEST_MAX)?;
             Ok((Offset(start), Offset(end)))
+        })
+        .await
+    }
+
+    /// Deletes what stands before `before` and before the first record that is as young as `keep_since`. The first offset that is left.
+    pub(crate) async fn trim(
+        &self,
+        topic: &str,
+        partition: i32,
+        before: Offset,
+        keep_since: Timestamp,
+    ) -> Result<Offset, LogError> {
+        let doing = format!("delete records of {topic}/{partition} before offset {}", before.0);
+        let (first, end) = self.bounds(topic, partition).await?;
+        if before > end {
+            return Err(fatal(
+                format!("{doing}: it ends at {}", end.0),
+                "the topic was truncated or made anew: restore it, or use another prefix and keyspace",
+            ));
+        }
+        if before <= first {
+            return Ok(first);
+        }
+        let young = self.first_since(topic, partition, keep_since).await?;
+        let before = young.map_or(before, |it| before.min(it));
+        if before <= first {
+            return Ok(first);
+        }
+        let failed = |error| from_kafka(doing.clone(), error);
+        let list = one(topic, partition, before.0).map_err(failed)?;
+        let deleted = self.client.delete_records(&list, &options()).await.map_err(failed)?;
+        let deleted = deleted.find_partition(topic, partition).expect("the answer names what was asked for");
+        deleted.error().map_err(failed)?;
+        match deleted.offset() {
+            KafkaOffset::Offset(first) => Ok(Offset(first)),
+            other => {
+                unreachable!("the broker tells the offset that is first after a deletion, not {other:?}")
+            }
+        }
+    }
+
+    /// The first record that is not older than `at`; none if all are.
+    async fn first_since(
+        &self,
+        topic: &str,
+        partition: i32,
+        at: Timestamp,
+    ) -> Result<Option<Offset>, LogError> {
+        let topic = topic.to_owned();
+        self.on_probe(format!("search {topic}/{partition} by time"), move |probe| {
+            let found = probe.offsets_for_times(one(&topic, partition, at.0)?, REQUEST_MAX)?;
+            let found = found.find_partition(&topic, partition).expect("the answer names what was asked for");
+            found.error()?;
+            Ok(match found.offset() {
+                KafkaOffset::Offset(offset) => Some(Offset(offset)),
+                _ => None,
+            })
         })
         .await
     }
@@ -334,6 +392,13 @@ impl Admin {
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(REQUEST_MAX)).operation_timeout(Some(REQUEST_MAX))
+}
+
+/// A list of one partition. librdkafka takes times, too, where it has offsets.
+fn one(topic: &str, partition: i32, offset: i64) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, KafkaOffset::Offset(offset))?;
+    Ok(list)
 }
 
 fn partitions_in(metadata: &Metadata, topic: &str) -> Result<Option<u32>, KafkaError> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use millrace_partition::ChangelogRecord;
-use millrace_runtime::log::LogError;
+use millrace_runtime::log::{HELD_UP_GRACE, LogError};
 use millrace_schemas::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,8 +15,7 @@ use crate::context::Logging;
 use crate::error::{fatal, from_kafka, retriable};
 use crate::record::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 
-/// How long to wait for progress. A transaction that a dead owner left open ends after `transaction.timeout.ms` and the broker's
-/// next look, together about 20 seconds.
+/// How long to wait for a record that must be there, or for a leader that tells the end.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One request to a broker.
@@ -58,48 +57,42 @@ impl Read {
         retriable(self.doing(), "nobody listens any more")
     }
 
-    /// Waits until no open transaction lies below `until`.
+    /// Waits until no open transaction lies below `until`, but not for ever.
     fn await_stable(&self) -> Result<(), LogError> {
-        let mut best = -1;
-        let mut deadline = Instant::now() + PATIENCE;
-        let mut failure = None;
+        let began = Instant::now();
+        let mut held_up_since = None;
         loop {
             // By a read_committed consumer: the last stable offset.
             match self.consumer.fetch_watermarks(&self.topic, self.partition, REQUEST_MAX) {
                 Ok((_, stable)) if stable >= self.until.0 => return Ok(()),
-                Ok((_, stable)) if stable > best => {
-                    best = stable;
-                    deadline = Instant::now() + PATIENCE;
+                Ok((_, stable)) => {
+                    let since = held_up_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= HELD_UP_GRACE {
+                        return Err(self.held_up(stable));
+                    }
+                }
+                Err(error) if began.elapsed() >= PATIENCE => return Err(from_kafka(self.doing(), error)),
+                Err(error) => {
                     debug!(
-                        partition = self.partition,
-                        stable,
-                        until = self.until.0,
-                        "an open transaction holds up the restore"
+                        error = &error as &dyn std::error::Error,
+                        "the end of the changelog is not known yet"
                     );
                 }
-                Ok(_) => {}
-                Err(error) => failure = Some(error),
             }
             if self.sink.is_closed() {
                 return Err(self.gone());
             }
-            if Instant::now() >= deadline {
-                let fix = if best < 0 {
-                    "check that the partition has a leader".to_owned()
-                } else {
-                    format!(
-                        "a transaction is open at offset {best}, or the log was truncated: find it with \
-                         `kafka-transactions.sh find-hanging`, and compare the log's end with {}",
-                        self.until.0
-                    )
-                };
-                return Err(LogError::Fatal {
-                    doing: self.doing(),
-                    fix,
-                    source: failure.map(|it| Box::new(it) as Box<dyn std::error::Error + Send + Sync>),
-                });
-            }
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn held_up(&self, stable: i64) -> LogError {
+        LogError::HeldUp {
+            doing: self.doing(),
+            by: format!(
+                "a transaction is open at offset {stable}; the broker aborts it when its time is up, and if it stays, \
+                 `kafka-transactions.sh find-hanging` shows it"
+            ),
         }
     }
 

@@ -15,6 +15,48 @@ const FETCH_WAIT_MS: &str = "100";
 /// librdkafka hashes keys with CRC32 unless told; Java producers use murmur2, and so does our key-group.
 const PARTITIONER: (&str, &str) = ("partitioner", "murmur2_random");
 
+/// Settings of the group's member alone. Other clients join no group, and librdkafka refuses some of these together with its own defaults
+/// of the others.
+const MEMBER_SETTINGS: [&str; 6] = [
+    "group.instance.id",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+];
+
+/// The role of the member, in its client's id.
+const MEMBER: &str = "group";
+
+/// How the members of the group agree on who owns which partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The protocol of always: the members assign the partitions among themselves. The default, because a member says here when it
+    /// is to count as dead, and brokers allow six seconds.
+    Classic {
+        /// After so long without a sign of life the group gives a member's partitions to others. Brokers allow
+        /// `group.min.session.timeout.ms` (6 s) and more.
+        session_timeout: Duration,
+    },
+    /// The protocol of KIP-848: the brokers assign (Kafka 4.0 and newer), and members that keep their partitions do not stop for those
+    /// that move. When a member counts as dead is a setting of the group at the brokers, `consumer.session.timeout.ms`, which they
+    /// refuse below `group.consumer.min.session.timeout.ms`: 45 s unless configured otherwise. The same goes for
+    /// `consumer.heartbeat.interval.ms`. Lower them, or a takeover after a crash takes that long:
+    ///
+    /// ```sh
+    /// kafka-configs.sh --bootstrap-server … --alter --entity-type groups --entity-name millrace.processor \
+    ///   --add-config consumer.session.timeout.ms=6000,consumer.heartbeat.interval.ms=2000
+    /// ```
+    Consumer,
+}
+
+impl Default for GroupProtocol {
+    fn default() -> Self {
+        Self::Classic { session_timeout: Duration::from_secs(6) }
+    }
+}
+
 /// Where Kafka is, and who we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaConfig {
@@ -26,15 +68,14 @@ pub struct KafkaConfig {
     pub app_id: String,
     /// Tells the members of a fleet apart; a pod keeps its own when it restarts. Two members with one ordinal fence each other.
     pub ordinal: u32,
-    /// After so long without a sign of life the group gives a member's partitions to others. Brokers allow six seconds and more,
-    /// unless configured otherwise.
-    pub session_timeout: Duration,
+    /// All members of a group use the same one, but for the time of a rolling change from one to the other.
+    pub group_protocol: GroupProtocol,
     /// More settings for librdkafka, such as `security.protocol`. Those that correctness rests on cannot be overridden.
     pub settings: Vec<(String, String)>,
 }
 
 impl KafkaConfig {
-    /// Defaults: the group's name as app id, ordinal 0, six seconds, no more settings.
+    /// Defaults: the group's name as app id, ordinal 0, the classic protocol with six seconds, no more settings.
     #[must_use]
     pub fn new(bootstrap: impl Into<String>, topics: Topics) -> Self {
         Self {
@@ -42,7 +83,7 @@ impl KafkaConfig {
             app_id: topics.group(),
             topics,
             ordinal: 0,
-            session_timeout: Duration::from_secs(6),
+            group_protocol: GroupProtocol::default(),
             settings: Vec::new(),
         }
     }
@@ -64,7 +105,8 @@ impl KafkaConfig {
         for (key, value) in tuning {
             config.set(*key, *value);
         }
-        for (key, value) in &self.settings {
+        let is_theirs = |it: &str| role == MEMBER || !MEMBER_SETTINGS.contains(&it);
+        for (key, value) in self.settings.iter().filter(|(key, _)| is_theirs(key)) {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.bootstrap);
@@ -85,33 +127,45 @@ impl KafkaConfig {
 
     /// The member of the group.
     pub(crate) fn member(&self) -> ClientConfig {
-        let session = self.session_timeout.as_millis().to_string();
-        // Three heartbeats fit in a session, as with the Java client.
-        let heartbeat = (self.session_timeout / 3).as_millis().to_string();
-        self.client(
-            "group",
-            &[("partition.assignment.strategy", "cooperative-sticky")],
-            &[
-                ("group.id", &self.topics.group()),
-                ("session.timeout.ms", &session),
-                ("heartbeat.interval.ms", &heartbeat),
-                ("isolation.level", "read_committed"),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("auto.offset.reset", "earliest"),
-                // It reads nothing: what comes before its partitions are paused stays small.
-                ("queued.max.messages.kbytes", "64"),
-                ("fetch.message.max.bytes", "4096"),
-            ],
-        )
+        let group = self.topics.group();
+        let mut fixed = vec![
+            ("group.id", group.as_str()),
+            ("isolation.level", "read_committed"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "earliest"),
+            // It reads nothing: what comes before its partitions are paused stays small.
+            ("queued.max.messages.kbytes", "64"),
+            ("fetch.message.max.bytes", "4096"),
+        ];
+        match self.group_protocol {
+            GroupProtocol::Classic { session_timeout } => {
+                let session = session_timeout.as_millis().to_string();
+                // Three heartbeats fit in a session, as with the Java client.
+                let heartbeat = (session_timeout / 3).as_millis().to_string();
+                fixed.extend([
+                    ("group.protocol", "classic"),
+                    ("session.timeout.ms", session.as_str()),
+                    ("heartbeat.interval.ms", heartbeat.as_str()),
+                ]);
+                self.client(MEMBER, &[("partition.assignment.strategy", "cooperative-sticky")], &fixed)
+            }
+            // librdkafka refuses the settings that are the brokers' now.
+            GroupProtocol::Consumer => {
+                fixed.push(("group.protocol", "consumer"));
+                self.client(MEMBER, &[], &fixed)
+            }
+        }
     }
 
-    /// For the group's committed offsets. It never joins; with read_committed, librdkafka asks for stable offsets (KIP-447).
-    pub(crate) fn offsets(&self) -> ClientConfig {
+    /// For the group's committed offsets. It never joins; with read_committed, librdkafka asks for stable offsets (KIP-447), and asks
+    /// again until there are some.
+    pub(crate) fn offsets(&self, isolation: &str) -> ClientConfig {
         self.client(
             "offsets",
-            &[],
-            &[("group.id", &self.topics.group()), ("isolation.level", "read_committed")],
+            // Of these questions. They are those of a restore, and few.
+            &[("retry.backoff.ms", "10"), ("retry.backoff.max.ms", "50")],
+            &[("group.id", &self.topics.group()), ("isolation.level", isolation)],
         )
     }
 
@@ -227,6 +281,7 @@ mod tests {
                 ("isolation.level", "read_uncommitted"),
                 ("acks", "1"),
                 ("transactional.id", "another"),
+                ("max.poll.interval.ms", "7000"),
             ]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .to_vec(),
@@ -238,6 +293,18 @@ mod tests {
         assert_eq!(lane.get("acks"), Some("all"));
         assert_eq!(lane.get("transactional.id"), Some("millrace.processor-0-3"));
         assert_eq!(config.member().get("isolation.level"), Some("read_committed"));
+        assert_eq!(config.member().get("max.poll.interval.ms"), Some("7000"));
+        assert_eq!(config.follower().get("max.poll.interval.ms"), None);
         assert_eq!(config.member().get("heartbeat.interval.ms"), Some("2000"));
+    }
+
+    #[test]
+    fn librdkafka_takes_the_settings_of_both_group_protocols() {
+        use rdkafka::consumer::BaseConsumer;
+        for group_protocol in [GroupProtocol::default(), GroupProtocol::Consumer] {
+            let config = KafkaConfig { group_protocol, ..KafkaConfig::new("broker:9092", Topics::default()) };
+            let created: Result<BaseConsumer, _> = config.member().create();
+            assert!(created.is_ok(), "{group_protocol:?}: {:?}", created.err());
+        }
     }
 }

@@ -14,7 +14,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
-use crate::config::KafkaConfig;
+use crate::config::{GroupProtocol, KafkaConfig};
 use crate::context;
 use crate::error::{from_kafka, retriable};
 use crate::follower::FollowerHandle;
@@ -41,10 +41,21 @@ impl Group {
 
     /// What fences a transaction (F1). None outside of a generation.
     ///
-    /// It is taken in rebalance callbacks only, and while the assignment is not lost. librdkafka hands it out at any time; but a
-    /// member that was thrown out may have neither id nor generation for a moment, while its incarnations still look alive,
-    /// and brokers check nothing about the offsets of a transaction that carries neither. Metadata of a generation that has ended
-    /// is refused, which is safe. Every new generation comes with a callback, be it with no partitions.
+    /// An incarnation that is alive after this was called must have been ours, without a break, up to the moment at which the
+    /// metadata was taken: otherwise a partition that was lost and won back would commit its old state (F2). So it is taken on the
+    /// group's thread only, where the callbacks run that kill incarnations. And it must be metadata that the broker checks, which
+    /// it does not do for the offsets of a transaction that carries neither a generation (-1) nor a member (empty).
+    ///
+    /// **Classic:** in the rebalance callbacks only, while the assignment is not lost. Every new generation comes with a callback, be it
+    /// with no partitions; between two of them librdkafka may forget member and generation one by one while it is rebalancing,
+    /// without calling the assignment lost, so nothing is taken there. Metadata of a generation that has ended is refused.
+    ///
+    /// **KIP-848:** also after every poll, for the epoch moves without a callback whenever the group does, and brokers before
+    /// Kafka 4.3 (KIP-1251) refuse every epoch but the last. It is safe because the epoch never runs ahead of the callbacks: the
+    /// broker leaves a member at its epoch until the member says that it has given up what it must, which librdkafka does after the
+    /// callback; and a member that was thrown out keeps its dead epoch, or epoch 0, until its partitions have been revoked as lost,
+    /// again by a callback. Then it joins anew. The epoch is never -1 once it was known, and the member's id is its own
+    /// (`rd_kafka_cgrp_consumer_reset`, `rd_kafka_cgrp_consumer_serve` and `…_rejoin` of librdkafka 2.12).
     pub(crate) fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
         self.state().metadata.clone()
     }
@@ -60,9 +71,17 @@ impl Group {
 
     fn capture(&self, consumer: &BaseConsumer<GroupContext>) {
         let metadata = consumer.group_metadata();
-        // In this order: librdkafka marks the assignment as lost in the same step in which it forgets the generation.
+        // In this order: librdkafka marks the assignment as lost in the step in which it forgets the generation (classic), or before
+        // it joins anew (KIP-848), and takes the mark away only when a callback has unassigned the partitions.
         let is_lost = consumer.assignment_lost();
         self.state().metadata = metadata.filter(|_| !is_lost).map(Arc::new);
+    }
+
+    /// Nothing is ours any more. After a fatal error librdkafka leaves without calling back.
+    fn end(&self) {
+        let mut state = self.state();
+        state.metadata = None;
+        std::mem::take(&mut state.assigned).values().for_each(Incarnation::kill);
     }
 
     fn forget_metadata(&self) {
@@ -210,12 +229,14 @@ impl Membership {
         let stop = Arc::new(AtomicBool::new(false));
         let (end, ended) = oneshot::channel();
         let is_stopping = Arc::clone(&stop);
+        let (ended_group, protocol) = (Arc::clone(group), config.group_protocol);
         std::thread::Builder::new()
             .name("group".to_owned())
             .spawn(move || {
-                serve(&consumer, &is_stopping, &events);
+                serve(&consumer, &is_stopping, &events, protocol);
                 // Leaves in good order: what is assigned is revoked first, with all callbacks.
                 drop(consumer);
+                ended_group.end();
                 follower.stop();
                 let _ = end.send(());
             })
@@ -231,7 +252,12 @@ impl Membership {
     }
 }
 
-fn serve(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool, events: &mpsc::Sender<LogEvent>) {
+fn serve(
+    consumer: &BaseConsumer<GroupContext>,
+    stop: &AtomicBool,
+    events: &mpsc::Sender<LogEvent>,
+    protocol: GroupProtocol,
+) {
     while !stop.load(Ordering::SeqCst) && !events.is_closed() {
         match consumer.poll(Duration::from_millis(100)) {
             // A record came before its partition was paused; the follower reads it.
@@ -249,6 +275,10 @@ fn serve(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool, events: &mpsc
             Some(Err(error)) => {
                 debug!(error = &error as &dyn std::error::Error, "the group's consumer goes on");
             }
+        }
+        match protocol {
+            GroupProtocol::Classic { .. } => {}
+            GroupProtocol::Consumer => consumer.context().group.capture(consumer),
         }
     }
 }

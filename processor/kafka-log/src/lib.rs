@@ -24,6 +24,6 @@ mod record;
 
 pub use admin::{Admin, Broker, Cluster, TopicDifference};
 pub use client::{Isolation, Publisher, Start, Tail, TailRecord, TailSource};
-pub use config::KafkaConfig;
+pub use config::{GroupProtocol, KafkaConfig};
 pub use lane::KafkaLane;
 pub use log::KafkaLog;

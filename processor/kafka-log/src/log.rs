@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use millrace_partition::{ChangelogRecord, Source};
 use millrace_placement::{PartitionIndex, TopicSpec, Topics};
-use millrace_runtime::log::{Definition, Incarnation, Log, LogError, LogEvent};
-use millrace_schemas::Offset;
-use rdkafka::TopicPartitionList;
+use millrace_runtime::log::{Definition, HELD_UP_GRACE, Incarnation, Log, LogError, LogEvent};
+use millrace_schemas::{Offset, Timestamp};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, warn};
 
@@ -22,6 +22,7 @@ use crate::error::{blocking, fatal, from_kafka, retriable};
 use crate::follower::{self, FollowerHandle, Pending};
 use crate::group::{Group, Membership};
 use crate::lane::KafkaLane;
+use crate::producer::TransactionalProducer;
 
 /// Events on their way to the shell: each holds at most a batch of records.
 const EVENTS_MAX: usize = 16;
@@ -29,7 +30,7 @@ const EVENTS_MAX: usize = 16;
 /// Restores that read at a time. Each has a client with its own threads and connections.
 const CHANGELOG_READERS_MAX: usize = 4;
 
-/// How long pending offsets are waited for: well above `transaction.timeout.ms` and the broker's search for expired transactions.
+/// How long brokers may be unable to tell a committed offset.
 const STABLE_MAX: Duration = Duration::from_secs(180);
 
 /// One request.
@@ -99,7 +100,7 @@ impl KafkaLog {
             required(&admin, &topic).await?;
         }
         let offsets = config
-            .offsets()
+            .offsets("read_committed")
             .create_with_context(Logging)
             .map_err(|error| from_kafka("create the reader of committed offsets", error))?;
         let (follower, pending) = FollowerHandle::new();
@@ -233,7 +234,8 @@ impl Log for KafkaLog {
     async fn stable_internal_offset(&self, partition: PartitionIndex) -> Result<Option<Offset>, LogError> {
         let offsets = Arc::clone(&self.inner.offsets);
         let (topic, partition) = (self.topics().internal(), number(partition));
-        blocking(move || stable_offset(&offsets, &topic, partition)).await
+        let unstable = self.inner.config.offsets("read_uncommitted");
+        blocking(move || stable_offset(&offsets, &unstable, &topic, partition)).await
     }
 
     async fn changelog_bounds(&self, partition: PartitionIndex) -> Result<(Offset, Offset), LogError> {
@@ -251,7 +253,7 @@ impl Log for KafkaLog {
         let permit = readers.acquire_owned().await.expect("nobody closes the semaphore");
         let config = self.inner.config.changelog_reader();
         let topic = self.topics().changelog();
-        blocking(move || {
+        let read = blocking(move || {
             let consumer = config
                 .create_with_context(Logging)
                 .map_err(|error| from_kafka("create a reader of the changelog", error))?;
@@ -259,7 +261,39 @@ impl Log for KafkaLog {
             drop(permit);
             read
         })
-        .await
+        .await;
+        if matches!(read, Err(LogError::HeldUp { .. })) {
+            let (_, end) = self.changelog_bounds(partition).await?;
+            if end < until {
+                return Err(fatal(
+                    format!(
+                        "read the changelog of partition {} to offset {}: it ends at {}",
+                        partition.0, until.0, end.0
+                    ),
+                    "brokers have lost acknowledged records: restore the changelog, or the store, from a backup",
+                ));
+            }
+        }
+        read
+    }
+
+    async fn end_transaction_of(&self, transactional_id: &str) -> Result<(), LogError> {
+        let config = self.inner.config.lane(transactional_id);
+        let doing = format!("end the open transaction of {transactional_id}");
+        // It is of no more use once its id is initialised.
+        blocking(move || TransactionalProducer::create(&config).map(drop))
+            .await
+            .map_err(|error| from_kafka(doing, error))
+    }
+
+    async fn trim_changelog(
+        &self,
+        partition: PartitionIndex,
+        before: Offset,
+        keep_since: Timestamp,
+    ) -> Result<Offset, LogError> {
+        let topic = self.topics().changelog();
+        self.inner.admin.trim(&topic, number(partition), before, keep_since).await
     }
 
     async fn tail_definitions(&self) -> Result<mpsc::Receiver<Definition>, LogError> {
@@ -295,35 +329,60 @@ impl Log for KafkaLog {
     }
 }
 
-/// F3: blocks until no transaction has a pending offset for the partition.
+/// F3: blocks until no transaction has a pending offset for the partition, but not for ever.
 fn stable_offset(
-    consumer: &BaseConsumer<Logging>,
+    stable: &BaseConsumer<Logging>,
+    unstable: &ClientConfig,
     topic: &str,
     partition: i32,
 ) -> Result<Option<Offset>, LogError> {
     let doing = || format!("read the committed offset of {topic}/{partition}");
-    let deadline = Instant::now() + STABLE_MAX;
+    let began = Instant::now();
+    let mut is_unstable = false;
     loop {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, partition);
-        let committed = consumer.committed_offsets(list, REQUEST_MAX).and_then(|list| {
-            let found = list.find_partition(topic, partition).expect("the answer names what was asked for");
-            found.error().map(|()| found.offset())
-        });
-        let error = match committed {
-            Ok(rdkafka::Offset::Offset(offset)) => return Ok(Some(Offset(offset))),
-            Ok(_) => return Ok(None),
+        let error = match committed_offset(stable, topic, partition, HELD_UP_GRACE / 2) {
+            Ok(offset) => return Ok(offset),
             Err(error) => error,
         };
         if !is_passing(&error) {
             return Err(from_kafka(doing(), error));
         }
-        if Instant::now() >= deadline {
+        if is_unstable {
+            return Err(LogError::HeldUp {
+                doing: doing(),
+                by: "a transaction that commits this offset is open; the broker aborts it when its time is up, and if it stays, \
+                     `kafka-transactions.sh list` shows it"
+                    .to_owned(),
+            });
+        }
+        if began.elapsed() >= STABLE_MAX {
             return Err(retriable(doing(), error));
         }
         debug!(partition, error = &error as &dyn std::error::Error, "the committed offset is not stable yet");
-        std::thread::sleep(Duration::from_millis(20));
+        // librdkafka does not say whether it waits for a transaction or for the coordinator. Who does not care for transactions gets
+        // an answer only in the first case; then the second try above says that it is so still.
+        is_unstable = unstable
+            .create_with_context(Logging)
+            .and_then(|it: BaseConsumer<Logging>| committed_offset(&it, topic, partition, REQUEST_MAX))
+            .is_ok();
     }
+}
+
+fn committed_offset(
+    consumer: &BaseConsumer<Logging>,
+    topic: &str,
+    partition: i32,
+    wait_max: Duration,
+) -> KafkaResult<Option<Offset>> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let list = consumer.committed_offsets(list, wait_max)?;
+    let found = list.find_partition(topic, partition).expect("the answer names what was asked for");
+    found.error()?;
+    Ok(match found.offset() {
+        rdkafka::Offset::Offset(offset) => Some(Offset(offset)),
+        _ => None,
+    })
 }
 
 fn is_passing(error: &KafkaError) -> bool {

@@ -417,7 +417,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
 fn note(reason: &LogError, what: &str) {
     match reason {
         LogError::Fatal { .. } => error!(error = reason as &dyn std::error::Error, "{what}"),
-        LogError::Retriable { .. } | LogError::Fenced { .. } => {
+        LogError::Retriable { .. } | LogError::HeldUp { .. } | LogError::Fenced { .. } => {
             warn!(error = reason as &dyn std::error::Error, "{what}");
         }
     }

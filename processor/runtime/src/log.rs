@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_partition::{ChangelogRecord, InboundRecord, Source, Transaction};
 use millrace_placement::{PartitionIndex, TopicSpec};
-use millrace_schemas::Offset;
+use millrace_schemas::{Offset, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 /// Marks one assignment of one partition as alive. Killed before a rebalance callback returns; checked right before offsets
@@ -116,6 +116,15 @@ pub enum LogError {
         /// What was tried.
         doing: String,
     },
+    /// An open transaction of somebody else has been in the way for [`HELD_UP_GRACE`]. Ask again for as long as it lasts; nothing was
+    /// done yet. If its owner is dead, [`Log::end_transaction_of`] ends it at once.
+    #[error("could not {doing} yet: {by}")]
+    HeldUp {
+        /// What was tried.
+        doing: String,
+        /// What is in the way, and how to find it.
+        by: String,
+    },
     /// Not worth another try.
     #[error("could not {doing}; {fix}")]
     Fatal {
@@ -128,6 +137,10 @@ pub enum LogError {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
 }
+
+/// How long an open transaction may be in the way before [`LogError::HeldUp`] says so. Transactions take milliseconds; one that takes
+/// longer than this has an owner that is dead, or stuck.
+pub const HELD_UP_GRACE: Duration = Duration::from_secs(1);
 
 /// The log as the processor sees it. Cheap to clone.
 pub trait Log: Clone + Send + Sync + 'static {
@@ -172,6 +185,9 @@ pub trait Log: Clone + Send + Sync + 'static {
 
     /// The group's committed offset of `.internal`, once no transaction has a pending offset for it (KIP-447,
     /// `require_stable`; state protocol, F3). Waits for that.
+    ///
+    /// # Errors
+    /// [`LogError::HeldUp`] while a transaction is between the sending of its offsets and its end.
     fn stable_internal_offset(
         &self,
         partition: PartitionIndex,
@@ -184,7 +200,11 @@ pub trait Log: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(Offset, Offset), LogError>> + Send;
 
     /// Reads committed records from `from` into `sink`, until the fetch position, control records and aborted ones counted, has
-    /// reached `until`. Fails when there is no progress for three minutes, saying why.
+    /// reached `until`.
+    ///
+    /// # Errors
+    /// [`LogError::HeldUp`] while a transaction is open below `until`; nothing was sent into `sink` then. [`LogError::Fatal`] when no
+    /// record comes for three minutes, or when those that were asked for are gone.
     fn read_changelog(
         &self,
         partition: PartitionIndex,
@@ -192,6 +212,44 @@ pub trait Log: Clone + Send + Sync + 'static {
         until: Offset,
         sink: mpsc::Sender<Vec<ChangelogRecord>>,
     ) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Fences the producer that last used this transactional id, and aborts its open transaction, by being that producer for a
+    /// moment. When this returns, the transaction is decided, and its markers are written or about to be: one that was
+    /// being committed is committed.
+    ///
+    /// For a takeover: what a member that was killed leaves open holds up its successors until `transaction.timeout.ms` and the
+    /// broker's next look have passed, 10 to 20 seconds. **Only** when all of this holds:
+    ///
+    /// 1. The partition is assigned to this member and alive; so the group has taken it from the owner.
+    /// 2. The restore really is held up: [`Self::stable_internal_offset`] or [`Self::read_changelog`] has said [`LogError::HeldUp`].
+    ///    A lane's id stands for all of its partitions. If only one of them moved away from a member that lives, its next transaction
+    ///    would be fenced, too; then that lane makes its producer anew and restores its partitions, which is safe but not free. A
+    ///    live lane decides its transactions within milliseconds, so it does not come to this unless it is stuck.
+    /// 3. The id is that of the partition's last owner, by its claim; and not one of this member's own lanes: those decide their
+    ///    transactions themselves.
+    ///
+    /// Once for each restore: if it is held up still, the transaction belongs to somebody else, and only waiting helps.
+    ///
+    /// # Errors
+    /// When the coordinator of the transactions does not answer.
+    fn end_transaction_of(&self, transactional_id: &str)
+    -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Deletes the changelog's records that stand before `before` and are older than `keep_since`; a younger one stays, and with it
+    /// whatever stands behind it. Returns the first offset that is left; asks for nothing when nothing is to be deleted.
+    ///
+    /// `before` must be the offset of a checkpoint that was read back from the store at a quorum, never one that this process only
+    /// believes to have written: what is deleted here is in no other place but the snapshots that this checkpoint vouches for (state
+    /// protocol, 2.5).
+    ///
+    /// # Errors
+    /// [`LogError::Fatal`] when the changelog ends before `before`.
+    fn trim_changelog(
+        &self,
+        partition: PartitionIndex,
+        before: Offset,
+        keep_since: Timestamp,
+    ) -> impl Future<Output = Result<Offset, LogError>> + Send;
 
     /// Follows a compacted topic of one partition (the definitions) from its beginning, for ever.
     fn tail_definitions(&self) -> impl Future<Output = Result<mpsc::Receiver<Definition>, LogError>> + Send;

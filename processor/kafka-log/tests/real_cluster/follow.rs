@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{Member, committed, config, fleet, member, publish, record, share, text};
-use millrace_kafka_log::{KafkaLog, Publisher};
+use crate::support::{
+    Member, committed, config, fleet, fleet_by, member, publish, record, share, text,
+    with_both_group_protocols,
+};
+use millrace_kafka_log::{GroupProtocol, KafkaLog, Publisher};
 use millrace_partition::Source;
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_runtime::log::{Definition, Log, LogError, LogEvent};
@@ -106,9 +109,10 @@ async fn a_position_beyond_the_end_is_refused() {
     member.leave().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_member_gets_its_share_after_the_first_has_drained() {
-    let config = fleet(4).await;
+with_both_group_protocols!(a_second_member_gets_its_share_after_the_first_has_drained);
+
+async fn a_second_member_gets_its_share_after_the_first_has_drained(protocol: GroupProtocol) {
+    let config = fleet_by(protocol, 4).await;
     let mut first = Member::join(&config).await;
     let all = first.assigned().await;
     assert_eq!(all.len(), 4);

@@ -4,12 +4,20 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Member, aborted, commit, committed, fleet, member, read_changelog, record, share};
-use millrace_kafka_log::{Isolation, Start, Tail, TailSource};
+use crate::support::{
+    Member, aborted, commit, committed, fleet, fleet_by, member, read_changelog, record, share,
+    with_both_group_protocols,
+};
+use millrace_kafka_log::{GroupProtocol, Isolation, Start, Tail, TailSource};
 use millrace_placement::PartitionIndex;
 use millrace_runtime::log::{CommitOutcome, Lane, Log, LogError, Share};
 use millrace_schemas::Offset;
 use tokio::time::timeout;
+
+with_both_group_protocols!(
+    a_share_of_a_dead_incarnation_aborts_the_whole_transaction,
+    a_zombie_cannot_commit_after_another_member_took_its_partition,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_tells_the_exact_offset_of_every_changelog_record() {
@@ -33,9 +41,8 @@ async fn a_commit_tells_the_exact_offset_of_every_changelog_record() {
     member.leave().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_share_of_a_dead_incarnation_aborts_the_whole_transaction() {
-    let config = fleet(2).await;
+async fn a_share_of_a_dead_incarnation_aborts_the_whole_transaction(protocol: GroupProtocol) {
+    let config = fleet_by(protocol, 2).await;
     let mut member = Member::join(&config).await;
     let incarnations = member.assigned().await;
     let (dead, alive) = (&incarnations[0], &incarnations[1]);
@@ -77,9 +84,8 @@ async fn a_record_that_is_too_large_aborts_and_leaves_the_lane_usable() {
     member.leave().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_zombie_cannot_commit_after_another_member_took_its_partition() {
-    let config = fleet(1).await;
+async fn a_zombie_cannot_commit_after_another_member_took_its_partition(protocol: GroupProtocol) {
+    let config = fleet_by(protocol, 1).await;
     let mut old = Member::join(&config).await;
     let incarnation = old.assigned().await.remove(0);
     let mut lane = old.log.lane(0).await.unwrap();
@@ -128,32 +134,6 @@ async fn a_fenced_lane_makes_its_producer_anew_and_goes_on() {
         commit(&mut thief, vec![share(&config, &incarnation, &["four"])]).await,
         CommitOutcome::Committed(_)
     ));
-    member.leave().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restore_waits_for_an_open_transaction_below_its_target() {
-    let config = fleet(1).await;
-    let mut member = Member::join(&config).await;
-    let incarnation = member.assigned().await.remove(0);
-    let mut lane = member.log.lane(0).await.unwrap();
-
-    // A lane whose owner stalls within a transaction: the record is in the log, the decision is not.
-    let open = crate::support::open_transaction(&config, "stalled", &config.topics.changelog(), 0).await;
-    let offsets = committed(&mut lane, vec![share(&config, &incarnation, &["hidden at first"])]).await;
-    let (_, end) = member.log.changelog_bounds(PartitionIndex(0)).await.unwrap();
-    // The marker is written after the commit was acknowledged, and may be missing yet.
-    assert!(end > offsets[0][0], "the high watermark lies above the open transaction");
-
-    let early = timeout(Duration::from_secs(2), async {
-        let (sink, _batches) = tokio::sync::mpsc::channel(1);
-        member.log.read_changelog(PartitionIndex(0), Offset(0), end, sink).await
-    });
-    assert!(early.await.is_err(), "the read must not end while the transaction is open");
-    drop(open);
-    // The broker aborts it after its timeout.
-    let all = read_changelog(&member.log, 0, 0, end.0).await;
-    assert_eq!(all, [(offsets[0][0].0, "hidden at first".into())]);
     member.leave().await;
 }
 
@@ -214,24 +194,31 @@ async fn a_transaction_takes_milliseconds() {
     let config = fleet(1).await;
     let mut member = Member::join(&config).await;
     let incarnation = member.assigned().await.remove(0);
-    let mut lane = member.log.lane(0).await.unwrap();
-    for records in [1, 10, 500] {
+    let mut lanes = [member.log.lane(0).await.unwrap(), member.log.lane(1).await.unwrap()];
+    // One producer waits for the markers of its own transaction before (CONCURRENT_TRANSACTIONS); two that take turns do not.
+    for (producers, records) in [(1, 1), (1, 10), (1, 500), (2, 1), (2, 10), (2, 500)] {
         let values = vec![
             "a value of about a hundred bytes, which is what a small event of a workflow takes when it is encoded";
             records
         ];
         let mut took = Vec::new();
-        for _ in 0..60 {
+        for turn in 0..120 {
+            let shares = vec![share(&config, &incarnation, &values)];
             let began = Instant::now();
-            committed(&mut lane, vec![share(&config, &incarnation, &values)]).await;
+            committed(&mut lanes[turn % producers], shares).await;
             took.push(began.elapsed());
         }
         took.sort();
+        let sum: Duration = took.iter().sum();
         println!(
-            "{records} records: shortest {:?}, median {:?}, 90 % {:?}, longest {:?}",
-            took[0], took[30], took[54], took[59]
+            "{producers} producers, {records} records: shortest {:?}, median {:?}, 90 % {:?}, longest {:?}, mean {:?}",
+            took[0],
+            took[60],
+            took[108],
+            took[119],
+            sum / 120
         );
-        assert!(took[30] < Duration::from_millis(90), "the median is {:?}", took[30]);
+        assert!(took[60] < Duration::from_millis(90), "the median is {:?}", took[60]);
     }
     member.leave().await;
 }

@@ -6,4 +6,7 @@
 mod admin;
 mod follow;
 mod lane;
+mod ownership;
 mod support;
+mod takeover;
+mod trim;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_kafka_log::{Admin, KafkaConfig, KafkaLane, KafkaLog, Publisher};
+use millrace_kafka_log::{Admin, GroupProtocol, KafkaConfig, KafkaLane, KafkaLog, Publisher};
 use millrace_partition::{ChangelogRecord, InboundRecord, OutgoingRecord, Transaction, TransactionId};
 use millrace_placement::{PartitionIndex, Topics};
 use millrace_runtime::log::{CommitOutcome, Incarnation, Lane, Log, LogError, LogEvent, Share};
@@ -31,6 +31,30 @@ pub(crate) async fn fleet(partitions: u32) -> KafkaConfig {
     Admin::new(&config).unwrap().apply(&specs).await.unwrap();
     config
 }
+
+/// The same, with this group protocol.
+pub(crate) async fn fleet_by(group_protocol: GroupProtocol, partitions: u32) -> KafkaConfig {
+    KafkaConfig { group_protocol, ..fleet(partitions).await }
+}
+
+/// Makes each of these functions a test with the classic group protocol, and one with that of KIP-848.
+macro_rules! with_both_group_protocols {
+    ($($name:ident),+ $(,)?) => {
+        mod classic {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(millrace_kafka_log::GroupProtocol::default()).await;
+            })+
+        }
+        mod consumer {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(millrace_kafka_log::GroupProtocol::Consumer).await;
+            })+
+        }
+    };
+}
+pub(crate) use with_both_group_protocols;
 
 pub(crate) fn member(config: &KafkaConfig, ordinal: u32) -> KafkaConfig {
     KafkaConfig { ordinal, ..config.clone() }
@@ -131,7 +155,25 @@ pub(crate) async fn aborted(lane: &mut KafkaLane, shares: Vec<Share>) -> LogErro
     }
 }
 
+/// Waits while it is held up.
 pub(crate) async fn read_changelog(log: &KafkaLog, index: u32, from: i64, until: i64) -> Vec<(i64, String)> {
+    let read = async {
+        loop {
+            match try_read_changelog(log, index, from, until).await {
+                Err(LogError::HeldUp { .. }) => {}
+                result => return result.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, read).await.expect("a read ends")
+}
+
+pub(crate) async fn try_read_changelog(
+    log: &KafkaLog,
+    index: u32,
+    from: i64,
+    until: i64,
+) -> Result<Vec<(i64, String)>, LogError> {
     let (sink, mut batches) = mpsc::channel(4);
     let read = log.read_changelog(PartitionIndex(index), Offset(from), Offset(until), sink);
     let collect = async {
@@ -141,9 +183,21 @@ pub(crate) async fn read_changelog(log: &KafkaLog, index: u32, from: i64, until:
         }
         all
     };
-    let (result, all) = timeout(PATIENCE, async { tokio::join!(read, collect) }).await.expect("a read ends");
-    result.unwrap();
-    all
+    let (result, all) = tokio::join!(read, collect);
+    result.map(|()| all)
+}
+
+/// Waits while it is held up.
+pub(crate) async fn stable_offset(log: &KafkaLog, index: u32) -> Option<Offset> {
+    let ask = async {
+        loop {
+            match log.stable_internal_offset(PartitionIndex(index)).await {
+                Err(LogError::HeldUp { .. }) => {}
+                result => return result.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, ask).await.expect("offsets become stable")
 }
 
 pub(crate) fn text(bytes: &Bytes) -> String {
@@ -164,7 +218,7 @@ pub(crate) async fn open_transaction(
     use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
     let producer: FutureProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", &config.bootstrap)
-        .set("transactional.id", format!("{}-{transactional_id}", config.app_id))
+        .set("transactional.id", transactional_id)
         .set("transaction.timeout.ms", "10000")
         .create()
         .unwrap();

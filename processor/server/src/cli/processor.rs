@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use millrace_engine::Bounds;
+use millrace_kafka_log::GroupProtocol;
 use millrace_partition::Config;
 use millrace_runtime::{Processor, ProcessorConfig};
 use millrace_schemas::registry::Registry;
@@ -53,15 +54,29 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 2, env = "MILLRACE_LANES", value_parser = clap::value_parser!(u32).range(1..=64))]
     lanes: u32,
 
-    /// Without a sign of life for so long, the others take our partitions over
-    #[arg(long, default_value = "6s", value_name = "DURATION", value_parser = parse_duration)]
-    session_timeout: Duration,
+    /// How the members agree on who owns what; the same for the whole fleet
+    #[arg(long, value_enum, default_value_t, env = "MILLRACE_GROUP_PROTOCOL", value_name = "PROTOCOL")]
+    group_protocol: Protocol,
+
+    /// Without a sign of life for so long, the others take our partitions over; with the classic protocol only [default: 6s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    session_timeout: Option<Duration>,
 
     #[command(flatten)]
     tuning: Tuning,
 
     #[command(flatten)]
     limits: Limits,
+}
+
+/// `--group-protocol`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// The members assign; a dead one is noticed after --session-timeout
+    #[default]
+    Classic,
+    /// KIP-848: the brokers assign; a dead member is noticed after the group's consumer.session.timeout.ms, 45s unless lowered there
+    Consumer,
 }
 
 #[derive(Args, Debug)]
@@ -147,6 +162,18 @@ impl From<&Limits> for Bounds {
 }
 
 impl Arguments {
+    fn group_protocol(&self) -> Result<GroupProtocol, Failure> {
+        match (self.group_protocol, self.session_timeout) {
+            (Protocol::Classic, None) => Ok(GroupProtocol::default()),
+            (Protocol::Classic, Some(session_timeout)) => Ok(GroupProtocol::Classic { session_timeout }),
+            (Protocol::Consumer, None) => Ok(GroupProtocol::Consumer),
+            (Protocol::Consumer, Some(_)) => Err(Failure::refused(
+                "--session-timeout means nothing with --group-protocol consumer: the brokers decide",
+                "leave it out, and set consumer.session.timeout.ms of the group with kafka-configs.sh",
+            )),
+        }
+    }
+
     fn config(&self, global: &Global, api_url: String) -> ProcessorConfig {
         let tuning = &self.tuning;
         ProcessorConfig {
@@ -181,6 +208,7 @@ struct Document {
 }
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let group_protocol = arguments.group_protocol()?;
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let ordinal = arguments.ordinal.unwrap_or_else(|| ordinal_of(&hostname()));
@@ -200,7 +228,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
         .patiently("connecting to the snapshot store", clients::store_with(global, &arguments.store))
         .await?;
     let kafka = Kafka::new(global);
-    let log = kafka.log(ordinal, arguments.session_timeout);
+    let log = kafka.log(ordinal, group_protocol);
     let log = output.patiently("connecting to Kafka", log).await?;
 
     let metrics = prometheus::Registry::new();

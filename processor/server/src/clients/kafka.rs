@@ -1,10 +1,9 @@
 //! Kafka, as the command line uses it: a record sent, a topic read to its end, a topic followed, topics created.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use millrace_kafka_log::{
-    Admin, Isolation, KafkaConfig, KafkaLog, Publisher, Start, Tail as LogTail, TailSource, TopicDifference,
+    Admin, GroupProtocol, Isolation, KafkaConfig, KafkaLog, Publisher, Start, Tail as LogTail, TailSource,
+    TopicDifference,
 };
 use millrace_placement::TopicSpec;
 use millrace_runtime::log::LogError;
@@ -59,8 +58,8 @@ impl Kafka {
     }
 
     /// The processor's log.
-    pub(crate) async fn log(&self, ordinal: u32, session_timeout: Duration) -> anyhow::Result<KafkaLog> {
-        let config = KafkaConfig { ordinal, session_timeout, ..self.config.clone() };
+    pub(crate) async fn log(&self, ordinal: u32, group_protocol: GroupProtocol) -> anyhow::Result<KafkaLog> {
+        let config = KafkaConfig { ordinal, group_protocol, ..self.config.clone() };
         KafkaLog::connect(config).await.map_err(|error| self.failed(error))
     }
 
@@ -178,6 +177,7 @@ fn failed(bootstrap: &str, error: LogError) -> anyhow::Error {
     let (doing, fix, source) = match error {
         LogError::Retriable { doing, source } => (doing, usual.to_owned(), Some(source)),
         LogError::Fenced { doing } => (doing, usual.to_owned(), None),
+        LogError::HeldUp { doing, by } => (doing, by, None),
         LogError::Fatal { doing, fix, source } => (doing, fix, source),
     };
     Failure { source, ..Failure::new(format!("could not {doing} (Kafka at {bootstrap})"), fix) }.into()
