@@ -21,7 +21,7 @@ use crate::error::{blocking, fatal, from_kafka, retriable};
 /// One request.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
-/// How long it may take until all brokers know a new topic.
+/// How long it may take until all brokers know a new topic, or have loaded what they are to coordinate.
 const PROPAGATION_MAX: Duration = Duration::from_secs(15);
 
 /// Administers a cluster. Cheap to clone.
@@ -210,7 +210,20 @@ impl Admin {
     pub async fn group_members(&self, group: &str) -> Result<usize, LogError> {
         let group = group.to_owned();
         self.on_probe(format!("describe the group {group}"), move |probe| {
-            let list = probe.fetch_group_list(Some(&group), REQUEST_MAX)?;
+            let deadline = Instant::now() + PROPAGATION_MAX;
+            let list = loop {
+                match probe.fetch_group_list(Some(&group), REQUEST_MAX) {
+                    // The topic of the groups is as new as the cluster, or has just moved to another broker.
+                    Err(error)
+                        if error.rdkafka_error_code()
+                            == Some(RDKafkaErrorCode::CoordinatorLoadInProgress)
+                            && Instant::now() < deadline =>
+                    {
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
+                    list => break list?,
+                }
+            };
             Ok(list.groups().iter().filter(|it| it.name() == group).map(|it| it.members().len()).sum())
         })
         .await

@@ -187,7 +187,9 @@ impl Worker {
                 .map_err(|error| from_kafka(doing, error))?;
         }
         check_alive(shares)?;
-        producer.send_offsets(&list, &group).map_err(|error| self.judge(producer, doing, error).into())
+        producer
+            .send_offsets(&list, &group)
+            .map_err(|error| self.judge(producer, doing, producer.cause_of(error)).into())
     }
 
     /// Ends the transaction one way or the other. Gives back a usable producer, unless nobody waits for it any more.

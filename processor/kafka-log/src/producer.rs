@@ -152,6 +152,18 @@ impl TransactionalProducer {
         self.retrying(|it| it.send_offsets_to_transaction(offsets, group, CALL_MAX))
     }
 
+    /// Why a call failed. One that comes after a record has failed is only told that the transaction has.
+    pub(crate) fn cause_of(&self, error: KafkaError) -> KafkaError {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::State) {
+            return error;
+        }
+        // The report of that record may be on its way.
+        match self.land(LANDING_MAX) {
+            Err(cause @ KafkaError::MessageProduction(_)) => cause,
+            Ok(()) | Err(_) => error,
+        }
+    }
+
     /// Waits until nothing is in flight; the offsets of the tracked records.
     pub(crate) fn settle(&self) -> KafkaResult<Vec<Offset>> {
         self.land(DELIVERY_MAX)?;
