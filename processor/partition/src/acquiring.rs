@@ -250,13 +250,7 @@ impl Partition {
         }
     }
 
-    fn rebuild(
-        &mut self,
-        id: &InstanceId,
-        row: Option<SnapshotRow>,
-        now: Timestamp,
-        out: &mut Vec<Output>,
-    ) {
+    fn rebuild(&mut self, id: &InstanceId, row: Option<SnapshotRow>, now: Timestamp, out: &mut Vec<Output>) {
         let mut instance = Instance::absent(id.clone());
         let row_stamp = row.as_ref().map(|it| it.stamp);
         if let Some(row) = row {

@@ -33,6 +33,9 @@ pub struct Config {
     pub unflushed: TailLimit,
     /// How long the changelog waits to be trimmed after a checkpoint that allows it.
     pub trim_interval: Duration,
+    /// How long the changelog is kept at least, though the store holds all of it: for audits, and for a store that is restored from
+    /// a backup of that age.
+    pub changelog_retention: Duration,
     /// Memory for instances that are kept only because they may be needed again, in bytes.
     pub cache_bytes_max: usize,
     /// How long an instance stays in memory after it was last needed.

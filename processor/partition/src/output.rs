@@ -48,10 +48,12 @@ pub enum Output {
     },
     /// Read the checkpoint row at a quorum.
     ReadCheckpoint,
-    /// Delete the records of the changelog below this offset, but for those young enough to be kept.
+    /// Delete the records of the changelog below this offset that are older than this time.
     TrimChangelog {
         /// First offset that stays, at the latest.
         before: Offset,
+        /// What is as young as this stays, too.
+        keep_since: Timestamp,
     },
     /// Read the timer index.
     LoadTimers {

@@ -57,7 +57,9 @@ impl Partition {
         let durable = checkpoint.map_or(Offset(0), |it| it.changelog_offset);
         if durable > self.trimming.trimmed_to {
             self.trimming.trimmed_to = durable;
-            out.push(Output::TrimChangelog { before: durable });
+            let kept_ms = i64::try_from(self.config.changelog_retention.as_millis()).unwrap_or(i64::MAX);
+            let keep_since = Timestamp(now.0.saturating_sub(kept_ms));
+            out.push(Output::TrimChangelog { before: durable, keep_since });
         }
         self.schedule_trimming(now);
     }

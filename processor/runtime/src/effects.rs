@@ -15,13 +15,14 @@ use millrace_schemas::registry::Registry;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::lane::Message;
 use crate::log::{Incarnation, Log, LogError, backoff};
 use crate::metrics::Metrics;
 use crate::programs::CatchUp;
-use crate::store::{SnapshotStore, StoreError};
+use crate::pulse::Pulse;
+use crate::store::{OwnerRow, SnapshotStore, StoreError};
 
 /// Snapshot reads of one request that are on their way at the same time (state protocol 2.4).
 const LOADS_IN_FLIGHT: usize = 128;
@@ -37,10 +38,21 @@ pub(crate) struct Effects<L, S> {
     pub(crate) catch_up: CatchUp<L>,
     pub(crate) mailbox: mpsc::Sender<Message>,
     pub(crate) config: Arc<Config>,
+    /// Transactional ids of this processor.
+    pub(crate) own_ids: Arc<[String]>,
+    /// Of the lane.
+    pub(crate) pulse: Pulse,
 }
 
 /// The incarnation died: nobody waits any more.
 struct Gone;
+
+/// A restore that waits for somebody's transaction.
+#[derive(Debug, Default)]
+struct HoldUp {
+    /// The last owner's was ended. If that did not help, it is another one's.
+    was_ended: bool,
+}
 
 impl<L: Log, S: SnapshotStore> Effects<L, S> {
     /// State protocol 2.3, steps 2 to 4: the stable offset first, and only then the high watermark.
@@ -49,8 +61,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         tokio::spawn(async move {
             let partition = incarnation.partition();
             let acquired: Result<Input, Gone> = async {
-                let internal_offset =
-                    this.log_retrying(&incarnation, || this.log.stable_internal_offset(partition)).await?;
+                let internal_offset = this.stable_internal_offset(&incarnation).await?;
                 let (changelog_start, changelog_end) =
                     this.log_retrying(&incarnation, || this.log.changelog_bounds(partition)).await?;
                 let row = this
@@ -66,7 +77,49 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         });
     }
 
-    /// A checkpoint that cannot be read costs a longer replay, nothing else: the log is not trimmed yet.
+    /// F3.
+    async fn stable_internal_offset(&self, incarnation: &Incarnation) -> Result<Option<Offset>, Gone> {
+        let mut holdup = HoldUp::default();
+        loop {
+            let stable = || async {
+                match self.log.stable_internal_offset(incarnation.partition()).await {
+                    Err(error @ LogError::HeldUp { .. }) => Ok(Err(error)),
+                    other => other.map(Ok),
+                }
+            };
+            match self.log_retrying(incarnation, stable).await? {
+                Ok(offset) => return Ok(offset),
+                Err(error) => self.held_up(incarnation, &error, &mut holdup).await,
+            }
+        }
+    }
+
+    /// A transaction that the last owner left open is in the way. Ends it, once: the group has given the partition to us, so its
+    /// owner can commit nothing more, but the broker would keep the transaction open until it times out.
+    async fn held_up(&self, incarnation: &Incarnation, error: &LogError, holdup: &mut HoldUp) {
+        let partition = incarnation.partition();
+        warn!(partition = partition.0, error = error as &dyn std::error::Error, "the restore is held up");
+        if std::mem::replace(&mut holdup.was_ended, true) {
+            return;
+        }
+        let owner = self.store_retrying(incarnation, "load_owner", || self.store.load_owner(partition)).await;
+        let Ok(Some(OwnerRow { transactional_id, .. })) = owner else { return };
+        if self.own_ids.contains(&transactional_id) || !incarnation.is_alive() {
+            return;
+        }
+        match self.log.end_transaction_of(&transactional_id).await {
+            Ok(()) => info!(partition = partition.0, transactional_id, "ended the last owner's transaction"),
+            Err(error) => warn!(
+                partition = partition.0,
+                transactional_id,
+                error = &error as &dyn std::error::Error,
+                "cannot end the last owner's transaction; waiting for its time-out"
+            ),
+        }
+    }
+
+    /// A checkpoint that cannot be read costs a longer replay, and more of the log than is left if it was trimmed: then the
+    /// partition says so and stops.
     fn checkpoint(&self, partition: PartitionIndex, value: &[u8]) -> Option<Checkpoint> {
         match self.codec.decode_checkpoint(value) {
             Ok(checkpoint) => Some(checkpoint),
@@ -84,21 +137,37 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     pub(crate) fn read_changelog(&self, incarnation: &Incarnation, from: Offset, until: Offset) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
-            let (sink, mut records) = mpsc::channel::<Vec<ChangelogRecord>>(16);
-            let reading = this.log.read_changelog(incarnation.partition(), from, until, sink);
-            let forwarding = async {
-                while let Some(records) = records.recv().await {
-                    this.send(incarnation.clone(), Input::ChangelogRecords(records)).await;
-                }
-            };
-            let (read, ()) = futures_util::join!(reading, forwarding);
-            match read {
-                Ok(()) => this.send(incarnation, Input::ChangelogRead).await,
-                Err(error) => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    this.failed(incarnation, &error).await;
+            let mut holdup = HoldUp::default();
+            while incarnation.is_alive() {
+                let (sink, mut records) = mpsc::channel::<Vec<ChangelogRecord>>(16);
+                let reading = this.log.read_changelog(incarnation.partition(), from, until, sink);
+                let forwarding = async {
+                    while let Some(records) = records.recv().await {
+                        this.send(incarnation.clone(), Input::ChangelogRecords(records)).await;
+                    }
+                };
+                let (read, ()) = futures_util::join!(reading, forwarding);
+                match read {
+                    Ok(()) => return this.send(incarnation, Input::ChangelogRead).await,
+                    // Nothing was sent.
+                    Err(error @ LogError::HeldUp { .. }) => {
+                        this.held_up(&incarnation, &error, &mut holdup).await;
+                    }
+                    Err(error) => {
+                        return this.acquire_again(&incarnation, chain(&error), Duration::from_secs(1));
+                    }
                 }
             }
+        });
+    }
+
+    /// Makes the incarnation anew, after a while.
+    pub(crate) fn acquire_again(&self, incarnation: &Incarnation, error: String, after: Duration) {
+        let (this, incarnation) = (self.clone(), incarnation.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            // The lane outlives its effects, but for the end of the process.
+            let _ = this.mailbox.send(Message::Failed { incarnation, error }).await;
         });
     }
 
@@ -213,6 +282,42 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         })
     }
 
+    pub(crate) fn save_owner(&self, incarnation: &Incarnation, owner: OwnerRow) {
+        let (this, incarnation) = (self.clone(), incarnation.clone());
+        tokio::spawn(async move {
+            let save = || this.store.save_owner(incarnation.partition(), &owner);
+            // Only one error leaves the loop: that the incarnation is gone.
+            let _ = this.store_retrying(&incarnation, "save_owner", save).await;
+        });
+    }
+
+    pub(crate) fn read_checkpoint(&self, incarnation: &Incarnation) {
+        let (this, incarnation) = (self.clone(), incarnation.clone());
+        tokio::spawn(async move {
+            let partition = incarnation.partition();
+            let load = || this.store.load_checkpoint(partition);
+            if let Ok(row) = this.store_retrying(&incarnation, "load_checkpoint", load).await {
+                let checkpoint = row.and_then(|(_, value)| this.checkpoint(partition, &value));
+                this.send(incarnation, Input::CheckpointRead(checkpoint)).await;
+            }
+        });
+    }
+
+    /// Once: the next checkpoint brings another chance.
+    pub(crate) fn trim_changelog(&self, incarnation: &Incarnation, before: Offset, keep_since: Timestamp) {
+        let (this, partition) = (self.clone(), incarnation.partition());
+        tokio::spawn(async move {
+            match this.log.trim_changelog(partition, before, keep_since).await {
+                Ok(start) => debug!(partition = partition.0, start = start.0, "changelog trimmed"),
+                Err(error) => warn!(
+                    partition = partition.0,
+                    error = &error as &dyn std::error::Error,
+                    "cannot trim the changelog; trying again after a later checkpoint"
+                ),
+            }
+        });
+    }
+
     pub(crate) fn load_timers(&self, incarnation: &Incarnation, from: Timestamp, until: Timestamp) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
@@ -231,11 +336,6 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     async fn send(&self, incarnation: Incarnation, input: Input) {
         // The lane outlives its effects, but for the end of the process.
         let _ = self.mailbox.send(Message::Input { incarnation, input }).await;
-    }
-
-    async fn failed(&self, incarnation: Incarnation, error: &LogError) {
-        let error = chain(error);
-        let _ = self.mailbox.send(Message::Failed { incarnation, error }).await;
     }
 
     async fn log_retrying<T, F>(
@@ -274,7 +374,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         F: Future<Output = Result<T, StoreError>>,
     {
         let mut attempt = 0;
-        while incarnation.is_alive() {
+        while incarnation.is_alive() && !self.pulse.has_stopped() {
             let began = Instant::now();
             let result = call().await;
             self.metrics

@@ -21,7 +21,8 @@ use crate::log::{CommitOutcome, Incarnation, Lane, Log, LogError, Share, backoff
 use crate::metrics::Metrics;
 use crate::processor::{Error, PartitionStatus, Shared, Waiting};
 use crate::programs::{Catalog, CatchUp};
-use crate::store::SnapshotStore;
+use crate::pulse::{Pulse, STANDSTILL_MAX};
+use crate::store::{OwnerRow, SnapshotStore};
 
 /// How often gauges are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
@@ -66,6 +67,8 @@ pub(crate) struct LaneShell<L: Log, S> {
     pub(crate) catch_up: CatchUp<L>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) mailbox: mpsc::Sender<Message>,
+    /// Transactional ids of all lanes.
+    pub(crate) own_ids: Arc<[String]>,
 }
 
 /// A partition of this lane.
@@ -89,13 +92,18 @@ struct Running<L: Log, S> {
     is_committing: bool,
     transactional_id: String,
     waiting: Waiting,
+    /// Restores in a row that an operator must look at.
+    failures: BTreeMap<PartitionIndex, u32>,
 }
 
 impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
     pub(crate) async fn run(self, lane: L::Lane, mut mailbox: mpsc::Receiver<Message>) -> Result<(), Error> {
         let transactional_id = lane.transactional_id().to_owned();
         let committer = spawn_committer(lane, self.mailbox.clone());
+        let pulse = Pulse::new();
         let effects = Effects {
+            own_ids: Arc::clone(&self.own_ids),
+            pulse: pulse.clone(),
             log: self.log.clone(),
             store: self.store.clone(),
             codec: self.codec.clone(),
@@ -114,6 +122,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             is_committing: false,
             transactional_id,
             waiting: Waiting::default(),
+            failures: BTreeMap::new(),
         };
         let mut shown = Instant::now();
         loop {
@@ -131,6 +140,10 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
                 }
                 () = sleep_until(deadline), if deadline.is_some() => {}
                 () = tokio::time::sleep(GAUGES_EVERY) => {}
+            }
+            if !pulse.beat() {
+                let minutes = STANDSTILL_MAX.as_secs() / 60;
+                return Err(Error::StoodStill { minutes });
             }
             running.tick()?;
             running.commit_what_is_ready();
@@ -206,6 +219,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 None => Ok(()),
             },
             Message::Lost(partition) => {
+                self.failures.remove(&partition);
                 self.drop_partition(partition);
                 Ok(())
             }
@@ -297,6 +311,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                         "partition serves"
                     );
                 }
+                self.failures.remove(&incarnation.partition());
                 self.show();
             }
             Output::Drained => {
@@ -314,7 +329,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                     });
                 }
             }
-            Output::Fail { detail } => return Err(Error::Partition(detail)),
+            Output::Fail { detail } => self.fail(incarnation, detail),
             Output::Pause => self.effects.pause(incarnation),
             Output::Resume => self.effects.resume(incarnation),
             Output::ReadChangelog { from, until } => self.effects.read_changelog(incarnation, from, until),
@@ -329,9 +344,31 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                     owned.checkpoint = Some(checkpoint);
                 }
             }
+            Output::SaveOwner { stamp, api_url } => {
+                let transactional_id = self.transactional_id.clone();
+                self.effects.save_owner(incarnation, OwnerRow { stamp, transactional_id, api_url });
+            }
+            Output::ReadCheckpoint => self.effects.read_checkpoint(incarnation),
+            Output::TrimChangelog { before, keep_since } => {
+                self.effects.trim_changelog(incarnation, before, keep_since);
+            }
             Output::LoadTimers { from, until } => self.effects.load_timers(incarnation, from, until),
         }
         Ok(())
+    }
+
+    /// A partition that cannot be restored stands still, and is tried again: its neighbours go on, and once an operator has acted it
+    /// serves without a restart.
+    fn fail(&mut self, incarnation: &Incarnation, detail: String) {
+        let partition = incarnation.partition();
+        error!(
+            partition = partition.0,
+            detail, "the partition cannot be restored, and stands still until somebody acts"
+        );
+        let attempt = self.failures.entry(partition).or_default();
+        *attempt += 1;
+        // Not the first back-offs: this does not pass by itself, unless a newer owner is about to show.
+        self.effects.acquire_again(incarnation, detail, backoff(*attempt + 4));
     }
 
     fn commit_what_is_ready(&mut self) {
@@ -400,10 +437,12 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
     fn show(&self) {
         for (index, owned) in &self.owned {
             let gauges = owned.partition.gauges();
-            self.shell.metrics.partition(index.0, &gauges);
+            let has_failed = self.failures.contains_key(index);
+            self.shell.metrics.partition(index.0, &gauges, has_failed);
             self.shell.shared.update(PartitionStatus {
                 partition: *index,
                 is_active: gauges.is_active,
+                has_failed,
                 instances_dirty: gauges.instances_dirty,
                 instances_cached: gauges.instances_cached,
                 changelog_end: gauges.changelog_end,

@@ -12,6 +12,7 @@ mod metrics;
 mod observe;
 pub mod processor;
 mod programs;
+mod pulse;
 pub mod store;
 #[cfg(any(test, feature = "store-suite"))]
 pub mod store_suite;

@@ -36,6 +36,9 @@ pub struct Metrics {
     partition_quarantined: IntGaugeVec,
     partition_timers: IntGaugeVec,
     partition_tail: IntGaugeVec,
+    partition_tail_entries: IntGaugeVec,
+    partition_tail_bytes: IntGaugeVec,
+    partition_failed: IntGaugeVec,
 }
 
 /// From a millisecond to a quarter of an hour.
@@ -164,6 +167,18 @@ impl Metrics {
                 "millrace_partition_tail_records",
                 "Changelog offsets from the checkpoint to the end: what a restore would read.",
             ),
+            partition_tail_entries: by_partition(
+                "millrace_partition_tail_entries",
+                "Changelog entries from the checkpoint to the end: what a restore would apply.",
+            ),
+            partition_tail_bytes: by_partition(
+                "millrace_partition_tail_bytes",
+                "Their bytes, before compression.",
+            ),
+            partition_failed: by_partition(
+                "millrace_partition_failed",
+                "1 if the partition cannot be restored and an operator must act; the log says why.",
+            ),
         }
     }
 
@@ -196,7 +211,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn partition(&self, partition: u32, gauges: &Gauges) {
+    pub(crate) fn partition(&self, partition: u32, gauges: &Gauges, has_failed: bool) {
         let label = partition.to_string();
         for (metric, value) in [
             (&self.partition_inbox, gauges.inbox_records),
@@ -205,6 +220,9 @@ impl Metrics {
             (&self.partition_dirty, gauges.instances_dirty),
             (&self.partition_quarantined, gauges.instances_quarantined),
             (&self.partition_timers, gauges.timers_near),
+            (&self.partition_tail_entries, gauges.tail_entries),
+            (&self.partition_tail_bytes, gauges.tail_bytes),
+            (&self.partition_failed, usize::from(has_failed)),
         ] {
             metric.with_label_values(&[&label]).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
@@ -224,6 +242,9 @@ impl Metrics {
             &self.partition_quarantined,
             &self.partition_timers,
             &self.partition_tail,
+            &self.partition_tail_entries,
+            &self.partition_tail_bytes,
+            &self.partition_failed,
         ] {
             // Not there if the partition was never served.
             let _ = metric.remove_label_values(&[&label]);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::lane::{LaneShell, Message};
-use crate::log::{Log, LogError, LogEvent};
+use crate::log::{Lane as _, Log, LogError, LogEvent};
 use crate::metrics::Metrics;
 use crate::programs::Definitions;
 use crate::store::SnapshotStore;
@@ -42,9 +42,17 @@ pub enum Error {
     /// The log cannot go on.
     #[error("the log stopped")]
     Log(#[source] LogError),
-    /// A partition cannot go on without an operator.
+    /// A part of it has ended.
     #[error("{0}")]
-    Partition(String),
+    Part(String),
+    /// It was stopped for so long that it must not go on as if nothing had happened.
+    #[error(
+        "this process stood still for more than {minutes} minutes; others have its partitions now: start it again"
+    )]
+    StoodStill {
+        /// How long is too long.
+        minutes: u64,
+    },
 }
 
 /// One member of the fleet.
@@ -85,6 +93,8 @@ pub struct PartitionStatus {
     pub partition: PartitionIndex,
     /// Restored and serving.
     pub is_active: bool,
+    /// It cannot be restored; an operator must act. The log says why.
+    pub has_failed: bool,
     /// Instances whose snapshot is behind.
     pub instances_dirty: usize,
     /// Instances in memory.
@@ -214,8 +224,12 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
         info!(definitions = catalog.len(), "definitions loaded");
 
         let partition_config = Arc::new(self.config.partition.clone());
+        let mut lanes = Vec::new();
         for number in 0..self.config.lanes {
-            let lane = self.log.lane(number).await.map_err(Error::Log)?;
+            lanes.push(self.log.lane(number).await.map_err(Error::Log)?);
+        }
+        let own_ids: Arc<[String]> = lanes.iter().map(|it| it.transactional_id().to_owned()).collect();
+        for lane in lanes {
             let (sender, receiver) = mpsc::channel(MAILBOX);
             self.shared.lock().lanes.push(sender.clone());
             let shell = LaneShell {
@@ -229,6 +243,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                 catch_up: catch_up.clone(),
                 shared: Arc::clone(&self.shared),
                 mailbox: sender,
+                own_ids: Arc::clone(&own_ids),
             };
             tasks.spawn(async move { shell.run(lane, receiver).await });
         }
@@ -316,6 +331,7 @@ impl PartitionStatus {
         Self {
             partition,
             is_active: false,
+            has_failed: false,
             instances_dirty: 0,
             instances_cached: 0,
             changelog_end: Offset(0),
@@ -329,7 +345,7 @@ fn ended_early(ended: Option<Result<Result<(), Error>, tokio::task::JoinError>>)
         Some(Ok(Err(error))) => Err(error),
         Some(Err(panic)) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
         Some(Ok(Ok(())) | Err(_)) | None => {
-            Err(Error::Partition("a part of the processor ended by itself".to_owned()))
+            Err(Error::Part("a part of the processor ended by itself".to_owned()))
         }
     }
 }

@@ -51,13 +51,11 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
         partition: PartitionIndex,
     ) -> impl Future<Output = Result<Option<OwnerRow>, StoreError>> + Send;
 
-    /// Tells where the owner of a partition is reached; none if it has no address. `stamp` is that of the owner's claim, so of two
-    /// owners the later one stays.
+    /// Tells who owns a partition. Its stamp is that of the owner's claim, so of two owners the later one stays.
     fn save_owner(
         &self,
         partition: PartitionIndex,
-        stamp: Stamp,
-        api_url: Option<&str>,
+        owner: &OwnerRow,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Timers of these buckets with a due time in `[from, until)`.
@@ -85,6 +83,8 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
 pub struct OwnerRow {
     /// Of its claim.
     pub stamp: Stamp,
+    /// `transactional.id` of the lane that writes for it.
+    pub transactional_id: String,
     /// Where its HTTP API is reached.
     pub api_url: Option<String>,
 }

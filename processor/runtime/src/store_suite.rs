@@ -114,23 +114,25 @@ pub async fn checkpoints_never_go_back<S: SnapshotStore>(store: &S) {
     assert_eq!(store.load_checkpoint(other).await.unwrap(), Some((Stamp(1), "other".into())));
 }
 
-/// Where the owner with the greatest stamp is reached stays, for each partition apart, be it nowhere; repeating it changes nothing.
+/// The owner with the greatest stamp stays, for each partition apart, be it reached nowhere; repeating it changes nothing.
 pub async fn the_later_owner_stays<S: SnapshotStore>(store: &S) {
     let (one, other) = (PartitionIndex(7), PartitionIndex(8));
     assert_eq!(store.load_owner(one).await.unwrap(), None);
+    let owner = |stamp: i64, url: Option<&str>| OwnerRow {
+        stamp: Stamp(stamp),
+        transactional_id: format!("millrace-{stamp}-0"),
+        api_url: url.map(str::to_owned),
+    };
     let (late, early) = ("http://10.0.0.1:8080", "http://10.0.0.9:8080");
     for (stamp, url) in [(0, Some(early)), (20, Some(late)), (20, Some(late)), (5, Some(early)), (6, None)] {
-        store.save_owner(one, Stamp(stamp), url).await.unwrap();
+        store.save_owner(one, &owner(stamp, url)).await.unwrap();
     }
-    store.save_owner(other, Stamp(1), Some(early)).await.unwrap();
-    let row = |stamp: i64, url: Option<&str>| {
-        Some(OwnerRow { stamp: Stamp(stamp), api_url: url.map(str::to_owned) })
-    };
-    assert_eq!(store.load_owner(one).await.unwrap(), row(20, Some(late)));
-    assert_eq!(store.load_owner(other).await.unwrap(), row(1, Some(early)));
-    store.save_owner(one, Stamp(21), None).await.unwrap();
-    store.save_owner(one, Stamp(20), Some(late)).await.unwrap();
-    assert_eq!(store.load_owner(one).await.unwrap(), row(21, None), "the later owner has no address");
+    store.save_owner(other, &owner(1, Some(early))).await.unwrap();
+    assert_eq!(store.load_owner(one).await.unwrap(), Some(owner(20, Some(late))));
+    assert_eq!(store.load_owner(other).await.unwrap(), Some(owner(1, Some(early))));
+    store.save_owner(one, &owner(21, None)).await.unwrap();
+    store.save_owner(one, &owner(20, Some(late))).await.unwrap();
+    assert_eq!(store.load_owner(one).await.unwrap(), Some(owner(21, None)), "the later owner has no address");
 }
 
 /// A slice holds what is due from its start up to, but without, its end, of the buckets asked for; writing a timer twice is writing

@@ -89,7 +89,7 @@ fn tables(server: &Server) -> [(&'static str, String); 8] {
         (
             "owner",
             format!(
-                "(home int PRIMARY KEY, api_url text) WITH compaction = {compaction} AND gc_grace_seconds = 86400"
+                "(home int PRIMARY KEY, transactional_id text, api_url text) WITH compaction = {compaction} AND gc_grace_seconds = 86400"
             ),
         ),
         (

@@ -82,7 +82,7 @@ impl Statements {
             )
             .await?,
             insert_checkpoint: prepare("INSERT INTO KEYSPACE.checkpoint (home, value) VALUES (?, ?) USING TIMESTAMP ?").await?,
-            insert_owner: prepare("INSERT INTO KEYSPACE.owner (home, api_url) VALUES (?, ?) USING TIMESTAMP ?").await?,
+            insert_owner: prepare("INSERT INTO KEYSPACE.owner (home, transactional_id, api_url) VALUES (?, ?, ?) USING TIMESTAMP ?").await?,
             insert_timer: prepare(
                 "INSERT INTO KEYSPACE.timer_idx (bucket, hour, due, instance, timer) VALUES (?, ?, ?, ?, ?) USING TTL ?",
             )
@@ -100,7 +100,7 @@ impl Statements {
             .await?,
             select_chunks,
             select_checkpoint: prepare("SELECT value, writetime(value) FROM KEYSPACE.checkpoint WHERE home = ?").await?,
-            select_owner: prepare("SELECT api_url, writetime(api_url) FROM KEYSPACE.owner WHERE home = ?").await?,
+            select_owner: prepare("SELECT transactional_id, api_url, writetime(api_url) FROM KEYSPACE.owner WHERE home = ?").await?,
             select_timers: prepare(
                 "SELECT due, instance, timer FROM KEYSPACE.timer_idx WHERE bucket = ? AND hour = ? AND due >= ? AND due < ?",
             )

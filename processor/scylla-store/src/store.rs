@@ -245,20 +245,25 @@ impl SnapshotStore for ScyllaStore {
     }
 
     async fn load_owner(&self, partition: PartitionIndex) -> Result<Option<OwnerRow>, StoreError> {
+        const DOING: &str = "read who owns a partition";
         let statement = &self.statements().await?.select_owner;
-        let row = self.value::<String>(statement, (partition.0.cast_signed(),), "read who owns a partition");
-        Ok(row.await?.map(|(url, stamp)| OwnerRow { stamp, api_url: Some(url).filter(|it| !it.is_empty()) }))
+        let key = (partition.0.cast_signed(),);
+        let result =
+            self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(DOING))?;
+        let rows = result.into_rows_result().map_err(|it| it.while_doing(DOING))?;
+        let row = rows.maybe_first_row::<(String, String, i64)>().map_err(|it| it.while_doing(DOING))?;
+        Ok(row.map(|(transactional_id, url, stamp)| OwnerRow {
+            stamp: Stamp(stamp),
+            transactional_id,
+            api_url: Some(url).filter(|it| !it.is_empty()),
+        }))
     }
 
-    async fn save_owner(
-        &self,
-        partition: PartitionIndex,
-        stamp: Stamp,
-        api_url: Option<&str>,
-    ) -> Result<(), StoreError> {
+    async fn save_owner(&self, partition: PartitionIndex, owner: &OwnerRow) -> Result<(), StoreError> {
         let statement = &self.statements().await?.insert_owner;
         // Never null: that would delete the cell, and its stamp with it.
-        let row = (partition.0.cast_signed(), api_url.unwrap_or_default(), stamp.0);
+        let url = owner.api_url.as_deref().unwrap_or_default();
+        let row = (partition.0.cast_signed(), &*owner.transactional_id, url, owner.stamp.0);
         let result = self.inner.session.execute_unpaged(statement, row).await;
         result.map(|_| ()).map_err(|it| it.while_doing("write who owns a partition"))
     }

@@ -138,6 +138,13 @@ pub(crate) struct Lane {
     pub(crate) stage: Stage,
 }
 
+impl Lane {
+    /// Whether its transaction has passed the fence F1 and has not ended.
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(self.stage, Stage::Producing { offsets_sent: true, .. } | Stage::Committing { .. })
+    }
+}
+
 /// One partition's part of a transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Share {

@@ -89,6 +89,7 @@ impl World {
             tail: TailLimit { entries: 50, bytes: 1_000_000 },
             unflushed: TailLimit { entries: 100, bytes: 1_000_000 },
             trim_interval: Duration::from_secs(30),
+            changelog_retention: Duration::ZERO,
             cache_bytes_max: 4_000,
             cache_idle: Duration::from_secs(60),
             stub_ttl: Duration::from_secs(7 * 86_400),
@@ -250,9 +251,11 @@ impl World {
             }
             Output::ReadCheckpoint => {
                 let row = self.durable.checkpoint.as_ref();
-                Some(Input::CheckpointRead(row.map(|(_, value)| self.codec.decode_checkpoint(value).unwrap())))
+                Some(Input::CheckpointRead(
+                    row.map(|(_, value)| self.codec.decode_checkpoint(value).unwrap()),
+                ))
             }
-            Output::TrimChangelog { before } => {
+            Output::TrimChangelog { before, .. } => {
                 self.durable.changelog_start = before;
                 None
             }

@@ -145,15 +145,10 @@ impl SnapshotStore for MemoryStore {
         Ok(self.rows().owners.get(&partition).cloned())
     }
 
-    async fn save_owner(
-        &self,
-        partition: PartitionIndex,
-        stamp: Stamp,
-        api_url: Option<&str>,
-    ) -> Result<(), StoreError> {
+    async fn save_owner(&self, partition: PartitionIndex, owner: &OwnerRow) -> Result<(), StoreError> {
         let mut rows = self.rows();
-        if rows.owners.get(&partition).is_none_or(|old| old.stamp <= stamp) {
-            rows.owners.insert(partition, OwnerRow { stamp, api_url: api_url.map(str::to_owned) });
+        if rows.owners.get(&partition).is_none_or(|old| old.stamp <= owner.stamp) {
+            rows.owners.insert(partition, owner.clone());
         }
         Ok(())
     }

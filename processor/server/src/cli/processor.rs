@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use millrace_engine::Bounds;
 use millrace_kafka_log::GroupProtocol;
-use millrace_partition::Config;
+use millrace_partition::{Config, TailLimit};
 use millrace_runtime::{Processor, ProcessorConfig};
 use millrace_schemas::registry::Registry;
 use serde::Serialize;
@@ -90,9 +90,13 @@ struct Tuning {
     #[arg(long, default_value_t = 10_000, value_name = "RECORDS")]
     inbox_max: usize,
 
-    /// Memory for idle instances, of one partition, in MiB
+    /// Memory for instances of one partition that are kept only because they may be needed again, in MiB
     #[arg(long, default_value_t = 64, value_name = "MIB")]
     cache_mib: usize,
+
+    /// How long an instance stays in memory after it was last needed
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = parse_duration)]
+    cache_idle: Duration,
 
     /// How long a changed instance may wait for its snapshot
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
@@ -102,9 +106,29 @@ struct Tuning {
     #[arg(long, default_value_t = 1_000, value_name = "ROWS")]
     flush_max: usize,
 
-    /// Most instances of one partition whose snapshot is behind; bounds what a restore reads
-    #[arg(long, default_value_t = 50_000, value_name = "INSTANCES")]
-    dirty_max: usize,
+    /// Most changelog entries of one partition that a restore reads while the store keeps up
+    #[arg(long, default_value_t = TailLimit::TAIL.entries, value_name = "ENTRIES")]
+    tail_entries: usize,
+
+    /// Most bytes of them
+    #[arg(long, default_value_t = TailLimit::TAIL.bytes, value_name = "BYTES")]
+    tail_bytes: usize,
+
+    /// Most changelog entries of one partition that wait for a store that does not keep up; then processing waits
+    #[arg(long, default_value_t = TailLimit::UNFLUSHED.entries, value_name = "ENTRIES")]
+    unflushed_entries: usize,
+
+    /// Most bytes of them
+    #[arg(long, default_value_t = TailLimit::UNFLUSHED.bytes, value_name = "BYTES")]
+    unflushed_bytes: usize,
+
+    /// How long after a checkpoint the changelog is trimmed behind it
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = parse_duration)]
+    trim_interval: Duration,
+
+    /// How long the changelog is kept at least, though the store holds all of it: longer than the store's backups are apart
+    #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = parse_duration)]
+    changelog_retention: Duration,
 
     /// How long an ended instance refuses late commands
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
@@ -188,8 +212,12 @@ impl Arguments {
                 inbox_records_max: tuning.inbox_max,
                 flush_interval: tuning.flush_interval,
                 flush_rows_max: tuning.flush_max,
-                dirty_max: tuning.dirty_max,
+                tail: TailLimit { entries: tuning.tail_entries, bytes: tuning.tail_bytes },
+                unflushed: TailLimit { entries: tuning.unflushed_entries, bytes: tuning.unflushed_bytes },
+                trim_interval: tuning.trim_interval,
+                changelog_retention: tuning.changelog_retention,
                 cache_bytes_max: tuning.cache_mib.saturating_mul(1024 * 1024),
+                cache_idle: tuning.cache_idle,
                 stub_ttl: tuning.stub_ttl,
                 history_retention: Some(self.retention),
                 timer_horizon: tuning.timer_horizon,

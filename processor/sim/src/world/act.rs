@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 use super::{World, place};
 use crate::broker::group::SESSION_MS;
-use crate::node::State;
+use crate::node::{Lane, State};
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -130,8 +130,10 @@ impl World {
             faults.push((Action::StoreTimeout, weights.store_timeout));
         }
         for node in self.nodes.iter().filter(|it| it.is_up()) {
-            faults.push((Action::Crash(node.number), weights.crash));
-            faults.push((Action::Freeze(node.number), weights.freeze));
+            // The moments that matter are short: between the fence and the end of a transaction.
+            let factor = if node.lanes.iter().any(Lane::is_fenced) { 8 } else { 1 };
+            faults.push((Action::Crash(node.number), weights.crash * factor));
+            faults.push((Action::Freeze(node.number), weights.freeze * factor));
             faults.push((Action::Leave(node.number), weights.leave));
         }
         faults

@@ -186,6 +186,13 @@ impl World {
         let until = self.now + self.dice.faults.random_range(10..15_000);
         self.nodes[number] =
             Node { state: State::Down { until }, ..Node::new(number, self.swarm.lanes, skew_ms) };
+        // What it was about to send again is never sent; of what it has sent, some is lost with its connections.
+        let loses = self.faults_are_on && self.swarm.weights.store_loses > 0;
+        let Self { store, senders, dice, .. } = self;
+        store.network.retain(|it| {
+            let is_its = it.token.is_some_and(|it| senders.get(&it).is_some_and(|sender| sender.0 == number));
+            !(is_its && loses && dice.faults.random_bool(0.5))
+        });
         self.senders.retain(|_, sender| sender.0 != number);
     }
 

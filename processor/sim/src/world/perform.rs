@@ -35,7 +35,7 @@ impl World {
                 self.save(number, incarnation, Write::Owner { partition: incarnation.index, stamp, api_url });
             }
             Output::ReadCheckpoint => self.begin(number, incarnation, Effect::ReadCheckpoint),
-            Output::TrimChangelog { before } => {
+            Output::TrimChangelog { before, .. } => {
                 self.begin(number, incarnation, Effect::TrimChangelog(before));
             }
             Output::LoadTimers { from, until } => {
