@@ -65,11 +65,14 @@ fn large(stamp: i64) -> Bytes {
     std::iter::repeat_with(next).take(2 << 20).collect()
 }
 
-async fn write(store: &ScyllaStore, name: &str, stamp: i64, value: impl Into<Bytes>) {
+fn request(name: &str, stamp: i64, value: impl Into<Bytes>) -> FlushRequest {
     let value = value.into();
     let write = SnapshotWrite { instance: id(name), stamp: Stamp(stamp), value, ttl: None, listing: None };
-    let request = FlushRequest { id: FlushId(1), snapshots: vec![write], timers: vec![], history: vec![] };
-    store.flush(&request).await.unwrap();
+    FlushRequest { id: FlushId(1), snapshots: vec![write], timers: vec![], history: vec![] }
+}
+
+async fn write(store: &ScyllaStore, name: &str, stamp: i64, value: impl Into<Bytes>) {
+    store.flush(&request(name, stamp, value)).await.unwrap();
 }
 
 async fn load(store: &ScyllaStore, name: &str) -> Option<SnapshotRow> {
@@ -135,6 +138,22 @@ async fn the_next_owner_removes_what_the_last_one_left() {
     // The same flush again, from the tail.
     write(&next, "b", 2, "small").await;
     assert_eq!(world.chunks("b").await, [0; 0], "the row tells that something may be left");
+    world.end().await;
+}
+
+/// A row must not be visible before its chunks are: whoever ends in between would leave it damaged.
+#[tokio::test]
+async fn a_flush_that_fails_at_its_chunks_leaves_the_row_and_is_repeated() {
+    let world = World::new("failure").await;
+    let store = world.store().await;
+    write(&store, "a", 1, "small").await;
+    world.execute("DROP TABLE KEYSPACE.snapshot_chunk").await;
+    store.flush(&request("a", 2, large(2))).await.unwrap_err();
+    assert_eq!(load(&store, "a").await.unwrap(), SnapshotRow { stamp: Stamp(1), value: "small".into() });
+    store.create_schema().await.unwrap();
+    write(&store, "a", 2, large(2)).await;
+    assert!(load(&store, "a").await.unwrap().value == large(2));
+    assert_eq!(world.chunks("a").await, [2]);
     world.end().await;
 }
 
