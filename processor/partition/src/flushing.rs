@@ -165,6 +165,7 @@ impl Partition {
             api_url: self.config.api_url.clone(),
             at: now,
             key_groups: Vec::new(),
+            released: Vec::new(),
         };
         self.write_behind.checkpoint_offset = offset;
         out.push(Output::SaveCheckpoint {
