@@ -148,6 +148,15 @@ pub struct KeyGroupEra {
     pub era_base: Offset,
 }
 
+/// Key-groups that a partition has given away, and where their records are forwarded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyGroupRoute {
+    /// Which.
+    pub key_groups: KeyGroups,
+    /// To whom they were released. They may have moved on since; then they are forwarded again from there.
+    pub to: PartitionIndex,
+}
+
 impl KeyGroupEra {
     /// The entry that holds for `group`: the most specific one. With none, the era of the log itself holds.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::key_groups::{KeyGroup, KeyGroupEra};
+use crate::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute};
 use crate::{Offset, Timestamp};
 
 /// First record of each incarnation in its changelog: makes the order of owners readable by every replayer (state protocol F7).
@@ -72,6 +72,9 @@ pub struct Checkpoint {
     pub at: Timestamp,
     /// As in [`Claim`].
     pub key_groups: Vec<KeyGroupEra>,
+    /// Key-groups that were given away: a restore may begin behind the record that says so. Of these and of `key_groups` the most
+    /// specific entry holds.
+    pub released: Vec<KeyGroupRoute>,
 }
 
 impl Checkpoint {

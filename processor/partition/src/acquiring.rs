@@ -52,7 +52,7 @@ impl Partition {
                 out,
             );
         }
-        if checkpoint.as_ref().is_some_and(|it| !it.key_groups.is_empty()) {
+        if checkpoint.as_ref().is_some_and(|it| !it.key_groups.is_empty() || !it.released.is_empty()) {
             return self.fail(
                 format!(
                     "the checkpoint of partition {} was written by a newer release that repartitions: upgrade this processor",

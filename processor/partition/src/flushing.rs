@@ -171,6 +171,7 @@ impl Partition {
             api_url: None,
             at: now,
             key_groups: Vec::new(),
+            released: Vec::new(),
         };
         self.write_behind.checkpoint_offset = offset;
         self.tail_meter.drop_below(offset);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum as _};
-use millrace_sim::{Checks, Mutant, run};
+use millrace_sim::fleet::{Checks, Mutant, run};
 use serde_json::json;
 
 /// Runs seeds of the simulated fleet. A failure prints the command that repeats it.

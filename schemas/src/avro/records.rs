@@ -19,7 +19,7 @@ use crate::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
 };
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
-use crate::key_groups::{KeyGroupEra, KeyGroups, PartitionIndex};
+use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
 use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
 use crate::snapshot::Snapshot;
 use crate::task::TaskCommand;
@@ -116,7 +116,8 @@ avro_record!(Checkpoint {
     timers_low_watermark,
     api_url,
     at,
-    key_groups
+    key_groups,
+    released
 });
 
 avro_record!(RecordPosition { topic, partition, offset });
@@ -124,6 +125,7 @@ avro_record!(ForwardedRecord { source, hops, timestamp, key, headers, value });
 avro_record!(TimerFired { instance, timer, due });
 
 avro_record!(KeyGroupEra { key_groups, era, era_base });
+avro_record!(KeyGroupRoute { key_groups, to });
 avro_record!(Adopted { plan, partition });
 avro_record!(ReleaseRequested { plan, key_groups, to });
 avro_record!(Released { plan, key_groups, to, sources });

@@ -12,7 +12,7 @@ use millrace_schemas::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
 };
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
-use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroups, PartitionIndex};
+use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
 use millrace_schemas::partition::{Checkpoint, Claim, Positions, SourcePosition};
 use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::task::TaskCommand;
@@ -221,6 +221,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         api_url: None,
         at: AT,
         key_groups: key_group_eras(),
+        released: vec![KeyGroupRoute { key_groups: key_groups(), to: PartitionIndex(3) }],
     }
 }
 
@@ -437,7 +438,7 @@ pub(crate) fn assert_decodes_v1(codec: &Codec, name: &str, bytes: &[u8]) {
             assert_eq!(codec.decode_changelog(bytes).expect(decoded), ChangelogRecord::Claim(claim));
         }
         "checkpoint" => {
-            let checkpoint = Checkpoint { key_groups: Vec::new(), ..checkpoint() };
+            let checkpoint = Checkpoint { key_groups: Vec::new(), released: Vec::new(), ..checkpoint() };
             assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint);
         }
         _ => assert_decodes(codec, name, bytes),

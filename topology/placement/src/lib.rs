@@ -2,9 +2,11 @@
 //!
 //! Pure. Key-groups are computed here and never taken from a producer's partitioner.
 
+pub mod holdings;
 pub mod key_group;
 pub mod topics;
 
+pub use holdings::{Holdings, Place};
 pub use key_group::{
     KEY_GROUPS, KeyGroup, KeyGroups, PartitionIndex, TIMER_BUCKETS, TimerBucket, home, key_group,
 };

@@ -5,9 +5,9 @@ use millrace_schemas::Offset;
 use rand::RngExt;
 
 use super::World;
-use crate::broker::Place;
-use crate::mutant::Mutant;
-use crate::node::{Acquiring, Effect, Incarnation};
+use crate::fleet::broker::Place;
+use crate::fleet::mutant::Mutant;
+use crate::fleet::node::{Acquiring, Effect, Incarnation};
 
 impl World {
     /// One step of it. Gives back what remains to be done.

@@ -4,8 +4,8 @@ use millrace_partition::Source;
 use rand::{Rng, RngExt};
 
 use super::{World, place};
-use crate::broker::group::SESSION_MS;
-use crate::node::{Lane, State};
+use crate::fleet::broker::group::SESSION_MS;
+use crate::fleet::node::{Lane, State};
 
 #[derive(Clone, Debug)]
 enum Action {

@@ -22,15 +22,15 @@ use millrace_schemas::{Offset, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::broker::{Broker, Place};
-use crate::catalog::CATALOG;
-use crate::check::{Checks, Truth};
-use crate::clients::Clients;
-use crate::mutant::Mutant;
-use crate::node::{Incarnation, Node};
-use crate::store::{Store, Token};
-use crate::swarm::Swarm;
-use crate::trace::Trace;
+use crate::fleet::broker::{Broker, Place};
+use crate::fleet::catalog::CATALOG;
+use crate::fleet::check::{Checks, Truth};
+use crate::fleet::clients::Clients;
+use crate::fleet::mutant::Mutant;
+use crate::fleet::node::{Incarnation, Node};
+use crate::fleet::store::{Store, Token};
+use crate::fleet::swarm::Swarm;
+use crate::fleet::trace::Trace;
 
 /// Steps without faults in which everything must have settled.
 const SETTLE_STEPS_MAX: usize = 10_000;
@@ -104,7 +104,7 @@ struct World {
     /// Who sent which write to the store: node, incarnation, effect.
     senders: BTreeMap<Token, (usize, Incarnation, u64)>,
     /// `EndTxn` requests of processes that have died since.
-    orphans: Vec<(String, crate::broker::transactions::Epoch)>,
+    orphans: Vec<(String, crate::fleet::broker::transactions::Epoch)>,
     violation: Option<String>,
     /// Restores that failed since the faults have ended.
     failures: u32,

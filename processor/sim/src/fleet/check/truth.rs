@@ -11,9 +11,9 @@ use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::{EventId, InstanceId, Offset, Stamp};
 
 use super::Checks;
-use crate::broker::{Broker, Place};
-use crate::store::Store;
-use crate::trace::Trace;
+use crate::fleet::broker::{Broker, Place};
+use crate::fleet::store::Store;
+use crate::fleet::trace::Trace;
 
 /// The only era of these runs.
 const ERA: u32 = 1;

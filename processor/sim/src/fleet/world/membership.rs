@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::World;
-use crate::node::{Acquiring, Effect, Incarnation, Node, Owned, Stage, State};
+use crate::fleet::node::{Acquiring, Effect, Incarnation, Node, Owned, Stage, State};
 
 /// How long a revocation waits for the partition to be drained.
 const DRAIN_MS: i64 = 2_000;

@@ -11,10 +11,10 @@ use millrace_schemas::{EventId, InstanceId, Offset, TaskToken};
 use rand::{Rng, RngExt};
 use serde_json::{Value, json};
 
-use crate::broker::{Broker, Place, Record};
-use crate::catalog::workflow;
-use crate::check::Key;
-use crate::swarm::Swarm;
+use crate::fleet::broker::{Broker, Place, Record};
+use crate::fleet::catalog::workflow;
+use crate::fleet::check::Key;
+use crate::fleet::swarm::Swarm;
 
 #[derive(Debug)]
 pub(crate) struct Clients {

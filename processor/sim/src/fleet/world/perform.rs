@@ -5,9 +5,9 @@ use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::{Offset, Stamp};
 
 use super::World;
-use crate::mutant::Mutant;
-use crate::node::{Effect, Incarnation, Share};
-use crate::store::{Token, Write};
+use crate::fleet::mutant::Mutant;
+use crate::fleet::node::{Effect, Incarnation, Share};
+use crate::fleet::store::{Token, Write};
 
 /// Failed restores without faults, after which there is no hope.
 const FAILURES_MAX: u32 = 10;

@@ -10,9 +10,9 @@ use millrace_partition::{
 };
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
-use crate::broker::group::{MemberId, Metadata};
-use crate::broker::transactions::Epoch;
-use crate::store::{Token, Write};
+use crate::fleet::broker::group::{MemberId, Metadata};
+use crate::fleet::broker::transactions::Epoch;
+use crate::fleet::store::{Token, Write};
 
 /// Marks one assignment of one partition as alive (F2).
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use millrace_schemas::Offset;
 use rand::RngExt;
 
 use super::World;
-use crate::broker::group::{Commit, Metadata};
-use crate::broker::transactions::Epoch;
-use crate::broker::{Place, Record};
-use crate::mutant::Mutant;
-use crate::node::{Outcome, Share, Stage};
+use crate::fleet::broker::group::{Commit, Metadata};
+use crate::fleet::broker::transactions::Epoch;
+use crate::fleet::broker::{Place, Record};
+use crate::fleet::mutant::Mutant;
+use crate::fleet::node::{Outcome, Share, Stage};
 
 /// A producer's request that was refused, or not answered.
 enum Failed {

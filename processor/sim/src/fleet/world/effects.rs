@@ -8,9 +8,9 @@ use millrace_schemas::{Offset, Stamp, Timestamp};
 use rand::RngExt;
 
 use super::{World, place};
-use crate::broker::Place;
-use crate::mutant::Mutant;
-use crate::node::{Acquiring, Effect, Incarnation};
+use crate::fleet::broker::Place;
+use crate::fleet::mutant::Mutant;
+use crate::fleet::node::{Acquiring, Effect, Incarnation};
 
 impl World {
     /// Whether a step of the effect would change anything.
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    fn answered(&mut self, token: crate::store::Token) {
+    fn answered(&mut self, token: crate::fleet::store::Token) {
         let Some((number, incarnation, effect)) = self.senders.remove(&token) else { return };
         let Some(owned) = self.nodes[number].owned(&incarnation) else { return };
         if let Some(Effect::Flush { waiting, .. } | Effect::Save { waiting }) = owned.effects.get_mut(&effect)
