@@ -38,13 +38,15 @@ pub enum RecordKind {
     Plan,
     /// Row of the snapshot table.
     Snapshot,
+    /// Row of the snapshot table, of an instance that cannot be rebuilt.
+    ParkedInstance,
     /// Row of the checkpoint table.
     Checkpoint,
 }
 
 impl RecordKind {
     /// All of them, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ChangelogEntry,
         Self::Positions,
         Self::Claim,
@@ -60,6 +62,7 @@ impl RecordKind {
         Self::Definition,
         Self::Plan,
         Self::Snapshot,
+        Self::ParkedInstance,
         Self::Checkpoint,
     ];
 
@@ -82,6 +85,7 @@ impl RecordKind {
             Self::Definition => "io.millrace.v1.Definition",
             Self::Plan => "io.millrace.v1.Plan",
             Self::Snapshot => "io.millrace.v1.Snapshot",
+            Self::ParkedInstance => "io.millrace.v1.ParkedInstance",
             Self::Checkpoint => "io.millrace.v1.Checkpoint",
         }
     }
@@ -105,6 +109,7 @@ impl RecordKind {
             Self::Definition => include_str!("../avro/definition.avsc"),
             Self::Plan => include_str!("../avro/plan.avsc"),
             Self::Snapshot => include_str!("../avro/snapshot.avsc"),
+            Self::ParkedInstance => include_str!("../avro/parked_instance.avsc"),
             Self::Checkpoint => include_str!("../avro/checkpoint.avsc"),
         }
     }
@@ -131,6 +136,7 @@ impl RecordKind {
             Self::Definition => &[include_str!("../avro/released/v1/definition.avsc")],
             Self::Plan => &[include_str!("../avro/released/v2/plan.avsc")],
             Self::Snapshot => &[include_str!("../avro/released/v1/snapshot.avsc")],
+            Self::ParkedInstance => &[include_str!("../avro/released/v2/parked_instance.avsc")],
             Self::Checkpoint => &[
                 include_str!("../avro/released/v1/checkpoint.avsc"),
                 include_str!("../avro/released/v2/checkpoint.avsc"),

@@ -25,7 +25,7 @@ use crate::handover::{Adopted, HandedOver, Installed, Plan, Progressed, ReleaseR
 use crate::internal::InternalRecord;
 use crate::partition::{Checkpoint, Claim, Positions};
 use crate::registry::{Registry, RegistryError, SubjectNames};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ParkedInstance, Snapshot, SnapshotRecord};
 use crate::task::TaskCommand;
 
 /// A record of `<prefix>.changelog`.
@@ -105,6 +105,7 @@ record!(
     Definition,
     Plan,
     Snapshot,
+    ParkedInstance,
     Checkpoint
 );
 
@@ -314,6 +315,25 @@ impl Codec {
     /// When the row is damaged, or its schema is not known (yet).
     pub fn decode_snapshot(&self, row: &[u8]) -> Result<Snapshot, DecodeError> {
         self.open(unseal(row, "snapshot row")?)?.read()
+    }
+
+    /// To the snapshot table, in place of a snapshot.
+    #[must_use]
+    pub fn encode_parked(&self, parked: &ParkedInstance) -> Vec<u8> {
+        seal(self.encode(parked))
+    }
+
+    /// From the snapshot table, whichever of the two it is.
+    ///
+    /// # Errors
+    /// When the row is damaged, or its schema is not known (yet).
+    pub fn decode_snapshot_record(&self, row: &[u8]) -> Result<SnapshotRecord, DecodeError> {
+        let frame = self.open(unseal(row, "snapshot row")?)?;
+        match frame.kind() {
+            Some(RecordKind::Snapshot) => frame.read().map(SnapshotRecord::Snapshot),
+            Some(RecordKind::ParkedInstance) => frame.read().map(SnapshotRecord::Parked),
+            _ => Err(frame.wrong("a row of the snapshot table")),
+        }
     }
 
     /// To the checkpoint table.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute};
-use crate::{Offset, Timestamp};
+use crate::{InstanceId, Offset, Timestamp};
 
 /// First record of each incarnation in its changelog: makes the order of owners readable by every replayer (state protocol F7).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub struct Checkpoint {
     /// Key-groups that were given away: a restore may begin behind the record that says so. Of these and of `key_groups` the most
     /// specific entry holds.
     pub released: Vec<KeyGroupRoute>,
+    /// The busiest instances, busiest first: the next owner loads them before it is asked for them.
+    pub hot_keys: Vec<InstanceId>,
 }
 
 impl Checkpoint {

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use millrace_engine::{Instance, Moment};
 use millrace_schemas::codec;
 use millrace_schemas::codec::DecodeError;
+use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::{Checkpoint, Claim};
+use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 use crate::batch::{Batch, Committing, Stage};
 use crate::input::{ChangelogRecord, SnapshotRow};
-use crate::output::{HistoryRow, Observation, Output};
+use crate::output::{HistoryRow, Output};
 use crate::partition::{Partition, Phase};
-use crate::restore::{Restore, Tail};
+use crate::restore::{Restore, Tail, TailEntry};
 use crate::timers::Timers;
 use crate::trimming::Trimming;
 
@@ -65,6 +68,7 @@ impl Partition {
             self.era = checkpoint.era;
             self.era_base = checkpoint.era_base;
             self.write_behind.checkpoint_offset = checkpoint.changelog_offset;
+            self.hot_keys_before.clone_from(&checkpoint.hot_keys);
         }
         // Without a checkpoint the whole log is the tail, and every pending timer is found there.
         let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
@@ -84,12 +88,17 @@ impl Partition {
         }
     }
 
-    pub(crate) fn changelog_records(&mut self, records: Vec<ChangelogRecord>, out: &mut Vec<Output>) {
+    pub(crate) fn changelog_records(
+        &mut self,
+        records: Vec<ChangelogRecord>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
         let Phase::Restoring(restore) = &mut self.phase else { return };
         let was_waiting = !restore.backlog.is_empty();
         restore.backlog.extend(records);
         if !was_waiting {
-            self.read_backlog(out);
+            self.read_backlog(now, out);
         }
     }
 
@@ -100,7 +109,7 @@ impl Partition {
     }
 
     /// Takes records in until one needs a schema that has to be fetched.
-    pub(crate) fn read_backlog(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn read_backlog(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         loop {
             let Phase::Restoring(restore) = &mut self.phase else { return };
             let Some(record) = restore.backlog.pop_front() else { return };
@@ -116,20 +125,8 @@ impl Partition {
                 }
                 Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
                     Some(id) => {
-                        let bytes = record.value.len();
-                        self.write_behind.push_history(
-                            HistoryRow {
-                                instance: id.clone(),
-                                stamp: millrace_schemas::Stamp::new(self.era, self.era_base, record.offset),
-                                entry: record.value,
-                                ttl: self.config.history_retention,
-                            },
-                            record.offset,
-                            entry.at,
-                        );
-                        self.dirty.mark(&id, record.offset, entry.at);
-                        self.tail_meter.add(Offset(record.offset.0 + 1), 1, bytes);
-                        restore.tail.entries.entry(id).or_default().push((record.offset, entry));
+                        let at = entry.at;
+                        self.take_tail_entry(id, record, Ok(entry), at);
                     }
                     None => {
                         let offset = record.offset.0;
@@ -152,9 +149,10 @@ impl Partition {
                     return;
                 }
                 Err(error) => match instance_id(&record) {
+                    // Of one instance alone: it is parked when it is rebuilt.
                     Some(id) => {
-                        let detail = format!("changelog record {} cannot be read: {error}", record.offset.0);
-                        self.quarantine(id, detail, out);
+                        let reason = format!("changelog record {} cannot be read: {error}", record.offset.0);
+                        self.take_tail_entry(id, record, Err(reason), now);
                     }
                     None => {
                         let offset = record.offset.0;
@@ -163,6 +161,20 @@ impl Partition {
                 },
             }
         }
+    }
+
+    fn take_tail_entry(
+        &mut self,
+        id: InstanceId,
+        record: ChangelogRecord,
+        entry: Result<ChangelogEntry, String>,
+        at: Timestamp,
+    ) {
+        let Phase::Restoring(restore) = &mut self.phase else { return };
+        let ChangelogRecord { offset, value, .. } = record;
+        self.dirty.mark(&id, offset, at);
+        self.tail_meter.add(Offset(offset.0 + 1), 1, value.len());
+        restore.tail.entries.entry(id).or_default().push(TailEntry { offset, value, entry });
     }
 
     /// Once the tail is read: sets the positions and commits the claim.
@@ -220,11 +232,22 @@ impl Partition {
         self.phase = Phase::Active;
         out.push(Output::Follow(self.positions.iter().map(|(source, offset)| (*source, *offset)).collect()));
         out.push(Output::Ready);
+        self.prefetch(out);
         out.push(Output::SaveOwner {
             stamp: self.stamp(Offset(self.changelog_end.0 - 1)),
             api_url: self.config.api_url.clone(),
         });
         self.write_behind.wants_checkpoint = true;
+    }
+
+    /// What was busy before is loaded before it is asked for.
+    fn prefetch(&mut self, out: &mut Vec<Output>) {
+        let Self { hot_keys_before, cache, loading, .. } = self;
+        let mut ids = std::mem::take(hot_keys_before);
+        ids.retain(|id| !cache.contains(id) && loading.insert(id.clone()));
+        if !ids.is_empty() {
+            out.push(Output::LoadSnapshots(ids));
+        }
     }
 
     pub(crate) fn retry_claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
@@ -241,7 +264,7 @@ impl Partition {
     ) {
         for (id, row) in rows {
             self.loading.remove(&id);
-            if !self.cache.contains(&id) && !self.quarantine.contains_key(&id) {
+            if !self.cache.contains(&id) && !self.quarantine.contains(&id) {
                 self.rebuild(&id, row, now, out);
             }
             if let Some(Batch { stage: Stage::Loading { snapshots, .. }, .. }) = &mut self.batch {
@@ -251,51 +274,64 @@ impl Partition {
     }
 
     fn rebuild(&mut self, id: &InstanceId, row: Option<SnapshotRow>, now: Timestamp, out: &mut Vec<Output>) {
-        let mut instance = Instance::absent(id.clone());
+        let tail = self.tail.entries.remove(id).unwrap_or_default();
+        for it in &tail {
+            self.push_history(id, it.offset, it.value.clone(), now);
+        }
         let row_stamp = row.as_ref().map(|it| it.stamp);
-        if let Some(row) = row {
-            if row.stamp >= self.stamp(self.changelog_end) {
-                return self.quarantine(
-                    id.clone(),
-                    format!(
-                        "its snapshot is stamped {}, beyond the end of the changelog at {}: the changelog was truncated or made \
-                         anew",
-                        row.stamp.0, self.changelog_end.0
-                    ),
-                    out,
-                );
-            }
-            match self.codec.decode_snapshot(&row.value) {
-                Ok(snapshot) => instance = Instance::from_state(id.clone(), snapshot.state),
-                Err(error) => {
-                    return self.quarantine(id.clone(), format!("its snapshot cannot be read: {error}"), out);
+        if let Some(stamp) = row_stamp.filter(|it| *it >= self.stamp(self.changelog_end)) {
+            let detail = format!(
+                "its snapshot is stamped {}, beyond the end of the changelog at {}: the changelog was truncated or made anew",
+                stamp.0, self.changelog_end.0
+            );
+            // Nothing that could be written would win over its row.
+            self.dirty.flushed(id, now);
+            return self.quarantine(id.clone(), detail, out);
+        }
+        // The row may be ahead of the checkpoint: what it holds is not applied again.
+        let is_new = |it: &TailEntry| row_stamp.is_none_or(|stamp| self.stamp(it.offset) > stamp);
+        let first_new = tail.iter().position(is_new).unwrap_or(tail.len());
+        match self.fold(id, row.as_ref().map(|it| &it.value), &tail[first_new..]) {
+            Ok(instance) => {
+                let last_offset = tail.last().map(|it| it.offset);
+                if last_offset.is_some() {
+                    self.timers.restored(&instance);
                 }
+                self.cache.put(instance, last_offset, last_offset.is_some(), now);
+            }
+            Err(detail) => {
+                let new: Vec<TailEntry> = tail.into_iter().skip(first_new).collect();
+                if new.is_empty() {
+                    self.dirty.flushed(id, now);
+                }
+                self.park(id, detail, row.map(|it| it.value), new, out);
             }
         }
-        let tail = self.tail.entries.remove(id);
-        let in_tail = tail.is_some();
-        let mut last_offset = None;
-        for (offset, entry) in tail.into_iter().flatten() {
-            // The row may be ahead of the checkpoint: what it holds is not applied again.
-            if row_stamp.is_none_or(|it| self.stamp(offset) > it)
-                && let Err(corrupt) = instance.apply_entry(&entry)
-            {
-                return self.quarantine(id.clone(), corrupt.to_string(), out);
-            }
-            last_offset = Some(offset);
-        }
-        if in_tail {
-            self.timers.restored(&instance);
-        }
-        self.cache.put(instance, last_offset, in_tail, now);
     }
 
-    pub(crate) fn quarantine(&mut self, id: InstanceId, detail: String, out: &mut Vec<Output>) {
-        out.push(Output::Observe(Observation::InstanceQuarantined {
+    /// A row, with what comes after it.
+    fn fold(&self, id: &InstanceId, row: Option<&Bytes>, tail: &[TailEntry]) -> Result<Instance, String> {
+        let mut instance = match row.map(|it| self.codec.decode_snapshot_record(it)) {
+            None => Instance::absent(id.clone()),
+            Some(Ok(SnapshotRecord::Snapshot(snapshot))) => Instance::from_state(id.clone(), snapshot.state),
+            Some(Ok(SnapshotRecord::Parked(parked))) => self.unpark(id, &parked)?,
+            Some(Err(error)) => return Err(format!("its snapshot cannot be read: {error}")),
+        };
+        for it in tail {
+            let entry = it.entry.as_ref().map_err(Clone::clone)?;
+            instance.apply_entry(entry).map_err(|it| it.to_string())?;
+        }
+        Ok(instance)
+    }
+
+    fn push_history(&mut self, id: &InstanceId, offset: Offset, entry: Bytes, at: Timestamp) {
+        let row = HistoryRow {
             instance: id.clone(),
-            detail: detail.clone(),
-        }));
-        self.quarantine.insert(id, detail);
+            stamp: self.stamp(offset),
+            entry,
+            ttl: self.config.history_retention,
+        };
+        self.write_behind.push_history(row, offset, at);
     }
 
     pub(crate) fn fail(&mut self, detail: String, out: &mut Vec<Output>) {

@@ -59,7 +59,7 @@ impl Partition {
         let Self { dirty, cache, loading, quarantine, config, .. } = self;
         let mut load: Vec<InstanceId> = dirty
             .ids()
-            .filter(|id| !cache.contains(id) && !quarantine.contains_key(id) && !loading.contains(id))
+            .filter(|id| !cache.contains(id) && !quarantine.contains(id) && !loading.contains(id))
             .take(config.flush_rows_max)
             .cloned()
             .collect();
@@ -75,21 +75,24 @@ impl Partition {
         let ids: Vec<InstanceId> = self
             .dirty
             .ids()
-            .filter(|id| self.cache.get(id).is_some_and(|it| it.last_offset.is_some()))
+            .filter(|id| {
+                self.cache.get(id).is_some_and(|it| it.last_offset.is_some())
+                    || self.quarantine.is_unwritten(id)
+            })
             .take(self.config.flush_rows_max)
             .cloned()
             .collect();
-        let mut request = FlushRequest {
-            id,
-            snapshots: Vec::with_capacity(ids.len()),
-            timers: Vec::new(),
-            history: self.write_behind.front_rows(self.config.flush_rows_max),
-        };
+        let (offsets, history) = self.write_behind.front_rows(self.config.flush_rows_max).into_iter().unzip();
+        let mut request =
+            FlushRequest { id, snapshots: self.parked_writes(&ids), timers: Vec::new(), history };
         let mut in_flight =
-            InFlight { id, snapshots: Vec::new(), timers: Vec::new(), history: request.history.len() };
+            InFlight { id, snapshots: Vec::new(), parked: Vec::new(), timers: Vec::new(), history: offsets };
         for id in ids {
             self.dirty.flush_started(&id);
-            let cached = self.cache.get(&id).expect("filtered just now");
+            let Some(cached) = self.cache.get(&id) else {
+                in_flight.parked.push(id);
+                continue;
+            };
             let offset = cached.last_offset.expect("filtered just now");
             let Some(state) = cached.instance.state() else { continue };
             for timer in entries(Some(&cached.instance)).filter(|it| self.timers.is_unindexed(it)) {
@@ -128,6 +131,10 @@ impl Partition {
         for timer in &done.timers {
             self.timers.indexed(timer);
         }
+        for instance in done.parked {
+            self.quarantine.written(&instance);
+            self.dirty.flushed(&instance, now);
+        }
         for (instance, status) in done.snapshots {
             self.cache.set_listed(&instance, status);
             self.dirty.flushed(&instance, now);
@@ -145,7 +152,7 @@ impl Partition {
                 self.cache.cleaned(&instance);
             }
         }
-        self.write_behind.drop_front(done.history);
+        self.write_behind.written(&done.history);
         self.save_checkpoint(now, out);
     }
 
@@ -172,6 +179,7 @@ impl Partition {
             at: now,
             key_groups: Vec::new(),
             released: Vec::new(),
+            hot_keys: self.hot_keys.top(),
         };
         self.write_behind.checkpoint_offset = offset;
         self.tail_meter.drop_below(offset);

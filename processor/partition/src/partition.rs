@@ -13,8 +13,10 @@ use crate::batch::{Batch, Stage};
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::dirty::Dirty;
+use crate::hot_keys::HotKeys;
 use crate::input::{InboundRecord, Input, QueryId, Source};
 use crate::output::Output;
+use crate::quarantine::Quarantine;
 use crate::records::Records;
 use crate::restore::{Restore, Tail};
 use crate::tail_meter::TailMeter;
@@ -62,7 +64,10 @@ pub struct Partition {
     /// Entries of instances that have not been needed since the restore.
     pub(crate) tail: Tail,
     /// Instances whose log and code disagree, and why.
-    pub(crate) quarantine: BTreeMap<InstanceId, String>,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) hot_keys: HotKeys,
+    /// Of the last owner; loaded once.
+    pub(crate) hot_keys_before: Vec<InstanceId>,
     pub(crate) timers: Timers,
     pub(crate) write_behind: WriteBehind,
     /// What lies above the checkpoint.
@@ -115,7 +120,9 @@ impl Partition {
             cache,
             dirty: Dirty::default(),
             tail: Tail::default(),
-            quarantine: BTreeMap::new(),
+            quarantine: Quarantine::default(),
+            hot_keys: HotKeys::default(),
+            hot_keys_before: Vec::new(),
             timers,
             write_behind: WriteBehind::default(),
             tail_meter: TailMeter::default(),
@@ -139,12 +146,12 @@ impl Partition {
                     &mut out,
                 );
             }
-            Input::ChangelogRecords(records) => self.changelog_records(records, &mut out),
+            Input::ChangelogRecords(records) => self.changelog_records(records, moment.at, &mut out),
             Input::ChangelogRead => self.changelog_read(),
             Input::Records(records) => self.take_in(records),
             Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, &mut out),
             Input::DefinitionsCaughtUp => self.definitions_caught_up(),
-            Input::SchemaLoaded(id) => self.schema_loaded(id, &mut out),
+            Input::SchemaLoaded(id) => self.schema_loaded(id, moment.at, &mut out),
             Input::Committed { transaction, changelog_offsets } => {
                 self.committed(transaction, &changelog_offsets, moment.at, &mut out);
             }

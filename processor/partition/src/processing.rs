@@ -108,8 +108,8 @@ impl Partition {
         }
     }
 
-    pub(crate) fn schema_loaded(&mut self, id: u32, out: &mut Vec<Output>) {
-        self.read_backlog(out);
+    pub(crate) fn schema_loaded(&mut self, id: u32, now: Timestamp, out: &mut Vec<Output>) {
+        self.read_backlog(now, out);
         let Some(mut batch) = self.batch.take() else { return };
         if let Stage::Loading { schemas, .. } = &mut batch.stage {
             schemas.remove(&id);
@@ -165,7 +165,7 @@ impl Partition {
         for request in requests.iter() {
             let Request::Decide(command) = request else { continue };
             let id = &command.instance;
-            if self.cache.contains(id) || self.quarantine.contains_key(id) || !snapshots.insert(id.clone()) {
+            if self.cache.contains(id) || self.quarantine.contains(id) || !snapshots.insert(id.clone()) {
                 continue;
             }
             if self.loading.insert(id.clone()) {
@@ -251,7 +251,7 @@ impl Partition {
         records: &mut Vec<OutgoingRecord>,
     ) -> Option<(OutgoingRecord, HistoryRow)> {
         let id = &command.instance;
-        if let Some(why) = self.quarantine.get(id) {
+        if let Some(why) = self.quarantine.reason(id) {
             let detail = format!("instance {id} is quarantined: {why}");
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
             return None;
@@ -398,6 +398,7 @@ impl Partition {
             if let Some(mut row) = row {
                 row.stamp = self.stamp(*offset);
                 self.dirty.mark(&row.instance, *offset, at);
+                self.hot_keys.count(&row.instance);
                 entries += 1;
                 bytes += row.entry.len();
                 last_offsets.insert(row.instance.clone(), *offset);

@@ -13,7 +13,7 @@ impl Partition {
             if let Some(cached) = self.cache.get(&id) {
                 let state = cached.instance.state().cloned().map(Box::new);
                 out.push(Output::Answer { query, state });
-            } else if self.quarantine.contains_key(&id) {
+            } else if self.quarantine.contains(&id) {
                 out.push(Output::Answer { query, state: None });
             } else {
                 if self.loading.insert(id.clone()) {

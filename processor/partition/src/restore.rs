@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::{Checkpoint, SourcePosition};
 use millrace_schemas::{InstanceId, Offset};
@@ -21,10 +22,20 @@ pub(crate) struct Restore {
     pub(crate) tail: Tail,
 }
 
+/// A record of the changelog after the checkpoint.
+#[derive(Debug)]
+pub(crate) struct TailEntry {
+    pub(crate) offset: Offset,
+    /// As it stands in the log.
+    pub(crate) value: Bytes,
+    /// What it says, or why it cannot be read.
+    pub(crate) entry: Result<ChangelogEntry, String>,
+}
+
 /// The changelog after the checkpoint, by instance.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
-    pub(crate) entries: BTreeMap<InstanceId, Vec<(Offset, ChangelogEntry)>>,
+    pub(crate) entries: BTreeMap<InstanceId, Vec<TailEntry>>,
     /// The last positions seen.
     pub(crate) positions: Option<Vec<SourcePosition>>,
     /// Era and base of the last claim seen.

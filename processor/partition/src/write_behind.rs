@@ -1,6 +1,6 @@
 //! What is committed and not yet in the store, besides the snapshots: history rows, the flush on its way, the checkpoint.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
@@ -9,7 +9,8 @@ use crate::output::{FlushId, HistoryRow};
 
 #[derive(Debug, Default)]
 pub(crate) struct WriteBehind {
-    history: VecDeque<(Offset, Timestamp, HistoryRow)>,
+    /// By their place in the log: a restore finds those of one instance at a time.
+    history: BTreeMap<Offset, (Timestamp, HistoryRow)>,
     pub(crate) in_flight: Option<InFlight>,
     flushes: u64,
     /// Of the checkpoint that was written last.
@@ -24,14 +25,16 @@ pub(crate) struct InFlight {
     pub(crate) id: FlushId,
     /// Instances, and the status that the list index will show.
     pub(crate) snapshots: Vec<(InstanceId, &'static str)>,
+    /// Instances that are written as parked.
+    pub(crate) parked: Vec<InstanceId>,
     pub(crate) timers: Vec<TimerEntry>,
-    /// How many history rows, from the front.
-    pub(crate) history: usize,
+    /// Offsets of history rows.
+    pub(crate) history: Vec<Offset>,
 }
 
 impl WriteBehind {
     pub(crate) fn push_history(&mut self, row: HistoryRow, offset: Offset, at: Timestamp) {
-        self.history.push_back((offset, at, row));
+        self.history.insert(offset, (at, row));
     }
 
     pub(crate) fn next_id(&mut self) -> FlushId {
@@ -39,21 +42,23 @@ impl WriteBehind {
         FlushId(self.flushes)
     }
 
-    pub(crate) fn front_rows(&self, max: usize) -> Vec<HistoryRow> {
-        self.history.iter().take(max).map(|it| it.2.clone()).collect()
+    pub(crate) fn front_rows(&self, max: usize) -> Vec<(Offset, HistoryRow)> {
+        self.history.iter().take(max).map(|(offset, it)| (*offset, it.1.clone())).collect()
     }
 
-    /// The flush is durable.
-    pub(crate) fn drop_front(&mut self, rows: usize) {
-        self.history.drain(..rows);
+    /// These rows are durable.
+    pub(crate) fn written(&mut self, rows: &[Offset]) {
+        for offset in rows {
+            self.history.remove(offset);
+        }
     }
 
     /// The checkpoint must not pass this.
     pub(crate) fn first_offset(&self) -> Option<Offset> {
-        self.history.front().map(|it| it.0)
+        self.history.first_key_value().map(|it| *it.0)
     }
 
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        self.history.front().map(|it| it.1)
+        self.history.first_key_value().map(|it| it.1.0)
     }
 }

@@ -21,7 +21,7 @@ use crate::instance::{
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
 use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ParkedInstance, Snapshot};
 use crate::task::TaskCommand;
 use crate::{
     Attempt, EventId, ExecutionId, Offset, PlanId, TaskToken, TimerId, Timestamp, WorkflowName,
@@ -117,8 +117,10 @@ avro_record!(Checkpoint {
     api_url,
     at,
     key_groups,
-    released
+    released,
+    hot_keys
 });
+avro_record!(ParkedInstance { era, offset, reason, snapshot, entries });
 
 avro_record!(RecordPosition { topic, partition, offset });
 avro_record!(ForwardedRecord { source, hops, timestamp, key, headers, value });
@@ -339,6 +341,7 @@ mod tests {
             Definition::schema,
             Plan::schema,
             Snapshot::schema,
+            ParkedInstance::schema,
             Checkpoint::schema,
         ];
         for (kind, schema) in RecordKind::ALL.into_iter().zip(schemas) {

@@ -14,7 +14,7 @@ use millrace_schemas::instance::{
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
 use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
 use millrace_schemas::partition::{Checkpoint, Claim, Positions, SourcePosition};
-use millrace_schemas::snapshot::Snapshot;
+use millrace_schemas::snapshot::{ParkedInstance, Snapshot, SnapshotRecord};
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{
     Attempt, EventId, ExecutionId, InstanceId, Offset, Payload, PlanId, TaskToken, TimerId, Timestamp,
@@ -222,6 +222,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         at: AT,
         key_groups: key_group_eras(),
         released: vec![KeyGroupRoute { key_groups: key_groups(), to: PartitionIndex(3) }],
+        hot_keys: vec![InstanceId::new("order-1").expect("short")],
     }
 }
 
@@ -395,6 +396,16 @@ pub(crate) fn snapshot(status: Status) -> Snapshot {
     }
 }
 
+pub(crate) fn parked() -> ParkedInstance {
+    ParkedInstance {
+        era: 1,
+        offset: Offset(42),
+        reason: "event TaskCompleted cannot follow".to_owned(),
+        snapshot: Some("row".into()),
+        entries: vec!["first".into(), "second".into()],
+    }
+}
+
 /// Every status.
 pub(crate) fn statuses() -> Vec<Status> {
     vec![
@@ -425,6 +436,7 @@ pub(crate) fn encoded(codec: &Codec) -> Vec<(&'static str, Vec<u8>)> {
         ("definition", codec.encode_definition(&definition())),
         ("plan", codec.encode_plan(&plan(PlanState::Gating { since: AT }))),
         ("snapshot", codec.encode_snapshot(&snapshot(Status::Running))),
+        ("parked_instance", codec.encode_parked(&parked())),
         ("checkpoint", codec.encode_checkpoint(&checkpoint())),
     ]
 }
@@ -438,7 +450,12 @@ pub(crate) fn assert_decodes_v1(codec: &Codec, name: &str, bytes: &[u8]) {
             assert_eq!(codec.decode_changelog(bytes).expect(decoded), ChangelogRecord::Claim(claim));
         }
         "checkpoint" => {
-            let checkpoint = Checkpoint { key_groups: Vec::new(), released: Vec::new(), ..checkpoint() };
+            let checkpoint = Checkpoint {
+                key_groups: Vec::new(),
+                released: Vec::new(),
+                hot_keys: Vec::new(),
+                ..checkpoint()
+            };
             assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint);
         }
         _ => assert_decodes(codec, name, bytes),
@@ -489,6 +506,9 @@ pub(crate) fn assert_decodes(codec: &Codec, name: &str, bytes: &[u8]) {
         "task_command" => assert_eq!(codec.decode_task(bytes).expect(decoded), task()),
         "definition" => assert_eq!(codec.decode_definition(bytes).expect(decoded), definition()),
         "snapshot" => assert_eq!(codec.decode_snapshot(bytes).expect(decoded), snapshot(Status::Running)),
+        "parked_instance" => {
+            assert_eq!(codec.decode_snapshot_record(bytes).expect(decoded), SnapshotRecord::Parked(parked()))
+        }
         "checkpoint" => assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint()),
         _ => panic!("there is no record {name}"),
     }

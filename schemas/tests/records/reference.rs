@@ -6,7 +6,7 @@ use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError, RecordKind};
 use millrace_schemas::event::{ChangelogEntry, Event};
-use millrace_schemas::snapshot::Snapshot;
+use millrace_schemas::snapshot::{Snapshot, SnapshotRecord};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
@@ -100,6 +100,10 @@ fn again(codec: &Codec, kind: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, Decod
         }
         RecordKind::Plan => codec.decode_plan(bytes).map(|record| codec.encode_plan(&record)),
         RecordKind::Snapshot => codec.decode_snapshot(bytes).map(|record| codec.encode_snapshot(&record)),
+        RecordKind::ParkedInstance => codec.decode_snapshot_record(bytes).map(|record| match record {
+            SnapshotRecord::Parked(parked) => codec.encode_parked(&parked),
+            SnapshotRecord::Snapshot(_) => panic!("it says that it is parked"),
+        }),
         RecordKind::Checkpoint => {
             codec.decode_checkpoint(bytes).map(|record| codec.encode_checkpoint(&record))
         }
@@ -107,7 +111,7 @@ fn again(codec: &Codec, kind: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, Decod
 }
 
 fn is_row(kind: RecordKind) -> bool {
-    matches!(kind, RecordKind::Snapshot | RecordKind::Checkpoint)
+    matches!(kind, RecordKind::Snapshot | RecordKind::ParkedInstance | RecordKind::Checkpoint)
 }
 
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -55,6 +55,7 @@ impl Owner {
             at: Timestamp(0),
             key_groups: self.holdings.installed().to_vec(),
             released: self.holdings.released().to_vec(),
+            hot_keys: Vec::new(),
         };
         store.in_flight.push(Write {
             index: self.index,

@@ -1,0 +1,121 @@
+//! Instances whose log and code disagree. They are set aside; their neighbours go on. What is needed to rebuild one goes into the store
+//! in place of its snapshot, so it holds up neither the checkpoint nor the trimming of the log, and a release that can read it gets it
+//! back.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millrace_engine::Instance;
+use millrace_schemas::snapshot::{ParkedInstance, SnapshotRecord};
+use millrace_schemas::{InstanceId, Offset};
+
+use crate::output::{Observation, Output, SnapshotWrite};
+use crate::partition::Partition;
+use crate::restore::TailEntry;
+
+/// Why they are set aside, and what is to be written of them.
+#[derive(Debug, Default)]
+pub(crate) struct Quarantine {
+    reasons: BTreeMap<InstanceId, String>,
+    /// Not in the store yet.
+    unwritten: BTreeMap<InstanceId, (Offset, Bytes)>,
+}
+
+impl Quarantine {
+    pub(crate) fn contains(&self, id: &InstanceId) -> bool {
+        self.reasons.contains_key(id)
+    }
+
+    pub(crate) fn reason(&self, id: &InstanceId) -> Option<&str> {
+        self.reasons.get(id).map(String::as_str)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.reasons.len()
+    }
+
+    pub(crate) fn is_unwritten(&self, id: &InstanceId) -> bool {
+        self.unwritten.contains_key(id)
+    }
+
+    pub(crate) fn written(&mut self, id: &InstanceId) {
+        self.unwritten.remove(id);
+    }
+}
+
+impl Partition {
+    pub(crate) fn quarantine(&mut self, id: InstanceId, detail: String, out: &mut Vec<Output>) {
+        out.push(Output::Observe(Observation::InstanceQuarantined {
+            instance: id.clone(),
+            detail: detail.clone(),
+        }));
+        self.quarantine.reasons.insert(id, detail);
+    }
+
+    /// As `quarantine`, of an instance with entries in the tail: they are kept, with the row that they come after.
+    pub(crate) fn park(
+        &mut self,
+        id: &InstanceId,
+        detail: String,
+        row: Option<Bytes>,
+        tail: Vec<TailEntry>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(last) = tail.last() {
+            let mut parked = ParkedInstance {
+                era: self.era,
+                offset: last.offset,
+                reason: detail.clone(),
+                snapshot: row,
+                entries: Vec::new(),
+            };
+            // It was parked before: one row holds it all.
+            if let Some(bytes) = &parked.snapshot
+                && let Ok(SnapshotRecord::Parked(earlier)) = self.codec.decode_snapshot_record(bytes)
+            {
+                parked.snapshot = earlier.snapshot;
+                parked.entries = earlier.entries;
+            }
+            parked.entries.extend(tail.into_iter().map(|it| it.value));
+            let value = self.codec.encode_parked(&parked).into();
+            self.quarantine.unwritten.insert(id.clone(), (parked.offset, value));
+        }
+        self.quarantine(id.clone(), detail, out);
+    }
+
+    /// The rows to write of those that were parked.
+    pub(crate) fn parked_writes(&self, ids: &[InstanceId]) -> Vec<SnapshotWrite> {
+        ids.iter()
+            .filter_map(|id| {
+                let (offset, value) = self.quarantine.unwritten.get(id)?;
+                Some(SnapshotWrite {
+                    instance: id.clone(),
+                    stamp: self.stamp(*offset),
+                    value: value.clone(),
+                    ttl: None,
+                    listing: None,
+                })
+            })
+            .collect()
+    }
+
+    /// Tries again what an earlier owner could not do.
+    pub(crate) fn unpark(&self, id: &InstanceId, parked: &ParkedInstance) -> Result<Instance, String> {
+        let mut instance = match &parked.snapshot {
+            None => Instance::absent(id.clone()),
+            Some(row) => match self.codec.decode_snapshot(row) {
+                Ok(snapshot) => Instance::from_state(id.clone(), snapshot.state),
+                Err(error) => return Err(format!("its snapshot cannot be read: {error}")),
+            },
+        };
+        for value in &parked.entries {
+            let entry = match self.codec.decode_changelog(value) {
+                Ok(millrace_schemas::codec::ChangelogRecord::Entry(entry)) => entry,
+                Ok(_) => return Err("a record of another kind was parked with it".to_owned()),
+                Err(error) => return Err(format!("an entry of the changelog cannot be read: {error}")),
+            };
+            instance.apply_entry(&entry).map_err(|it| it.to_string())?;
+        }
+        Ok(instance)
+    }
+}
