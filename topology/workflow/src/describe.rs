@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use crate::program::{
-    Backoff, Block, Call, Catch, DurationSource, Emit, Flow, For, Kind, Listen, Matcher, Program, Read,
-    Retry, Task, TaskIndex, Try,
+    Backoff, Block, Call, Catch, DurationSource, Emit, Flow, For, History, Kind, Listen, Matcher, Program,
+    Read, Retry, Task, TaskIndex, Try,
 };
 
 impl Program {
@@ -32,6 +32,14 @@ impl Describer<'_> {
         output_notes(&program.output, &mut notes);
         if let Some(timeout) = &program.timeout {
             notes.push(format!("timeout {}", duration(timeout)));
+        }
+        match program.history {
+            History::Default => {}
+            History::Off => notes.push("history off".to_owned()),
+            History::Keep { retention: Some(retention) } => {
+                notes.push(format!("history kept for {retention:?}"));
+            }
+            History::Keep { retention: None } => notes.push("history kept for ever".to_owned()),
         }
         for note in notes {
             writeln!(self.out, "  {note}")?;

@@ -25,6 +25,8 @@ pub struct Program {
     pub output: OutputModel,
     /// The workflow's `timeout`.
     pub timeout: Option<DurationSource>,
+    /// `document.metadata.millrace.history`
+    pub history: History,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).
@@ -69,6 +71,22 @@ impl Program {
     pub fn find(&self, reference: &str) -> Option<&Task> {
         self.by_reference.get(reference).map(|index| self.task(*index))
     }
+}
+
+/// Whether the history of a workflow's instances is kept, and how long. The retention rules the list, too: there an ended instance
+/// stays as long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum History {
+    /// As the fleet is configured: the definition says nothing.
+    #[default]
+    Default,
+    /// No history is written. The list goes by the fleet's configuration.
+    Off,
+    /// History is written.
+    Keep {
+        /// How long each row stays, counted from its writing; none for ever. From an hour to ten years.
+        retention: Option<Duration>,
+    },
 }
 
 /// Position of a task in [`Program::tasks`].

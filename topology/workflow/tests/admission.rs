@@ -21,6 +21,14 @@ fn check_text(text: &str, expected: Expect) {
     expected.assert_eq(&lines.join("\n"));
 }
 
+/// A definition with `history` on line 7.
+fn with_history(history: &str) -> String {
+    format!(
+        "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: h\n  version: '1.0.0'\n  metadata: {{millrace: {{\n    \
+         history: {history}}}}}\ndo: [{{a: {{wait: PT1S}}}}]\n"
+    )
+}
+
 #[test]
 fn unknown_kinds_of_tasks_are_named_with_the_nearest_one() {
     check(
@@ -209,6 +217,129 @@ fn metadata_for_millrace_is_checked() {
             bad.yaml:5:44: error: `metadata.millrace.queue` means nothing here; fix: remove it
             bad.yaml:6:29: error: `metadata.millrace` must be a mapping; fix: write such as `millrace: { queue: orders }`"#]],
     );
+}
+
+#[test]
+fn a_history_says_how_long_or_off() {
+    let findings: Vec<String> = [
+        "true",
+        "null",
+        "none",
+        "PT12H",
+        "30",
+        "[off]",
+        "{}",
+        "{retain: P30D}",
+        "{retentoin: P30D}",
+        "{retention: P30D, compress: true}",
+        "{retention: 30}",
+        "{retention: forevr}",
+        "{retention: false}",
+        "{retention: P1Y}",
+        "{retention: '${ .kept }'}",
+        "{retention: {weeks: 2}}",
+        "{retention: {}}",
+        "{retention: PT59M59.999S}",
+        "{retention: P3660DT0.001S}",
+    ]
+    .into_iter()
+    .flat_map(|history| admit("bad.yaml", &with_history(history)).unwrap_err())
+    .map(|it| it.to_string())
+    .collect();
+    expect![[r#"
+        bad.yaml:7:5: error: true does not say whether to keep the history, and how long; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:5: error: null does not say whether to keep the history, and how long; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:5: error: "none" does not say whether to keep the history, and how long; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:5: error: "PT12H" does not say whether to keep the history, and how long; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:5: error: 30 does not say whether to keep the history, and how long; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:5: error: ["off"] does not say whether to keep the history, and how long; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:5: error: `history` does not say how long to keep it; fix: write `{ retention: P30D }`, `{ retention: forever }` or `off`, or leave it out: then the fleet's default holds
+        bad.yaml:7:15: error: `metadata.millrace.history.retain` means nothing here; fix: use one of `retention`
+        bad.yaml:7:15: error: `metadata.millrace.history.retentoin` means nothing here; fix: did you mean `retention`?
+        bad.yaml:7:32: error: `metadata.millrace.history.compress` means nothing here; fix: use one of `retention`
+        bad.yaml:7:15: error: expected ISO 8601 text such as PT30S, or an object such as {seconds: 30}; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: "forevr" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: expected ISO 8601 text such as PT30S, or an object such as {seconds: 30}; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: "P1Y" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: a retention cannot be an expression: it is the same for all instances; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: `weeks` is no unit: use days, hours, minutes, seconds, milliseconds; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: {} is too short a retention; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: "PT59M59.999S" is too short a retention; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`
+        bad.yaml:7:15: error: a duration must be from 0 to ten years; fix: write an hour to ten years, such as `P30D` or `{ days: 30 }`, or `forever`"#]].assert_eq(&findings.join("\n"));
+}
+
+#[test]
+fn a_history_is_a_matter_of_the_document() {
+    check(
+        "do:\n  - a: {call: f, metadata: {millrace: {history: off}}}\n  - b: {set: {x: 1}, metadata: {millrace: {history: {retention: P1D}}}}\n",
+        expect![[r#"
+            bad.yaml:3:40: error: `metadata.millrace.history` means nothing here; fix: use one of `queue`, `heartbeat`
+            bad.yaml:4:44: error: `metadata.millrace.history` means nothing here; fix: remove it"#]],
+    );
+    let misspelt = with_history("off").replace("history", "histroy");
+    check_text(
+        &misspelt,
+        expect![
+            "bad.yaml:7:5: error: `metadata.millrace.histroy` means nothing here; fix: did you mean `history`?"
+        ],
+    );
+}
+
+#[test]
+fn a_history_is_described_if_the_definition_has_one() {
+    let described: Vec<String> = [
+        "off",
+        "false",
+        "{retention: forever}",
+        "{retention: PT1H}",
+        "{retention: P30D}",
+        "{retention: {days: 1, hours: 12}}",
+        "{retention: P3660D}",
+    ]
+    .into_iter()
+    .map(|history| {
+        let program = admit("a", &with_history(history)).unwrap().program;
+        format!("{history} => {:?}\n{}", program.history, program.describe())
+    })
+    .collect();
+    expect![[r#"
+        off => Off
+        workflow test/h/1.0.0
+          history off
+          a: wait 1s
+        false => Off
+        workflow test/h/1.0.0
+          history off
+          a: wait 1s
+        {retention: forever} => Keep { retention: None }
+        workflow test/h/1.0.0
+          history kept for ever
+          a: wait 1s
+        {retention: PT1H} => Keep { retention: Some(3600s) }
+        workflow test/h/1.0.0
+          history kept for 3600s
+          a: wait 1s
+        {retention: P30D} => Keep { retention: Some(2592000s) }
+        workflow test/h/1.0.0
+          history kept for 2592000s
+          a: wait 1s
+        {retention: {days: 1, hours: 12}} => Keep { retention: Some(129600s) }
+        workflow test/h/1.0.0
+          history kept for 129600s
+          a: wait 1s
+        {retention: P3660D} => Keep { retention: Some(316224000s) }
+        workflow test/h/1.0.0
+          history kept for 316224000s
+          a: wait 1s
+    "#]]
+    .assert_eq(&described.concat());
+    let silent = admit("a", &format!("{HEAD}do: [{{a: {{wait: PT1S}}}}]")).unwrap().program;
+    expect![[r#"
+        Default
+        workflow test/bad/1.0.0
+          a: wait 1s
+    "#]]
+    .assert_eq(&format!("{:?}\n{}", silent.history, silent.describe()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Compiler, Scope};
 use crate::admission::{duration, spelling};
+use crate::program::History;
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
 const TOPIC_BYTES_MAX: usize = 249;
@@ -26,7 +27,7 @@ pub(super) enum Allowed {
 impl Allowed {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Document => &["queue"],
+            Self::Document => &["queue", "history"],
             Self::Call => &["queue", "heartbeat"],
             Self::Emit => &["topic"],
             Self::Other => &[],
@@ -39,14 +40,15 @@ pub(super) struct Metadata {
     pub(super) queue: Option<Arc<str>>,
     pub(super) heartbeat: Option<Duration>,
     pub(super) topic: Option<String>,
+    pub(super) history: Option<History>,
 }
 
 impl Compiler<'_, '_> {
-    /// `document.metadata.millrace.queue`
-    pub(super) fn document_queue(&mut self) -> Option<Arc<str>> {
-        let document = self.definition.get("document")?;
+    /// `document.metadata.millrace`
+    pub(super) fn document_metadata(&mut self) -> Metadata {
+        let Some(document) = self.definition.get("document") else { return Metadata::default() };
         let scope = Scope { pointer: "/document".to_owned(), locals: Vec::new(), depth: 0 };
-        self.metadata(document, &scope, Allowed::Document).queue
+        self.metadata(document, &scope, Allowed::Document)
     }
 
     pub(super) fn metadata(&mut self, holder: &Value, scope: &Scope, allowed: Allowed) -> Metadata {
@@ -71,6 +73,7 @@ impl Compiler<'_, '_> {
             match key.as_str() {
                 "queue" => metadata.queue = self.topic_name(value, &pointer, QUEUE_BYTES_MAX).map(Into::into),
                 "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
+                "history" => metadata.history = self.history(value, &scope.below(key)),
                 _ => match duration::parse(value) {
                     Ok(every) if !every.is_zero() => metadata.heartbeat = Some(every),
                     Ok(_) => self.report.error(

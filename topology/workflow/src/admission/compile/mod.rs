@@ -9,6 +9,7 @@ mod data;
 mod event;
 mod faults;
 mod flow;
+mod history;
 mod metadata;
 mod task;
 mod workflow;
@@ -94,8 +95,8 @@ fn complete(tasks: Vec<Option<Task>>) -> Option<Vec<Task>> {
 
 impl Program {
     fn assemble(head: workflow::Head, tasks: Vec<Task>) -> Self {
-        let workflow::Head { workflow, digest, definition, input, output, timeout, body } = head;
+        let workflow::Head { workflow, digest, definition, input, output, timeout, history, body } = head;
         let by_reference = by_reference(&tasks);
-        Self { workflow, digest, definition, input, output, timeout, body, tasks, by_reference }
+        Self { workflow, digest, definition, input, output, timeout, history, body, tasks, by_reference }
     }
 }

@@ -9,7 +9,7 @@ use super::{Compiler, Scope, complete};
 use crate::admission::canonical::digest;
 use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
-use crate::program::{Block, DurationSource, InputModel, OutputModel, Program};
+use crate::program::{Block, DurationSource, History, InputModel, OutputModel, Program};
 
 /// The properties of a definition.
 const PROPERTIES: [&str; 8] = ["document", "input", "use", "do", "timeout", "output", "schedule", "metadata"];
@@ -22,6 +22,7 @@ pub(super) struct Head {
     pub(super) input: InputModel,
     pub(super) output: OutputModel,
     pub(super) timeout: Option<DurationSource>,
+    pub(super) history: History,
     pub(super) body: Block,
 }
 
@@ -32,7 +33,8 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
     let mut compiler = Compiler { report, definition, tasks: Vec::new(), queue: "default".into() };
     compiler.check_document();
     compiler.check_use();
-    if let Some(queue) = compiler.document_queue() {
+    let metadata = compiler.document_metadata();
+    if let Some(queue) = metadata.queue {
         compiler.queue = queue;
     }
     let input = compiler.input(definition, &root);
@@ -51,6 +53,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         input,
         output,
         timeout,
+        history: metadata.history.unwrap_or_default(),
         body,
     };
     Some(Program::assemble(head, tasks))
