@@ -1,6 +1,7 @@
 //! From `Acquired` to `Ready`: reading the tail, then the claim (state protocol 2.3).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_engine::{Instance, Moment};
@@ -12,9 +13,10 @@ use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 use crate::batch::{Batch, Committing, Stage};
+use crate::history::Retention;
 use crate::input::{ChangelogRecord, SnapshotRow};
 use crate::output::{HistoryRow, Output};
-use crate::partition::{Partition, Phase};
+use crate::partition::{Partition, Phase, Programs};
 use crate::restore::{Restore, Tail, TailEntry};
 use crate::timers::Timers;
 use crate::trimming::Trimming;
@@ -260,12 +262,13 @@ impl Partition {
         &mut self,
         rows: Vec<(InstanceId, Option<SnapshotRow>)>,
         now: Timestamp,
+        programs: &impl Programs,
         out: &mut Vec<Output>,
     ) {
         for (id, row) in rows {
             self.loading.remove(&id);
             if !self.cache.contains(&id) && !self.quarantine.contains(&id) {
-                self.rebuild(&id, row, now, out);
+                self.rebuild(&id, row, now, programs, out);
             }
             if let Some(Batch { stage: Stage::Loading { snapshots, .. }, .. }) = &mut self.batch {
                 snapshots.remove(&id);
@@ -273,17 +276,22 @@ impl Partition {
         }
     }
 
-    fn rebuild(&mut self, id: &InstanceId, row: Option<SnapshotRow>, now: Timestamp, out: &mut Vec<Output>) {
+    fn rebuild(
+        &mut self,
+        id: &InstanceId,
+        row: Option<SnapshotRow>,
+        now: Timestamp,
+        programs: &impl Programs,
+        out: &mut Vec<Output>,
+    ) {
         let tail = self.tail.entries.remove(id).unwrap_or_default();
-        for it in &tail {
-            self.push_history(id, it.offset, it.value.clone(), now);
-        }
         let row_stamp = row.as_ref().map(|it| it.stamp);
         if let Some(stamp) = row_stamp.filter(|it| *it >= self.stamp(self.changelog_end)) {
             let detail = format!(
                 "its snapshot is stamped {}, beyond the end of the changelog at {}: the changelog was truncated or made anew",
                 stamp.0, self.changelog_end.0
             );
+            self.tell(id, &tail, Some(self.config.history_retention), now);
             // Nothing that could be written would win over its row.
             self.dirty.flushed(id, now);
             return self.quarantine(id.clone(), detail, out);
@@ -293,6 +301,9 @@ impl Partition {
         let first_new = tail.iter().position(is_new).unwrap_or(tail.len());
         match self.fold(id, row.as_ref().map(|it| &it.value), &tail[first_new..]) {
             Ok(instance) => {
+                let workflow = instance.state().map(|it| &it.workflow);
+                let retention = workflow.map(|it| Retention::of(it, programs, &self.config));
+                self.tell(id, &tail, retention.and_then(|it| it.history), now);
                 let last_offset = tail.last().map(|it| it.offset);
                 if last_offset.is_some() {
                     self.timers.restored(&instance);
@@ -300,6 +311,7 @@ impl Partition {
                 self.cache.put(instance, last_offset, last_offset.is_some(), now);
             }
             Err(detail) => {
+                self.tell(id, &tail, Some(self.config.history_retention), now);
                 let new: Vec<TailEntry> = tail.into_iter().skip(first_new).collect();
                 if new.is_empty() {
                     self.dirty.flushed(id, now);
@@ -324,14 +336,30 @@ impl Partition {
         Ok(instance)
     }
 
-    fn push_history(&mut self, id: &InstanceId, offset: Offset, entry: Bytes, at: Timestamp) {
-        let row = HistoryRow {
-            instance: id.clone(),
-            stamp: self.stamp(offset),
-            entry,
-            ttl: self.config.history_retention,
-        };
-        self.write_behind.push_history(row, offset, at);
+    /// What of the tail goes into the history.
+    fn tell(
+        &mut self,
+        id: &InstanceId,
+        tail: &[TailEntry],
+        history: Option<Option<Duration>>,
+        now: Timestamp,
+    ) {
+        let Some(ttl) = history else { return };
+        for it in tail {
+            self.push_history(id, it.offset, it.value.clone(), ttl, now);
+        }
+    }
+
+    pub(crate) fn push_history(
+        &mut self,
+        id: &InstanceId,
+        offset: Offset,
+        entry: Bytes,
+        ttl: Option<Duration>,
+        now: Timestamp,
+    ) {
+        let row = HistoryRow { instance: id.clone(), stamp: self.stamp(offset), entry, ttl };
+        self.write_behind.push_history(row, offset, now);
     }
 
     pub(crate) fn fail(&mut self, detail: String, out: &mut Vec<Output>) {

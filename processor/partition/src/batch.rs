@@ -1,14 +1,16 @@
 //! One batch of records on its way through a partition: read, prepared (everything it needs is in memory), decided, committed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use bytes::Bytes;
 use millrace_engine::Instance;
 use millrace_placement::PartitionIndex;
 use millrace_schemas::command::AddressedCommand;
 use millrace_schemas::{InstanceId, Offset};
 
 use crate::input::{InboundRecord, Source, TimerEntry};
-use crate::output::{HistoryRow, Observation};
+use crate::output::Observation;
 use crate::transaction::TransactionId;
 
 /// A batch. At most one exists at a time; whatever it has done is undone by dropping it.
@@ -56,14 +58,24 @@ pub(crate) enum Definitions {
     CaughtUp,
 }
 
+/// An entry of the changelog, on its way.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) instance: InstanceId,
+    /// As it is written.
+    pub(crate) value: Bytes,
+    /// How long it stays in the history, if it goes there.
+    pub(crate) history: Option<Option<Duration>>,
+}
+
 /// What becomes true with the commit.
 #[derive(Debug, Default)]
 pub(crate) struct Committing {
     pub(crate) transaction: Option<TransactionId>,
     /// The new states.
     pub(crate) instances: BTreeMap<InstanceId, Instance>,
-    /// For each changelog record: the history row to be, if it is an entry.
-    pub(crate) changelog: Vec<Option<HistoryRow>>,
+    /// For each changelog record: what it holds, if it is an entry.
+    pub(crate) changelog: Vec<Option<Entry>>,
     pub(crate) positions: BTreeMap<Source, Offset>,
     pub(crate) observations: Vec<Observation>,
     /// It is the claim, not a batch of records.

@@ -7,8 +7,9 @@ use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, Timestamp};
 
 use crate::batch::{Batch, Stage};
+use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
-use crate::partition::{Partition, Phase};
+use crate::partition::{Partition, Phase, Programs};
 use crate::timers::entries;
 use crate::write_behind::InFlight;
 
@@ -22,7 +23,7 @@ impl Partition {
         Some(oldest.plus(self.config.flush_interval))
     }
 
-    pub(crate) fn advance_flush(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    pub(crate) fn advance_flush(&mut self, now: Timestamp, programs: &impl Programs, out: &mut Vec<Output>) {
         if self.write_behind.in_flight.is_some() {
             return;
         }
@@ -37,7 +38,7 @@ impl Partition {
         if !is_draining {
             self.load_dirty(out);
         }
-        let request = self.flush_request();
+        let request = self.flush_request(programs);
         if !request.snapshots.is_empty() || !request.history.is_empty() {
             out.push(Output::Flush(request));
         } else if is_draining && !self.is_committing() {
@@ -70,7 +71,7 @@ impl Partition {
         }
     }
 
-    fn flush_request(&mut self) -> FlushRequest {
+    fn flush_request(&mut self, programs: &impl Programs) -> FlushRequest {
         let id = self.write_behind.next_id();
         let ids: Vec<InstanceId> = self
             .dirty
@@ -110,7 +111,9 @@ impl Partition {
                 started_at: state.started_at,
                 updated_at: state.updated_at,
                 status,
-                ttl: self.config.history_retention.filter(|_| state.status.is_terminal()),
+                ttl: Retention::of(&state.workflow, programs, &self.config)
+                    .listing
+                    .filter(|_| state.status.is_terminal()),
             });
             let value = self.codec.encode_snapshot(&Snapshot { state: state.clone(), era: self.era, offset });
             request.snapshots.push(SnapshotWrite {

@@ -12,6 +12,7 @@ mod cache;
 mod config;
 mod dirty;
 mod flushing;
+mod history;
 mod hot_keys;
 mod input;
 mod output;

@@ -149,7 +149,7 @@ impl Partition {
             Input::ChangelogRecords(records) => self.changelog_records(records, moment.at, &mut out),
             Input::ChangelogRead => self.changelog_read(),
             Input::Records(records) => self.take_in(records),
-            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, &mut out),
+            Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, programs, &mut out),
             Input::DefinitionsCaughtUp => self.definitions_caught_up(),
             Input::SchemaLoaded(id) => self.schema_loaded(id, moment.at, &mut out),
             Input::Committed { transaction, changelog_offsets } => {
@@ -229,7 +229,7 @@ impl Partition {
         }
         self.advance_batch(moment, programs, out);
         if matches!(self.phase, Phase::Active | Phase::Draining) {
-            self.advance_flush(moment.at, out);
+            self.advance_flush(moment.at, programs, out);
             self.advance_trimming(moment.at, out);
             self.throttle(out);
             self.shrink(moment.at);

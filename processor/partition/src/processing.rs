@@ -11,9 +11,10 @@ use millrace_schemas::{InstanceId, Offset, Timestamp};
 use millrace_workflow::program::Program;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Committing, Definitions, Request, Stage};
+use crate::batch::{Batch, Committing, Definitions, Entry, Request, Stage};
+use crate::history::Retention;
 use crate::input::{InboundRecord, Source};
-use crate::output::{HistoryRow, Observation, Output};
+use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
 
@@ -249,7 +250,7 @@ impl Partition {
         programs: &impl Programs,
         work: &mut Committing,
         records: &mut Vec<OutgoingRecord>,
-    ) -> Option<(OutgoingRecord, HistoryRow)> {
+    ) -> Option<(OutgoingRecord, Entry)> {
         let id = &command.instance;
         if let Some(why) = self.quarantine.reason(id) {
             let detail = format!("instance {id} is quarantined: {why}");
@@ -294,15 +295,8 @@ impl Partition {
                 observe(command, &entry, &instance, moment.at, &mut work.observations);
                 let outgoing = self.records.entry(id, &entry);
                 let bytes = outgoing.value.clone().expect("an entry has a value");
-                Some((
-                    outgoing,
-                    HistoryRow {
-                        instance: id.clone(),
-                        stamp: self.stamp(self.era_base),
-                        entry: bytes,
-                        ttl: self.config.history_retention,
-                    },
-                ))
+                let history = Retention::by(Some(&program), &self.config).history;
+                Some((outgoing, Entry { instance: id.clone(), value: bytes, history }))
             }
             Err(rejection @ Rejection::InvalidArgument { .. }) => {
                 self.dead_letter(record, "invalid-argument", rejection.to_string(), moment.at, work, records);
@@ -360,7 +354,7 @@ impl Partition {
         mut work: Committing,
         changelog: Vec<OutgoingRecord>,
         records: Vec<OutgoingRecord>,
-        history: Vec<Option<HistoryRow>>,
+        history: Vec<Option<Entry>>,
         out: &mut Vec<Output>,
     ) {
         self.transactions += 1;
@@ -395,14 +389,15 @@ impl Partition {
         let mut last_offsets: BTreeMap<InstanceId, Offset> = BTreeMap::new();
         let (mut entries, mut bytes) = (0, 0);
         for (row, offset) in work.changelog.into_iter().zip(changelog_offsets) {
-            if let Some(mut row) = row {
-                row.stamp = self.stamp(*offset);
-                self.dirty.mark(&row.instance, *offset, at);
-                self.hot_keys.count(&row.instance);
+            if let Some(Entry { instance, value, history }) = row {
+                self.dirty.mark(&instance, *offset, at);
+                self.hot_keys.count(&instance);
                 entries += 1;
-                bytes += row.entry.len();
-                last_offsets.insert(row.instance.clone(), *offset);
-                self.write_behind.push_history(row, *offset, at);
+                bytes += value.len();
+                last_offsets.insert(instance.clone(), *offset);
+                if let Some(ttl) = history {
+                    self.push_history(&instance, *offset, value, ttl, at);
+                }
             }
         }
         if entries > 0 {
