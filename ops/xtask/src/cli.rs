@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
-use crate::{bench, ci, orders, quickstart, setup};
+use crate::{bench, ci, faults, orders, quickstart, setup};
 
 /// The checks of this repository: one name for each
 #[derive(Debug, Parser)]
@@ -78,9 +78,15 @@ enum Check {
     Sim(Sim),
     /// The fleet on real servers while brokers, store and processors are killed, paused and cut off
     Faults {
-        /// For how long
-        #[arg(long, default_value_t = 10)]
-        minutes: u64,
+        /// For how long; a fraction is possible
+        #[arg(long, default_value = "10", value_name = "MINUTES", value_parser = faults::minutes)]
+        minutes: Duration,
+        /// The faults, and what is drawn for the load, are a function of it
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/faults.md")]
+        report: Option<PathBuf>,
     },
     /// The conformance kit of the workflow language
     Ctk,
@@ -148,7 +154,10 @@ impl Check {
                 orders::run(&workspace()?, &orders::Plan { count, kill, seed, profile, given })
             }
             Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, given),
-            Self::Sim(_) | Self::Faults { .. } | Self::Ctk | Self::Operations => bail!("not built yet"),
+            Self::Faults { minutes, seed, report } => {
+                faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
+            }
+            Self::Sim(_) | Self::Ctk | Self::Operations => bail!("not built yet"),
         }
     }
 }
@@ -166,9 +175,7 @@ mod tests {
 
     #[test]
     fn a_check_that_is_not_built_fails() {
-        for arguments in
-            [["x", "sim", "--mutants"].as_slice(), &["x", "faults"], &["x", "ctk"], &["x", "ops-check"]]
-        {
+        for arguments in [["x", "sim", "--mutants"].as_slice(), &["x", "ctk"], &["x", "ops-check"]] {
             let cli = Cli::try_parse_from(arguments).expect("is a check");
             assert_eq!(cli.check.run().expect_err("is not built").to_string(), "not built yet");
         }
