@@ -131,8 +131,15 @@ struct Report {
     gaps: Vec<Gap>,
     violations: u64,
     shown: Vec<Violation>,
-    /// Keys that had not come to their end.
-    unfinished: Vec<String>,
+    /// Some of the keys that had not come to their end.
+    unfinished: Vec<Unfinished>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unfinished {
+    key: String,
+    /// How far it has come.
+    seen: String,
 }
 
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -249,12 +256,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     watch.stop();
 
     let board = lock(&board);
-    let (fed, fed_at) = fed.unwrap_or((Fed::default(), Instant::now()));
+    let (fed, fed_at) = fed.unwrap_or_else(|| (Fed::default(), Instant::now()));
     let drained = all_ended.unwrap_or_else(Instant::now);
-    let unfinished: Vec<String> = board
+    let unfinished: Vec<Unfinished> = board
         .unfinished(UNFINISHED_SHOWN)
         .into_iter()
-        .map(|(key, missing)| format!("{}: {missing}", plan::id_of(&run, key)))
+        .map(|(key, seen)| Unfinished { key: plan::id_of(&run, key), seen })
         .collect();
     let report = Report {
         holds: is_whole && board.violations == 0,
@@ -300,8 +307,8 @@ fn show(report: &Report) {
     for Violation { key, seen, at } in &report.shown {
         eprintln!("VIOLATION  {key}: {seen} ({at})");
     }
-    for unfinished in &report.unfinished {
-        eprintln!("UNFINISHED {unfinished}");
+    for Unfinished { key, seen } in &report.unfinished {
+        eprintln!("UNFINISHED {key}: {seen}");
     }
     eprintln!(
         "{} of {} numbers told, {} of {} keys ended; {:.0} told/s, {:.0} offered/s, drained in {:.1} s; {} copies, refused: {:?}",

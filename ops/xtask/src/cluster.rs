@@ -63,11 +63,9 @@ impl Servers {
     }
 
     fn start(workspace: &Workspace, servers: &[&str], brokers: u32, folder: &Path) -> anyhow::Result<Self> {
-        let cluster = Cluster::new(workspace, folder)?;
+        let cluster = Cluster::new(workspace, brokers, folder)?;
         let label = format!("start {}", servers.join(", "));
-        let mut up = cluster.command("up");
-        up.args(servers).env("BROKERS", brokers.to_string());
-        steps::run(&label, &mut up, &folder.join("cluster-up.log"))?;
+        steps::run(&label, cluster.command("up").args(servers), &folder.join("cluster-up.log"))?;
         let address = |server| {
             let address = steps::capture("cluster address", cluster.command("address").arg(server))?;
             anyhow::Ok(address.trim().to_owned())
@@ -129,13 +127,14 @@ impl Servers {
 struct Cluster {
     script: PathBuf,
     home: PathBuf,
+    brokers: u32,
     folder: PathBuf,
     /// Wipes the cluster if we end without doing so: killed, or by Ctrl-C.
     watch: Child,
 }
 
 impl Cluster {
-    fn new(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+    fn new(workspace: &Workspace, brokers: u32, folder: &Path) -> anyhow::Result<Self> {
         let script = workspace.root.join("ops/cluster/cluster");
         let home = folder.join("cluster");
         let watch = Command::new(&script)
@@ -147,12 +146,16 @@ impl Cluster {
             .process_group(0) // so that a Ctrl-C that ends us does not end it
             .spawn()
             .with_context(|| format!("could not run {}", script.display()))?;
-        Ok(Self { script, home, folder: folder.to_owned(), watch })
+        Ok(Self { script, home, brokers, folder: folder.to_owned(), watch })
     }
 
     fn command(&self, command: &str) -> Command {
         let mut cluster = Command::new(&self.script);
-        cluster.arg(command).env("CLUSTER_HOME", &self.home);
+        cluster.arg(command).env("CLUSTER_HOME", &self.home).env("BROKERS", self.brokers.to_string());
+        if self.brokers > 1 {
+            // Several JVMs on few cores, started again and again: the second compiler costs more time than it saves.
+            cluster.env("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1");
+        }
         cluster
     }
 
@@ -165,7 +168,7 @@ impl Cluster {
 
     fn keep_logs(&self) -> anyhow::Result<()> {
         for server in ["kafka", "cassandra", "registry"] {
-            for node in 1..=BROKERS_TO_FAIL {
+            for node in 1..=self.brokers {
                 let log = self.home.join(server).join(node.to_string()).join("log");
                 if log.exists() {
                     std::fs::copy(&log, self.folder.join(format!("{server}-{node}.log")))?;

@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Servers;
@@ -47,6 +48,13 @@ impl Processor {
         }
         self.api.as_deref().is_some_and(is_ready)
     }
+}
+
+/// What is used of an entry of `/v1/partitions`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PartitionStatus {
+    /// Instances whose snapshot is behind.
+    pub(crate) instances_dirty: u64,
 }
 
 /// A processor that has ended.
@@ -158,6 +166,24 @@ impl Fleet {
         Ok(ended)
     }
 
+    /// The processors, by their ordinals.
+    pub(crate) fn ordinals(&self) -> Vec<u32> {
+        self.processors.keys().copied().collect()
+    }
+
+    /// What a processor says about the partitions that it owns.
+    pub(crate) fn partitions(&self, ordinal: u32) -> anyhow::Result<Vec<PartitionStatus>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            partitions: Vec<PartitionStatus>,
+        }
+        let answer = self.ask(ordinal, "/v1/partitions")?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let answer: Answer =
+            serde_json::from_str(body).with_context(|| format!("no partitions: {answer}"))?;
+        Ok(answer.partitions)
+    }
+
     /// The process of a processor.
     pub(crate) fn process(&self, ordinal: u32) -> Option<u32> {
         self.processors.get(&ordinal).map(|it| it.process.id())
@@ -166,6 +192,15 @@ impl Fleet {
     /// The API of a processor, as a URL.
     pub(crate) fn api(&self, ordinal: u32) -> Option<String> {
         self.processors.get(&ordinal)?.api.as_ref().map(|it| format!("http://{it}"))
+    }
+
+    /// What the API of a processor answers, with the status and the headers.
+    pub(crate) fn ask(&self, ordinal: u32, path: &str) -> anyhow::Result<String> {
+        let processor =
+            self.processors.get(&ordinal).with_context(|| format!("there is no processor {ordinal}"))?;
+        let api = processor.api.clone().or_else(|| address_of(&processor.process.output));
+        let api = api.with_context(|| format!("processor {ordinal} has not said where its API is"))?;
+        get(&api, path).with_context(|| format!("processor {ordinal} does not answer at {api}"))
     }
 
     /// Signals a processor and does not wait.
@@ -208,13 +243,15 @@ fn address_of(output: &Path) -> Option<String> {
 
 /// Whether the processor says that it serves its partitions.
 fn is_ready(api: &str) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(api)?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET /readyz HTTP/1.0\r\nHost: {api}\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|it| it.lines().next().is_some_and(|status| status.contains(" 200 ")))
+    get(api, "/readyz").is_ok_and(|it| it.lines().next().is_some_and(|status| status.contains(" 200 ")))
+}
+
+/// What it answers, with the status and the headers.
+fn get(api: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(api)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {api}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

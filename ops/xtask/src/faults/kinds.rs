@@ -57,24 +57,28 @@ pub(crate) struct Pace {
     pub(crate) processor_frozen: (f64, f64),
     pub(crate) broker_dead: (f64, f64),
     pub(crate) store_frozen: (f64, f64),
+    /// At least so many processors are neither frozen nor dead nor leaving.
+    pub(crate) sound_min: usize,
 }
 
 impl Pace {
     /// For runs of minutes.
     pub(crate) const LONG: Self = Self {
-        between: (4.0, 12.0),
+        between: (6.0, 20.0),
         processor_dead: (0.5, 8.0),
         processor_frozen: (8.0, 20.0),
         broker_dead: (2.0, 15.0),
         store_frozen: (5.0, 30.0),
+        sound_min: 1,
     };
-    /// One of each within 45 seconds.
+    /// One of each within a minute.
     pub(crate) const SHORT: Self = Self {
-        between: (4.0, 7.0),
+        between: (5.0, 9.0),
         processor_dead: (0.5, 3.0),
         processor_frozen: (8.0, 10.0),
         broker_dead: (2.0, 5.0),
-        store_frozen: (5.0, 8.0),
+        store_frozen: (5.0, 7.0),
+        sound_min: 2,
     };
 }
 

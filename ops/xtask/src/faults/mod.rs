@@ -31,7 +31,7 @@ const SETTINGS: Settings<'static> =
     Settings { partitions: 8, queue: "sequence", definition: "load-tests/workflows/sequence.yaml" };
 
 /// Faults begin after this time of the load.
-const CALM: Duration = Duration::from_secs(8);
+const CALM: Duration = Duration::from_secs(15);
 /// A shorter run than this gets faults in quick succession, so that there is one of each.
 const LONG_FROM: Duration = Duration::from_secs(180);
 /// How often a line says where the run is.
@@ -83,9 +83,10 @@ pub(crate) fn through(
     let panicked = panicked(folder)?;
     let ended_by_themselves = world.ended_by_themselves.clone();
     if !status.success() {
+        let figures = if report.exists() { read_json(&report)? } else { Value::Null };
+        world.diagnose(&suspects(&figures))?;
         steps::show_tail(&load.log)?;
         let detail = format!("what came out is not what went in ({status}); logs: {}", folder.display());
-        let figures = if report.exists() { read_json(&report)? } else { Value::Null };
         let faults = Summary::faults_of(&world.journal.faults, &[]);
         return Ok(Verdict::fails(detail).figures_of(figures).figure("faults", json!(faults)));
     }
@@ -138,6 +139,14 @@ fn drive(
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// Some of the instances that the load test complains about.
+fn suspects(report: &Value) -> Vec<String> {
+    const SUSPECTS_MAX: usize = 5;
+    let lists = ["shown", "unfinished"].into_iter().filter_map(|name| report[name].as_array());
+    let keys = lists.flatten().filter_map(|it| it["key"].as_str().map(str::to_owned));
+    keys.take(SUSPECTS_MAX).collect()
 }
 
 /// Why a run whose numbers are right does not hold.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -85,7 +84,7 @@ impl Summary {
             faults: Self::faults_of(faults, &sequence.gaps),
             ended_by_themselves,
             seed: plan.seed,
-            about: about(workspace)?,
+            about: workspace.circumstances()?,
             sequence,
             report,
         })
@@ -197,34 +196,6 @@ impl Summary {
         }
         Ok(page)
     }
-}
-
-/// Versions and machine.
-fn about(workspace: &Workspace) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let commit =
-        Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(&workspace.root).output();
-    let commit = commit.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned()).unwrap_or_default();
-    let version = |file: &str, name: &str| -> anyhow::Result<String> {
-        let file = workspace.root.join("ops/cluster").join(file);
-        let text =
-            std::fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
-        let version = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        Ok(version.with_context(|| format!("{} has no {name}", file.display()))?.to_owned())
-    };
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory
-        .lines()
-        .find_map(|it| it.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(vec![
-        ("commit", commit),
-        ("Kafka", format!("{}, three brokers", version("kafka.sh", "KAFKA_VERSION")?)),
-        ("Cassandra", format!("{}, one node", version("cassandra.sh", "CASSANDRA_VERSION")?)),
-        (
-            "machine",
-            format!("{cores} cores, {} GiB, everything on it", memory.unwrap_or_default() / 1_048_576),
-        ),
-    ])
 }
 
 #[cfg(test)]

@@ -18,8 +18,6 @@ use crate::steps;
 pub(crate) const PROCESSORS: u32 = 3;
 const PROCESSORS_MIN: usize = 2;
 const PROCESSORS_MAX: u32 = 4;
-/// At least so many are neither frozen nor dead nor leaving.
-const SOUND_MIN: usize = 1;
 /// After a server is back, so long passes before it fails again: a broker must be in sync, or its neighbour's death would leave one copy.
 const SERVER_REST: Duration = Duration::from_secs(10);
 /// A processor that is told to leave must be gone within this; the store may stand still for as long as half of that.
@@ -237,7 +235,7 @@ impl World {
         let sound = self.sound().len();
         let is_leaving = self.processors.values().any(|it| matches!(it, Processor::Leaving { .. }));
         let mut possible = Vec::new();
-        if sound > SOUND_MIN {
+        if sound > self.pace.sound_min {
             possible.extend([Kind::KillProcessor, Kind::FreezeProcessor]);
             if self.processors.len() > PROCESSORS_MIN && !is_leaving {
                 possible.push(Kind::Leave);
@@ -297,6 +295,26 @@ impl World {
                 self.journal.fault(kind, "store")?;
                 self.fleet.servers.signal_store(Signal::Freeze)?;
                 self.store_frozen_until = Some(now + self.dice.time(self.pace.store_frozen));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves in the folder of the run what tells why it does not hold: what the processors say of themselves, and the histories of
+    /// instances. The servers will be gone.
+    pub(crate) fn diagnose(&self, instances: &[String]) -> anyhow::Result<()> {
+        for ordinal in self.processors.keys() {
+            for (path, file) in [("/v1/partitions", "partitions.json"), ("/metrics", "metrics.txt")] {
+                let answer = self.fleet.ask(*ordinal, path).unwrap_or_else(|error| format!("{error:#}\n"));
+                std::fs::write(self.folder().join(format!("processor-{ordinal}-{file}")), answer)?;
+            }
+        }
+        for instance in instances {
+            for command in ["get", "history"] {
+                let output = self.fleet.millrace(&[command, instance, "--output", "json"]).output();
+                let output = output.context("could not run millrace")?;
+                let file = self.folder().join(format!("{command}-{instance}.json"));
+                std::fs::write(file, [output.stdout, output.stderr].concat())?;
             }
         }
         Ok(())

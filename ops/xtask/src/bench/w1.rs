@@ -1,4 +1,4 @@
-//! `bench`: measures a fleet of one processor on real servers, and what each process used meanwhile.
+//! `bench w1`: throughput and latency of a fleet of one processor, and what each process used meanwhile.
 
 use std::collections::BTreeMap;
 
