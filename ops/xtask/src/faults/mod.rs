@@ -32,7 +32,8 @@ const SETTINGS: Settings<'static> =
 
 /// Faults begin after this time of the load.
 const CALM: Duration = Duration::from_secs(15);
-/// A shorter run than this gets faults in quick succession, so that there is one of each.
+/// A shorter run than this gets faults in quick succession, so that there is one of each; then no rate is asked for, for hardly a second
+/// is without one.
 const LONG_FROM: Duration = Duration::from_secs(180);
 /// How often a line says where the run is.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -95,7 +96,7 @@ pub(crate) fn through(
     if let Some(file) = &plan.report {
         summary.write(&workspace.root.join(file))?;
     }
-    let problems = problems(&summary, &panicked);
+    let problems = problems(plan, &summary, &panicked);
     let detail = if problems.is_empty() {
         summary.line()
     } else {
@@ -150,9 +151,9 @@ fn suspects(report: &Value) -> Vec<String> {
 }
 
 /// Why a run whose numbers are right does not hold.
-fn problems(summary: &Summary, panicked: &[PathBuf]) -> Vec<String> {
+fn problems(plan: &Plan, summary: &Summary, panicked: &[PathBuf]) -> Vec<String> {
     let mut problems = Vec::new();
-    if summary.told_per_s <= TOLD_PER_S_MIN {
+    if plan.duration >= LONG_FROM && summary.told_per_s <= TOLD_PER_S_MIN {
         problems.push(format!(
             "{:.0} numbers/s came out, and more than {TOLD_PER_S_MIN} must",
             summary.told_per_s
