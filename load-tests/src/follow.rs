@@ -27,6 +27,7 @@ pub(crate) fn reader(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
         .set("group.id", "millrace-load-tests") // librdkafka wants one; nothing is ever committed to it
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error") // a reader that has lost its place must not skip what it was to check
         .set("fetch.wait.max.ms", "50")
         .create()
         .context("the consumer cannot be made")
@@ -65,12 +66,26 @@ fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> KafkaResult<i64>
 }
 
 pub(crate) fn assign(consumer: &BaseConsumer, topic: &str, start: &Start) -> anyhow::Result<()> {
+    assign_all(consumer, &[(topic.to_owned(), start.clone())])
+}
+
+/// Partitions of several topics.
+pub(crate) fn assign_all(consumer: &BaseConsumer, starts: &[(String, Start)]) -> anyhow::Result<()> {
     let mut list = TopicPartitionList::new();
-    for (partition, offset) in start {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
-            .context("an offset is not valid")?;
+    for (topic, start) in starts {
+        for (partition, offset) in start {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .context("an offset is not valid")?;
+        }
     }
     consumer.assign(&list).context("partitions cannot be assigned")
+}
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
 }
 
 /// Follows the changelog in a thread of its own.
@@ -81,12 +96,12 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Gives `see` every committed entry from `start` on, with its instance. Entries of one instance come in order.
+    /// Gives `see` every committed entry from `start` on, with its instance and its place. Entries of one instance come in order.
     pub(crate) fn start(
         bootstrap: &str,
         topic: String,
         start: &Start,
-        mut see: impl FnMut(&str, ChangelogEntry) + Send + 'static,
+        mut see: impl FnMut(&str, ChangelogEntry, Place) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let consumer = reader(bootstrap)?;
         assign(&consumer, &topic, start)?;
@@ -109,7 +124,8 @@ impl Follower {
                     codec.decode_changelog(message.payload().unwrap_or_default()).with_context(place)?;
                 if let ChangelogRecord::Entry(entry) = record {
                     let key = message.key().with_context(|| format!("{} has no key", place()))?;
-                    see(std::str::from_utf8(key).with_context(place)?, entry);
+                    let at = Place { partition: message.partition(), offset: message.offset() };
+                    see(std::str::from_utf8(key).with_context(place)?, entry, at);
                 }
             }
             Ok(())

@@ -1,14 +1,17 @@
 //! Load tests: they act as a fleet's users do, on real Kafka, and check what comes out.
 //!
-//! [`orders`] is about being right: a shop whose books must balance whatever fails. [`w1`] is about being fast: throughput and
-//! latency of a small workflow, beside a bare Kafka loop that moves the same records. Both know the public records only; the
-//! truth is read from the changelog.
+//! [`orders`] is about being right: a shop whose books must balance whatever fails. [`sequence`] is about order: for each key what comes
+//! out is what went in, once and in order, while servers and processors fail. [`w1`] is about being fast: throughput and
+//! latency of a small workflow, beside a bare Kafka loop that moves the same records. [`live`] makes
+//! instances that wait, by the million. All know the public records only; the truth is read from the changelog.
 //!
 //! Never here: starting or killing servers, creating Millrace's topics, deploying definitions. A harness does that around.
 
 mod follow;
+pub mod live;
 pub mod orders;
 mod progress;
 mod publish;
 mod report;
+pub mod sequence;
 pub mod w1;

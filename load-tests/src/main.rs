@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace_load_tests::{orders, w1};
+use millrace_load_tests::{live, orders, sequence, w1};
 use tracing_subscriber::EnvFilter;
 
 /// Load tests for a Millrace fleet on a real Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
@@ -18,6 +18,10 @@ struct Cli {
 enum Test {
     /// The shop: seeded orders, workers that fail now and then, a courier, and the books checked at the end.
     Orders(orders::Settings),
+    /// Numbered signals for many keys: what comes out must be what went in, once and in order, whatever fails meanwhile.
+    Sequence(sequence::Settings),
+    /// Instances that wait for signals: makes many, or keeps a trickle of signals to them going.
+    Live(live::Settings),
     /// Three calls in a row, at a given rate or as fast as it goes; throughput, latency, and the ratio to a bare loop.
     W1(w1::Settings),
     /// The bare consume-transform-produce loop alone, with the records that a W1 run has left in the topics.
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.test {
             Test::Orders(settings) => Box::pin(orders::run(settings)).await,
+            Test::Sequence(settings) => Box::pin(sequence::run(settings)).await,
+            Test::Live(settings) => Box::pin(live::run(settings)).await,
             Test::W1(settings) => Box::pin(w1::run(settings)).await,
             Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
         }

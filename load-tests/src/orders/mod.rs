@@ -157,7 +157,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     let follower = {
         let (board, run) = (board.clone(), run.clone());
         let start = ends(&settings.bootstrap, &topics.changelog())?;
-        Follower::start(&settings.bootstrap, topics.changelog(), &start, move |instance, entry| {
+        Follower::start(&settings.bootstrap, topics.changelog(), &start, move |instance, entry, _| {
             if let Some(number) = generate::number(&run, instance) {
                 board.lock().unwrap_or_else(PoisonError::into_inner).see(number, entry);
             }

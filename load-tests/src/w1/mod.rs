@@ -204,11 +204,16 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     }));
     let follower = {
         let (seen, run) = (seen.clone(), run.clone());
-        Follower::start(&settings.bootstrap, topics.changelog(), &changelog_start, move |instance, entry| {
-            if let Some(due) = due_of(&run, instance) {
-                lock(&seen).see(due, &entry, window);
-            }
-        })?
+        Follower::start(
+            &settings.bootstrap,
+            topics.changelog(),
+            &changelog_start,
+            move |instance, entry, _| {
+                if let Some(due) = due_of(&run, instance) {
+                    lock(&seen).see(due, &entry, window);
+                }
+            },
+        )?
     };
     let options = [("linger.ms", "2"), ("partitioner", settings.partitioner.as_str())];
     let publisher = Publisher::new(&settings.bootstrap, &topics.events(), &options)?;

@@ -8,9 +8,11 @@ use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{orders, steps};
+use crate::{faults, orders, steps};
 
 const ORDERS: u64 = 10_000;
+/// Long enough for one of each fault.
+const FAULTS: Duration = Duration::from_secs(90);
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     let mut run = Run { folder: workspace.run_folder("ci")?, steps: Vec::new() };
@@ -23,7 +25,8 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     run.cargo("tests", workspace, &["test", "--workspace", "--no-fail-fast"]);
     let folder = run.folder.clone();
     if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
-        on_servers(workspace, &mut run, &features, programs);
+        on_servers(workspace, &mut run, &features, programs.clone());
+        through_faults(workspace, &mut run, programs);
     }
     Ok(run.verdict())
 }
@@ -50,6 +53,19 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
         };
         let fleet = Fleet::create(workspace, programs, servers, &folder, &orders::SETTINGS)?;
         let verdict = orders::through(fleet, &plan)?;
+        say!("{}", verdict.detail);
+        anyhow::ensure!(verdict.holds, verdict.detail);
+        Ok(())
+    });
+}
+
+/// On servers of its own: three brokers, of which one dies.
+fn through_faults(workspace: &Workspace, run: &mut Run, programs: Programs) {
+    let folder = run.folder.join("faults");
+    run.step(&format!("{} s through faults", FAULTS.as_secs()), || {
+        std::fs::create_dir_all(&folder)?;
+        let plan = faults::Plan { duration: FAULTS, seed: 1, report: None };
+        let verdict = faults::through(workspace, programs, &folder, &plan)?;
         say!("{}", verdict.detail);
         anyhow::ensure!(verdict.holds, verdict.detail);
         Ok(())

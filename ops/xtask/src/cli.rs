@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
-use crate::{bench, ci, orders, quickstart, setup};
+use crate::{bench, ci, faults, orders, quickstart, setup};
 
 /// The checks of this repository: one name for each
 #[derive(Debug, Parser)]
@@ -43,7 +43,7 @@ enum Check {
     },
     /// Install what this machine lacks to build and test; without the rights to, print the commands
     Setup,
-    /// Everything that must hold before a change lands: format, lints, tests, tests on real servers, orders through a kill
+    /// Everything that must hold before a change lands: format, lints, tests, tests on real servers, orders through a kill, faults
     Ci,
     /// The same as `ci`
     Test,
@@ -65,22 +65,21 @@ enum Check {
         given: Given,
     },
     /// Measure (always optimised builds)
-    Bench {
-        /// What to measure
-        name: BenchName,
-        /// For how long, in seconds
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-        seconds: u64,
-        #[command(flatten)]
-        given: Given,
-    },
+    #[command(subcommand)]
+    Bench(Bench),
     /// The simulated world: seeds that must hold, and broken code that it must see
     Sim(Sim),
     /// The fleet on real servers while brokers, store and processors are killed, paused and cut off
     Faults {
-        /// For how long
-        #[arg(long, default_value_t = 10)]
-        minutes: u64,
+        /// For how long; a fraction is possible
+        #[arg(long, default_value = "10", value_name = "MINUTES", value_parser = faults::minutes)]
+        minutes: Duration,
+        /// The faults, and what is drawn for the load, are a function of it
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/faults.md")]
+        report: Option<PathBuf>,
     },
     /// The conformance kit of the workflow language
     Ctk,
@@ -89,10 +88,41 @@ enum Check {
     Operations,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum BenchName {
+#[derive(Debug, Subcommand)]
+enum Bench {
     /// Three tasks in a row, answered at once by an outside worker, against a bare consume-transform-produce loop
-    W1,
+    W1 {
+        /// For how long, in seconds
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// How long a partition stands still when its owner is stopped or killed, by the number of live instances on it
+    Takeover {
+        /// Numbers of live instances, ascending
+        #[arg(long, value_delimiter = ',', default_value = "1000,1000000", value_name = "N,M")]
+        live: Vec<u64>,
+        /// How often each is measured
+        #[arg(long, default_value_t = 5)]
+        times: u32,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/takeover.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// What idle instances cost a processor in memory
+    Idle {
+        /// How many
+        #[arg(long, default_value_t = 1_000_000)]
+        live: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/idle.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -129,7 +159,9 @@ impl Check {
             Self::Ci => "ci".to_owned(),
             Self::Test => "test".to_owned(),
             Self::Orders { .. } => "orders".to_owned(),
-            Self::Bench { name: BenchName::W1, .. } => "bench w1".to_owned(),
+            Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
+            Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
+            Self::Bench(Bench::Idle { .. }) => "bench idle".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
             Self::Ctk => "ctk".to_owned(),
@@ -147,8 +179,17 @@ impl Check {
                 let profile = if release { Profile::Release } else { Profile::Dev };
                 orders::run(&workspace()?, &orders::Plan { count, kill, seed, profile, given })
             }
-            Self::Bench { name: BenchName::W1, seconds, given } => bench::w1(&workspace()?, seconds, given),
-            Self::Sim(_) | Self::Faults { .. } | Self::Ctk | Self::Operations => bail!("not built yet"),
+            Self::Bench(Bench::W1 { seconds, given }) => bench::w1(&workspace()?, seconds, given),
+            Self::Bench(Bench::Takeover { live, times, report, given }) => {
+                bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
+            }
+            Self::Bench(Bench::Idle { live, report, given }) => {
+                bench::idle(&workspace()?, &bench::IdlePlan { live, report, given })
+            }
+            Self::Faults { minutes, seed, report } => {
+                faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
+            }
+            Self::Sim(_) | Self::Ctk | Self::Operations => bail!("not built yet"),
         }
     }
 }
@@ -166,9 +207,7 @@ mod tests {
 
     #[test]
     fn a_check_that_is_not_built_fails() {
-        for arguments in
-            [["x", "sim", "--mutants"].as_slice(), &["x", "faults"], &["x", "ctk"], &["x", "ops-check"]]
-        {
+        for arguments in [["x", "sim", "--mutants"].as_slice(), &["x", "ctk"], &["x", "ops-check"]] {
             let cli = Cli::try_parse_from(arguments).expect("is a check");
             assert_eq!(cli.check.run().expect_err("is not built").to_string(), "not built yet");
         }

@@ -7,9 +7,13 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::processes::{Process, Signal};
 use crate::report::say;
 use crate::steps;
 use crate::workspace::Workspace;
+
+/// So many brokers that one may fail and writes go on, with the settings of `ops/cluster`.
+pub(crate) const BROKERS_TO_FAIL: u32 = 3;
 
 /// Servers that run already.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,16 +49,21 @@ impl Servers {
                 cluster: None,
             });
         }
-        Self::start(workspace, &["kafka", "cassandra"], folder)
+        Self::start(workspace, &["kafka", "cassandra"], 1, folder)
+    }
+
+    /// A cluster of three brokers, of which one may fail at a time, and a store.
+    pub(crate) fn start_three_brokers(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+        Self::start(workspace, &["kafka", "cassandra"], BROKERS_TO_FAIL, folder)
     }
 
     /// All that the tests need.
     pub(crate) fn start_all(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
-        Self::start(workspace, &["kafka", "cassandra", "registry"], folder)
+        Self::start(workspace, &["kafka", "cassandra", "registry"], 1, folder)
     }
 
-    fn start(workspace: &Workspace, servers: &[&str], folder: &Path) -> anyhow::Result<Self> {
-        let cluster = Cluster::new(workspace, folder)?;
+    fn start(workspace: &Workspace, servers: &[&str], brokers: u32, folder: &Path) -> anyhow::Result<Self> {
+        let cluster = Cluster::new(workspace, brokers, folder)?;
         let label = format!("start {}", servers.join(", "));
         steps::run(&label, cluster.command("up").args(servers), &folder.join("cluster-up.log"))?;
         let address = |server| {
@@ -88,8 +97,28 @@ impl Servers {
         let Some(cluster) = &self.cluster else { return Ok(Vec::new()) };
         [("broker", "kafka"), ("store", "cassandra")]
             .into_iter()
-            .map(|(what, server)| Ok((what, cluster.process(server)?)))
+            .map(|(what, server)| Ok((what, cluster.process(server, 1)?)))
             .collect()
+    }
+
+    /// Signals a broker of ours: its number counts from 1.
+    pub(crate) fn signal_broker(&self, broker: u32, signal: Signal) -> anyhow::Result<()> {
+        signal.send(self.ours()?.process("kafka", broker)?)
+    }
+
+    /// Signals our store.
+    pub(crate) fn signal_store(&self, signal: Signal) -> anyhow::Result<()> {
+        signal.send(self.ours()?.process("cassandra", 1)?)
+    }
+
+    /// Starts a broker of ours again. The process that this answers ends when the broker serves.
+    pub(crate) fn start_broker(&self, broker: u32, name: &str, folder: &Path) -> anyhow::Result<Process> {
+        let mut command = self.ours()?.command("start");
+        Process::spawn(name, command.args(["kafka", &broker.to_string()]), folder)
+    }
+
+    fn ours(&self) -> anyhow::Result<&Cluster> {
+        self.cluster.as_ref().context("servers that were given are not ours to stop")
     }
 }
 
@@ -98,13 +127,14 @@ impl Servers {
 struct Cluster {
     script: PathBuf,
     home: PathBuf,
+    brokers: u32,
     folder: PathBuf,
     /// Wipes the cluster if we end without doing so: killed, or by Ctrl-C.
     watch: Child,
 }
 
 impl Cluster {
-    fn new(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+    fn new(workspace: &Workspace, brokers: u32, folder: &Path) -> anyhow::Result<Self> {
         let script = workspace.root.join("ops/cluster/cluster");
         let home = folder.join("cluster");
         let watch = Command::new(&script)
@@ -116,17 +146,21 @@ impl Cluster {
             .process_group(0) // so that a Ctrl-C that ends us does not end it
             .spawn()
             .with_context(|| format!("could not run {}", script.display()))?;
-        Ok(Self { script, home, folder: folder.to_owned(), watch })
+        Ok(Self { script, home, brokers, folder: folder.to_owned(), watch })
     }
 
     fn command(&self, command: &str) -> Command {
         let mut cluster = Command::new(&self.script);
-        cluster.arg(command).env("CLUSTER_HOME", &self.home);
+        cluster.arg(command).env("CLUSTER_HOME", &self.home).env("BROKERS", self.brokers.to_string());
+        if self.brokers > 1 {
+            // Several JVMs on few cores, started again and again: the second compiler costs more time than it saves.
+            cluster.env("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1");
+        }
         cluster
     }
 
-    fn process(&self, server: &str) -> anyhow::Result<u32> {
-        let file = self.home.join(server).join("1/pid");
+    fn process(&self, server: &str, node: u32) -> anyhow::Result<u32> {
+        let file = self.home.join(server).join(node.to_string()).join("pid");
         let text =
             std::fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
         text.trim().parse().with_context(|| format!("{} holds no process id", file.display()))
@@ -134,9 +168,11 @@ impl Cluster {
 
     fn keep_logs(&self) -> anyhow::Result<()> {
         for server in ["kafka", "cassandra", "registry"] {
-            let log = self.home.join(server).join("1/log");
-            if log.exists() {
-                std::fs::copy(&log, self.folder.join(format!("{server}.log")))?;
+            for node in 1..=self.brokers {
+                let log = self.home.join(server).join(node.to_string()).join("log");
+                if log.exists() {
+                    std::fs::copy(&log, self.folder.join(format!("{server}-{node}.log")))?;
+                }
             }
         }
         Ok(())

@@ -1,16 +1,18 @@
-//! A fleet of one processor, under a prefix of its own.
+//! A fleet of processors, under a prefix of its own. Processors are told apart by their ordinals.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Servers;
-use crate::processes::{POLL, Process};
+use crate::processes::{POLL, Process, Signal};
 use crate::report::{rounded, say};
 use crate::steps;
 use crate::workspace::{Programs, Workspace};
@@ -26,17 +28,41 @@ pub(crate) struct Fleet {
     root: PathBuf,
     pub(crate) folder: PathBuf,
     pub(crate) prefix: String,
-    // Dropped in this order: the processor ends before its servers do.
-    processor: Option<Processor>,
-    processors_started: u32,
+    // Dropped in this order: the processors end before their servers do.
+    processors: BTreeMap<u32, Processor>,
+    launched: u32,
     pub(crate) servers: Servers,
 }
 
 #[derive(Debug)]
 struct Processor {
     process: Process,
-    /// Host and port of its HTTP API.
-    api: String,
+    /// Host and port of its HTTP API, once it has said so.
+    api: Option<String>,
+}
+
+impl Processor {
+    fn is_ready(&mut self) -> bool {
+        if self.api.is_none() {
+            self.api = address_of(&self.process.output);
+        }
+        self.api.as_deref().is_some_and(is_ready)
+    }
+}
+
+/// What is used of an entry of `/v1/partitions`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PartitionStatus {
+    /// Instances whose snapshot is behind.
+    pub(crate) instances_dirty: u64,
+}
+
+/// A processor that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) ordinal: u32,
+    pub(crate) status: ExitStatus,
+    pub(crate) log: PathBuf,
 }
 
 impl Fleet {
@@ -54,8 +80,8 @@ impl Fleet {
             root: workspace.root.clone(),
             folder: folder.to_owned(),
             prefix: run.replace(|it: char| !it.is_ascii_alphanumeric(), "-"),
-            processor: None,
-            processors_started: 0,
+            processors: BTreeMap::new(),
+            launched: 0,
             servers,
         };
         let mut topics = fleet.millrace(&["topics", "apply"]);
@@ -89,52 +115,111 @@ impl Fleet {
         command
     }
 
-    /// Starts the processor and waits until it serves. Answers how long that took.
-    pub(crate) fn start_processor(&mut self) -> anyhow::Result<Duration> {
+    /// Starts a processor and waits until it serves. Answers how long that took.
+    pub(crate) fn start(&mut self, ordinal: u32) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        self.processors_started += 1;
-        let name = format!("processor-{}", self.processors_started);
-        let mut command =
-            self.millrace(&["processor", "--output", "json", "--http", "127.0.0.1:0", "--ordinal", "0"]);
-        let mut process = Process::spawn(&name, &mut command, &self.folder)?;
-        let mut api = None;
+        self.launch(ordinal)?;
+        let processor = self.processors.get_mut(&ordinal).context("it was launched")?;
         while begun.elapsed() < READY_WITHIN {
-            process.must_run()?;
-            api = api.or_else(|| address_of(&process.output));
-            if let Some(api) = api.as_ref().filter(|it| is_ready(it)) {
-                let took = begun.elapsed();
+            processor.process.must_run()?;
+            if processor.is_ready() {
+                let (took, name) = (begun.elapsed(), &processor.process.name);
+                let api = processor.api.as_deref().unwrap_or_default();
                 say!("{name}: ready after {} s, http://{api}", rounded(took));
-                self.processor = Some(Processor { api: api.clone(), process });
                 return Ok(took);
             }
             std::thread::sleep(POLL);
         }
-        bail!("{name} is not ready after {} s; log: {}", READY_WITHIN.as_secs(), process.log.display())
+        let Process { name, log, .. } = &processor.process;
+        bail!("{name} is not ready after {} s; log: {}", READY_WITHIN.as_secs(), log.display())
     }
 
-    /// Fails when the processor has ended by itself.
+    /// Starts a processor and does not wait.
+    pub(crate) fn launch(&mut self, ordinal: u32) -> anyhow::Result<()> {
+        self.launched += 1;
+        let name = format!("processor-{ordinal}-{}", self.launched);
+        let mut command = self.millrace(&["processor", "--output", "json", "--http", "127.0.0.1:0"]);
+        command.args(["--ordinal", &ordinal.to_string()]);
+        let process = Process::spawn(&name, &mut command, &self.folder)?;
+        if self.processors.insert(ordinal, Processor { process, api: None }).is_some() {
+            bail!("processor {ordinal} was running already");
+        }
+        Ok(())
+    }
+
+    /// Fails when a processor has ended by itself.
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
-        self.processor.as_mut().map_or(Ok(()), |it| it.process.must_run())
+        self.processors.values_mut().try_for_each(|it| it.process.must_run())
     }
 
-    /// The processor's process.
-    pub(crate) fn process(&self) -> Option<u32> {
-        self.processor.as_ref().map(|it| it.process.id())
+    /// The processors that have ended since the last call.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Vec<Ended>> {
+        let mut ended = Vec::new();
+        for (ordinal, processor) in &mut self.processors {
+            if let Some(status) = processor.process.ended()? {
+                ended.push(Ended { ordinal: *ordinal, status, log: processor.process.log.clone() });
+            }
+        }
+        for it in &ended {
+            self.processors.remove(&it.ordinal);
+        }
+        Ok(ended)
     }
 
-    /// The processor's API, as a URL.
-    pub(crate) fn api(&self) -> Option<String> {
-        self.processor.as_ref().map(|it| format!("http://{}", it.api))
+    /// The processors, by their ordinals.
+    pub(crate) fn ordinals(&self) -> Vec<u32> {
+        self.processors.keys().copied().collect()
     }
 
-    /// Ends the processor with SIGKILL.
-    pub(crate) fn kill_processor(&mut self) -> anyhow::Result<()> {
-        self.processor.take().context("there is no processor to kill")?.process.kill()
+    /// What a processor says about the partitions that it owns.
+    pub(crate) fn partitions(&self, ordinal: u32) -> anyhow::Result<Vec<PartitionStatus>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            partitions: Vec<PartitionStatus>,
+        }
+        let answer = self.ask(ordinal, "/v1/partitions")?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let answer: Answer =
+            serde_json::from_str(body).with_context(|| format!("no partitions: {answer}"))?;
+        Ok(answer.partitions)
     }
 
-    /// Ends the processor in good order.
-    pub(crate) fn stop_processor(&mut self) -> anyhow::Result<()> {
-        self.processor.take().context("there is no processor to stop")?.process.stop(STOP_WITHIN)
+    /// The process of a processor.
+    pub(crate) fn process(&self, ordinal: u32) -> Option<u32> {
+        self.processors.get(&ordinal).map(|it| it.process.id())
+    }
+
+    /// The API of a processor, as a URL.
+    pub(crate) fn api(&self, ordinal: u32) -> Option<String> {
+        self.processors.get(&ordinal)?.api.as_ref().map(|it| format!("http://{it}"))
+    }
+
+    /// What the API of a processor answers, with the status and the headers.
+    pub(crate) fn ask(&self, ordinal: u32, path: &str) -> anyhow::Result<String> {
+        let processor =
+            self.processors.get(&ordinal).with_context(|| format!("there is no processor {ordinal}"))?;
+        let api = processor.api.clone().or_else(|| address_of(&processor.process.output));
+        let api = api.with_context(|| format!("processor {ordinal} has not said where its API is"))?;
+        get(&api, path).with_context(|| format!("processor {ordinal} does not answer at {api}"))
+    }
+
+    /// Signals a processor and does not wait.
+    pub(crate) fn signal(&self, ordinal: u32, signal: Signal) -> anyhow::Result<()> {
+        signal.send(self.process(ordinal).with_context(|| format!("there is no processor {ordinal}"))?)
+    }
+
+    /// Ends a processor with SIGKILL.
+    pub(crate) fn kill(&mut self, ordinal: u32) -> anyhow::Result<()> {
+        self.take(ordinal)?.process.kill()
+    }
+
+    /// Ends a processor in good order.
+    pub(crate) fn stop(&mut self, ordinal: u32) -> anyhow::Result<()> {
+        self.take(ordinal)?.process.stop(STOP_WITHIN)
+    }
+
+    fn take(&mut self, ordinal: u32) -> anyhow::Result<Processor> {
+        self.processors.remove(&ordinal).with_context(|| format!("there is no processor {ordinal}"))
     }
 }
 
@@ -158,13 +243,15 @@ fn address_of(output: &Path) -> Option<String> {
 
 /// Whether the processor says that it serves its partitions.
 fn is_ready(api: &str) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(api)?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET /readyz HTTP/1.0\r\nHost: {api}\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|it| it.lines().next().is_some_and(|status| status.contains(" 200 ")))
+    get(api, "/readyz").is_ok_and(|it| it.lines().next().is_some_and(|status| status.contains(" 200 ")))
+}
+
+/// What it answers, with the status and the headers.
+fn get(api: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(api)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {api}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

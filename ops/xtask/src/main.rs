@@ -1,8 +1,8 @@
 //! `cargo xtask …`: one name for each check of this repository. Each prints its verdict as the last line and exits with 0 only
 //! when it holds.
 //!
-//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`bench`], [`quickstart`], [`setup`], what each does; [`fleet`], a processor with
-//! its topics on servers; [`cluster`], those servers; [`processes`] and [`steps`], what all of them run; [`report`], what is printed.
+//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`faults`], [`bench`], [`quickstart`], [`setup`], what each does; [`fleet`],
+//! processors with their topics on servers; [`cluster`], those servers; [`processes`] and [`steps`], what all of them run; [`report`], what is printed.
 //!
 //! It knows the programs it starts by their command lines only, and ends no process that it did not start.
 
@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod cli;
 mod cluster;
+mod faults;
 mod fleet;
 mod orders;
 mod processes;

@@ -42,7 +42,7 @@ pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict>
 
 /// The orders on a fleet that exists and has no processor yet.
 pub(crate) fn through(mut fleet: Fleet, plan: &Plan) -> anyhow::Result<Verdict> {
-    fleet.start_processor()?;
+    fleet.start(0)?;
     let folder = fleet.folder.clone();
     let (report, progress) = (folder.join("orders.json"), folder.join("orders-progress.jsonl"));
     let mut command = fleet.load_test("orders", &report);
@@ -65,7 +65,7 @@ pub(crate) fn through(mut fleet: Fleet, plan: &Plan) -> anyhow::Result<Verdict> 
             Verdict::fails(format!("the orders do not add up ({status}); logs: {}", folder.display()));
         return Ok(if report.exists() { verdict.figures_of(read_json(&report)?) } else { verdict });
     }
-    fleet.stop_processor()?;
+    fleet.stop(0)?;
     let killed = back_after.map_or_else(String::new, |it| {
         format!("; the processor was killed at {KILL_AT_PERCENT} % and was back after {} s", rounded(it))
     });
@@ -99,8 +99,8 @@ fn kill_midway(
         let ended = orders_ended(progress);
         if ended * 100 >= count * KILL_AT_PERCENT {
             say!("{ended} of {count} orders ended: killing the processor");
-            fleet.kill_processor()?;
-            return fleet.start_processor();
+            fleet.kill(0)?;
+            return fleet.start(0);
         }
     }
 }

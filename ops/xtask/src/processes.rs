@@ -13,11 +13,41 @@ use crate::report::say;
 /// How often something awaited is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
+/// What a process can be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    /// SIGTERM: end in good order.
+    Terminate,
+    /// SIGKILL: it can do nothing about it.
+    Kill,
+    /// SIGSTOP: stand still, and know nothing of it.
+    Freeze,
+    /// SIGCONT: go on.
+    Thaw,
+}
+
+impl Signal {
+    /// Sends it to a process that is ours.
+    pub(crate) fn send(self, process: u32) -> anyhow::Result<()> {
+        let signal = match self {
+            Self::Terminate => "-TERM",
+            Self::Kill => "-KILL",
+            Self::Freeze => "-STOP",
+            Self::Thaw => "-CONT",
+        };
+        let status = Command::new("kill").args([signal, &process.to_string()]).status();
+        match status.context("could not run kill")? {
+            it if it.success() => Ok(()),
+            it => bail!("kill {signal} {process}: {it}"),
+        }
+    }
+}
+
 /// A child process with its output in files.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    name: String,
+    pub(crate) name: String,
     /// What it says on stderr.
     pub(crate) log: PathBuf,
     /// What it says on stdout.
@@ -70,8 +100,7 @@ impl Process {
     /// When it does not end in that time, or with an exit code other than 0.
     pub(crate) fn stop(mut self, within: Duration) -> anyhow::Result<()> {
         self.must_run()?;
-        let told = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
-        told.with_context(|| format!("could not signal {}", self.name))?;
+        Signal::Terminate.send(self.id())?;
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             match self.ended()? {

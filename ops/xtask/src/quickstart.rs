@@ -26,7 +26,7 @@ pub(crate) fn run(workspace: &Workspace, stay: bool) -> anyhow::Result<Verdict> 
     let programs = workspace.build(Profile::Dev, &folder)?;
     let servers = Servers::get(workspace, &Given::default(), &folder)?;
     let mut fleet = Fleet::create(workspace, programs, servers, &folder, &SETTINGS)?;
-    fleet.start_processor()?;
+    fleet.start(0)?;
 
     say!("\nA shop produces {ORDERS} orders as events, and its workers answer the tasks that follow:");
     let mut shop = fleet.load_test("orders", &folder.join("orders.json"));
@@ -40,7 +40,7 @@ pub(crate) fn run(workspace: &Workspace, stay: bool) -> anyhow::Result<Verdict> 
     if stay {
         linger(&mut fleet)?;
     }
-    fleet.stop_processor()?;
+    fleet.stop(0)?;
     Ok(Verdict::new(true, format!("{ORDERS} orders came to their end; the servers are gone again")))
 }
 
@@ -67,7 +67,7 @@ fn linger(fleet: &mut Fleet) -> anyhow::Result<()> {
     say!("  export MILLRACE_CQL={}", fleet.servers.cql);
     say!("  export MILLRACE_CQL_REPLICATION=1 MILLRACE_PREFIX={}", fleet.prefix);
     say!("  cargo run -p millrace -- doctor");
-    if let Some(api) = fleet.api() {
+    if let Some(api) = fleet.api(0) {
         say!("  curl {api}/metrics");
     }
     loop {

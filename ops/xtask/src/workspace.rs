@@ -72,6 +72,31 @@ impl Workspace {
         Ok(folder)
     }
 
+    /// For reports: names and values of what figures depend on.
+    pub(crate) fn circumstances(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut describe = Command::new("git");
+        let commit = describe.args(["describe", "--always", "--dirty"]).current_dir(&self.root).output();
+        let commit =
+            commit.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned()).unwrap_or_default();
+        let version = |file: &str, name: &str| -> anyhow::Result<String> {
+            let file = self.root.join("ops/cluster").join(file);
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("could not read {}", file.display()))?;
+            let version = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            Ok(version.with_context(|| format!("{} has no {name}", file.display()))?.to_owned())
+        };
+        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let memory = memory.lines().find_map(|it| it.strip_prefix("MemTotal:")?.split_whitespace().next());
+        let memory_gib = memory.and_then(|it| it.parse::<u64>().ok()).unwrap_or_default() / 1_048_576;
+        Ok(vec![
+            ("commit", commit),
+            ("Kafka", version("kafka.sh", "KAFKA_VERSION")?),
+            ("Cassandra", format!("{}, one node", version("cassandra.sh", "CASSANDRA_VERSION")?)),
+            ("machine", format!("{cores} cores, {memory_gib} GiB; the servers and the load are on it, too")),
+        ])
+    }
+
     /// A cargo command in the workspace.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = steps::command(cargo());

@@ -1,4 +1,4 @@
-//! `bench`: measures a fleet of one processor on real servers, and what each process used meanwhile.
+//! `bench w1`: throughput and latency of a fleet of one processor, and what each process used meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::R
     let programs = workspace.build(Profile::Release, &folder)?;
     let servers = Servers::get(workspace, &given, &folder)?;
     let mut fleet = Fleet::create(workspace, programs, servers, &folder, &W1)?;
-    fleet.start_processor()?;
+    fleet.start(0)?;
     let before = usage(&fleet)?;
     let report = folder.join("w1.json");
     let mut command = fleet.load_test("w1", &report);
@@ -41,7 +41,7 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::R
         steps::show_tail(&load.log)?;
         return Ok(Verdict::fails(format!("the load test failed ({status}); logs: {}", folder.display())));
     }
-    fleet.stop_processor()?;
+    fleet.stop(0)?;
     let figures = read_json(&report)?;
     let missing: Vec<&str> =
         FIGURES.into_iter().filter(|it| !figures.get(it).is_some_and(Value::is_number)).collect();
@@ -62,6 +62,6 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::R
 /// What the processor and, if they are ours, the servers have used so far.
 fn usage(fleet: &Fleet) -> anyhow::Result<BTreeMap<&'static str, Usage>> {
     let mut processes = fleet.servers.processes()?;
-    processes.extend(fleet.process().map(|it| ("processor", it)));
+    processes.extend(fleet.process(0).map(|it| ("processor", it)));
     processes.into_iter().map(|(name, process)| Ok((name, Usage::of(process)?))).collect()
 }

@@ -1,0 +1,91 @@
+//! Makes instances, as fast as the fleet takes them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use millrace_placement::Topics;
+use millrace_schemas::cloud_event::start_event;
+use millrace_schemas::event::Event;
+use millrace_schemas::{EventId, InstanceId};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{Settings, id_of};
+use crate::follow::{Follower, ends};
+use crate::orders::workflow_name;
+use crate::progress::Progress;
+use crate::publish::Publisher;
+use crate::report;
+
+const TICK: Duration = Duration::from_millis(200);
+/// Gives up when no instance starts for so long.
+const STALL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Serialize)]
+struct Report {
+    started: u64,
+    elapsed_s: f64,
+    started_per_s: f64,
+}
+
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<bool> {
+    let Settings { bootstrap, count, from, .. } = settings;
+    let workflow = workflow_name(&settings.workflow)?;
+    let topics = Topics::new(&settings.prefix);
+    let started = Arc::new(AtomicU64::new(0));
+    let follower = {
+        let (started, begin) = (started.clone(), ends(bootstrap, &topics.changelog())?);
+        Follower::start(bootstrap, topics.changelog(), &begin, move |_, entry, _| {
+            let starts = entry.events.iter().filter(|it| matches!(it, Event::InstanceStarted { .. })).count();
+            started.fetch_add(starts as u64, Ordering::Relaxed);
+        })?
+    };
+    // Large batches: a million starts are to be at the broker in seconds.
+    let options =
+        [("partitioner", "murmur2_random"), ("linger.ms", "20"), ("batch.size", "1000000"), ("acks", "all")];
+    let publisher = Publisher::new(bootstrap, &topics.events(), &options)?;
+    let wanted = count.saturating_sub(*from);
+    let start = Instant::now();
+    let sending = {
+        let (publisher, numbers) = (publisher.clone(), *from..*count);
+        tokio::spawn(async move {
+            for number in numbers {
+                let id = id_of(number);
+                let instance = InstanceId::new(&id).context("the generator's ids are short")?;
+                let event_id = EventId { source: "/load-tests/live".to_owned(), id };
+                publisher.send(&start_event(event_id, &instance, &workflow, None, json!({}))).await?;
+            }
+            anyhow::Ok(())
+        })
+    };
+    let mut progress = Progress::new(None)?;
+    let (mut seen, mut moved) = (0, start);
+    while seen < wanted {
+        sleep(TICK).await;
+        publisher.check()?;
+        if follower.has_failed() {
+            follower.stop()?;
+            bail!("the changelog is not followed any more");
+        }
+        let now = started.load(Ordering::Relaxed);
+        if now != seen {
+            (seen, moved) = (now, Instant::now());
+        } else if moved.elapsed() >= STALL {
+            break;
+        }
+        progress.update(&(), || {
+            format!("{:5.0} s   started {seen} of {wanted}", start.elapsed().as_secs_f64())
+        })?;
+    }
+    progress.end();
+    let elapsed_s = start.elapsed().as_secs_f64();
+    sending.await.context("the sender panicked")??;
+    follower.stop()?;
+    let report = Report { started: seen, elapsed_s, started_per_s: seen as f64 / elapsed_s };
+    eprintln!("{seen} of {wanted} instances started in {elapsed_s:.1} s, {:.0}/s", report.started_per_s);
+    report::write(&report, settings.json.as_deref())?;
+    Ok(seen == wanted)
+}

@@ -1,0 +1,71 @@
+//! `bench idle`: what instances that only wait cost a processor in memory: the one that has started them, and one that takes them over.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::live::Live;
+use super::page;
+use crate::cluster::Given;
+use crate::processes::Usage;
+use crate::report::{Verdict, say};
+use crate::workspace::Workspace;
+
+/// Memory is read after this: what was of use only to start, or to flush, has been given back then or never will be.
+const REST: Duration = Duration::from_secs(20);
+/// Target, in MiB.
+const ADDED_MIB_MAX: f64 = 10.0;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) live: u64,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) given: Given,
+}
+
+pub(crate) fn idle(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
+    let mut live = Live::create(workspace, "bench-idle", &plan.given)?;
+    live.fleet.start(0)?;
+    let empty = rested(&live, "without instances")?;
+    live.grow(plan.live)?;
+    let starter = rested(&live, "the one that started them")?;
+    live.fleet.stop(0)?;
+    live.fleet.start(0)?;
+    let heir = rested(&live, "one that was started afterwards")?;
+    live.fleet.stop(0)?;
+
+    let (starter_added, heir_added) = (starter.rss_mib - empty.rss_mib, heir.rss_mib - empty.rss_mib);
+    let detail = format!(
+        "{} idle instances add {starter_added:.1} MiB to the processor that started them and {heir_added:.1} MiB to one started on them, \
+         of {:.1} MiB without any; at most {ADDED_MIB_MAX} MiB may be added",
+        plan.live, empty.rss_mib
+    );
+    let verdict = Verdict::new(starter_added.max(heir_added) < ADDED_MIB_MAX, detail)
+        .figure("live", plan.live)
+        .figure("rss_mib_empty", empty.rss_mib)
+        .figure("rss_mib_starter", starter.rss_mib)
+        .figure("rss_mib_starter_max", starter.rss_mib_max)
+        .figure("rss_mib_heir", heir.rss_mib)
+        .figure("rss_mib_heir_max", heir.rss_mib_max);
+    if let Some(file) = &plan.report {
+        let row = |name: &str, it: Usage| format!("| {name} | {:.1} | {:.1} |\n", it.rss_mib, it.rss_mib_max);
+        let table = format!(
+            "Resident memory of a processor with default settings and one partition, {} s after the last instance had its snapshot.\n\n\
+             | processor | MiB | at most, MiB |\n|---|---|---|\n{}{}{}",
+            REST.as_secs(),
+            row("without instances", empty),
+            row("the one that started them, after they were flushed", starter),
+            row("started afterwards, on them", heir)
+        );
+        page::write(workspace, file, "Idle instances in memory", &verdict, &table)?;
+    }
+    Ok(verdict)
+}
+
+fn rested(live: &Live, what: &str) -> anyhow::Result<Usage> {
+    std::thread::sleep(REST);
+    let usage = Usage::of(live.fleet.process(0).context("the processor runs")?)?;
+    say!("{what}: {:.1} MiB", usage.rss_mib);
+    Ok(usage)
+}
