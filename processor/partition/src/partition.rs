@@ -248,7 +248,10 @@ impl Partition {
             Phase::Active => {
                 // What was read but not handled is not committed either: the next owner reads it again.
                 self.inbox.clear();
-                self.batch.take_if(|it| matches!(it.stage, Stage::Loading { .. }));
+                if let Some(batch) = self.batch.take_if(|it| matches!(it.stage, Stage::Loading { .. })) {
+                    // Nor are its timers: the low watermark of the last checkpoint must not pass them.
+                    self.timers.put_back(batch.due);
+                }
                 self.phase = Phase::Draining;
             }
             // Nothing is dirty that this incarnation has made.

@@ -252,6 +252,7 @@ impl Partition {
         records: &mut Vec<OutgoingRecord>,
     ) -> Option<(OutgoingRecord, Entry)> {
         let id = &command.instance;
+        let moment = Moment { at: not_before(command, moment.at), ..moment };
         if let Some(why) = self.quarantine.reason(id) {
             let detail = format!("instance {id} is quarantined: {why}");
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
@@ -430,6 +431,22 @@ impl Partition {
                 self.inbox.push_front(record);
             }
         }
+    }
+}
+
+/// The time of a decision: now, but for a timer at least the time that it was due. An owner whose clock was ahead has proposed it; to
+/// refuse it because ours is behind would be to lose it, for nobody proposes it again (state protocol 4.3).
+fn not_before(command: &AddressedCommand, now: Timestamp) -> Timestamp {
+    match &command.command {
+        Command::FireTimer { due, .. } => now.max(*due),
+        Command::Start { .. }
+        | Command::CompleteTask { .. }
+        | Command::FailTask { .. }
+        | Command::RecordHeartbeat { .. }
+        | Command::DeliverSignal { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. } => now,
     }
 }
 

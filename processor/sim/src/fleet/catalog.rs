@@ -31,10 +31,12 @@ do:
   - second: {call: work, with: {n: 2}}
 ";
 
-/// Three timers: within the horizon, beyond it, and one of a branch that loses.
+/// Timers: short ones one after the other, within the horizon, beyond it, and one of a branch that loses.
 const WAIT: &str = "
 document: {dsl: 1.0.3, namespace: sim, name: wait, version: 1.0.0}
 do:
+  - shortest: {wait: {milliseconds: 300}}
+  - shorter: {wait: {seconds: 1}}
   - short: {wait: {seconds: 20}}
   - race:
       fork:

@@ -133,8 +133,8 @@ impl User {
             group % swarm.event_partitions
         };
         let kind = match rng.random_range(0..10) {
-            0..5 => Kind::Collect { count: rng.random_range(1..=12) },
-            5..8 => Kind::Call,
+            it if it < swarm.collect_of_ten => Kind::Collect { count: rng.random_range(1..=12) },
+            it if it < swarm.collect_of_ten + swarm.call_of_ten => Kind::Call,
             _ => Kind::Wait,
         };
         let is_cancelled =

@@ -12,6 +12,9 @@ pub(crate) struct Swarm {
     /// Of the public topic: as many, or twice as many.
     pub(crate) event_partitions: usize,
     pub(crate) instances: usize,
+    /// Of ten instances: so many gather signals, so many call workers; the rest wait for timers.
+    pub(crate) collect_of_ten: u32,
+    pub(crate) call_of_ten: u32,
     /// Of ten instances, how many have a producer that hashes with something else than murmur2.
     pub(crate) misrouted_of_ten: usize,
     /// Steps with faults, before they end.
@@ -62,7 +65,10 @@ impl Swarm {
             time: 1 + weight(30),
             cancel: weight(10),
         };
+        let collect_of_ten = rng.random_range(0..=8);
         Self {
+            collect_of_ten,
+            call_of_ten: rng.random_range(0..=10 - collect_of_ten),
             nodes: rng.random_range(1..=3),
             lanes: rng.random_range(1..=2),
             partitions,
