@@ -330,7 +330,7 @@ impl Codec {
     pub fn decode_snapshot_record(&self, row: &[u8]) -> Result<SnapshotRecord, DecodeError> {
         let frame = self.open(unseal(row, "snapshot row")?)?;
         match frame.kind() {
-            Some(RecordKind::Snapshot) => frame.read().map(SnapshotRecord::Snapshot),
+            Some(RecordKind::Snapshot) => frame.read().map(|it| SnapshotRecord::Snapshot(Box::new(it))),
             Some(RecordKind::ParkedInstance) => frame.read().map(SnapshotRecord::Parked),
             _ => Err(frame.wrong("a row of the snapshot table")),
         }

@@ -25,7 +25,7 @@ impl Snapshot {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SnapshotRecord {
     /// As it should be.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// It could not be rebuilt.
     Parked(ParkedInstance),
 }

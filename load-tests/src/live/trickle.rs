@@ -79,7 +79,10 @@ fn follow(bootstrap: &str, topic: String, is_failed: Arc<AtomicBool>) -> anyhow:
             let owner = match &record {
                 ChangelogRecord::Claim(claim) => Some(claim.transactional_id.as_str()),
                 ChangelogRecord::Entry(_) => None,
-                ChangelogRecord::Positions(_) => continue,
+                ChangelogRecord::Positions(_)
+                | ChangelogRecord::Adopted(_)
+                | ChangelogRecord::Released(_)
+                | ChangelogRecord::Installed(_) => continue,
             };
             let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
             let at_unix_ms = u64::try_from(since.as_millis()).context("the clock is far in the future")?;

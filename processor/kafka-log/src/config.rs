@@ -12,6 +12,9 @@ const RECORD_BYTES_MAX: &str = "4194304";
 /// this bounds what a hand-over takes longer, at ten requests a second for an idle broker.
 const FETCH_WAIT_MS: &str = "100";
 
+/// Longest time between two heartbeats of the classic protocol.
+const HEARTBEAT_MAX: Duration = Duration::from_millis(250);
+
 /// librdkafka hashes keys with CRC32 unless told; Java producers use murmur2, and so does our key-group.
 const PARTITIONER: (&str, &str) = ("partitioner", "murmur2_random");
 
@@ -141,8 +144,9 @@ impl KafkaConfig {
         match self.group_protocol {
             GroupProtocol::Classic { session_timeout } => {
                 let session = session_timeout.as_millis().to_string();
-                // Three heartbeats fit in a session, as with the Java client.
-                let heartbeat = (session_timeout / 3).as_millis().to_string();
+                // A member learns of a rebalance by the answer to its next heartbeat: that is most of what a hand-over waits for.
+                // Small requests, four a second and member.
+                let heartbeat = (session_timeout / 3).min(HEARTBEAT_MAX).as_millis().to_string();
                 fixed.extend([
                     ("group.protocol", "classic"),
                     ("session.timeout.ms", session.as_str()),
@@ -295,7 +299,7 @@ mod tests {
         assert_eq!(config.member().get("isolation.level"), Some("read_committed"));
         assert_eq!(config.member().get("max.poll.interval.ms"), Some("7000"));
         assert_eq!(config.follower().get("max.poll.interval.ms"), None);
-        assert_eq!(config.member().get("heartbeat.interval.ms"), Some("2000"));
+        assert_eq!(config.member().get("heartbeat.interval.ms"), Some("250"));
     }
 
     #[test]

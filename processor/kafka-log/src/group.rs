@@ -34,6 +34,12 @@ struct State {
     assigned: BTreeMap<PartitionIndex, Incarnation>,
 }
 
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").finish_non_exhaustive()
+    }
+}
+
 impl Group {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")

@@ -1,11 +1,13 @@
 //! A lane: one transactional producer on a thread of its own, for its calls block.
 
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millrace_placement::Topics;
 use millrace_runtime::log::{CommitOutcome, Incarnation, Lane, LogError, Share, backoff};
 use millrace_schemas::Offset;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::sync::oneshot;
@@ -16,10 +18,19 @@ use crate::error::{from_kafka, retriable};
 use crate::group::Group;
 use crate::producer::TransactionalProducer;
 
+/// How long a transaction may take. Twice `transaction.timeout.ms`: by then the broker has ended it.
+///
+/// librdkafka's `send_offsets_to_transaction` ignores its time-out and may block for ever when the coordinator dies in between (its
+/// issue 5456); the member would go on to heartbeat, and its partitions would stand still.
+const COMMIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long a lane whose metadata was refused waits for newer ones before it tries again all the same.
+const METADATA_WAIT: Duration = Duration::from_secs(1);
+
 /// The lane of [`crate::KafkaLog`]. Its thread ends when it is dropped.
 #[derive(Debug)]
 pub struct KafkaLane {
-    transactional_id: String,
+    worker: Worker,
     requests: mpsc::Sender<Request>,
 }
 
@@ -34,54 +45,61 @@ impl KafkaLane {
     pub(crate) async fn create(config: &KafkaConfig, group: Arc<Group>, lane: u32) -> Result<Self, LogError> {
         let transactional_id = config.transactional_id(lane);
         let worker = Worker {
+            name: format!("lane-{lane}"),
             config: config.lane(&transactional_id),
             topics: config.topics.clone(),
-            transactional_id: transactional_id.clone(),
+            transactional_id,
             group,
         };
-        let (requests, receiver) = mpsc::channel();
+        let doing = format!("create the transactional producer {}", worker.transactional_id);
         let (ready, is_ready) = oneshot::channel();
-        let doing = format!("create the transactional producer {transactional_id}");
-        std::thread::Builder::new()
-            .name(format!("lane-{lane}"))
-            .spawn(move || match TransactionalProducer::create(&worker.config) {
-                Ok(producer) => {
-                    let _ = ready.send(Ok(()));
-                    worker.serve(producer, &receiver);
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            })
-            .map_err(|error| retriable(doing.clone(), error))?;
+        let requests = worker.clone().start(Some(ready)).map_err(|error| retriable(doing.clone(), error))?;
         match is_ready.await {
-            Ok(Ok(())) => Ok(Self { transactional_id, requests }),
+            Ok(Ok(())) => Ok(Self { worker, requests }),
             Ok(Err(error)) => Err(from_kafka(doing, error)),
             Err(error) => Err(retriable(doing, error)),
         }
+    }
+
+    /// Leaves a thread that does not come back to itself: when it does, its incarnations are dead and its producer is fenced.
+    fn replace_worker(&mut self) -> std::io::Result<()> {
+        self.requests = self.worker.clone().start(None)?;
+        Ok(())
     }
 }
 
 impl Lane for KafkaLane {
     fn transactional_id(&self) -> &str {
-        &self.transactional_id
+        &self.worker.transactional_id
     }
 
     async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
         let (reply, outcome) = oneshot::channel();
         let incarnations: Vec<Incarnation> = shares.iter().map(|it| it.incarnation.clone()).collect();
         let is_sent = self.requests.send(Request { shares, reply }).is_ok();
-        match outcome.await {
-            Ok(outcome) => outcome,
-            Err(error) => {
+        match tokio::time::timeout(COMMIT_MAX, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => {
                 // The thread ends only by a panic, and nobody knows how far it came.
                 incarnations.iter().for_each(Incarnation::kill);
                 assert!(
                     is_sent,
                     "the thread of lane {} has ended: its panic is in the log",
-                    self.transactional_id
+                    self.worker.transactional_id
                 );
                 CommitOutcome::Unknown(retriable("commit a transaction", error))
+            }
+            Err(elapsed) => {
+                incarnations.iter().for_each(Incarnation::kill);
+                error!(
+                    transactional_id = self.worker.transactional_id,
+                    seconds = COMMIT_MAX.as_secs(),
+                    "a transaction does not end; making the lane's producer anew, on a new thread"
+                );
+                if let Err(error) = self.replace_worker() {
+                    error!(error = &error as &dyn std::error::Error, "cannot start a thread");
+                }
+                CommitOutcome::Unknown(retriable("commit a transaction in time", elapsed))
             }
         }
     }
@@ -91,6 +109,8 @@ impl Lane for KafkaLane {
 struct Failure {
     error: LogError,
     commit: Commit,
+    /// The group metadata that the broker did not want.
+    refused: Option<Arc<ConsumerGroupMetadata>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +125,13 @@ enum Commit {
 
 impl From<LogError> for Failure {
     fn from(error: LogError) -> Self {
-        Self { error, commit: Commit::NotAsked }
+        Self { error, commit: Commit::NotAsked, refused: None }
     }
 }
 
+#[derive(Clone, Debug)]
 struct Worker {
+    name: String,
     config: ClientConfig,
     topics: Topics,
     transactional_id: String,
@@ -117,9 +139,40 @@ struct Worker {
 }
 
 impl Worker {
-    fn serve(&self, producer: TransactionalProducer, requests: &mpsc::Receiver<Request>) {
-        let mut producer = Some(producer);
+    /// On a thread of its own, until the sender is dropped. With `ready` it makes its producer at once and says how that went; else
+    /// the first transaction waits for it.
+    fn start(
+        self,
+        ready: Option<oneshot::Sender<Result<(), KafkaError>>>,
+    ) -> std::io::Result<mpsc::Sender<Request>> {
+        let (requests, receiver) = mpsc::channel();
+        std::thread::Builder::new().name(self.name.clone()).spawn(move || {
+            let producer = match ready {
+                None => None,
+                Some(ready) => match TransactionalProducer::create(&self.config) {
+                    Ok(producer) => {
+                        let _ = ready.send(Ok(()));
+                        Some(producer)
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                        return;
+                    }
+                },
+            };
+            self.serve(producer, &receiver);
+        })?;
+        Ok(requests)
+    }
+
+    fn serve(&self, mut producer: Option<TransactionalProducer>, requests: &mpsc::Receiver<Request>) {
+        let mut refused = None;
         while let Ok(Request { shares, reply }) = requests.recv() {
+            if !self.await_metadata(refused.take()) {
+                let outside = LogError::Fenced { doing: "committing outside of the group".to_owned() };
+                let _ = reply.send(CommitOutcome::Aborted(outside));
+                continue;
+            }
             let Some(current) = producer.take().or_else(|| self.renew(&reply)) else { continue };
             let outcome = match self.attempt(&current, &shares) {
                 Ok(offsets) => {
@@ -127,6 +180,7 @@ impl Worker {
                     CommitOutcome::Committed(offsets)
                 }
                 Err(failure) => {
+                    refused.clone_from(&failure.refused);
                     let outcome;
                     (outcome, producer) = self.clean_up(current, failure, &shares, &reply);
                     outcome
@@ -134,6 +188,23 @@ impl Worker {
             };
             // Whoever asked may have gone.
             let _ = reply.send(outcome);
+        }
+    }
+
+    /// Whether there is something to commit with. What the broker has refused it will refuse again: a rebalance is under way, whose
+    /// callback brings newer metadata, and until then each try would only be produced and aborted.
+    fn await_metadata(&self, refused: Option<Arc<ConsumerGroupMetadata>>) -> bool {
+        let deadline = Instant::now() + METADATA_WAIT;
+        loop {
+            match (self.group.metadata(), &refused) {
+                (Some(current), Some(refused)) if Arc::ptr_eq(&current, refused) => {}
+                (Some(_), _) => return true,
+                (None, _) => {}
+            }
+            if Instant::now() >= deadline {
+                return self.group.metadata().is_some();
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -187,16 +258,18 @@ impl Worker {
                 .map_err(|error| from_kafka(doing, error))?;
         }
         check_alive(shares)?;
-        producer
-            .send_offsets(&list, &group)
-            .map_err(|error| self.judge(producer, doing, producer.cause_of(error)).into())
+        producer.send_offsets(&list, &group).map_err(|error| {
+            let error = producer.cause_of(error);
+            let refused = is_stale(&error).then_some(group);
+            Failure { refused, ..Failure::from(self.judge(producer, doing, error)) }
+        })
     }
 
     /// Ends the transaction one way or the other. Gives back a usable producer, unless nobody waits for it any more.
     fn clean_up(
         &self,
         producer: TransactionalProducer,
-        Failure { error, commit }: Failure,
+        Failure { error, commit, refused: _ }: Failure,
         shares: &[Share],
         reply: &oneshot::Sender<CommitOutcome>,
     ) -> (CommitOutcome, Option<TransactionalProducer>) {
@@ -272,6 +345,21 @@ impl Worker {
             _ => from_kafka(doing, error),
         }
     }
+}
+
+/// F1: the generation has ended, or the member was thrown out.
+fn is_stale(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::RebalanceInProgress
+                | Code::StaleMemberEpoch
+                | Code::FencedMemberEpoch
+        )
+    )
 }
 
 /// F2: no share of a dead incarnation goes out.

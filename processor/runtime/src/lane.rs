@@ -250,6 +250,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         };
         let partition =
             Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
+        self.shell.shared.update(PartitionStatus::restoring(index));
         self.effects.acquire(&incarnation);
         self.owned.insert(
             index,
@@ -261,6 +262,8 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         if let Some(owned) = self.owned.remove(&partition) {
             owned.incarnation.kill();
             self.ready.retain(|it| !it.incarnation.is_same(&owned.incarnation));
+            // Here, not where the news arrives: what the lane shows in between would bring it back.
+            self.shell.shared.remove(partition);
             self.shell.metrics.forget_partition(partition.0);
         }
     }
@@ -272,9 +275,8 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             return;
         }
         self.drop_partition(partition);
-        match self.shell.log.renew(partition) {
-            Some(next) => self.acquire(next),
-            None => self.shell.shared.remove(partition),
+        if let Some(next) = self.shell.log.renew(partition) {
+            self.acquire(next);
         }
     }
 

@@ -304,7 +304,6 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             LogEvent::Lost(partitions) => {
                 for partition in partitions {
                     warn!(partition = partition.0, "partition gone");
-                    self.shared.remove(partition);
                     self.send(partition, Message::Lost(partition)).await;
                 }
             }
@@ -327,7 +326,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
 }
 
 impl PartitionStatus {
-    fn restoring(partition: PartitionIndex) -> Self {
+    pub(crate) fn restoring(partition: PartitionIndex) -> Self {
         Self {
             partition,
             is_active: false,

@@ -1,4 +1,7 @@
 //! The command line of the simulation. The last line is the verdict; exit code 0 only when it holds.
+//!
+//! Time is read here alone, to say how fast the seeds go by.
+#![allow(clippy::disallowed_types)]
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
