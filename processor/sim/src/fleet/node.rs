@@ -125,9 +125,19 @@ pub(crate) enum Effect {
 /// State protocol 2.3, steps 2 to 4.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Acquiring {
-    StableOffset,
-    Bounds { internal: Option<Offset> },
-    Checkpoint { internal: Option<Offset>, start: Offset, end: Offset },
+    /// Mutant: an end that was read too early.
+    StableOffset {
+        early_end: Option<Offset>,
+    },
+    Bounds {
+        internal: Option<Offset>,
+        early_end: Option<Offset>,
+    },
+    Checkpoint {
+        internal: Option<Offset>,
+        start: Offset,
+        end: Offset,
+    },
 }
 
 /// A transactional producer and its event loop.

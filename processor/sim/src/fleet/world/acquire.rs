@@ -19,22 +19,26 @@ impl World {
     ) -> Option<Effect> {
         let index = incarnation.index;
         match acquiring {
-            Acquiring::StableOffset => {
+            Acquiring::StableOffset { early_end: None } if self.has(Mutant::EndBeforeStableOffset) => {
+                let early_end = Some(self.broker.log(&Place::Changelog(index)).end());
+                Some(Effect::Acquire(Acquiring::StableOffset { early_end }))
+            }
+            Acquiring::StableOffset { early_end } => {
                 let internal = match self.has(Mutant::UnstableOffsetFetch) {
                     true => Ok(self.broker.group.any_offset(index)),
                     false => self.broker.group.stable_offset(index),
                 };
                 Some(Effect::Acquire(match internal {
-                    Ok(internal) => Acquiring::Bounds { internal },
+                    Ok(internal) => Acquiring::Bounds { internal, early_end },
                     Err(_) => acquiring,
                 }))
             }
-            Acquiring::Bounds { internal } => {
+            Acquiring::Bounds { internal, early_end } => {
                 let log = self.broker.log(&Place::Changelog(index));
                 let start = log.start();
                 let end = match self.mutant {
                     Some(Mutant::RestoreToStableOffset) => log.stable(),
-                    _ => log.end(),
+                    _ => early_end.unwrap_or_else(|| log.end()),
                 };
                 Some(Effect::Acquire(Acquiring::Checkpoint { internal, start, end }))
             }

@@ -5,6 +5,7 @@ use rand::{Rng, RngExt};
 
 use super::{World, place};
 use crate::fleet::broker::group::SESSION_MS;
+use crate::fleet::broker::transactions::TIMEOUT_MS;
 use crate::fleet::node::{Lane, State};
 
 #[derive(Clone, Debug)]
@@ -166,7 +167,10 @@ impl World {
             Action::Time => self.pass_time(),
             Action::Crash(node) => self.crash(node),
             Action::Freeze(node) => {
-                let until = self.now + self.dice.faults.random_range(500..3 * SESSION_MS);
+                // Shorter than the session; long enough to be thrown out but not for the transaction to time out; longer than both.
+                let bounds = [0, SESSION_MS, TIMEOUT_MS, 3 * SESSION_MS];
+                let choice = self.dice.faults.random_range(1..bounds.len());
+                let until = self.now + self.dice.faults.random_range(bounds[choice - 1]..bounds[choice]);
                 self.nodes[node].state = State::Frozen { until };
             }
             Action::Leave(node) => self.nodes[node].is_leaving = true,

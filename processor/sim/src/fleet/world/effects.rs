@@ -17,8 +17,11 @@ impl World {
     pub(super) fn can_progress(&mut self, number: usize, index: usize, effect: u64) -> bool {
         let store_answers = self.store_answers();
         match &self.nodes[number].owned[&index].effects[&effect] {
-            Effect::Acquire(Acquiring::StableOffset) => {
-                self.has(Mutant::UnstableOffsetFetch) || self.broker.group.stable_offset(index).is_ok()
+            Effect::Acquire(Acquiring::StableOffset { early_end }) => {
+                let is_early = early_end.is_none() && self.has(Mutant::EndBeforeStableOffset);
+                is_early
+                    || self.has(Mutant::UnstableOffsetFetch)
+                    || self.broker.group.stable_offset(index).is_ok()
             }
             Effect::Acquire(Acquiring::Checkpoint { .. }) => store_answers,
             Effect::AcquireAgain { until } => *until <= self.now,

@@ -47,7 +47,7 @@ impl World {
             }
             Stage::Producing { epoch, mut shares, done, offsets_sent } => {
                 let sends_offsets =
-                    !offsets_sent && (done == shares.len() || self.dice.network.random_bool(0.3));
+                    !offsets_sent && (done == shares.len() || self.dice.network.random_bool(0.5));
                 let result = if sends_offsets {
                     self.send_offsets(number, &id, epoch, &shares)
                 } else if done < shares.len() {

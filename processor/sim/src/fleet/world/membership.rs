@@ -148,7 +148,7 @@ impl World {
             owner,
         );
         let effect = self.number();
-        let begin = Effect::Acquire(Acquiring::StableOffset);
+        let begin = Effect::Acquire(Acquiring::StableOffset { early_end: None });
         self.nodes[number].owned.insert(
             index,
             Owned {

@@ -2,6 +2,7 @@
 
 use millrace_partition::{FlushRequest, Output, Transaction};
 use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{Offset, Stamp};
 
 use super::World;
@@ -88,8 +89,17 @@ impl World {
     fn flush(&mut self, number: usize, incarnation: &Incarnation, request: FlushRequest) {
         let mut writes: Vec<Write> = Vec::new();
         for snapshot in &request.snapshots {
-            let decoded = self.codec.decode_snapshot(&snapshot.value).expect("the partition encoded it");
-            self.truth.expect_snapshot(&snapshot.instance, snapshot.stamp, decoded.state);
+            let decoded =
+                self.codec.decode_snapshot_record(&snapshot.value).expect("the partition encoded it");
+            match decoded {
+                SnapshotRecord::Snapshot(decoded) => {
+                    self.truth.expect_snapshot(&snapshot.instance, snapshot.stamp, decoded.state);
+                }
+                // Log and code never disagree, unless a mutant has put them apart.
+                SnapshotRecord::Parked(parked) => {
+                    self.violate(Err(format!("{} was set aside: {}", snapshot.instance, parked.reason)));
+                }
+            }
             writes.push(Write::Snapshot(snapshot.clone()));
         }
         if !self.has(Mutant::TimersNotIndexed) {
