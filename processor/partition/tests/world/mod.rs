@@ -34,7 +34,7 @@ impl Programs for Catalog {
 }
 
 /// What survives a crash.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Durable {
     pub changelog: Vec<ChangelogRecord>,
     pub events: Vec<InboundRecord>,
