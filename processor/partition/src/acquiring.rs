@@ -93,9 +93,9 @@ impl Partition {
         }
     }
 
-    pub(crate) fn changelog_read(&mut self) {
+    pub(crate) fn changelog_read(&mut self, position: Offset) {
         if let Phase::Restoring(restore) = &mut self.phase {
-            restore.is_read = true;
+            restore.is_read = position >= restore.until;
         }
     }
 
