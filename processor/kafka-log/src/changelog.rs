@@ -28,18 +28,20 @@ pub(crate) struct Read {
     pub(crate) partition: i32,
     pub(crate) from: Offset,
     pub(crate) until: Offset,
+    /// Of records that are handed on; then the reading stops.
+    pub(crate) bytes_max: usize,
     pub(crate) sink: mpsc::Sender<Vec<ChangelogRecord>>,
 }
 
 impl Read {
-    /// Blocks until the fetch position has reached `until`.
+    /// Blocks until the fetch position has reached `until`, or `bytes_max` is. Returns the position.
     ///
     /// rdkafka does not say at which offset the end of a partition was met, and positions do not advance over control records. So the
     /// last stable offset is awaited first, and only then does the reading begin: the first end that it meets lies at `until` or
     /// further.
-    pub(crate) fn run(self) -> Result<(), LogError> {
+    pub(crate) fn run(self) -> Result<Offset, LogError> {
         if self.from >= self.until {
-            return Ok(());
+            return Ok(self.from);
         }
         self.await_stable()?;
         let mut list = TopicPartitionList::new();
@@ -96,18 +98,22 @@ impl Read {
         }
     }
 
-    fn read(&self) -> Result<(), LogError> {
+    fn read(&self) -> Result<Offset, LogError> {
         let mut batch = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut bytes_all) = (0_usize, 0_usize);
         let mut deadline = Instant::now() + PATIENCE;
         loop {
             // What has been fetched is handed on before more is awaited.
             let wait = if batch.is_empty() { Duration::from_millis(100) } else { Duration::ZERO };
             let is_idle = match self.consumer.poll(wait) {
-                Some(Ok(message)) if message.offset() >= self.until.0 => return self.hand_on(&mut batch),
+                Some(Ok(message)) if message.offset() >= self.until.0 => {
+                    return self.hand_on(&mut batch).map(|()| self.until);
+                }
                 Some(Ok(message)) => {
                     deadline = Instant::now() + PATIENCE;
-                    bytes += record::size(&message);
+                    let size = record::size(&message);
+                    bytes += size;
+                    bytes_all += size;
                     match record::value(&message) {
                         Some(value) => batch.push(ChangelogRecord {
                             offset: Offset(message.offset()),
@@ -118,12 +124,15 @@ impl Read {
                             warn!(offset = message.offset(), "a changelog record without a value is ignored")
                         }
                     }
-                    if message.offset() + 1 >= self.until.0 {
-                        return self.hand_on(&mut batch);
+                    let next = Offset(message.offset() + 1);
+                    if next >= self.until || bytes_all >= self.bytes_max {
+                        return self.hand_on(&mut batch).map(|()| next);
                     }
                     false
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => return self.hand_on(&mut batch),
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    return self.hand_on(&mut batch).map(|()| self.until);
+                }
                 Some(Err(error)) => {
                     self.judge(error)?;
                     false

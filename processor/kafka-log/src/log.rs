@@ -247,8 +247,9 @@ impl Log for KafkaLog {
         partition: PartitionIndex,
         from: Offset,
         until: Offset,
+        bytes_max: usize,
         sink: mpsc::Sender<Vec<ChangelogRecord>>,
-    ) -> Result<(), LogError> {
+    ) -> Result<Offset, LogError> {
         let readers = Arc::clone(&self.inner.changelog_readers);
         let permit = readers.acquire_owned().await.expect("nobody closes the semaphore");
         let config = self.inner.config.changelog_reader();
@@ -257,7 +258,8 @@ impl Log for KafkaLog {
             let consumer = config
                 .create_with_context(Logging)
                 .map_err(|error| from_kafka("create a reader of the changelog", error))?;
-            let read = Read { consumer, topic, partition: number(partition), from, until, sink }.run();
+            let read =
+                Read { consumer, topic, partition: number(partition), from, until, bytes_max, sink }.run();
             drop(permit);
             read
         })

@@ -30,15 +30,15 @@ impl Partition {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let from = checkpoint.as_ref().map_or(changelog_start, |it| it.changelog_offset);
+        let from = checkpoint.as_ref().map_or(Offset(0), |it| it.changelog_offset);
         if from < changelog_start {
             // Never skip ahead: events between the two are in no snapshot.
             return self.fail(
                 format!(
-                    "the checkpoint of partition {} says that the changelog is needed from offset {from}, but it begins at \
-                     {changelog_start}: records were deleted that no snapshot holds. Restore the changelog, or the store from a \
-                     backup that is newer",
-                    self.index.0,
+                    "the checkpoint of partition {index} says that the changelog is needed from offset {from} (0: there is no \
+                     checkpoint), but it begins at {changelog_start}: records were deleted that may be in no snapshot. Restore the \
+                     changelog or the checkpoint row from a backup, or accept the loss: millrace era open --partition {index}",
+                    index = self.index.0,
                     from = from.0,
                     changelog_start = changelog_start.0,
                 ),
@@ -48,9 +48,9 @@ impl Partition {
         if from > changelog_end {
             return self.fail(
                 format!(
-                    "the checkpoint of partition {} stands at offset {from}, but the changelog ends at {changelog_end}: it was \
-                     truncated or made anew. Restore it, or use another prefix and keyspace",
-                    self.index.0,
+                    "the checkpoint of partition {index} stands at offset {from}, but the changelog ends at {changelog_end}: it was \
+                     truncated or made anew. Restore it, or accept the snapshots as they are: millrace era open --partition {index}",
+                    index = self.index.0,
                     from = from.0,
                     changelog_end = changelog_end.0,
                 ),
@@ -104,9 +104,9 @@ impl Partition {
         }
     }
 
-    pub(crate) fn changelog_read(&mut self) {
+    pub(crate) fn changelog_read(&mut self, position: Offset) {
         if let Phase::Restoring(restore) = &mut self.phase {
-            restore.is_read = true;
+            restore.is_read = position >= restore.until;
         }
     }
 
@@ -123,7 +123,15 @@ impl Partition {
                     restore.tail.positions = Some(positions.sources)
                 }
                 Ok(codec::ChangelogRecord::Claim(claim)) if claim.key_groups.is_empty() => {
-                    restore.tail.era = Some((claim.era, claim.era_base))
+                    let (era, base) = (claim.era, claim.era_base);
+                    // Without a checkpoint, the first record of the log tells its era.
+                    if restore.checkpoint.is_none() && restore.tail.entries.is_empty() && base == Offset(0) {
+                        (self.era, self.era_base) = (era, base);
+                    }
+                    if (self.era, self.era_base) != (era, base) {
+                        let (index, offset) = (self.index.0, record.offset.0);
+                        return self.fail(format!("changelog record {offset} of partition {index} begins era {era} at {base}, but the checkpoint is of era {checkpoint}: the store was restored from a backup that is older than the era, or a processor served the partition while the era was opened. Decide: millrace era open --partition {index}", base = base.0, checkpoint = self.era), out);
+                    }
                 }
                 Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
                     Some(id) => {
@@ -203,10 +211,6 @@ impl Partition {
         let own = self.own_source();
         if let Some(offset) = internal_offset {
             self.positions.insert(own, offset);
-        }
-        if let Some((era, base)) = tail.era {
-            self.era = era;
-            self.era_base = base;
         }
         self.tail = tail;
         self.phase = Phase::Claiming;

@@ -23,8 +23,11 @@ pub enum Input {
     },
     /// Committed records of the changelog, in order, as asked for by `ReadChangelog`.
     ChangelogRecords(Vec<ChangelogRecord>),
-    /// The read has reached its target.
-    ChangelogRead,
+    /// The read has come so far.
+    ChangelogRead {
+        /// Where it stands; the target, or beyond, when all is read.
+        position: Offset,
+    },
     /// Records of one or more sources; in order within each source.
     Records(Vec<InboundRecord>),
     /// Answers to `LoadSnapshots`.

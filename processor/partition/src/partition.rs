@@ -147,7 +147,7 @@ impl Partition {
                 );
             }
             Input::ChangelogRecords(records) => self.changelog_records(records, moment.at, &mut out),
-            Input::ChangelogRead => self.changelog_read(),
+            Input::ChangelogRead { position } => self.changelog_read(position),
             Input::Records(records) => self.take_in(records),
             Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, programs, &mut out),
             Input::DefinitionsCaughtUp => self.definitions_caught_up(),

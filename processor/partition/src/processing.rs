@@ -383,6 +383,11 @@ impl Partition {
         let Some(Batch { stage: Stage::Committing(mut work), .. }) = self.batch.take() else {
             unreachable!("seen just now")
         };
+        if changelog_offsets.first().is_some_and(|it| *it < self.changelog_end) {
+            // Snapshots of what was committed there would be stamped as if they were old.
+            let index = self.index.0;
+            return self.fail(format!("the changelog of partition {index} was made anew while the partition was served. Stop the processors, and accept the snapshots as they are: millrace era open --partition {index}"), out);
+        }
         if let Some(last) = changelog_offsets.last() {
             self.changelog_end = Offset(last.0 + 1);
         }

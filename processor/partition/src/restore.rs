@@ -38,6 +38,4 @@ pub(crate) struct Tail {
     pub(crate) entries: BTreeMap<InstanceId, Vec<TailEntry>>,
     /// The last positions seen.
     pub(crate) positions: Option<Vec<SourcePosition>>,
-    /// Era and base of the last claim seen.
-    pub(crate) era: Option<(u32, Offset)>,
 }

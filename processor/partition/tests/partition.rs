@@ -4,18 +4,19 @@
 mod world;
 
 use bytes::Bytes;
-use millrace_partition::{InboundRecord, Input, Observation, Source};
+use millrace_partition::{InboundRecord, Input, Observation, Remains, Reopening, Source};
 use millrace_placement::{KeyGroups, PartitionIndex};
 use millrace_schemas::cloud_event::{cancel_event, complete_event, signal_event, start_event};
 use millrace_schemas::codec::ChangelogRecord;
 use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::handover::{ReleaseRequested, Released};
 use millrace_schemas::internal::InternalRecord;
+use millrace_schemas::partition::Positions;
 use millrace_schemas::{EventId, InstanceId, Offset, PlanId, WorkflowName};
 use proptest::prelude::*;
 use serde_json::json;
 
-use world::{World, id_at_home};
+use world::{Durable, World, id_at_home};
 
 const CALL: &str = "
 document: {dsl: 1.0.3, namespace: test, name: call, version: 1.0.0}
@@ -292,6 +293,156 @@ fn a_changelog_that_was_cut_stops_the_partition_loudly() {
     world.durable.changelog.clear();
     world.restart();
     assert!(world.failure.as_deref().is_some_and(|it| it.contains("truncated")), "{:?}", world.failure);
+}
+
+/// What `millrace era open` does.
+fn reopen(world: &mut World) -> Reopening {
+    let row = world.durable.checkpoint.clone();
+    let checkpoint = row.as_ref().map(|(_, value)| world.codec.decode_checkpoint(value).unwrap());
+    let from = checkpoint.as_ref().map_or(Offset(0), |it| it.changelog_offset);
+    let claims = world.durable.changelog.iter().filter(|it| it.offset >= from);
+    let claims = claims.filter_map(|it| match world.codec.decode_changelog(&it.value).unwrap() {
+        ChangelogRecord::Claim(claim) => Some(claim),
+        _ => None,
+    });
+    let remains = Remains {
+        checkpoint_stamp: row.as_ref().map(|(stamp, _)| *stamp),
+        checkpoint: checkpoint.clone(),
+        claim: claims.last(),
+        changelog_start: world.durable.changelog_start,
+        changelog_end: Offset(world.durable.changelog.len() as i64),
+        ..Remains::default()
+    };
+    let positions = checkpoint.map_or_else(Vec::new, |it| it.positions.sources);
+    let (stamp, checkpoint) = remains.checkpoint(Positions { sources: positions }, world.now).unwrap();
+    assert!(row.is_none_or(|(old, _)| old < stamp), "an older row would stay");
+    world.durable.checkpoint = Some((stamp, world.codec.encode_checkpoint(&checkpoint).into()));
+    world.failure = None;
+    remains.reopening()
+}
+
+/// One instance that has had the answer to its first task and waits for its second, all of it flushed.
+fn half_way() -> World {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "a", "call");
+    world.settle();
+    answer_all(&mut world);
+    world.settle();
+    world.input(Input::Drain);
+    assert!(world.is_drained);
+    world
+}
+
+/// The instance goes on where its snapshot stands, and another one starts; a second restore agrees.
+fn goes_on(mut world: World) -> World {
+    for _ in 0..2 {
+        world.restart();
+        assert_eq!(world.failure, None);
+        answer_all(&mut world);
+        world.settle();
+    }
+    start(&mut world, "b", "call");
+    for _ in 0..2 {
+        world.settle();
+        answer_all(&mut world);
+    }
+    world.settle();
+    world.input(Input::Drain);
+    for instance in ["a", "b"] {
+        let row = &world.durable.snapshots[&id(instance)];
+        assert_eq!(
+            world.codec.decode_snapshot(&row.value).unwrap().state.status.name(),
+            "completed",
+            "{instance}"
+        );
+    }
+    assert_eq!(world.tasks().len(), 4, "no task is dispatched again");
+    let quarantined = |it: &&Observation| matches!(it, Observation::InstanceQuarantined { .. });
+    assert_eq!(world.observed.iter().find(quarantined), None);
+    world
+}
+
+#[test]
+fn a_new_era_takes_the_snapshots_as_they_are_when_the_log_was_made_anew() {
+    let mut world = half_way();
+    world.durable.changelog.clear();
+    world.restart();
+    assert!(world.failure.as_deref().is_some_and(|it| it.contains("millrace era open --partition 0")));
+    assert_eq!(reopen(&mut world), Reopening::NewEra { era: 2, base: Offset(0) });
+    let world = goes_on(world);
+    assert_eq!(world.durable.snapshots[&id("a")].stamp.era(), 2);
+}
+
+#[test]
+fn a_new_era_begins_at_the_end_of_a_log_that_was_cut_since_the_snapshots_hold_what_is_left() {
+    let mut world = half_way();
+    let end = world.durable.changelog.len() - 2;
+    world.durable.changelog.truncate(end);
+    world.restart();
+    assert!(world.failure.as_deref().is_some_and(|it| it.contains("truncated")));
+    assert_eq!(reopen(&mut world), Reopening::NewEra { era: 2, base: Offset(end as i64) });
+    goes_on(world);
+}
+
+/// The rows are ahead of the records that are left; with stamps of another era these would be applied twice.
+#[test]
+fn a_log_without_its_beginning_keeps_its_era_and_with_it_the_guard_of_its_records() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    start(&mut world, "a", "call");
+    world.settle();
+    let old = world.durable.checkpoint.clone();
+    answer_all(&mut world);
+    world.settle();
+    world.input(Input::Drain);
+    let lost = world.codec.decode_checkpoint(&old.as_ref().unwrap().1).unwrap().changelog_offset;
+    for checkpoint in [old, None] {
+        let durable = Durable { checkpoint, ..world.durable.clone() };
+        let mut world = half_way();
+        world.durable = durable;
+        world.durable.changelog_start = Offset(lost.0 + 1);
+        world.restart();
+        assert!(
+            world.failure.as_deref().is_some_and(|it| it.contains("it begins at")),
+            "{:?}",
+            world.failure
+        );
+        let start = world.durable.changelog_start;
+        assert_eq!(reopen(&mut world), Reopening::SameLog { era: 1, base: Offset(0), offset: start });
+        let world = goes_on(world);
+        assert_eq!(world.durable.snapshots[&id("a")].stamp.era(), 1);
+    }
+}
+
+#[test]
+fn a_log_that_is_made_anew_under_its_owner_stops_it_before_it_writes_a_snapshot() {
+    let mut world = half_way();
+    world.restart();
+    world.durable.changelog.clear();
+    let rows = world.durable.snapshots.clone();
+    answer_all(&mut world);
+    world.settle();
+    world.pass(10);
+    assert!(world.failure.as_deref().is_some_and(|it| it.contains("made anew")), "{:?}", world.failure);
+    assert_eq!(world.durable.snapshots, rows);
+}
+
+#[test]
+fn a_checkpoint_that_is_older_than_the_era_of_the_log_stops_the_partition_loudly() {
+    let mut world = half_way();
+    let old = world.durable.checkpoint.clone();
+    let end = world.durable.changelog.len() - 2;
+    world.durable.changelog.truncate(end);
+    reopen(&mut world);
+    let mut world = goes_on(world);
+    world.durable.checkpoint = old;
+    world.restart();
+    assert!(world.failure.as_deref().is_some_and(|it| it.contains("begins era 2")), "{:?}", world.failure);
+    let base = Offset(end as i64);
+    assert_eq!(reopen(&mut world), Reopening::SameLog { era: 2, base, offset: base });
+    world.restart();
+    assert_eq!(world.failure, None);
 }
 
 #[test]

@@ -27,6 +27,9 @@ use crate::store::{OwnerRow, SnapshotStore, StoreError};
 /// Snapshot reads of one request that are on their way at the same time (state protocol 2.4).
 const LOADS_IN_FLIGHT: usize = 128;
 
+/// Bytes of the changelog that are read in one go.
+const READ_BYTES_MAX: usize = 64 << 20;
+
 /// Performs outputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Effects<L, S> {
@@ -138,9 +141,11 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
             let mut holdup = HoldUp::default();
+            let mut position = from;
             while incarnation.is_alive() {
                 let (sink, mut records) = mpsc::channel::<Vec<ChangelogRecord>>(16);
-                let reading = this.log.read_changelog(incarnation.partition(), from, until, sink);
+                let reading =
+                    this.log.read_changelog(incarnation.partition(), position, until, READ_BYTES_MAX, sink);
                 let forwarding = async {
                     while let Some(records) = records.recv().await {
                         this.send(incarnation.clone(), Input::ChangelogRecords(records)).await;
@@ -148,7 +153,10 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                 };
                 let (read, ()) = futures_util::join!(reading, forwarding);
                 match read {
-                    Ok(()) => return this.send(incarnation, Input::ChangelogRead).await,
+                    Ok(reached) if reached >= until => {
+                        return this.send(incarnation, Input::ChangelogRead { position: reached }).await;
+                    }
+                    Ok(reached) => position = reached,
                     // Nothing was sent.
                     Err(error @ LogError::HeldUp { .. }) => {
                         this.held_up(&incarnation, &error, &mut holdup).await;

@@ -200,7 +200,11 @@ pub trait Log: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(Offset, Offset), LogError>> + Send;
 
     /// Reads committed records from `from` into `sink`, until the fetch position, control records and aborted ones counted, has
-    /// reached `until`.
+    /// reached `until`; or, before that, once records of `bytes_max` bytes have been handed on (about what they take in memory: keys,
+    /// values, and 64 bytes each). One record is handed on at least, if there is one.
+    ///
+    /// Returns the position that was reached: `until` or more when all is read, else the offset after the last record that was
+    /// handed on, where the next read goes on.
     ///
     /// # Errors
     /// [`LogError::HeldUp`] while a transaction is open below `until`; nothing was sent into `sink` then. [`LogError::Fatal`] when no
@@ -210,8 +214,9 @@ pub trait Log: Clone + Send + Sync + 'static {
         partition: PartitionIndex,
         from: Offset,
         until: Offset,
+        bytes_max: usize,
         sink: mpsc::Sender<Vec<ChangelogRecord>>,
-    ) -> impl Future<Output = Result<(), LogError>> + Send;
+    ) -> impl Future<Output = Result<Offset, LogError>> + Send;
 
     /// Fences the producer that last used this transactional id, and aborts its open transaction, by being that producer for a
     /// moment. When this returns, the transaction is decided, and its markers are written or about to be: one that was

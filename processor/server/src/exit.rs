@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Timeout,
     /// There is no such instance.
     NotFound,
+    /// It takes `--yes`; nothing was changed.
+    Unconfirmed,
 }
 
 /// The table of exit codes for `--help`.
@@ -35,7 +37,8 @@ Exit codes:
   4  with --wait: the instance was cancelled
   5  with --wait: the start was rejected, or became a dead letter
   6  with --wait: the instance had not ended in time; it goes on
-  7  there is no such instance";
+  7  there is no such instance
+  8  it takes --yes; nothing was changed";
 
 impl Exit {
     pub(crate) fn code(self) -> u8 {
@@ -48,6 +51,7 @@ impl Exit {
             Self::Rejected => 5,
             Self::Timeout => 6,
             Self::NotFound => 7,
+            Self::Unconfirmed => 8,
         }
     }
 }
@@ -144,6 +148,7 @@ mod tests {
             Exit::Rejected,
             Exit::Timeout,
             Exit::NotFound,
+            Exit::Unconfirmed,
         ] {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", exit.code())), "{exit:?}");
         }

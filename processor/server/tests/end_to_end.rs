@@ -6,6 +6,7 @@
 
 mod support;
 
+use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::cloud_event::{complete_event, signal_event};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::definition::Definition;
@@ -292,6 +293,73 @@ async fn bad_input_never_stops_a_partition() {
     ];
     fleet.spawn(&start).wait().await.succeeds();
     drop(worker);
+    assert_eq!(fleet.stop_processor(), Some(0));
+}
+
+/// The topic is deleted under a stopped fleet: a partition stands still until an operator accepts the loss, its neighbour serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_changelog_stops_its_partition_until_an_era_is_opened() {
+    let at_home = |index| {
+        let ids = (0..).map(|n| format!("a-{n}"));
+        ids.into_iter().find(|id| home(key_group(id.as_bytes()), 2) == PartitionIndex(index)).unwrap()
+    };
+    let (here, there) = (at_home(0), at_home(1));
+    let mut fleet = Fleet::new(2, &[APPROVAL]).await;
+    fleet.start_processor(&[]).await;
+    for id in [&here, &there] {
+        fleet.run(&["start", "demo/approval", "--id", id]).succeeds();
+        fleet.until_status(id, "running").await;
+    }
+    let whole = fleet.json(&["era", "open", "--all", "--yes"]);
+    assert_eq!(whole["outcome"], "not_needed", "{whole:#}");
+    fleet.run(&["era", "open", "--partition", "0", "--log-replaced", "--yes"]).ends_with(1);
+    assert_eq!(fleet.stop_processor(), Some(0));
+
+    fleet.kafka.delete("changelog").await;
+    fleet.run(&["topics", "apply", "--partitions", "2", "--replication", "1"]).succeeds();
+    let shown = fleet.json(&["era", "show"]);
+    for partition in 0..2 {
+        let view = &shown["partitions"][partition];
+        assert_eq!(
+            (&view["found"], &view["era"], &view["log_end"]),
+            (&json!("end_lost"), &json!(1), &json!(0))
+        );
+    }
+    let planned = fleet.run(&["era", "open", "--partition", "0"]);
+    assert!(planned.ends_with(8).contains("era 2 begins at 0"));
+    assert_eq!(fleet.json(&["era", "show"]), shown, "nothing was changed");
+    let opened = fleet.json(&["era", "open", "--partition", "0", "--yes"]);
+    assert_eq!(opened["partitions"][0]["action"], "new_era", "{opened:#}");
+
+    // The neighbour serves, and goes on where its snapshots stand.
+    fleet.launch_processor(&[]);
+    fleet.until_metric(r#"millrace_partition_failed{partition="1"}"#, 1.0).await;
+    fleet.run(&["signal", &here, "--type", "demo.approved", "--data", r#"{"by": "Grace"}"#]).succeeds();
+    fleet.run(&["signal", &there, "--type", "demo.approved", "--data", r#"{"by": "Ada"}"#]).succeeds();
+    fleet.until_status(&here, "completed").await;
+    assert_eq!(fleet.get("/readyz").await.0, 503);
+    let (_, partitions) = fleet.get("/v1/partitions").await;
+    let partitions: Value = serde_json::from_str(&partitions).unwrap();
+    assert_eq!(partitions["partitions"][1]["status"], "failed", "{partitions:#}");
+
+    // Without a restart, and with the event that waited meanwhile.
+    fleet.run(&["era", "open", "--all", "--yes"]).succeeds();
+    fleet.until_status(&there, "completed").await;
+    assert_eq!(fleet.instance(&there).await["output"], json!([{ "by": "Ada" }]));
+    fleet.until("it is ready", async || fleet.get("/readyz").await.0 == 200).await;
+    fleet.until_metric(r#"millrace_partition_failed{partition="1"}"#, 0.0).await;
+    assert_eq!(fleet.stop_processor(), Some(0));
+
+    // And after a restart, from checkpoint and log of the new era.
+    fleet.start_processor(&[]).await;
+    fleet.until_status(&here, "completed").await;
+    fleet.until_status(&there, "completed").await;
+    let shown = fleet.json(&["era", "show", "--partition", "1"]);
+    assert_eq!(
+        (&shown["partitions"][0]["era"], &shown["partitions"][0]["found"]),
+        (&json!(2), &json!("whole"))
+    );
+    assert_eq!(fleet.json(&["history", &there])["entries"].as_array().unwrap().len(), 2);
     assert_eq!(fleet.stop_processor(), Some(0));
 }
 

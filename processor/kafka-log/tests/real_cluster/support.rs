@@ -174,8 +174,19 @@ pub(crate) async fn try_read_changelog(
     from: i64,
     until: i64,
 ) -> Result<Vec<(i64, String)>, LogError> {
+    read_some(log, index, from, until, usize::MAX).await.map(|(_, all)| all)
+}
+
+/// The position that was reached, and what was read on the way.
+pub(crate) async fn read_some(
+    log: &KafkaLog,
+    index: u32,
+    from: i64,
+    until: i64,
+    bytes_max: usize,
+) -> Result<(Offset, Vec<(i64, String)>), LogError> {
     let (sink, mut batches) = mpsc::channel(4);
-    let read = log.read_changelog(PartitionIndex(index), Offset(from), Offset(until), sink);
+    let read = log.read_changelog(PartitionIndex(index), Offset(from), Offset(until), bytes_max, sink);
     let collect = async {
         let mut all = Vec::new();
         while let Some(batch) = batches.recv().await {
@@ -184,7 +195,7 @@ pub(crate) async fn try_read_changelog(
         all
     };
     let (result, all) = tokio::join!(read, collect);
-    result.map(|()| all)
+    result.map(|position| (position, all))
 }
 
 /// Waits while it is held up.

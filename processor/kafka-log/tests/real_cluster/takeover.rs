@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Member, PATIENCE, committed, fleet, open_transaction, read_changelog, share, stable_offset,
+    Member, PATIENCE, committed, fleet, open_transaction, read_changelog, read_some, share, stable_offset,
     try_read_changelog,
 };
 use millrace_kafka_log::{KafkaConfig, KafkaLog};
@@ -61,6 +61,42 @@ async fn a_restore_reads_past_aborted_records_at_the_very_end() {
     // Nothing but what was aborted.
     assert_eq!(read_changelog(&member.log, 0, at_record.0 - 1, at_marker.0).await, []);
     assert_eq!(read_changelog(&member.log, 0, at_marker.0 - 1, at_marker.0).await, []);
+    member.leave().await;
+}
+
+/// Markers and aborted records lie between the stretches, and at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_stops_early_is_gone_on_with_where_it_stopped() {
+    let config = fleet(1).await;
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    let mut lane = member.log.lane(0).await.unwrap();
+    let mut expected = Vec::new();
+    for values in [["a", "b"], ["c", "d"], ["e", "f"]] {
+        let offsets = committed(&mut lane, vec![share(&config, &incarnation, &values)]).await;
+        expected.extend(offsets[0].iter().map(|it| it.0).zip(values.map(str::to_owned)));
+        let open = open_transaction(&config, &dead_lane(&config), &config.topics.changelog(), 0).await;
+        ended(open, false).await;
+    }
+    let (log, until) = (&member.log, end(&member.log).await);
+    let stable = read_changelog(log, 0, 0, until.0).await;
+    assert_eq!(stable, expected);
+
+    // The fewest bytes are one record, and three of these fit into 200.
+    for (bytes_max, records_at_once) in [(0, 1), (1, 1), (200, 3), (usize::MAX, usize::MAX)] {
+        let (mut position, mut all) = (Offset(0), Vec::new());
+        while position < until {
+            let (reached, some) = read_some(log, 0, position.0, until.0, bytes_max).await.unwrap();
+            assert!(some.len() <= records_at_once, "{some:?} for {bytes_max} bytes");
+            if reached < until {
+                assert_eq!(some.len(), records_at_once, "{some:?} for {bytes_max} bytes");
+                assert_eq!(reached.0, some.last().unwrap().0 + 1, "at a record's end");
+            }
+            (position, all) = (reached, [all, some].concat());
+        }
+        assert_eq!(all, expected, "{bytes_max} bytes at once");
+    }
+    assert_eq!(read_some(log, 0, until.0, until.0, 1).await.unwrap(), (until, vec![]), "nothing is left");
     member.leave().await;
 }
 

@@ -34,7 +34,7 @@ impl Programs for Catalog {
 }
 
 /// What survives a crash.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Durable {
     pub changelog: Vec<ChangelogRecord>,
     pub events: Vec<InboundRecord>,
@@ -218,7 +218,7 @@ impl World {
                 assert!(from >= self.durable.changelog_start, "trimmed");
                 let records = self.durable.changelog[from.0 as usize..until.0 as usize].to_vec();
                 self.input(Input::ChangelogRecords(records));
-                Some(Input::ChangelogRead)
+                Some(Input::ChangelogRead { position: until })
             }
             Output::Follow(sources) => {
                 self.reads =

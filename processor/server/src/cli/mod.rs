@@ -12,6 +12,7 @@ mod dead_letters;
 mod deploy;
 mod describe;
 mod doctor;
+mod era;
 mod get;
 mod history;
 mod list;
@@ -60,6 +61,9 @@ enum Command {
     /// Look at records that could not be read or admitted
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Let partitions begin again whose changelog was lost
+    #[command(subcommand)]
+    Era(era::Command),
     /// Check the servers, the topics and the fleet
     Doctor,
     /// Run one member of the fleet
@@ -94,6 +98,7 @@ impl Cli {
             Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,
             Command::History(arguments) => Box::pin(history::run(&global, output, &arguments)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(&global, output, &command)).await,
+            Command::Era(command) => Box::pin(era::run(&global, output, command)).await,
             Command::Doctor => Box::pin(doctor::run(&global, output)).await,
             Command::Processor(arguments) => Box::pin(processor::run(&global, output, &arguments)).await,
         }

@@ -102,7 +102,12 @@ impl Kafka {
 
     /// The offset that the next record of the partition will have.
     pub(crate) async fn end(&self, topic: &str, partition: i32) -> anyhow::Result<Offset> {
-        Ok(self.admin()?.bounds(topic, partition).await.map_err(|error| self.failed(error))?.1)
+        Ok(self.bounds(topic, partition).await?.1)
+    }
+
+    /// The first offset that the partition still holds, and the one that the next record will have.
+    pub(crate) async fn bounds(&self, topic: &str, partition: i32) -> anyhow::Result<(Offset, Offset)> {
+        self.admin()?.bounds(topic, partition).await.map_err(|error| self.failed(error))
     }
 
     /// The committed records of a partition, from `from` (or its beginning) to its present end.

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use error::{ApiError, ErrorBody, code};
+pub(crate) use partitions::PartitionsView;
 
 use crate::exit::Failure;
 

@@ -4,21 +4,21 @@ use axum::Json;
 use axum::extract::State;
 use millrace_runtime::PartitionStatus;
 use millrace_runtime::store::SnapshotStore;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Api;
 
 /// The partitions of one processor.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PartitionsView {
-    partitions: Vec<PartitionView>,
+    pub(crate) partitions: Vec<PartitionView>,
 }
 
-#[derive(Debug, Serialize)]
-struct PartitionView {
-    partition: u32,
-    /// `restoring` or `active`.
-    status: &'static str,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PartitionView {
+    pub(crate) partition: u32,
+    /// `restoring`, `active`, or `failed`: it cannot be restored, and is tried again every few seconds; the log says why.
+    pub(crate) status: String,
     instances_cached: usize,
     /// Instances whose snapshot is behind.
     instances_dirty: usize,
@@ -36,7 +36,12 @@ impl From<&PartitionStatus> for PartitionView {
     fn from(status: &PartitionStatus) -> Self {
         Self {
             partition: status.partition.0,
-            status: if status.is_active { "active" } else { "restoring" },
+            status: match (status.is_active, status.has_failed) {
+                (true, _) => "active",
+                (false, true) => "failed",
+                (false, false) => "restoring",
+            }
+            .to_owned(),
             instances_cached: status.instances_cached,
             instances_dirty: status.instances_dirty,
             changelog_end: status.changelog_end.0,

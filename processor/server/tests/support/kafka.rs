@@ -8,6 +8,8 @@ use millrace_schemas::codec::Codec;
 use millrace_schemas::event::TaskError;
 use millrace_schemas::task::TaskCommand;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -53,6 +55,22 @@ impl Kafka {
     pub(crate) async fn produce_event(&self, event: &CloudEvent) {
         let EventRecord { key, headers, value } = event.to_structured();
         self.produce("events", &key.unwrap(), &headers, &value.unwrap()).await;
+    }
+
+    /// Deletes a topic of the fleet, and waits until it is gone.
+    pub(crate) async fn delete(&self, topic: &str) {
+        let topic = format!("{}.{topic}", self.prefix);
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", &self.bootstrap).create().unwrap();
+        admin.delete_topics(&[&topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+        let is_there = || {
+            let all = admin.inner().fetch_metadata(None, Duration::from_secs(10)).unwrap();
+            all.topics().iter().any(|it| it.name() == topic)
+        };
+        while is_there() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Reads committed records of a topic from its beginning.

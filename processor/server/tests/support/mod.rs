@@ -113,6 +113,12 @@ impl Fleet {
 
     /// Starts the processor and waits until it serves.
     pub(crate) async fn start_processor(&mut self, arguments: &[&str]) {
+        self.launch_processor(arguments);
+        self.until("the processor is ready", async || self.get("/readyz").await.0 == 200).await;
+    }
+
+    /// Starts the processor.
+    pub(crate) fn launch_processor(&mut self, arguments: &[&str]) {
         let usual = ["--output", "json", "processor", "--http", "127.0.0.1:0", "--flush-interval", "200ms"];
         let mut command = self.command(&[&usual, arguments].concat());
         let log =
@@ -123,7 +129,6 @@ impl Fleet {
         let document = documents.next().expect("a processor says where it listens").unwrap();
         let url = document["http"].as_str().unwrap().to_owned();
         self.processor = Some(Processor { child, url });
-        self.until("the processor is ready", async || self.get("/readyz").await.0 == 200).await;
     }
 
     /// Ends the processor by SIGTERM, and gives its exit code.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use millrace_partition::{ERA_MAX, ERA_WARN};
 use millrace_placement::PartitionIndex;
 use millrace_runtime::store::SnapshotStore;
 use millrace_schemas::partition::Checkpoint;
@@ -39,11 +40,12 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
         match checkpoints {
             Ok(checkpoints) => {
                 checks.push(progress(kafka, &checkpoints).await);
+                checks.extend(eras(&checkpoints));
             }
             Err(error) => checks.push(Check::fail(
                 "progress",
                 chain(&error),
-                "a checkpoint row cannot be read: see the runbook",
+                "if a checkpoint row cannot be read: ops/runbooks/changelog-lost.md",
             )),
         }
         checks.extend(owners(store, partitions).await);
@@ -179,6 +181,16 @@ async fn progress(kafka: &Kafka, checkpoints: &[(u32, Option<Checkpoint>)]) -> C
         }
         Some(_) => Check::ok("progress", behind),
     }
+}
+
+/// Only when they run out: a store may refuse the stamps of later ones.
+fn eras(checkpoints: &[(u32, Option<Checkpoint>)]) -> Option<Check> {
+    let newest = checkpoints.iter().filter_map(|(_, it)| Some(it.as_ref()?.era)).max()?;
+    (newest >= ERA_WARN).then(|| {
+        let fix =
+            "find out why a changelog is lost so often; with a new --prefix and --keyspace eras begin anew";
+        Check::warn("eras", format!("a partition is in era {newest} of {ERA_MAX}"), fix)
+    })
 }
 
 /// Asks each processor that has told its address.

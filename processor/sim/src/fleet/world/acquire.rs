@@ -96,7 +96,7 @@ impl World {
             self.input(number, incarnation, Input::ChangelogRecords(records));
         }
         if next >= until {
-            self.input(number, incarnation, Input::ChangelogRead);
+            self.input(number, incarnation, Input::ChangelogRead { position: next });
             return None;
         }
         Some(Effect::ReadChangelog { position: next, until })
