@@ -8,9 +8,12 @@ use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{faults, orders, steps};
+use crate::{faults, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
+
+/// Of the simulation; others than those that are run by hand.
+const SEEDS: u64 = 5_000;
 /// Long enough for one of each fault.
 const FAULTS: Duration = Duration::from_secs(90);
 
@@ -23,6 +26,15 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
     run.cargo("lints of the tests on servers", workspace, &lints);
     run.cargo("tests", workspace, &["test", "--workspace", "--no-fail-fast"]);
+    let seeds = sim::Plan::Seeds { count: SEEDS, from: 1_000_000 };
+    for (name, plan) in [("simulation", seeds), ("mutants of the simulation", sim::Plan::Mutants)] {
+        run.step(name, || {
+            let verdict = sim::run(workspace, plan)?;
+            say!("{}", verdict.detail);
+            anyhow::ensure!(verdict.holds, verdict.detail);
+            Ok(())
+        });
+    }
     let folder = run.folder.clone();
     if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
         on_servers(workspace, &mut run, &features, programs.clone());

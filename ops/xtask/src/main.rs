@@ -17,6 +17,7 @@ mod processes;
 mod quickstart;
 mod report;
 mod setup;
+mod sim;
 mod steps;
 mod workspace;
 

@@ -182,8 +182,19 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     pub(crate) fn follow(&self, incarnation: &Incarnation, sources: Vec<(Source, Offset)>) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
-            // Only one error leaves the loop: that the incarnation is gone.
-            let _ = this.log_retrying(&incarnation, || this.log.follow(&incarnation, sources.clone())).await;
+            let follow = || async {
+                match this.log.follow(&incarnation, sources.clone()).await {
+                    Err(error @ LogError::Fatal { .. }) => Ok(Err(error)),
+                    other => other.map(Ok),
+                }
+            };
+            // The other error is that the incarnation is gone.
+            if let Ok(Err(error)) = this.log_retrying(&incarnation, follow).await {
+                let detail = chain(&error);
+                // The lane outlives its effects, but for the end of the process.
+                let _ =
+                    this.mailbox.send(Message::Stopped { incarnation: incarnation.clone(), detail }).await;
+            }
         });
     }
 

@@ -45,6 +45,8 @@ pub(crate) enum Message {
     Input { incarnation: Incarnation, input: Input },
     /// An effect has failed for good; the incarnation must be made anew.
     Failed { incarnation: Incarnation, error: String },
+    /// A partition cannot go on until an operator has acted.
+    Stopped { incarnation: Incarnation, detail: String },
     /// Somebody wants to see an instance.
     Query {
         partition: PartitionIndex,
@@ -228,6 +230,10 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Message::Failed { incarnation, error } => {
                 warn!(partition = incarnation.partition().0, error, "restoring the partition anew");
                 self.renew(&incarnation);
+                Ok(())
+            }
+            Message::Stopped { incarnation, detail } => {
+                self.fail(&incarnation, detail);
                 Ok(())
             }
             Message::Query { partition, instance, answer } => match self.owned.get(&partition) {

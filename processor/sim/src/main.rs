@@ -7,14 +7,15 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum as _};
 use millrace_sim::fleet::{Checks, Mutant, run};
+use millrace_sim::repartition;
 use serde_json::json;
 
-/// Runs seeds of the simulated fleet. A failure prints the command that repeats it.
+/// Runs seeds of the simulated fleet, and of the model of a live repartition. A failure prints the command that repeats it.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -51,6 +52,9 @@ struct Cli {
     json: Option<PathBuf>,
 }
 
+/// A mutant is caught often enough when so many seeds have seen it.
+const ENOUGH: u64 = 20;
+
 /// What came of a range of seeds.
 struct Found {
     seeds: u64,
@@ -66,15 +70,15 @@ impl Cli {
         if self.outcomes { Checks::Outcomes } else { Checks::All }
     }
 
-    /// All seeds, or until enough are caught.
-    fn search(&self, mutant: Option<Mutant>, checks: Checks, enough: u64) -> Found {
+    /// All seeds, or until enough are caught. `run` answers a violation and how many steps it took.
+    fn search(&self, enough: u64, run: impl Fn(u64) -> (Option<String>, u64) + Sync) -> Found {
         let begun = Instant::now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if self.threads == 0 { cores } else { self.threads };
         let (next, steps, violations, done) =
             (AtomicU64::new(self.from), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let first = Mutex::new(None::<(u64, String)>);
-        let is_over = AtomicBool::new(false);
+        let working = AtomicU64::new(u64::try_from(threads).unwrap_or(u64::MAX));
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
@@ -83,10 +87,10 @@ impl Cli {
                         if seed >= self.from + self.seeds {
                             break;
                         }
-                        let outcome = run(seed, mutant, checks, false);
+                        let (violation, taken) = run(seed);
                         done.fetch_add(1, Ordering::Relaxed);
-                        steps.fetch_add(outcome.steps, Ordering::Relaxed);
-                        if let Some(violation) = outcome.violation {
+                        steps.fetch_add(taken, Ordering::Relaxed);
+                        if let Some(violation) = violation {
                             violations.fetch_add(1, Ordering::Relaxed);
                             let mut first = first.lock().expect("no holder panics");
                             if first.as_ref().is_none_or(|it| it.0 > seed) {
@@ -94,14 +98,14 @@ impl Cli {
                             }
                         }
                     }
-                    is_over.store(true, Ordering::Relaxed);
+                    working.fetch_sub(1, Ordering::Relaxed);
                 });
             }
+            let every = Duration::from_secs(if std::io::stderr().is_terminal() { 1 } else { 30 });
             let mut shown = Instant::now();
-            while !is_over.load(Ordering::Relaxed) {
+            while working.load(Ordering::Relaxed) > 0 {
                 std::thread::sleep(Duration::from_millis(20));
-                if shown.elapsed() > Duration::from_secs(if std::io::stderr().is_terminal() { 1 } else { 30 })
-                {
+                if shown.elapsed() > every {
                     shown = Instant::now();
                     let (done, violations) =
                         (done.load(Ordering::Relaxed), violations.load(Ordering::Relaxed));
@@ -117,6 +121,25 @@ impl Cli {
             first: first.into_inner().expect("no holder panics"),
             took: begun.elapsed(),
         }
+    }
+
+    fn fleet(&self, mutant: Option<Mutant>, checks: Checks, enough: u64) -> Found {
+        self.search(enough, |seed| {
+            let outcome = run(seed, mutant, checks, false);
+            (outcome.violation, outcome.steps)
+        })
+    }
+
+    fn repartition(
+        &self,
+        mode: repartition::Mode,
+        mutant: Option<repartition::Mutant>,
+        enough: u64,
+    ) -> Found {
+        self.search(enough, |seed| {
+            let outcome = repartition::run(seed, mode, mutant);
+            (outcome.violation, outcome.steps)
+        })
     }
 
     /// The command that repeats a seed.
@@ -138,49 +161,91 @@ impl Cli {
             let outcome = run(self.from, self.mutant, self.checks(), true);
             say(&outcome.lines.join("\n"));
         }
-        let found = self.search(self.mutant, self.checks(), u64::MAX);
-        let figures = json!({
-            "seeds": found.seeds, "first_seed": self.from, "steps": found.steps, "violations": found.violations,
-            "seconds": found.took.as_secs_f64(),
-        });
-        let detail = match &found.first {
-            None => format!("{} seeds, {} steps, 0 violations", found.seeds, found.steps),
-            Some((seed, violation)) => {
-                let repeat = self.repeat(*seed, self.mutant);
-                format!("{} of {} seeds; seed {seed}: {violation}\n  {repeat}", found.violations, found.seeds)
+        let found = self.fleet(self.mutant, self.checks(), u64::MAX);
+        let repeat = |seed: u64| self.repeat(seed, self.mutant);
+        let mut worlds = vec![("fleet", found.describe(repeat), found)];
+        if self.mutant.is_none() && !self.show {
+            for mode in repartition::Mode::ALL {
+                let found = self.repartition(mode, None, u64::MAX);
+                let repeat =
+                    |seed: u64| format!("SIM_SEED={seed} cargo test -p millrace-sim --test repartition");
+                let world = match mode {
+                    repartition::Mode::Window => "repartition, waiting for the window",
+                    repartition::Mode::Urgent => "repartition, urgent",
+                };
+                worlds.push((world, found.describe(repeat), found));
             }
-        };
-        (found.violations == 0, detail, figures)
+        }
+        let details: Vec<String> =
+            worlds.iter().map(|(world, detail, _)| format!("{world}: {detail}")).collect();
+        let figures = worlds.iter().map(|(world, _, found)| ((*world).to_owned(), found.figures(self.from)));
+        let figures = serde_json::Value::Object(figures.collect());
+        (worlds.iter().all(|it| it.2.violations == 0), details.join("; "), figures)
     }
 
     /// Each mutant, with all checks and with those alone that a user would notice.
     fn all_mutants(&self) -> (bool, String, serde_json::Value) {
         let mut rows = Vec::new();
-        say(&format!("{:40} {:>22} {:>22}", "mutant", "caught (outcomes)", "caught (all checks)"));
+        let mut show =
+            |mutant: String, first: Option<&(u64, String)>, columns: [(&str, Option<&Found>); 2]| {
+                let row = |it: Option<&Found>| {
+                    it.map_or_else(String::new, |it| format!("{} of {} seeds", it.violations, it.seeds))
+                };
+                say(&format!("{mutant:44} {:>20} {:>20}", row(columns[0].1), row(columns[1].1)));
+                if let Some((seed, violation)) = first {
+                    let short: String = violation.chars().take(140).collect();
+                    say(&format!("    seed {seed}: {short}"));
+                }
+                let mut figures = serde_json::Map::from_iter([("mutant".to_owned(), json!(mutant))]);
+                for (column, found) in columns {
+                    if let Some(found) = found {
+                        figures.insert(column.to_owned(), found.figures(self.from));
+                    }
+                }
+                let is_caught = columns.iter().any(|it| it.1.is_some_and(|it| it.violations > 0));
+                rows.push((mutant, is_caught, serde_json::Value::Object(figures)));
+            };
+        say(&format!("{:44} {:>20} {:>20}", "mutant", "a user would notice", "all checks"));
         for mutant in Mutant::ALL {
-            let outcomes = self.search(Some(mutant), Checks::Outcomes, 20);
-            let all = self.search(Some(mutant), Checks::All, 20);
-            let row = |it: &Found| format!("{} of {} seeds", it.violations, it.seeds);
-            say(&format!("{:40} {:>22} {:>22}", name(mutant), row(&outcomes), row(&all)));
-            if let Some((seed, violation)) = outcomes.first.as_ref().or(all.first.as_ref()) {
-                say(&format!("    seed {seed}: {violation}"));
-            }
-            rows.push(json!({
-                "mutant": name(mutant),
-                "outcomes": {"seeds": outcomes.seeds, "violations": outcomes.violations},
-                "all": {"seeds": all.seeds, "violations": all.violations},
-            }));
+            let outcomes = self.fleet(Some(mutant), Checks::Outcomes, ENOUGH);
+            let all = self.fleet(Some(mutant), Checks::All, ENOUGH);
+            let first = outcomes.first.as_ref().or(all.first.as_ref());
+            show(name(mutant), first, [("outcomes", Some(&outcomes)), ("all", Some(&all))]);
         }
-        let missed: Vec<&str> = rows
-            .iter()
-            .filter(|it| it["outcomes"]["violations"] == 0 && it["all"]["violations"] == 0)
-            .filter_map(|it| it["mutant"].as_str())
-            .collect();
+        for mutant in repartition::Mutant::ALL {
+            for mode in mutant.modes() {
+                let found = self.repartition(*mode, Some(mutant), ENOUGH);
+                let name = format!("repartition {mutant:?} ({mode:?})");
+                show(name, found.first.as_ref(), [("outcomes", Some(&found)), ("all", None)]);
+            }
+        }
+        let missed: Vec<&str> = rows.iter().filter(|it| !it.1).map(|it| it.0.as_str()).collect();
         let detail = match missed.is_empty() {
             true => format!("all {} mutants caught", rows.len()),
             false => format!("not caught within {} seeds: {}", self.seeds, missed.join(", ")),
         };
-        (missed.is_empty(), detail, json!({ "mutants": rows }))
+        let holds = missed.is_empty();
+        let figures: Vec<serde_json::Value> = rows.into_iter().map(|it| it.2).collect();
+        (holds, detail, json!({ "mutants": figures }))
+    }
+}
+
+impl Found {
+    fn describe(&self, repeat: impl Fn(u64) -> String) -> String {
+        match &self.first {
+            None => format!("{} seeds, {} steps, 0 violations", self.seeds, self.steps),
+            Some((seed, violation)) => {
+                let repeat = repeat(*seed);
+                format!("{} of {} seeds; seed {seed}: {violation}\n  {repeat}\n", self.violations, self.seeds)
+            }
+        }
+    }
+
+    fn figures(&self, from: u64) -> serde_json::Value {
+        json!({
+            "seeds": self.seeds, "first_seed": from, "steps": self.steps, "violations": self.violations,
+            "seconds": self.took.as_secs_f64(),
+        })
     }
 }
 

@@ -80,6 +80,7 @@ mod tests {
             at: Timestamp(0),
             key_groups: Vec::new(),
             released: Vec::new(),
+            hot_keys: Vec::new(),
         };
         let found = |checkpoint, checkpoint_stamp, start, end| {
             let (changelog_start, changelog_end) = (Offset(start), Offset(end));
