@@ -17,7 +17,7 @@ use crate::history::Retention;
 use crate::input::{ChangelogRecord, SnapshotRow};
 use crate::output::{HistoryRow, Output};
 use crate::partition::{Partition, Phase, Programs};
-use crate::restore::{Restore, Tail, TailEntry};
+use crate::restore::{Restore, TailEntry};
 use crate::timers::Timers;
 use crate::trimming::Trimming;
 
@@ -83,10 +83,11 @@ impl Partition {
             until: changelog_end,
             backlog: std::collections::VecDeque::new(),
             is_read: from >= changelog_end,
-            tail: Tail::default(),
+            paused_at: None,
+            is_spilling: false,
         }));
         if from < changelog_end {
-            out.push(Output::ReadChangelog { from, until: changelog_end });
+            out.push(self.read_on(from, changelog_end));
         }
     }
 
@@ -104,12 +105,6 @@ impl Partition {
         }
     }
 
-    pub(crate) fn changelog_read(&mut self, position: Offset) {
-        if let Phase::Restoring(restore) = &mut self.phase {
-            restore.is_read = position >= restore.until;
-        }
-    }
-
     /// Takes records in until one needs a schema that has to be fetched.
     pub(crate) fn read_backlog(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         loop {
@@ -120,12 +115,12 @@ impl Partition {
             }
             match self.codec.decode_changelog(&record.value) {
                 Ok(codec::ChangelogRecord::Positions(positions)) => {
-                    restore.tail.positions = Some(positions.sources)
+                    self.tail.positions = Some(positions.sources)
                 }
                 Ok(codec::ChangelogRecord::Claim(claim)) if claim.key_groups.is_empty() => {
                     let (era, base) = (claim.era, claim.era_base);
                     // Without a checkpoint, the first record of the log tells its era.
-                    if restore.checkpoint.is_none() && restore.tail.entries.is_empty() && base == Offset(0) {
+                    if restore.checkpoint.is_none() && self.tail_meter.entries() == 0 && base == Offset(0) {
                         (self.era, self.era_base) = (era, base);
                     }
                     if (self.era, self.era_base) != (era, base) {
@@ -180,11 +175,13 @@ impl Partition {
         entry: Result<ChangelogEntry, String>,
         at: Timestamp,
     ) {
-        let Phase::Restoring(restore) = &mut self.phase else { return };
         let ChangelogRecord { offset, value, .. } = record;
+        // What an earlier portion has left in memory is behind now.
+        self.cache.forget(&id);
+        self.quarantine.forget(&id);
         self.dirty.mark(&id, offset, at);
         self.tail_meter.add(Offset(offset.0 + 1), 1, value.len());
-        restore.tail.entries.entry(id).or_default().push(TailEntry { offset, value, entry });
+        self.tail.push(id, TailEntry { offset, value, entry });
     }
 
     /// Once the tail is read: sets the positions and commits the claim.
@@ -193,8 +190,8 @@ impl Partition {
         if !restore.is_read || !restore.backlog.is_empty() {
             return;
         }
-        let tail = std::mem::take(&mut restore.tail);
-        let known = tail
+        let known = self
+            .tail
             .positions
             .as_ref()
             .or_else(|| restore.checkpoint.as_ref().map(|it| &it.positions.sources))
@@ -212,7 +209,6 @@ impl Partition {
         if let Some(offset) = internal_offset {
             self.positions.insert(own, offset);
         }
-        self.tail = tail;
         self.phase = Phase::Claiming;
         self.batch = Some(Batch::claim());
         self.decide_claim(moment.at, out);
@@ -288,7 +284,7 @@ impl Partition {
         programs: &impl Programs,
         out: &mut Vec<Output>,
     ) {
-        let tail = self.tail.entries.remove(id).unwrap_or_default();
+        let tail = self.tail.take(id);
         let row_stamp = row.as_ref().map(|it| it.stamp);
         if let Some(stamp) = row_stamp.filter(|it| *it >= self.stamp(self.changelog_end)) {
             let detail = format!(
@@ -308,7 +304,13 @@ impl Partition {
                 let workflow = instance.state().map(|it| &it.workflow);
                 let retention = workflow.map(|it| Retention::of(it, programs, &self.config));
                 self.tell(id, &tail, retention.and_then(|it| it.history), now);
-                let last_offset = tail.last().map(|it| it.offset);
+                // The row may even be ahead of the whole tail, as far as it was read.
+                let ahead =
+                    row_stamp.filter(|it| tail.last().is_some_and(|last| *it > self.stamp(last.offset)));
+                let last_offset = match ahead {
+                    Some(stamp) => Some(stamp.offset(self.era_base)),
+                    None => tail.last().map(|it| it.offset),
+                };
                 if last_offset.is_some() {
                     self.timers.restored(&instance);
                 }

@@ -29,6 +29,8 @@ pub struct Config {
     /// The tail that a restore reads, while the store keeps up: at half of it a flush begins without waiting for the interval
     /// (state protocol 2.5).
     pub tail: TailLimit,
+    /// Most bytes of the tail that a restore holds in memory; a longer one is written to the store on the way.
+    pub restore_bytes_max: usize,
     /// What may wait for a store that does not keep up; beyond, processing waits with it.
     pub unflushed: TailLimit,
     /// How long the changelog waits to be trimmed after a checkpoint that allows it.

@@ -48,6 +48,9 @@ impl Partition {
             out.push(Output::Drained);
         } else {
             self.write_behind.in_flight = None;
+            if std::mem::take(&mut self.write_behind.wants_checkpoint) {
+                self.save_checkpoint(now, out);
+            }
         }
     }
 
@@ -56,7 +59,7 @@ impl Partition {
     }
 
     /// Instances of the tail that nobody has needed yet: their snapshots are behind, so they hold the checkpoint.
-    fn load_dirty(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn load_dirty(&mut self, out: &mut Vec<Output>) {
         let Self { dirty, cache, loading, quarantine, config, .. } = self;
         let mut load: Vec<InstanceId> = dirty
             .ids()
@@ -71,7 +74,7 @@ impl Partition {
         }
     }
 
-    fn flush_request(&mut self, programs: &impl Programs) -> FlushRequest {
+    pub(crate) fn flush_request(&mut self, programs: &impl Programs) -> FlushRequest {
         let id = self.write_behind.next_id();
         let ids: Vec<InstanceId> = self
             .dirty
@@ -156,7 +159,9 @@ impl Partition {
             }
         }
         self.write_behind.written(&done.history);
-        self.save_checkpoint(now, out);
+        if matches!(self.phase, Phase::Active | Phase::Draining) {
+            self.save_checkpoint(now, out);
+        }
     }
 
     /// Everything before the checkpoint's offset is in the store. Its own offset is its stamp: of two rows, whoever wrote them, the one

@@ -23,6 +23,7 @@ mod queries;
 mod records;
 mod reopening;
 mod restore;
+mod spilling;
 mod tail_meter;
 mod timers;
 mod transaction;

@@ -13,12 +13,14 @@ use crate::transaction::Transaction;
 /// One thing for the shell to do.
 #[derive(Debug)]
 pub enum Output {
-    /// Read committed records of the changelog from `from`, until the fetch position has reached `until`.
+    /// Read committed records of the changelog from `from`, until the fetch position has reached `until`, or so many bytes have come.
     ReadChangelog {
         /// First offset.
         from: Offset,
         /// Where to stop; a position, so control records count.
         until: Offset,
+        /// Where to stop earlier, after a record.
+        bytes_max: usize,
     },
     /// The restore is done: read the sources from here on. `.internal` is among them.
     Follow(Vec<(Source, Offset)>),

@@ -218,7 +218,9 @@ impl Partition {
     /// Lets everything advance that can. The order matters little: whatever is not possible yet is tried again after the next input.
     fn advance(&mut self, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
         if let Phase::Restoring(_) = self.phase {
+            self.advance_reading(programs, out);
             self.finish_restore(moment, out);
+            self.shrink(moment.at);
         }
         self.answer_queries(out);
         if matches!(self.phase, Phase::Active) {

@@ -30,6 +30,11 @@ impl Quarantine {
         self.reasons.get(id).map(String::as_str)
     }
 
+    /// It has new entries: it is tried again.
+    pub(crate) fn forget(&mut self, id: &InstanceId) {
+        self.reasons.remove(id);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.reasons.len()
     }

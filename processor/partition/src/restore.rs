@@ -19,7 +19,10 @@ pub(crate) struct Restore {
     pub(crate) backlog: VecDeque<ChangelogRecord>,
     /// The shell has reached `until`.
     pub(crate) is_read: bool,
-    pub(crate) tail: Tail,
+    /// It has stopped here, before `until`: the portion was large enough.
+    pub(crate) paused_at: Option<Offset>,
+    /// What was read goes into the store before more is read.
+    pub(crate) is_spilling: bool,
 }
 
 /// A record of the changelog after the checkpoint.
@@ -36,6 +39,22 @@ pub(crate) struct TailEntry {
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     pub(crate) entries: BTreeMap<InstanceId, Vec<TailEntry>>,
+    /// Their size, in bytes.
+    pub(crate) bytes: usize,
     /// The last positions seen.
     pub(crate) positions: Option<Vec<SourcePosition>>,
+}
+
+impl Tail {
+    pub(crate) fn push(&mut self, id: InstanceId, entry: TailEntry) {
+        self.bytes += entry.value.len();
+        self.entries.entry(id).or_default().push(entry);
+    }
+
+    /// What there is of an instance, oldest first; it is not in the tail any more.
+    pub(crate) fn take(&mut self, id: &InstanceId) -> Vec<TailEntry> {
+        let entries = self.entries.remove(id).unwrap_or_default();
+        self.bytes -= entries.iter().map(|it| it.value.len()).sum::<usize>();
+        entries
+    }
 }

@@ -27,9 +27,6 @@ use crate::store::{OwnerRow, SnapshotStore, StoreError};
 /// Snapshot reads of one request that are on their way at the same time (state protocol 2.4).
 const LOADS_IN_FLIGHT: usize = 128;
 
-/// Bytes of the changelog that are read in one go.
-const READ_BYTES_MAX: usize = 64 << 20;
-
 /// Performs outputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Effects<L, S> {
@@ -137,15 +134,19 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         }
     }
 
-    pub(crate) fn read_changelog(&self, incarnation: &Incarnation, from: Offset, until: Offset) {
+    pub(crate) fn read_changelog(
+        &self,
+        incarnation: &Incarnation,
+        from: Offset,
+        until: Offset,
+        bytes_max: usize,
+    ) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
             let mut holdup = HoldUp::default();
-            let mut position = from;
             while incarnation.is_alive() {
                 let (sink, mut records) = mpsc::channel::<Vec<ChangelogRecord>>(16);
-                let reading =
-                    this.log.read_changelog(incarnation.partition(), position, until, READ_BYTES_MAX, sink);
+                let reading = this.log.read_changelog(incarnation.partition(), from, until, bytes_max, sink);
                 let forwarding = async {
                     while let Some(records) = records.recv().await {
                         this.send(incarnation.clone(), Input::ChangelogRecords(records)).await;
@@ -153,10 +154,9 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                 };
                 let (read, ()) = futures_util::join!(reading, forwarding);
                 match read {
-                    Ok(reached) if reached >= until => {
-                        return this.send(incarnation, Input::ChangelogRead { position: reached }).await;
+                    Ok(position) => {
+                        return this.send(incarnation, Input::ChangelogRead { position }).await;
                     }
-                    Ok(reached) => position = reached,
                     // Nothing was sent.
                     Err(error @ LogError::HeldUp { .. }) => {
                         this.held_up(&incarnation, &error, &mut holdup).await;

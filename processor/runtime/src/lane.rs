@@ -340,7 +340,9 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Output::Fail { detail } => self.fail(incarnation, detail),
             Output::Pause => self.effects.pause(incarnation),
             Output::Resume => self.effects.resume(incarnation),
-            Output::ReadChangelog { from, until } => self.effects.read_changelog(incarnation, from, until),
+            Output::ReadChangelog { from, until, bytes_max } => {
+                self.effects.read_changelog(incarnation, from, until, bytes_max);
+            }
             Output::Follow(sources) => self.effects.follow(incarnation, sources),
             Output::LoadSnapshots(ids) => self.effects.load_snapshots(incarnation, ids),
             Output::CatchUpDefinitions => self.effects.catch_up_definitions(incarnation),

@@ -87,6 +87,7 @@ impl World {
             flush_interval: Duration::from_secs(5),
             flush_rows_max: 3,
             tail: TailLimit { entries: 50, bytes: 1_000_000 },
+            restore_bytes_max: 1_000,
             unflushed: TailLimit { entries: 100, bytes: 1_000_000 },
             trim_interval: Duration::from_secs(30),
             changelog_retention: Duration::ZERO,
@@ -214,11 +215,21 @@ impl World {
 
     fn perform(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::ReadChangelog { from, until } => {
+            Output::ReadChangelog { from, until, bytes_max } => {
                 assert!(from >= self.durable.changelog_start, "trimmed");
-                let records = self.durable.changelog[from.0 as usize..until.0 as usize].to_vec();
+                let mut bytes = 0;
+                let records: Vec<ChangelogRecord> = self.durable.changelog[from.0 as usize..until.0 as usize]
+                    .iter()
+                    .take_while(|it| {
+                        let is_first = bytes == 0;
+                        bytes += it.value.len();
+                        is_first || bytes <= bytes_max
+                    })
+                    .cloned()
+                    .collect();
+                let position = records.last().map_or(until, |it| Offset(it.offset.0 + 1));
                 self.input(Input::ChangelogRecords(records));
-                Some(Input::ChangelogRead { position: until })
+                Some(Input::ChangelogRead { position })
             }
             Output::Follow(sources) => {
                 self.reads =

@@ -114,6 +114,10 @@ struct Tuning {
     #[arg(long, default_value_t = TailLimit::TAIL.bytes, value_name = "BYTES")]
     tail_bytes: usize,
 
+    /// Most of the tail that the restore of one partition holds in memory, in MiB; a longer one is written to the store on the way
+    #[arg(long, default_value_t = 256, value_name = "MIB")]
+    restore_mib: usize,
+
     /// Most changelog entries of one partition that wait for a store that does not keep up; then processing waits
     #[arg(long, default_value_t = TailLimit::UNFLUSHED.entries, value_name = "ENTRIES")]
     unflushed_entries: usize,
@@ -213,6 +217,7 @@ impl Arguments {
                 flush_interval: tuning.flush_interval,
                 flush_rows_max: tuning.flush_max,
                 tail: TailLimit { entries: tuning.tail_entries, bytes: tuning.tail_bytes },
+                restore_bytes_max: tuning.restore_mib.saturating_mul(1024 * 1024),
                 unflushed: TailLimit { entries: tuning.unflushed_entries, bytes: tuning.unflushed_bytes },
                 trim_interval: tuning.trim_interval,
                 changelog_retention: tuning.changelog_retention,

@@ -96,6 +96,7 @@ pub(crate) enum Effect {
     ReadChangelog {
         position: Offset,
         until: Offset,
+        bytes_left: usize,
     },
     Follow(Vec<(Source, Offset)>),
     LoadSnapshots {

@@ -68,6 +68,7 @@ impl World {
         incarnation: &Incarnation,
         position: Offset,
         until: Offset,
+        bytes_left: usize,
     ) -> Option<Effect> {
         let max = self.dice.network.random_range(1..=8);
         let log = self.broker.log(&Place::Changelog(incarnation.index));
@@ -92,13 +93,14 @@ impl World {
                 }
             }
         }
+        let bytes: usize = records.iter().map(|it| it.value.len()).sum();
         if !records.is_empty() {
             self.input(number, incarnation, Input::ChangelogRecords(records));
         }
-        if next >= until {
+        if next >= until || bytes >= bytes_left {
             self.input(number, incarnation, Input::ChangelogRead { position: next });
             return None;
         }
-        Some(Effect::ReadChangelog { position: next, until })
+        Some(Effect::ReadChangelog { position: next, until, bytes_left: bytes_left - bytes })
     }
 }

@@ -58,8 +58,8 @@ impl World {
         match effect {
             Effect::Acquire(acquiring) => return self.advance_acquiring(number, incarnation, acquiring),
             Effect::AcquireAgain { .. } => self.renew(number, incarnation),
-            Effect::ReadChangelog { position, until } => {
-                return self.read_changelog(number, incarnation, position, until);
+            Effect::ReadChangelog { position, until, bytes_left } => {
+                return self.read_changelog(number, incarnation, position, until, bytes_left);
             }
             Effect::Follow(sources) => self.follow(number, incarnation, sources),
             Effect::LoadSnapshots { mut ids, mut rows } => {

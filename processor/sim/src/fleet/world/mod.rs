@@ -126,6 +126,7 @@ impl World {
             flush_interval: Duration::from_millis(root.random_range(200..=6_000)),
             flush_rows_max: root.random_range(1..=5),
             tail: TailLimit { entries: root.random_range(4..=60), bytes: 1_000_000 },
+            restore_bytes_max: root.random_range(200..=6_000),
             unflushed: TailLimit { entries: 80, bytes: 1_000_000 },
             trim_interval: Duration::from_millis(root.random_range(500..=8_000)),
             changelog_retention: Duration::ZERO,

@@ -17,8 +17,9 @@ impl World {
     pub(super) fn perform(&mut self, number: usize, incarnation: &Incarnation, output: Output) {
         match output {
             Output::Commit(transaction) => self.hand_over(number, incarnation, transaction),
-            Output::ReadChangelog { from, until } => {
-                self.begin(number, incarnation, Effect::ReadChangelog { position: from, until });
+            Output::ReadChangelog { from, until, bytes_max } => {
+                let effect = Effect::ReadChangelog { position: from, until, bytes_left: bytes_max };
+                self.begin(number, incarnation, effect);
             }
             Output::Follow(sources) => self.begin(number, incarnation, Effect::Follow(sources)),
             Output::LoadSnapshots(ids) => {
