@@ -1,6 +1,6 @@
 //! A small world for one partition: a log, a store and a clock in memory, driven by hand. It performs what the partition wants, at once or
 //! when told to, and can lose the partition at any moment.
-#![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(clippy::unwrap_used, unreachable_pub, dead_code)] // each test file uses a part of it
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Durable {
     pub changelog_start: Offset,
     pub timers: Vec<TimerEntry>,
     pub history: BTreeMap<(InstanceId, Stamp), Bytes>,
+    /// Of the last history row of each instance.
+    pub history_ttls: BTreeMap<InstanceId, Option<Duration>>,
     /// Records of other topics, as they were committed.
     pub out: Vec<OutgoingRecord>,
 }
@@ -347,8 +349,14 @@ impl World {
         }));
         for row in &request.history {
             self.durable.history.insert((row.instance.clone(), row.stamp), row.entry.clone());
+            self.durable.history_ttls.insert(row.instance.clone(), row.ttl);
         }
         Input::Flushed(request.id)
+    }
+
+    /// How long the history of an instance is kept.
+    pub fn history_ttl(&self, id: &str) -> Option<Duration> {
+        self.durable.history_ttls[&InstanceId::new(id).unwrap()]
     }
 
     /// The state of every instance, folded from the changelog alone.
