@@ -8,6 +8,7 @@ use millrace_runtime::store::{SnapshotStore, StoreError};
 use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError};
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 
 use crate::clients::{self, Kafka};
@@ -53,7 +54,16 @@ pub(crate) async fn instance(
         },
     };
     let Some(row) = store.load_snapshot(id).await? else { return Ok(Answer::Unknown { why: Some(why) }) };
-    let snapshot = codec.decode_snapshot(&row.value)?;
+    let snapshot = match codec.decode_snapshot_record(&row.value)? {
+        SnapshotRecord::Snapshot(snapshot) => snapshot,
+        SnapshotRecord::Parked(parked) => {
+            anyhow::bail!(
+                "instance {id} is set aside, because its log and the code disagree: {}. Nothing of it is lost; a release that can \
+                 read it goes on with it",
+                parked.reason
+            )
+        }
+    };
     let instance = Box::new(InstanceView::new(id, &snapshot.state));
     let checkpoint = checkpoint(store, codec, partition).await?;
     Ok(Answer::Store { why, instance, checkpoint_at: checkpoint.map(|it| it.at) })

@@ -30,7 +30,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     };
     let (entries, has_more) = output.patiently(&format!("reading the history of {id}"), read).await?;
     if entries.is_empty() {
-        let fix = "check the id; the history of an instance that ended long ago has expired";
+        let fix = "check the id; history expires after the retention of the workflow, and a workflow may want none (metadata.millrace.history)";
         let failure = Failure::new(format!("there is no history of {id}"), fix);
         return Err(Failure { exit: Exit::NotFound, ..failure }.into());
     }
