@@ -30,7 +30,7 @@ const METADATA_WAIT: Duration = Duration::from_secs(1);
 /// The lane of [`crate::KafkaLog`]. Its thread ends when it is dropped.
 #[derive(Debug)]
 pub struct KafkaLane {
-    worker: Worker,
+    worker: Arc<Worker>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -44,16 +44,17 @@ impl KafkaLane {
     /// Makes the producer; earlier ones of the same lane are fenced.
     pub(crate) async fn create(config: &KafkaConfig, group: Arc<Group>, lane: u32) -> Result<Self, LogError> {
         let transactional_id = config.transactional_id(lane);
-        let worker = Worker {
+        let worker = Arc::new(Worker {
             name: format!("lane-{lane}"),
             config: config.lane(&transactional_id),
             topics: config.topics.clone(),
             transactional_id,
             group,
-        };
+        });
         let doing = format!("create the transactional producer {}", worker.transactional_id);
         let (ready, is_ready) = oneshot::channel();
-        let requests = worker.clone().start(Some(ready)).map_err(|error| retriable(doing.clone(), error))?;
+        let requests =
+            Worker::start(&worker, Some(ready)).map_err(|error| retriable(doing.clone(), error))?;
         match is_ready.await {
             Ok(Ok(())) => Ok(Self { worker, requests }),
             Ok(Err(error)) => Err(from_kafka(doing, error)),
@@ -63,7 +64,7 @@ impl KafkaLane {
 
     /// Leaves a thread that does not come back to itself: when it does, its incarnations are dead and its producer is fenced.
     fn replace_worker(&mut self) -> std::io::Result<()> {
-        self.requests = self.worker.clone().start(None)?;
+        self.requests = Worker::start(&self.worker, None)?;
         Ok(())
     }
 }
@@ -129,7 +130,7 @@ impl From<LogError> for Failure {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Worker {
     name: String,
     config: ClientConfig,
@@ -142,14 +143,15 @@ impl Worker {
     /// On a thread of its own, until the sender is dropped. With `ready` it makes its producer at once and says how that went; else
     /// the first transaction waits for it.
     fn start(
-        self,
+        this: &Arc<Self>,
         ready: Option<oneshot::Sender<Result<(), KafkaError>>>,
     ) -> std::io::Result<mpsc::Sender<Request>> {
         let (requests, receiver) = mpsc::channel();
-        std::thread::Builder::new().name(self.name.clone()).spawn(move || {
+        let this = Arc::clone(this);
+        std::thread::Builder::new().name(this.name.clone()).spawn(move || {
             let producer = match ready {
                 None => None,
-                Some(ready) => match TransactionalProducer::create(&self.config) {
+                Some(ready) => match TransactionalProducer::create(&this.config) {
                     Ok(producer) => {
                         let _ = ready.send(Ok(()));
                         Some(producer)
@@ -160,7 +162,7 @@ impl Worker {
                     }
                 },
             };
-            self.serve(producer, &receiver);
+            this.serve(producer, &receiver);
         })?;
         Ok(requests)
     }
