@@ -39,7 +39,7 @@ impl Read {
     /// rdkafka does not say at which offset the end of a partition was met, and positions do not advance over control records. So the
     /// last stable offset is awaited first, and only then does the reading begin: the first end that it meets lies at `until` or
     /// further.
-    pub(crate) fn run(self) -> Result<Offset, LogError> {
+    pub(crate) fn run(&self) -> Result<Offset, LogError> {
         if self.from >= self.until {
             return Ok(self.from);
         }

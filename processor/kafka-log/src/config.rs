@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use millrace_placement::Topics;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 /// Largest record that is produced, in bytes; topics may allow less.
 const RECORD_BYTES_MAX: &str = "4194304";
@@ -111,6 +112,10 @@ impl KafkaConfig {
         let is_theirs = |it: &str| role == MEMBER || !MEMBER_SETTINGS.contains(&it);
         for (key, value) in self.settings.iter().filter(|(key, _)| is_theirs(key)) {
             config.set(key, value);
+            if key == "debug" {
+                // Else rdkafka keeps what was asked for to itself. Our own filter decides what is shown.
+                config.set_log_level(RDKafkaLogLevel::Debug);
+            }
         }
         config.set("bootstrap.servers", &self.bootstrap);
         for (key, value) in fixed {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use millrace_partition::{InboundRecord, Source};
@@ -11,6 +12,7 @@ use millrace_schemas::Offset;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Message, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
@@ -19,6 +21,9 @@ use crate::config::KafkaConfig;
 use crate::context::Logging;
 use crate::error::{from_kafka, retriable};
 use crate::record::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+
+/// One request of the preparation.
+const REQUEST_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the follower what to read. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +38,8 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 enum Command {
+    /// Sources are about to be followed.
+    Prepare,
     Follow {
         incarnation: Incarnation,
         sources: Vec<(Source, Offset)>,
@@ -53,6 +60,11 @@ impl FollowerHandle {
     pub(crate) fn new() -> (Self, Pending) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self { commands: sender }, Pending { commands: receiver })
+    }
+
+    /// To be said as early as possible: see [`prepare`].
+    pub(crate) fn prepare(&self) {
+        self.send(Command::Prepare);
     }
 
     pub(crate) async fn follow(
@@ -231,6 +243,18 @@ impl Follower {
     /// False if it is to stop.
     fn obey(&mut self, command: Command) -> bool {
         match command {
+            Command::Prepare => {
+                let (consumer, topics) =
+                    (Arc::clone(&self.consumer), [self.internal.clone(), self.events.clone()]);
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = prepare(&consumer, &topics) {
+                        debug!(
+                            error = &error as &dyn std::error::Error,
+                            "the reader of the sources is not prepared"
+                        );
+                    }
+                });
+            }
             Command::Follow { incarnation, sources, done } => {
                 let _ = done.send(self.follow(&incarnation, &sources));
             }
@@ -323,6 +347,21 @@ impl Follower {
             Source::Events(partition) => (&self.events, partition),
         }
     }
+}
+
+/// Finds the leaders of the topics and connects to them. A partition of a topic that librdkafka has not met is assigned without one, and
+/// it looks for the leaders of such partitions only once a second: half of what a hand-over took.
+fn prepare(consumer: &StreamConsumer<Logging>, topics: &[String]) -> KafkaResult<()> {
+    let mut leaders = BTreeSet::new();
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), REQUEST_MAX)?;
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+            if leaders.insert(partition.leader()) {
+                consumer.fetch_watermarks(topic, partition.id(), REQUEST_MAX)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whose source it is: public partitions belong to the index that they are congruent to.

@@ -19,6 +19,9 @@ use crate::context;
 use crate::error::{from_kafka, retriable};
 use crate::follower::FollowerHandle;
 
+/// How long an order to leave may go unnoticed.
+const POLL: Duration = Duration::from_millis(20);
+
 /// How long a revocation waits for the partitions to be drained.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -156,6 +159,7 @@ impl ConsumerContext for GroupContext {
                 "cannot pause the partitions of the group's consumer"
             );
         }
+        self.follower.prepare();
         let incarnations = self.group.assign(&partitions);
         info!(?partitions, "partitions assigned by the group");
         self.send(LogEvent::Assigned(incarnations));
@@ -265,7 +269,7 @@ fn serve(
     protocol: GroupProtocol,
 ) {
     while !stop.load(Ordering::SeqCst) && !events.is_closed() {
-        match consumer.poll(Duration::from_millis(100)) {
+        match consumer.poll(POLL) {
             // A record came before its partition was paused; the follower reads it.
             None | Some(Ok(_)) => {}
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {

@@ -151,7 +151,7 @@ impl Worker {
         std::thread::Builder::new().name(this.name.clone()).spawn(move || {
             let producer = match ready {
                 None => None,
-                Some(ready) => match TransactionalProducer::create(&this.config) {
+                Some(ready) => match TransactionalProducer::create(&this.config, &this.topics) {
                     Ok(producer) => {
                         let _ = ready.send(Ok(()));
                         Some(producer)
@@ -314,7 +314,7 @@ impl Worker {
         let transactional_id = &self.transactional_id;
         let mut attempt = 0;
         while !reply.is_closed() {
-            match TransactionalProducer::create(&self.config) {
+            match TransactionalProducer::create(&self.config, &self.topics) {
                 Ok(producer) => {
                     info!(transactional_id, "transactional producer made anew");
                     return Some(producer);

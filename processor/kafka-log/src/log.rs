@@ -258,10 +258,12 @@ impl Log for KafkaLog {
             let consumer = config
                 .create_with_context(Logging)
                 .map_err(|error| from_kafka("create a reader of the changelog", error))?;
-            let read =
-                Read { consumer, topic, partition: number(partition), from, until, bytes_max, sink }.run();
-            drop(permit);
-            read
+            let read = Read { consumer, topic, partition: number(partition), from, until, bytes_max, sink };
+            let result = read.run();
+            let consumer = read.consumer;
+            // Its threads take 100 ms to end, and nobody needs to wait for them.
+            tokio::task::spawn_blocking(move || drop((consumer, permit)));
+            result
         })
         .await;
         if matches!(read, Err(LogError::HeldUp { .. })) {
@@ -282,8 +284,9 @@ impl Log for KafkaLog {
     async fn end_transaction_of(&self, transactional_id: &str) -> Result<(), LogError> {
         let config = self.inner.config.lane(transactional_id);
         let doing = format!("end the open transaction of {transactional_id}");
+        let topics = self.topics().clone();
         // It is of no more use once its id is initialised.
-        blocking(move || TransactionalProducer::create(&config).map(drop))
+        blocking(move || TransactionalProducer::create(&config, &topics).map(drop))
             .await
             .map_err(|error| from_kafka(doing, error))
     }

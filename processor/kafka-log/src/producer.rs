@@ -12,6 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use millrace_partition::OutgoingRecord;
+use millrace_placement::Topics;
 use millrace_schemas::Offset;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -27,6 +28,9 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 
 /// All tries of one call together. Well above `transaction.timeout.ms`: by then the broker has decided.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a new producer is let connect before it asks for its coordinator all the same.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How long records may be in flight: `message.timeout.ms` and some.
 const DELIVERY_MAX: Duration = Duration::from_secs(15);
@@ -96,9 +100,11 @@ impl ProducerContext for Deliveries {
 
 impl TransactionalProducer {
     /// Fences every earlier producer of this transactional id, and waits until its transaction is decided.
-    pub(crate) fn create(config: &ClientConfig) -> KafkaResult<Self> {
+    pub(crate) fn create(config: &ClientConfig, topics: &Topics) -> KafkaResult<Self> {
         let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
         let created = Self { producer };
+        // As long as no broker is connected, librdkafka looks for the coordinator only twice a second. If this fails, it does that.
+        let _ = created.producer.client().fetch_watermarks(&topics.changelog(), 0, CONNECT_MAX);
         created.retrying(|it| it.init_transactions(CALL_MAX))?;
         Ok(created)
     }

@@ -62,12 +62,24 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
             let partition = incarnation.partition();
             let acquired: Result<Input, Gone> = async {
                 let internal_offset = this.stable_internal_offset(&incarnation).await?;
+                debug!(partition = partition.0, offset = ?internal_offset, "the group's offset is stable");
                 let (changelog_start, changelog_end) =
                     this.log_retrying(&incarnation, || this.log.changelog_bounds(partition)).await?;
+                debug!(
+                    partition = partition.0,
+                    start = changelog_start.0,
+                    end = changelog_end.0,
+                    "the changelog's bounds are known"
+                );
                 let row = this
                     .store_retrying(&incarnation, "load_checkpoint", || this.store.load_checkpoint(partition))
                     .await?;
                 let checkpoint = row.and_then(|(_, value)| this.checkpoint(partition, &value));
+                debug!(
+                    partition = partition.0,
+                    offset = ?checkpoint.as_ref().map(|it| it.changelog_offset),
+                    "the checkpoint is read"
+                );
                 Ok(Input::Acquired { checkpoint, changelog_start, changelog_end, internal_offset })
             }
             .await;
@@ -107,15 +119,21 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         if self.own_ids.contains(&transactional_id) || !incarnation.is_alive() {
             return;
         }
-        match self.log.end_transaction_of(&transactional_id).await {
-            Ok(()) => info!(partition = partition.0, transactional_id, "ended the last owner's transaction"),
-            Err(error) => warn!(
-                partition = partition.0,
-                transactional_id,
-                error = &error as &dyn std::error::Error,
-                "cannot end the last owner's transaction; waiting for its time-out"
-            ),
-        }
+        // Nobody waits for it: the client hears that it has succeeded up to a second after the transaction has ended.
+        let log = self.log.clone();
+        tokio::spawn(async move {
+            match log.end_transaction_of(&transactional_id).await {
+                Ok(()) => {
+                    info!(partition = partition.0, transactional_id, "ended the last owner's transaction")
+                }
+                Err(error) => warn!(
+                    partition = partition.0,
+                    transactional_id,
+                    error = &error as &dyn std::error::Error,
+                    "cannot end the last owner's transaction; waiting for its time-out"
+                ),
+            }
+        });
     }
 
     /// A checkpoint that cannot be read costs a longer replay, and more of the log than is left if it was trimmed: then the
@@ -155,6 +173,13 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                 let (read, ()) = futures_util::join!(reading, forwarding);
                 match read {
                     Ok(position) => {
+                        debug!(
+                            partition = incarnation.partition().0,
+                            from = from.0,
+                            position = position.0,
+                            until = until.0,
+                            "a stretch of the changelog is read"
+                        );
                         return this.send(incarnation, Input::ChangelogRead { position }).await;
                     }
                     // Nothing was sent.
@@ -188,12 +213,20 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                     other => other.map(Ok),
                 }
             };
-            // The other error is that the incarnation is gone.
-            if let Ok(Err(error)) = this.log_retrying(&incarnation, follow).await {
-                let detail = chain(&error);
-                // The lane outlives its effects, but for the end of the process.
-                let _ =
-                    this.mailbox.send(Message::Stopped { incarnation: incarnation.clone(), detail }).await;
+            match this.log_retrying(&incarnation, follow).await {
+                Ok(Ok(())) => {
+                    debug!(partition = incarnation.partition().0, ?sources, "the sources are followed");
+                }
+                Ok(Err(error)) => {
+                    let detail = chain(&error);
+                    // The lane outlives its effects, but for the end of the process.
+                    let _ = this
+                        .mailbox
+                        .send(Message::Stopped { incarnation: incarnation.clone(), detail })
+                        .await;
+                }
+                // The incarnation is gone.
+                Err(Gone) => {}
             }
         });
     }

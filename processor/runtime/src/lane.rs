@@ -209,7 +209,12 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
     fn take(&mut self, message: Message) -> Result<(), Error> {
         match message {
             Message::Acquire(incarnation) => {
-                self.acquire(incarnation);
+                if incarnation.is_alive() {
+                    self.acquire(incarnation);
+                } else if !self.owned.contains_key(&incarnation.partition()) {
+                    // Lost again since, or renewed: a restore for it would end at once, and the partition would stand still.
+                    self.shell.shared.remove(incarnation.partition());
+                }
                 Ok(())
             }
             Message::Drain { partition, done } => match self.owned.get_mut(&partition) {
@@ -222,7 +227,11 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             },
             Message::Lost(partition) => {
                 self.failures.remove(&partition);
-                self.drop_partition(partition);
+                // The log kills before it tells. One that is alive was renewed after the partition had been lost and won back, both of
+                // which the lane had yet to hear of.
+                if self.owned.get(&partition).is_some_and(|it| !it.incarnation.is_alive()) {
+                    self.drop_partition(partition);
+                }
                 Ok(())
             }
             Message::Records { incarnation, records } => self.handle(&incarnation, Input::Records(records)),

@@ -140,7 +140,7 @@ pub enum LogError {
 
 /// How long an open transaction may be in the way before [`LogError::HeldUp`] says so. Transactions take milliseconds; one that takes
 /// longer than this has an owner that is dead, or stuck.
-pub const HELD_UP_GRACE: Duration = Duration::from_secs(1);
+pub const HELD_UP_GRACE: Duration = Duration::from_millis(500);
 
 /// The log as the processor sees it. Cheap to clone.
 pub trait Log: Clone + Send + Sync + 'static {
