@@ -26,6 +26,8 @@ pub(crate) struct Clients {
     dispatched: BTreeSet<(InstanceId, TaskToken)>,
     open: Vec<TaskCommand>,
     answers: u64,
+    /// Records that nobody can read.
+    poisoned: usize,
 }
 
 /// The producer of one instance's events. All of them arrive at one partition, where order is defined.
@@ -56,7 +58,22 @@ impl Clients {
             dispatched: BTreeSet::new(),
             open: Vec::new(),
             answers: 0,
+            poisoned: 0,
         }
+    }
+
+    /// Somebody writes nonsense into the inbox.
+    pub(crate) fn poison(&mut self, broker: &mut Broker, partitions: usize, now: i64, rng: &mut impl Rng) {
+        self.poisoned += 1;
+        let key = rng.random_bool(0.5).then(|| format!("poison-{}", self.poisoned).into());
+        let value = rng.random_bool(0.8).then(|| "\u{1}no event".into());
+        let record = Record { key, headers: Vec::new(), value, at: now, writer: None };
+        broker.produce(&Place::Events(rng.random_range(0..partitions)), record);
+    }
+
+    /// How many dead letters there must be in the end.
+    pub(crate) fn poisoned(&self) -> usize {
+        self.poisoned
     }
 
     pub(crate) fn has_more_to_send(&self) -> bool {

@@ -44,6 +44,10 @@ pub(crate) struct Weights {
     pub(crate) duplicate: u32,
     pub(crate) time: u32,
     pub(crate) cancel: u32,
+    /// Of the records that users send, how many are nonsense, in percent.
+    pub(crate) poison: u32,
+    /// A clock is set, within the skew.
+    pub(crate) clock_jump: u32,
 }
 
 impl Swarm {
@@ -64,6 +68,8 @@ impl Swarm {
             duplicate: weight(30),
             time: 1 + weight(30),
             cancel: weight(10),
+            poison: weight(10),
+            clock_jump: weight(6),
         };
         let collect_of_ten = rng.random_range(0..=8);
         Self {

@@ -25,6 +25,7 @@ enum Action {
     Freeze(usize),
     Leave(usize),
     Shuffle,
+    ClockJump(usize),
     StoreTimeout,
     StoreOutage,
 }
@@ -136,13 +137,20 @@ impl World {
             faults.push((Action::Crash(node.number), weights.crash * factor));
             faults.push((Action::Freeze(node.number), weights.freeze * factor));
             faults.push((Action::Leave(node.number), weights.leave));
+            faults.push((Action::ClockJump(node.number), weights.clock_jump));
         }
         faults
     }
 
     fn perform_action(&mut self, action: Action) {
         match action {
-            Action::Send => self.clients.send(&mut self.broker, self.now, &mut self.dice.clients),
+            Action::Send => {
+                if self.happens(self.swarm.weights.poison) {
+                    let partitions = self.swarm.event_partitions;
+                    self.clients.poison(&mut self.broker, partitions, self.now, &mut self.dice.clients);
+                }
+                self.clients.send(&mut self.broker, self.now, &mut self.dice.clients);
+            }
             Action::Answer => {
                 let duplicates = self.faults_are_on
                     && self.dice.clients.random_range(0..100) < self.swarm.weights.duplicate;
@@ -178,6 +186,10 @@ impl World {
                 let partition = self.dice.faults.random_range(0..self.swarm.partitions);
                 let choice = self.dice.faults.random_range(0..self.swarm.nodes);
                 self.broker.group.shuffle(partition, choice);
+            }
+            Action::ClockJump(node) => {
+                let skew_ms = self.swarm.skew_ms;
+                self.nodes[node].skew_ms = self.dice.faults.random_range(-skew_ms..=skew_ms);
             }
             Action::StoreTimeout => self.store_times_out(),
             Action::StoreOutage => {

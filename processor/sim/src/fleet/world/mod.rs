@@ -287,11 +287,15 @@ impl World {
     /// What must be true in the end.
     fn check_rest(&mut self) -> Result<(), String> {
         self.clients.check(self.truth.keys())?;
+        // Each nonsense has become one dead letter, and nothing else has.
         let letters = Place::Other(self.config.topics.dead_letters());
-        if let Some((records, _)) = self.broker.log(&letters).fetch(Offset(0), usize::MAX)
-            && let Some((_, letter)) = records.first()
-        {
-            return Err(format!("a dead letter: {:?}", letter.headers));
+        let (letters, _) = self.broker.log(&letters).committed(Offset(0), usize::MAX);
+        if letters.len() != self.clients.poisoned() {
+            let headers = letters.iter().map(|it| &it.1.headers).next_back();
+            let (told, poisoned) = (letters.len(), self.clients.poisoned());
+            return Err(format!(
+                "{told} dead letters for {poisoned} unreadable records; the last: {headers:?}"
+            ));
         }
         for (id, key) in self.truth.keys() {
             let row = self.store.snapshots.get(id).ok_or_else(|| format!("{id} has no snapshot"))?;
