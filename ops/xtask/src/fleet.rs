@@ -31,6 +31,8 @@ pub(crate) struct Fleet {
     // Dropped in this order: the processors end before their servers do.
     processors: BTreeMap<u32, Processor>,
     launched: u32,
+    /// Processors log what they do in detail.
+    pub(crate) is_verbose: bool,
     pub(crate) servers: Servers,
 }
 
@@ -82,6 +84,7 @@ impl Fleet {
             prefix: run.replace(|it: char| !it.is_ascii_alphanumeric(), "-"),
             processors: BTreeMap::new(),
             launched: 0,
+            is_verbose: false,
             servers,
         };
         let mut topics = fleet.millrace(&["topics", "apply"]);
@@ -140,6 +143,9 @@ impl Fleet {
         let name = format!("processor-{ordinal}-{}", self.launched);
         let mut command = self.millrace(&["processor", "--output", "json", "--http", "127.0.0.1:0"]);
         command.args(["--ordinal", &ordinal.to_string()]);
+        if self.is_verbose {
+            command.arg("-v");
+        }
         let process = Process::spawn(&name, &mut command, &self.folder)?;
         if self.processors.insert(ordinal, Processor { process, api: None }).is_some() {
             bail!("processor {ordinal} was running already");

@@ -18,11 +18,11 @@ use crate::error::{from_kafka, retriable};
 use crate::group::Group;
 use crate::producer::TransactionalProducer;
 
-/// How long a transaction may take. Twice `transaction.timeout.ms`: by then the broker has ended it.
+/// How long a transaction may take. A little more than `transaction.timeout.ms`, at which the broker ends it.
 ///
 /// librdkafka's `send_offsets_to_transaction` ignores its time-out and may block for ever when the coordinator dies in between (its
-/// issue 5456); the member would go on to heartbeat, and its partitions would stand still.
-const COMMIT_MAX: Duration = Duration::from_secs(20);
+/// issue 5456; seen when brokers are killed); the member would go on to heartbeat, and its partitions would stand still.
+const COMMIT_MAX: Duration = Duration::from_secs(12);
 
 /// How long a lane whose metadata was refused waits for newer ones before it tries again all the same.
 const METADATA_WAIT: Duration = Duration::from_secs(1);

@@ -11,10 +11,10 @@ use millrace_placement::PartitionIndex;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
-use millrace_schemas::{InstanceId, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::effects::Effects;
 use crate::log::{CommitOutcome, Incarnation, Lane, Log, LogError, Share, backoff};
@@ -26,6 +26,9 @@ use crate::store::{OwnerRow, SnapshotStore};
 
 /// How often gauges are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
+
+/// A partition with work that has not moved for so long is worth a line in the log.
+const STANDSTILL_EVERY: Duration = Duration::from_secs(10);
 
 /// Most messages that are taken before timers and the producer get their turn.
 const MESSAGES_AT_ONCE: usize = 256;
@@ -81,6 +84,8 @@ struct Owned {
     drained: Option<oneshot::Sender<()>>,
     /// The write of the last checkpoint.
     checkpoint: Option<JoinHandle<()>>,
+    /// The end of its changelog, and since when it stands there.
+    stands: (Offset, Instant),
 }
 
 /// The state of a running lane.
@@ -151,6 +156,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             running.commit_what_is_ready();
             if shown.elapsed() >= GAUGES_EVERY {
                 running.show();
+                running.notice_standstill();
                 shown = Instant::now();
             }
         }
@@ -269,7 +275,14 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         self.effects.acquire(&incarnation);
         self.owned.insert(
             index,
-            Owned { incarnation, partition, assigned_at: Instant::now(), drained: None, checkpoint: None },
+            Owned {
+                incarnation,
+                partition,
+                assigned_at: Instant::now(),
+                drained: None,
+                checkpoint: None,
+                stands: (Offset(0), Instant::now()),
+            },
         );
     }
 
@@ -412,6 +425,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         match outcome {
             CommitOutcome::Committed(offsets) => {
                 count("committed");
+                debug!(partitions = ?shares.iter().map(|(it, _)| it.partition().0).collect::<Vec<_>>(), took_ms = began.elapsed().as_millis(), "committed");
                 for ((incarnation, transaction), changelog_offsets) in shares.into_iter().zip(offsets) {
                     self.handle(&incarnation, Input::Committed { transaction, changelog_offsets })?;
                 }
@@ -451,6 +465,32 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             self.handle(&incarnation, Input::Tick)?;
         }
         Ok(())
+    }
+
+    /// Says what is known about a partition that has work and does none. Whatever it waits for may be silent itself.
+    fn notice_standstill(&mut self) {
+        for (index, owned) in &mut self.owned {
+            let gauges = owned.partition.gauges();
+            let has_work = !gauges.is_active || gauges.inbox_records > 0;
+            if !has_work || gauges.changelog_end != owned.stands.0 {
+                owned.stands = (gauges.changelog_end, Instant::now());
+            } else if owned.stands.1.elapsed() >= STANDSTILL_EVERY {
+                owned.stands.1 = Instant::now();
+                warn!(
+                    partition = index.0,
+                    is_active = gauges.is_active,
+                    is_draining = owned.drained.is_some(),
+                    is_alive = owned.incarnation.is_alive(),
+                    lane_is_committing = self.is_committing,
+                    inbox_records = gauges.inbox_records,
+                    instances_dirty = gauges.instances_dirty,
+                    tail_entries = gauges.tail_entries,
+                    changelog_end = gauges.changelog_end.0,
+                    "the partition has stood still for {} s",
+                    STANDSTILL_EVERY.as_secs()
+                );
+            }
+        }
     }
 
     fn show(&self) {

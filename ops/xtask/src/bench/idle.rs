@@ -12,8 +12,9 @@ use crate::processes::Usage;
 use crate::report::{Verdict, say};
 use crate::workspace::Workspace;
 
-/// Memory is read after this: what was of use only to start, or to flush, has been given back then or never will be.
-const REST: Duration = Duration::from_secs(20);
+/// Memory is read after this: instances leave memory a minute after they were last needed (`--cache-idle`), and what was of use only to
+/// start, or to flush, has been given back then or never will be.
+const REST: Duration = Duration::from_secs(90);
 /// Target, in MiB.
 const ADDED_MIB_MAX: f64 = 10.0;
 

@@ -64,7 +64,9 @@ pub(crate) fn through(
     plan: &Plan,
 ) -> anyhow::Result<Verdict> {
     let servers = Servers::start_three_brokers(workspace, folder)?;
-    let fleet = Fleet::create(workspace, programs, servers, folder, &SETTINGS)?;
+    let mut fleet = Fleet::create(workspace, programs, servers, folder, &SETTINGS)?;
+    // What a partition waited for must be in the logs: few runs fail, and none fails twice in the same way.
+    fleet.is_verbose = true;
     let pace = if plan.duration < LONG_FROM { Pace::SHORT } else { Pace::LONG };
     let mut world = World::new(fleet, plan.seed, pace)?;
 
