@@ -110,6 +110,12 @@ impl Group {
         incarnations
     }
 
+    /// Those that are alive of these partitions.
+    fn assigned(&self, partitions: &[PartitionIndex]) -> Vec<Incarnation> {
+        let state = self.state();
+        partitions.iter().filter_map(|it| state.assigned.get(it).cloned()).collect()
+    }
+
     fn kill(&self, partitions: &[PartitionIndex]) {
         let mut state = self.state();
         for partition in partitions {
@@ -188,7 +194,7 @@ impl GroupContext {
 
     fn drain(&self, consumer: &BaseConsumer<Self>, partitions: &[PartitionIndex]) {
         let (done, mut drained) = oneshot::channel();
-        self.send(LogEvent::Revoking { partitions: partitions.to_vec(), done });
+        self.send(LogEvent::Revoking { incarnations: self.group.assigned(partitions), done });
         let deadline = Instant::now() + DRAIN_MAX;
         while let Err(oneshot::error::TryRecvError::Empty) = drained.try_recv() {
             if consumer.assignment_lost() || Instant::now() >= deadline {

@@ -1,6 +1,5 @@
 //! From `Acquired` to `Ready`: reading the tail, then the claim (state protocol 2.3).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,8 @@ use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 use crate::batch::{Batch, Committing, Stage};
 use crate::history::Retention;
-use crate::input::{ChangelogRecord, SnapshotRow};
+use crate::hot_keys::HotKeys;
+use crate::input::{ChangelogRecord, LoadedRow, SnapshotRow};
 use crate::output::{HistoryRow, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::restore::{Restore, TailEntry};
@@ -71,6 +71,7 @@ impl Partition {
             self.era_base = checkpoint.era_base;
             self.write_behind.checkpoint_offset = checkpoint.changelog_offset;
             self.hot_keys_before.clone_from(&checkpoint.hot_keys);
+            self.hot_keys = HotKeys::after(&checkpoint.hot_keys);
         }
         // Without a checkpoint the whole log is the tail, and every pending timer is found there.
         let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
@@ -198,17 +199,18 @@ impl Partition {
             .cloned()
             .unwrap_or_default();
         let internal_offset = restore.internal_offset;
-        let positions: BTreeMap<_, _> = self
+        let own = self.own_source();
+        // The log is the truth: what it says was committed with what the records have caused. The group's offset was, too, but it may
+        // have been reset, and after an `era open` it is ahead of the log.
+        self.positions = self
             .config
             .sources(self.index)
-            .map(|source| (source, self.records.position_of(source, &known).unwrap_or_default()))
+            .map(|source| {
+                let told = self.records.position_of(source, &known);
+                let group = internal_offset.filter(|_| source == own);
+                (source, told.or(group).unwrap_or_default())
+            })
             .collect();
-        self.positions = positions;
-        // Committed together with the positions in the changelog; that one is lost if the group was deleted or has expired.
-        let own = self.own_source();
-        if let Some(offset) = internal_offset {
-            self.positions.insert(own, offset);
-        }
         self.phase = Phase::Claiming;
         self.batch = Some(Batch::claim());
         self.decide_claim(moment.at, out);
@@ -260,15 +262,20 @@ impl Partition {
     /// Rows of the snapshot table: an instance is its row plus its events in the tail that are not in the row.
     pub(crate) fn snapshots_loaded(
         &mut self,
-        rows: Vec<(InstanceId, Option<SnapshotRow>)>,
+        rows: Vec<(InstanceId, LoadedRow)>,
         now: Timestamp,
         programs: &impl Programs,
         out: &mut Vec<Output>,
     ) {
+        self.write_behind.waits_for_loads = false;
         for (id, row) in rows {
             self.loading.remove(&id);
             if !self.cache.contains(&id) && !self.quarantine.contains(&id) {
-                self.rebuild(&id, row, now, programs, out);
+                match row {
+                    Ok(row) => self.rebuild(&id, row, now, programs, out),
+                    // What the tail has of it stays there, and dirty: nothing may be written over a row that a backup could mend.
+                    Err(detail) => self.quarantine(id.clone(), detail, out),
+                }
             }
             if let Some(Batch { stage: Stage::Loading { snapshots, .. }, .. }) = &mut self.batch {
                 snapshots.remove(&id);
@@ -299,8 +306,12 @@ impl Partition {
         // The row may be ahead of the checkpoint: what it holds is not applied again.
         let is_new = |it: &TailEntry| row_stamp.is_none_or(|stamp| self.stamp(it.offset) > stamp);
         let first_new = tail.iter().position(is_new).unwrap_or(tail.len());
+        let parked = row.as_ref().and_then(|it| self.parked(&it.value));
         match self.fold(id, row.as_ref().map(|it| &it.value), &tail[first_new..]) {
             Ok(instance) => {
+                if let (Some(parked), true) = (&parked, tail.is_empty()) {
+                    return self.unparked(instance, parked.offset, now);
+                }
                 let workflow = instance.state().map(|it| &it.workflow);
                 let retention = workflow.map(|it| Retention::of(it, programs, &self.config));
                 self.tell(id, &tail, retention.and_then(|it| it.history), now);

@@ -36,6 +36,8 @@ pub(crate) enum Request {
     DeadLetter { reason: &'static str, detail: String },
     /// It needs this schema to be read.
     NeedsSchema(u32),
+    /// To pass over it would be to lose it.
+    Stop { detail: &'static str },
 }
 
 /// How far a batch is.
@@ -78,6 +80,8 @@ pub(crate) struct Committing {
     pub(crate) changelog: Vec<Option<Entry>>,
     pub(crate) positions: BTreeMap<Source, Offset>,
     pub(crate) observations: Vec<Observation>,
+    /// Instances that are set aside and were asked for by a timer.
+    pub(crate) wakes: BTreeSet<InstanceId>,
     /// It is the claim, not a batch of records.
     pub(crate) is_claim: bool,
 }

@@ -10,13 +10,14 @@ use crate::batch::{Batch, Stage};
 use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
 use crate::partition::{Partition, Phase, Programs};
+use crate::quarantine::{WAKE, WAKE_AFTER};
 use crate::timers::entries;
 use crate::write_behind::InFlight;
 
 impl Partition {
     /// When the oldest unwritten change has waited long enough.
     pub(crate) fn flush_deadline(&self) -> Option<Timestamp> {
-        if self.write_behind.in_flight.is_some() {
+        if self.write_behind.in_flight.is_some() || self.write_behind.waits_for_loads {
             return None;
         }
         let oldest = self.dirty.oldest().into_iter().chain(self.write_behind.oldest()).min()?;
@@ -29,7 +30,11 @@ impl Partition {
         }
         let is_draining = matches!(self.phase, Phase::Draining);
         let is_full = self.tail_meter.reaches(self.config.tail, 2);
-        if !is_draining && !is_full && self.flush_deadline().is_none_or(|it| it > now) {
+        if !is_draining
+            && !is_full
+            && !self.quarantine.wants_flush()
+            && self.flush_deadline().is_none_or(|it| it > now)
+        {
             if std::mem::take(&mut self.write_behind.wants_checkpoint) {
                 self.save_checkpoint(now, out);
             }
@@ -38,8 +43,8 @@ impl Partition {
         if !is_draining {
             self.load_dirty(out);
         }
-        let request = self.flush_request(programs);
-        if !request.snapshots.is_empty() || !request.history.is_empty() {
+        let request = self.flush_request(now, programs);
+        if !request.is_empty() {
             out.push(Output::Flush(request));
         } else if is_draining && !self.is_committing() {
             self.write_behind.in_flight = None;
@@ -48,6 +53,8 @@ impl Partition {
             out.push(Output::Drained);
         } else {
             self.write_behind.in_flight = None;
+            // What is left is dirty and not in memory yet.
+            self.write_behind.waits_for_loads = !self.loading.is_empty();
             if std::mem::take(&mut self.write_behind.wants_checkpoint) {
                 self.save_checkpoint(now, out);
             }
@@ -64,7 +71,7 @@ impl Partition {
         let mut load: Vec<InstanceId> = dirty
             .ids()
             .filter(|id| !cache.contains(id) && !quarantine.contains(id) && !loading.contains(id))
-            .take(config.flush_rows_max)
+            .take(config.flush_rows_max.saturating_sub(loading.len()))
             .cloned()
             .collect();
         if !load.is_empty() {
@@ -74,7 +81,7 @@ impl Partition {
         }
     }
 
-    pub(crate) fn flush_request(&mut self, programs: &impl Programs) -> FlushRequest {
+    pub(crate) fn flush_request(&mut self, now: Timestamp, programs: &impl Programs) -> FlushRequest {
         let id = self.write_behind.next_id();
         let ids: Vec<InstanceId> = self
             .dirty
@@ -83,6 +90,7 @@ impl Partition {
                 self.cache.get(id).is_some_and(|it| it.last_offset.is_some())
                     || self.quarantine.is_unwritten(id)
             })
+            .chain(self.quarantine.unparked().filter(|id| !self.dirty.contains(id)))
             .take(self.config.flush_rows_max)
             .cloned()
             .collect();
@@ -128,6 +136,12 @@ impl Partition {
             });
             in_flight.snapshots.push((id, status));
         }
+        request.timers.extend(self.quarantine.take_wakes().into_iter().map(|instance| TimerRow {
+            bucket: TimerBucket::of(key_group(instance.as_str().as_bytes())),
+            due: now.plus(WAKE_AFTER),
+            instance,
+            timer: WAKE,
+        }));
         self.write_behind.in_flight = Some(in_flight);
         request
     }
@@ -143,6 +157,7 @@ impl Partition {
         }
         for (instance, status) in done.snapshots {
             self.cache.set_listed(&instance, status);
+            self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
             let has_ended = self
                 .cache

@@ -22,6 +22,11 @@ pub(crate) struct HotKeys {
 }
 
 impl HotKeys {
+    /// Begins with what was busy before, so that two quick takeovers do not forget it.
+    pub(crate) fn after(before: &[InstanceId]) -> Self {
+        Self { counts: before.iter().take(HOT_KEYS).map(|id| (id.clone(), 2)).collect(), seen: 0 }
+    }
+
     pub(crate) fn count(&mut self, id: &InstanceId) {
         self.seen += 1;
         if self.seen.is_multiple_of(HALF_LIFE) {

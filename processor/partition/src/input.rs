@@ -31,7 +31,7 @@ pub enum Input {
     /// Records of one or more sources; in order within each source.
     Records(Vec<InboundRecord>),
     /// Answers to `LoadSnapshots`.
-    SnapshotsLoaded(Vec<(InstanceId, Option<SnapshotRow>)>),
+    SnapshotsLoaded(Vec<(InstanceId, LoadedRow)>),
     /// The definitions have been read up to the end they had after `CatchUpDefinitions`.
     DefinitionsCaughtUp,
     /// The codec has learnt this schema, or has learnt that it does not exist.
@@ -119,6 +119,9 @@ pub struct SnapshotRow {
     /// Encoded.
     pub value: Bytes,
 }
+
+/// A row, none if there is none, or why it can never be read.
+pub type LoadedRow = Result<Option<SnapshotRow>, String>;
 
 /// An entry of the timer index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,7 +31,7 @@ mod trimming;
 mod write_behind;
 
 pub use config::{Config, TailLimit};
-pub use input::{ChangelogRecord, InboundRecord, Input, QueryId, SnapshotRow, Source, TimerEntry};
+pub use input::{ChangelogRecord, InboundRecord, Input, LoadedRow, QueryId, SnapshotRow, Source, TimerEntry};
 pub use output::{FlushId, FlushRequest, HistoryRow, Listing, Observation, Output, SnapshotWrite, TimerRow};
 pub use partition::{Gauges, Owner, Partition, Programs};
 pub use reopening::{ERA_MAX, ERA_WARN, Remains, Reopening, TIMERS_LOOK_BACK};

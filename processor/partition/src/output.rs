@@ -105,6 +105,14 @@ pub struct FlushRequest {
     pub history: Vec<HistoryRow>,
 }
 
+impl FlushRequest {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.snapshots.is_empty() && self.timers.is_empty() && self.history.is_empty()
+    }
+}
+
 /// A row of the snapshot table, written with `stamp` as its timestamp: of two writers, the one further down the log wins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotWrite {

@@ -163,7 +163,7 @@ impl Partition {
             }
             Input::Query { query, instance } => self.queries.push((query, instance)),
             Input::Tick => {}
-            Input::Drain => self.drain(),
+            Input::Drain => self.drain(&mut out),
         }
         self.advance(moment, programs, &mut out);
         out
@@ -176,7 +176,10 @@ impl Partition {
             Phase::New | Phase::Restoring(_) | Phase::Claiming | Phase::Ended => None,
             Phase::Active | Phase::Draining => {
                 let others = [self.flush_deadline(), self.trimming.deadline(), self.cache.deadline()];
-                self.timers.next_deadline().into_iter().chain(others.into_iter().flatten()).min()
+                // A timer that is due is proposed with the next batch, for which something else is awaited.
+                let is_busy = self.batch.is_some() || self.tail_meter.reaches(self.config.unflushed, 1);
+                let timers = self.timers.next_deadline().filter(|_| !is_busy);
+                timers.into_iter().chain(others.into_iter().flatten()).min()
             }
         }
     }
@@ -218,7 +221,7 @@ impl Partition {
     /// Lets everything advance that can. The order matters little: whatever is not possible yet is tried again after the next input.
     fn advance(&mut self, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
         if let Phase::Restoring(_) = self.phase {
-            self.advance_reading(programs, out);
+            self.advance_reading(moment.at, programs, out);
             self.finish_restore(moment, out);
             self.shrink(moment.at);
         }
@@ -238,14 +241,14 @@ impl Partition {
         }
     }
 
-    /// Records of the sources. One that was handled already (a position moved back) is left out.
+    /// Records of the sources; before and after it serves, they are nobody's.
     fn take_in(&mut self, records: Vec<InboundRecord>) {
         if matches!(self.phase, Phase::Active) {
             self.inbox.extend(records);
         }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, out: &mut Vec<Output>) {
         match self.phase {
             Phase::Active => {
                 // What was read but not handled is not committed either: the next owner reads it again.
@@ -257,8 +260,11 @@ impl Partition {
                 self.phase = Phase::Draining;
             }
             // Nothing is dirty that this incarnation has made.
-            Phase::New | Phase::Restoring(_) | Phase::Claiming => self.phase = Phase::Ended,
-            Phase::Draining | Phase::Ended => {}
+            Phase::New | Phase::Restoring(_) | Phase::Claiming | Phase::Ended => {
+                self.phase = Phase::Ended;
+                out.push(Output::Drained);
+            }
+            Phase::Draining => {}
         }
     }
 

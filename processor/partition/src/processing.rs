@@ -16,6 +16,7 @@ use crate::history::Retention;
 use crate::input::{InboundRecord, Source};
 use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
+use crate::quarantine::WAKE;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
 
 /// A record that was forwarded so often circles between owners that disagree on the partition count.
@@ -67,7 +68,16 @@ impl Partition {
                 records.push(record);
             }
         }
-        let requests = records.iter().map(|it| self.read(it)).collect();
+        let requests: Vec<Request> = records.iter().map(|it| self.read(it)).collect();
+        for (record, request) in records.iter().zip(&requests) {
+            if let Request::Stop { detail } = request {
+                let (index, offset) = (self.index.0, record.offset.0);
+                return self.fail(
+                    format!("record {offset} of {:?} stops partition {index}: {detail}", record.source),
+                    out,
+                );
+            }
+        }
         self.batch = Some(Batch { records, requests, due, stage: Stage::nothing_missing() });
         self.ask_for_schemas(out);
     }
@@ -79,7 +89,10 @@ impl Partition {
                 let owner = home(key_group(command.instance.as_str().as_bytes()), self.config.partitions);
                 if owner == self.index { Request::Decide(command) } else { self.forward(record, owner) }
             }
-            other @ (Request::Forward { .. } | Request::DeadLetter { .. } | Request::NeedsSchema(_)) => other,
+            other @ (Request::Forward { .. }
+            | Request::DeadLetter { .. }
+            | Request::NeedsSchema(_)
+            | Request::Stop { .. }) => other,
         }
     }
 
@@ -100,7 +113,10 @@ impl Partition {
         };
         let needed = requests.iter().filter_map(|it| match it {
             Request::NeedsSchema(id) => Some(*id),
-            Request::Decide(_) | Request::Forward { .. } | Request::DeadLetter { .. } => None,
+            Request::Decide(_)
+            | Request::Forward { .. }
+            | Request::DeadLetter { .. }
+            | Request::Stop { .. } => None,
         });
         for id in needed {
             if schemas.insert(id) {
@@ -188,7 +204,10 @@ impl Partition {
                         let instance = self.cache.get(&command.instance).map(|it| &it.instance);
                         matches!(resolve(command, instance, programs), Resolved::Unknown(_))
                     }
-                    Request::Forward { .. } | Request::DeadLetter { .. } | Request::NeedsSchema(_) => false,
+                    Request::Forward { .. }
+                    | Request::DeadLetter { .. }
+                    | Request::NeedsSchema(_)
+                    | Request::Stop { .. } => false,
                 });
                 if unknown {
                     *definitions = Definitions::CatchingUp;
@@ -223,6 +242,7 @@ impl Partition {
                     self.dead_letter(record, reason, detail.clone(), moment.at, &mut work, &mut records);
                 }
                 Request::NeedsSchema(_) => unreachable!("a batch is decided once its schemas are known"),
+                Request::Stop { .. } => unreachable!("such a record begins no batch"),
             }
         }
         batch.due.retain(|timer| {
@@ -254,8 +274,17 @@ impl Partition {
         let id = &command.instance;
         let moment = Moment { at: not_before(command, moment.at), ..moment };
         if let Some(why) = self.quarantine.reason(id) {
+            if let Command::FireTimer { .. } = &command.command {
+                // Nothing is lost: what is set aside has its timers with it.
+                work.wakes.insert(id.clone());
+                return None;
+            }
             let detail = format!("instance {id} is quarantined: {why}");
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
+            return None;
+        }
+        if matches!(&command.command, Command::FireTimer { timer, .. } if *timer == WAKE) {
+            // It was set aside, and is back.
             return None;
         }
         let known = work.instances.get(id).or_else(|| self.cache.get(id).map(|it| &it.instance));
@@ -268,7 +297,7 @@ impl Partition {
             }
             Resolved::Unknown(workflow) => {
                 let detail =
-                    format!("workflow {workflow} is not deployed; deploy it, then redrive this record");
+                    format!("workflow {workflow} is not deployed; deploy it, then send the event again");
                 self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
                 return None;
             }
@@ -416,6 +445,9 @@ impl Partition {
                 self.timers.changed(self.cache.get(&id).map(|it| &it.instance), &instance);
                 self.cache.put(instance, Some(*offset), true, at);
             }
+        }
+        for id in &work.wakes {
+            self.quarantine.wake_later(id);
         }
         out.extend(work.observations.into_iter().map(Output::Observe));
         if work.is_claim {

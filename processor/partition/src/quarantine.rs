@@ -2,12 +2,13 @@
 //! in place of its snapshot, so it holds up neither the checkpoint nor the trimming of the log, and a release that can read it gets it
 //! back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_engine::Instance;
 use millrace_schemas::snapshot::{ParkedInstance, SnapshotRecord};
-use millrace_schemas::{InstanceId, Offset};
+use millrace_schemas::{InstanceId, Offset, TimerId, Timestamp};
 
 use crate::output::{Observation, Output, SnapshotWrite};
 use crate::partition::Partition;
@@ -19,6 +20,10 @@ pub(crate) struct Quarantine {
     reasons: BTreeMap<InstanceId, String>,
     /// Not in the store yet.
     unwritten: BTreeMap<InstanceId, (Offset, Bytes)>,
+    /// Rebuilt from what was parked; their rows and timers are to be written.
+    unparked: BTreeSet<InstanceId>,
+    /// To be tried again after a while: written as timers.
+    wakes: BTreeSet<InstanceId>,
 }
 
 impl Quarantine {
@@ -39,14 +44,40 @@ impl Quarantine {
         self.reasons.len()
     }
 
+    /// Whether something is to be written that nothing in the log is waiting for.
+    pub(crate) fn wants_flush(&self) -> bool {
+        !self.unparked.is_empty() || !self.wakes.is_empty()
+    }
+
+    pub(crate) fn unparked(&self) -> impl Iterator<Item = &InstanceId> {
+        self.unparked.iter()
+    }
+
     pub(crate) fn is_unwritten(&self, id: &InstanceId) -> bool {
         self.unwritten.contains_key(id)
     }
 
     pub(crate) fn written(&mut self, id: &InstanceId) {
         self.unwritten.remove(id);
+        self.unparked.remove(id);
+    }
+
+    /// A parked instance takes no part until it is loaded, and its timers are in no index. So it gets one of its own: whoever owns
+    /// it then loads it, and tries again.
+    pub(crate) fn wake_later(&mut self, id: &InstanceId) {
+        self.wakes.insert(id.clone());
+    }
+
+    pub(crate) fn take_wakes(&mut self) -> BTreeSet<InstanceId> {
+        std::mem::take(&mut self.wakes)
     }
 }
+
+/// The timer of a parked instance: no instance has so many.
+pub(crate) const WAKE: TimerId = TimerId(u32::MAX);
+
+/// How long a parked instance is left alone.
+pub(crate) const WAKE_AFTER: Duration = Duration::from_secs(3_600);
 
 impl Partition {
     pub(crate) fn quarantine(&mut self, id: InstanceId, detail: String, out: &mut Vec<Output>) {
@@ -85,6 +116,7 @@ impl Partition {
             let value = self.codec.encode_parked(&parked).into();
             self.quarantine.unwritten.insert(id.clone(), (parked.offset, value));
         }
+        self.quarantine.wake_later(id);
         self.quarantine(id.clone(), detail, out);
     }
 
@@ -102,6 +134,21 @@ impl Partition {
                 })
             })
             .collect()
+    }
+
+    /// The row, if it is one of a parked instance.
+    pub(crate) fn parked(&self, row: &Bytes) -> Option<ParkedInstance> {
+        match self.codec.decode_snapshot_record(row) {
+            Ok(SnapshotRecord::Parked(parked)) => Some(parked),
+            Ok(SnapshotRecord::Snapshot(_)) | Err(_) => None,
+        }
+    }
+
+    /// It is back. What was not written while it was parked is written now, though the log has moved on.
+    pub(crate) fn unparked(&mut self, instance: Instance, offset: Offset, now: Timestamp) {
+        self.timers.restored(&instance);
+        self.quarantine.unparked.insert(instance.id().clone());
+        self.cache.put(instance, Some(offset), true, now);
     }
 
     /// Tries again what an earlier owner could not do.

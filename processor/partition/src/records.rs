@@ -93,10 +93,8 @@ impl Records {
                     InternalRecord::ReleaseRequested(_)
                     | InternalRecord::HandedOver(_)
                     | InternalRecord::Progressed(_),
-                ) => Request::DeadLetter {
-                    reason: "newer-release",
-                    detail: "it was written by a newer release that repartitions: upgrade this processor, then redrive"
-                        .to_owned(),
+                ) => Request::Stop {
+                    detail: "it was written by a newer release that repartitions: upgrade this processor",
                 },
                 Err(request) => request,
             },

@@ -5,7 +5,7 @@
 //! No checkpoint is written meanwhile: the positions that belong to it are known only at the end. An owner that dies on the way has
 //! lost time, nothing else: rows that are ahead of the checkpoint are skipped by the offset guard.
 
-use millrace_schemas::Offset;
+use millrace_schemas::{Offset, Timestamp};
 
 use crate::output::Output;
 use crate::partition::{Partition, Phase, Programs};
@@ -26,7 +26,12 @@ impl Partition {
     }
 
     /// Asks for the next portion, once there is room for it.
-    pub(crate) fn advance_reading(&mut self, programs: &impl Programs, out: &mut Vec<Output>) {
+    pub(crate) fn advance_reading(
+        &mut self,
+        now: Timestamp,
+        programs: &impl Programs,
+        out: &mut Vec<Output>,
+    ) {
         let is_full = self.tail.bytes >= self.config.restore_bytes_max;
         let Phase::Restoring(restore) = &mut self.phase else { return };
         let (Some(position), true) = (restore.paused_at, restore.backlog.is_empty()) else { return };
@@ -36,8 +41,8 @@ impl Partition {
                 return;
             }
             self.load_dirty(out);
-            let request = self.flush_request(programs);
-            if !request.snapshots.is_empty() || !request.history.is_empty() {
+            let request = self.flush_request(now, programs);
+            if !request.is_empty() {
                 return out.push(Output::Flush(request));
             }
             self.write_behind.in_flight = None;

@@ -6,10 +6,13 @@ use millrace_schemas::Offset;
 
 use crate::config::TailLimit;
 
-/// Counts what lies above the checkpoint, a transaction at a time.
+/// Entries that are counted as one: a stretch goes as a whole, when the checkpoint has passed its end.
+const STRETCH: usize = 64;
+
+/// Counts what lies above the checkpoint.
 #[derive(Debug, Default)]
 pub(crate) struct TailMeter {
-    transactions: VecDeque<Stretch>,
+    stretches: VecDeque<Stretch>,
     entries: usize,
     bytes: usize,
 }
@@ -26,15 +29,22 @@ impl TailMeter {
     pub(crate) fn add(&mut self, end: Offset, entries: usize, bytes: usize) {
         self.entries += entries;
         self.bytes += bytes;
-        self.transactions.push_back(Stretch { end, entries, bytes });
+        match self.stretches.back_mut() {
+            Some(last) if last.entries < STRETCH => {
+                last.end = end;
+                last.entries += entries;
+                last.bytes += bytes;
+            }
+            _ => self.stretches.push_back(Stretch { end, entries, bytes }),
+        }
     }
 
     /// The checkpoint has moved.
     pub(crate) fn drop_below(&mut self, checkpoint: Offset) {
-        while let Some(first) = self.transactions.front().filter(|it| it.end <= checkpoint) {
+        while let Some(first) = self.stretches.front().filter(|it| it.end <= checkpoint) {
             self.entries -= first.entries;
             self.bytes -= first.bytes;
-            self.transactions.pop_front();
+            self.stretches.pop_front();
         }
     }
 

@@ -54,7 +54,8 @@ impl Partition {
         out: &mut Vec<Output>,
     ) {
         self.trimming.is_reading_back = false;
-        let durable = checkpoint.map_or(Offset(0), |it| it.changelog_offset);
+        // One of another era is about another log.
+        let durable = checkpoint.filter(|it| it.era == self.era).map_or(Offset(0), |it| it.changelog_offset);
         if durable > self.trimming.trimmed_to {
             self.trimming.trimmed_to = durable;
             let kept_ms = i64::try_from(self.config.changelog_retention.as_millis()).unwrap_or(i64::MAX);

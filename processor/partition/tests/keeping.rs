@@ -247,6 +247,9 @@ fn an_instance_that_cannot_be_rebuilt_is_parked_and_holds_up_nobody() {
     let folded = world.codec.decode_snapshot_record(&row.value);
     assert!(matches!(folded, Ok(SnapshotRecord::Parked(_))));
 
+    // It is looked at again after a while, though nobody asks for it.
+    assert!(world.durable.timers.iter().any(|it| it.instance == id("bad")));
+
     // A release that can read the entry gets the instance back.
     let mended = millrace_schemas::snapshot::ParkedInstance {
         era: 1,
@@ -261,4 +264,49 @@ fn an_instance_that_cannot_be_rebuilt_is_parked_and_holds_up_nobody() {
     answer_all(&mut world);
     answer_all(&mut world);
     assert_eq!(world.status("bad"), "completed");
+}
+
+/// Its timers were in no index while it was parked.
+#[test]
+fn a_parked_instance_comes_back_by_itself_with_its_timers() {
+    const WAIT: &str = "
+document: {dsl: 1.0.3, namespace: test, name: wait, version: 1.0.0}
+do:
+  - pause: {wait: {minutes: 5}}
+";
+    let mut world = world(&[WAIT], |_| {});
+    start(&mut world, "a", "wait");
+    let original = world.durable.changelog.iter().find(|it| it.key.is_some()).cloned().unwrap();
+    let at = world.durable.changelog.iter().position(|it| it.key.is_some()).unwrap();
+    world.durable.changelog[at].value = Bytes::from_static(b"\xc3\x01nonsense that no schema fits");
+    world.restart();
+    flush(&mut world);
+    let parked = millrace_schemas::snapshot::ParkedInstance {
+        era: 1,
+        offset: original.offset,
+        reason: "an older release".to_owned(),
+        snapshot: None,
+        entries: vec![original.value.clone()],
+    };
+    world.durable.snapshots.get_mut(&id("a")).unwrap().value = world.codec.encode_parked(&parked).into();
+    world.durable.changelog[at] = original;
+    world.restart();
+    world.pass(600);
+    assert_eq!(world.status("a"), "running", "nobody has looked at it yet");
+    for _ in 0..8 {
+        world.pass(500);
+    }
+    assert_eq!(world.status("a"), "completed");
+    assert_eq!(gauges(&world).instances_quarantined, 0);
+}
+
+/// The group's offset may have been reset, and after an `era open` it is ahead of the log.
+#[test]
+fn the_log_says_where_its_sources_are_read_not_the_group() {
+    let mut world = world(&[CALL], |_| {});
+    start(&mut world, "a", "call");
+    world.durable.internal_offset = Some(Offset(7));
+    world.restart();
+    let own = millrace_partition::Source::Internal(0);
+    assert_eq!(world.partition.as_ref().unwrap().positions()[&own], Offset(0));
 }

@@ -246,9 +246,14 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                 .map(|id| {
                     let (this, incarnation) = (&this, &incarnation);
                     async move {
-                        let row = this
-                            .store_retrying(incarnation, "load_snapshot", || this.store.load_snapshot(&id))
-                            .await?;
+                        // A row that can never be read is the trouble of one instance, not of all that wait for this answer.
+                        let load = || async {
+                            match this.store.load_snapshot(&id).await {
+                                Err(error) if error.is_permanent => Ok(Err(chain(&error))),
+                                other => other.map(Ok),
+                            }
+                        };
+                        let row = this.store_retrying(incarnation, "load_snapshot", load).await?;
                         Ok::<_, Gone>((id, row))
                     }
                 })

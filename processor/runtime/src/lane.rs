@@ -39,7 +39,7 @@ pub(crate) enum Message {
     /// A partition is ours.
     Acquire(Incarnation),
     /// Hand a partition over.
-    Drain { partition: PartitionIndex, done: oneshot::Sender<()> },
+    Drain { incarnation: Incarnation, done: oneshot::Sender<()> },
     /// A partition is not ours any more.
     Lost(PartitionIndex),
     /// Records of a partition's sources.
@@ -223,14 +223,15 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 }
                 Ok(())
             }
-            Message::Drain { partition, done } => match self.owned.get_mut(&partition) {
-                Some(owned) => {
+            Message::Drain { incarnation, done } => {
+                if let Some(owned) = self.owned.get_mut(&incarnation.partition())
+                    && owned.incarnation.is_same(&incarnation)
+                {
                     owned.drained = Some(done);
-                    let incarnation = owned.incarnation.clone();
-                    self.handle(&incarnation, Input::Drain)
                 }
-                None => Ok(()),
-            },
+                // Another incarnation is not meant, and has nothing to drain: `done` is dropped.
+                self.handle(&incarnation, Input::Drain)
+            }
             Message::Lost(partition) => {
                 self.failures.remove(&partition);
                 // The log kills before it tells. One that is alive was renewed after the partition had been lost and won back, both of
@@ -271,7 +272,8 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         };
         let partition =
             Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
-        self.shell.shared.update(PartitionStatus::restoring(index));
+        let has_failed = self.failures.contains_key(&index);
+        self.shell.shared.update(PartitionStatus { has_failed, ..PartitionStatus::restoring(index) });
         self.effects.acquire(&incarnation);
         self.owned.insert(
             index,

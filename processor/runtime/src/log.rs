@@ -59,8 +59,8 @@ pub enum LogEvent {
     /// The group takes these partitions away. The log waits (up to two seconds) for `done` before it lets the group go on: use the
     /// time to drain. Then it kills the incarnations.
     Revoking {
-        /// Which.
-        partitions: Vec<PartitionIndex>,
+        /// Which: one that was made since is not meant.
+        incarnations: Vec<Incarnation>,
         /// To be sent, or dropped, when drained.
         done: oneshot::Sender<()>,
     },

@@ -285,12 +285,14 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                     self.send(incarnation.partition(), Message::Acquire(incarnation)).await;
                 }
             }
-            LogEvent::Revoking { partitions, done } => {
+            LogEvent::Revoking { incarnations, done } => {
+                let partitions: Vec<u32> = incarnations.iter().map(|it| it.partition().0).collect();
                 info!(?partitions, "partitions revoked: draining");
                 let mut drained = Vec::new();
-                for partition in partitions {
+                for incarnation in incarnations {
                     let (sender, receiver) = oneshot::channel();
-                    self.send(partition, Message::Drain { partition, done: sender }).await;
+                    let partition = incarnation.partition();
+                    self.send(partition, Message::Drain { incarnation, done: sender }).await;
                     drained.push(receiver);
                 }
                 tokio::spawn(async move {

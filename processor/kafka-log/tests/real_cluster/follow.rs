@@ -120,7 +120,9 @@ async fn a_second_member_gets_its_share_after_the_first_has_drained(protocol: Gr
 
     let mut second = Member::join(&member(&config, 1)).await;
     let (revoked, done) = match first.event().await {
-        LogEvent::Revoking { partitions, done } => (partitions, done),
+        LogEvent::Revoking { incarnations, done } => {
+            (incarnations.iter().map(|it| it.partition()).collect::<Vec<_>>(), done)
+        }
         other => panic!("not a revocation: {other:?}"),
     };
     assert_eq!(revoked.len(), 2);

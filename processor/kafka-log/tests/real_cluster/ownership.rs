@@ -141,14 +141,14 @@ impl Worker {
             LogEvent::Assigned(incarnations) => {
                 incarnations.into_iter().for_each(|it| self.acquire(it));
             }
-            LogEvent::Revoking { partitions, done } => {
+            LogEvent::Revoking { incarnations, done } => {
                 self.revocations += 1;
                 if self.revocations.is_multiple_of(2) {
                     // Does not care: goes on committing, and says that it has drained.
                     return;
                 }
-                for partition in &partitions {
-                    if let Some(owned) = self.owned.get_mut(partition) {
+                for incarnation in &incarnations {
+                    if let Some(owned) = self.owned.get_mut(&incarnation.partition()) {
                         owned.is_draining = true;
                     }
                 }

@@ -239,7 +239,9 @@ impl World {
                 None
             }
             Output::LoadSnapshots(ids) => Some(Input::SnapshotsLoaded(
-                ids.into_iter().map(|id| (id.clone(), self.durable.snapshots.get(&id).cloned())).collect(),
+                ids.into_iter()
+                    .map(|id| (id.clone(), Ok(self.durable.snapshots.get(&id).cloned())))
+                    .collect(),
             )),
             Output::CatchUpDefinitions => Some(Input::DefinitionsCaughtUp),
             Output::LoadSchema(id) => {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use millrace_partition::{
-    FlushId, FlushRequest, Input, Partition, SnapshotRow, Source, Transaction, TransactionId,
+    FlushId, FlushRequest, Input, LoadedRow, Partition, Source, Transaction, TransactionId,
 };
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
@@ -101,7 +101,7 @@ pub(crate) enum Effect {
     Follow(Vec<(Source, Offset)>),
     LoadSnapshots {
         ids: Vec<InstanceId>,
-        rows: Vec<(InstanceId, Option<SnapshotRow>)>,
+        rows: Vec<(InstanceId, LoadedRow)>,
     },
     LoadTimers {
         from: Timestamp,
@@ -150,9 +150,14 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Whether its transaction has passed the fence F1 and has not ended.
-    pub(crate) fn is_fenced(&self) -> bool {
-        matches!(self.stage, Stage::Producing { offsets_sent: true, .. } | Stage::Committing { .. })
+    /// How much likelier a fault is now. After the fence F1 and before the end of a transaction it tells most; and with records still
+    /// on their way, the fence has let pass what is not in the log yet.
+    pub(crate) fn danger(&self) -> u32 {
+        match &self.stage {
+            Stage::Producing { offsets_sent: true, shares, done, .. } if *done < shares.len() => 40,
+            Stage::Producing { offsets_sent: true, .. } | Stage::Committing { .. } => 8,
+            _ => 1,
+        }
     }
 }
 

@@ -133,7 +133,7 @@ impl World {
         }
         for node in self.nodes.iter().filter(|it| it.is_up()) {
             // The moments that matter are short: between the fence and the end of a transaction.
-            let factor = if node.lanes.iter().any(Lane::is_fenced) { 8 } else { 1 };
+            let factor = node.lanes.iter().map(Lane::danger).max().unwrap_or(1);
             faults.push((Action::Crash(node.number), weights.crash * factor));
             faults.push((Action::Freeze(node.number), weights.freeze * factor));
             faults.push((Action::Leave(node.number), weights.leave));

@@ -69,7 +69,7 @@ impl World {
                 if let Some(row) = row.as_mut().filter(|_| self.mutant == Some(Mutant::NoOffsetGuard)) {
                     row.stamp = Stamp(0);
                 }
-                rows.push((id, row));
+                rows.push((id, Ok(row)));
                 if !ids.is_empty() {
                     return Some(Effect::LoadSnapshots { ids, rows });
                 }
