@@ -18,11 +18,12 @@ use crate::error::{from_kafka, retriable};
 use crate::group::Group;
 use crate::producer::TransactionalProducer;
 
-/// How long a transaction may take. A little more than `transaction.timeout.ms`, at which the broker ends it.
+/// How long a transaction may take. More than `transaction.timeout.ms`, at which the broker ends it, and than what a lane needs that gives
+/// up by itself: `message.timeout.ms` and the making of a new producer. Two threads that make one at the same time fence each other.
 ///
 /// librdkafka's `send_offsets_to_transaction` ignores its time-out and may block for ever when the coordinator dies in between (its
 /// issue 5456; seen when brokers are killed); the member would go on to heartbeat, and its partitions would stand still.
-const COMMIT_MAX: Duration = Duration::from_secs(12);
+const COMMIT_MAX: Duration = Duration::from_secs(15);
 
 /// How long a lane whose metadata was refused waits for newer ones before it tries again all the same.
 const METADATA_WAIT: Duration = Duration::from_secs(1);

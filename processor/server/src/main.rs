@@ -23,6 +23,11 @@ use crate::cli::Cli;
 use crate::exit::Problem;
 use crate::output::Output;
 
+/// Gives back what instances have left behind. Those that come and go leave holes, and glibc returns only what lies beyond the last
+/// of them: 200,000 instances that had left memory kept 335 MB, of which 15 were in use (`malloc_stats`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
