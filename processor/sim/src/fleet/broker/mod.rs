@@ -61,6 +61,11 @@ impl Broker {
         self.logs.get_mut(place).expect("just made sure")
     }
 
+    /// Whether no transaction is open anywhere: every log is stable to its end.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.logs.values().all(|it| it.stable() == it.end())
+    }
+
     /// A producer without transactions.
     pub(crate) fn produce(&mut self, place: &Place, record: Record) -> Offset {
         self.log(place).append(record, None)

@@ -256,7 +256,7 @@ impl World {
         {
             return Some("events, tasks or writes are under way".to_owned());
         }
-        if self.broker.transactions.has_markers() || !self.orphans.is_empty() {
+        if self.broker.transactions.has_markers() || !self.orphans.is_empty() || !self.broker.is_stable() {
             return Some("transactions are ending".to_owned());
         }
         for partition in 0..self.swarm.partitions {
