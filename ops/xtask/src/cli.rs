@@ -193,7 +193,7 @@ impl Check {
                 let workspace = workspace()?;
                 let seeds = seeds
                     .map(|count| sim::run(&workspace, sim::Plan::Seeds { count, from: from.unwrap_or(0) }));
-                let mutants = mutants.then(|| sim::run(&workspace, sim::Plan::Mutants));
+                let mutants = mutants.then(|| sim::run(&workspace, sim::Plan::Mutants { enough: 20 }));
                 seeds.or(mutants).unwrap_or_else(|| bail!("give --seeds or --mutants"))
             }
             Self::Ctk | Self::Operations => bail!("not built yet"),

@@ -14,8 +14,8 @@ const MUTANT_SEEDS: u64 = 20_000;
 pub(crate) enum Plan {
     /// Seeds that must hold.
     Seeds { count: u64, from: u64 },
-    /// Broken protocols that must be caught.
-    Mutants,
+    /// Broken protocols that must be caught, each by so many seeds before the next one's turn.
+    Mutants { enough: u64 },
 }
 
 pub(crate) fn run(workspace: &Workspace, plan: Plan) -> anyhow::Result<Verdict> {
@@ -33,8 +33,9 @@ pub(crate) fn run(workspace: &Workspace, plan: Plan) -> anyhow::Result<Verdict> 
                 from.to_string(),
             ]);
         }
-        Plan::Mutants => {
+        Plan::Mutants { enough } => {
             arguments.extend(["--mutants".to_owned(), "--seeds".to_owned(), MUTANT_SEEDS.to_string()]);
+            arguments.extend(["--enough".to_owned(), enough.to_string()]);
         }
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -42,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, plan: Plan) -> anyhow::Result<Verdict> 
     let figures = read_json(&json)?;
     let detail = match plan {
         Plan::Seeds { .. } => seeds(&figures),
-        Plan::Mutants => format!("{} mutants", figures["mutants"].as_array().map_or(0, Vec::len)),
+        Plan::Mutants { .. } => format!("{} mutants", figures["mutants"].as_array().map_or(0, Vec::len)),
     };
     Ok(Verdict::new(shown.is_ok(), detail).figures_of(figures))
 }

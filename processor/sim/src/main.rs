@@ -35,6 +35,10 @@ struct Cli {
     #[arg(long)]
     mutants: bool,
 
+    /// With --mutants: go on to the next one when so many seeds have caught it
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    enough: u64,
+
     /// Leave the invariants out: only what a user would notice counts
     #[arg(long)]
     outcomes: bool,
@@ -51,9 +55,6 @@ struct Cli {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
-
-/// A mutant is caught often enough when so many seeds have seen it.
-const ENOUGH: u64 = 20;
 
 /// What came of a range of seeds.
 struct Found {
@@ -207,14 +208,14 @@ impl Cli {
             };
         say(&format!("{:44} {:>20} {:>20}", "mutant", "a user would notice", "all checks"));
         for mutant in Mutant::ALL {
-            let outcomes = self.fleet(Some(mutant), Checks::Outcomes, ENOUGH);
-            let all = self.fleet(Some(mutant), Checks::All, ENOUGH);
+            let outcomes = self.fleet(Some(mutant), Checks::Outcomes, self.enough);
+            let all = self.fleet(Some(mutant), Checks::All, self.enough);
             let first = outcomes.first.as_ref().or(all.first.as_ref());
             show(name(mutant), first, [("outcomes", Some(&outcomes)), ("all", Some(&all))]);
         }
         for mutant in repartition::Mutant::ALL {
             for mode in mutant.modes() {
-                let found = self.repartition(*mode, Some(mutant), ENOUGH);
+                let found = self.repartition(*mode, Some(mutant), self.enough);
                 let name = format!("repartition {mutant:?} ({mode:?})");
                 show(name, found.first.as_ref(), [("outcomes", Some(&found)), ("all", None)]);
             }
