@@ -152,6 +152,7 @@ impl Worker {
                         owned.is_draining = true;
                     }
                 }
+                let partitions = incarnations.iter().map(Incarnation::partition).collect();
                 self.draining.push((partitions, done));
                 self.answer();
             }
