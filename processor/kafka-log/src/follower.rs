@@ -51,8 +51,8 @@ enum Command {
     },
     /// All sources that are followed for these.
     Forget(Vec<PartitionIndex>),
-    Pause(Vec<Source>),
-    Resume(Vec<Source>),
+    Pause(Incarnation, Vec<Source>),
+    Resume(Incarnation, Vec<Source>),
     Stop,
 }
 
@@ -88,12 +88,12 @@ impl FollowerHandle {
         self.send(Command::Forget(partitions));
     }
 
-    pub(crate) fn pause(&self, sources: &[Source]) {
-        self.send(Command::Pause(sources.to_vec()));
+    pub(crate) fn pause(&self, incarnation: &Incarnation, sources: &[Source]) {
+        self.send(Command::Pause(incarnation.clone(), sources.to_vec()));
     }
 
-    pub(crate) fn resume(&self, sources: &[Source]) {
-        self.send(Command::Resume(sources.to_vec()));
+    pub(crate) fn resume(&self, incarnation: &Incarnation, sources: &[Source]) {
+        self.send(Command::Resume(incarnation.clone(), sources.to_vec()));
     }
 
     pub(crate) fn stop(&self) {
@@ -134,7 +134,7 @@ pub(crate) fn start(
                             events: topic,
                             partitions,
                             followed: BTreeMap::new(),
-                            paused: BTreeSet::new(),
+                            paused: BTreeMap::new(),
                         };
                         follower.run(pending.commands, events).await;
                     }
@@ -155,8 +155,9 @@ struct Follower {
     /// How many `.internal` has.
     partitions: u32,
     followed: BTreeMap<Source, Incarnation>,
-    /// Also sources that are not followed yet: a pause may overtake the follow that it is meant for.
-    paused: BTreeSet<Source>,
+    /// Also sources that are not followed yet: a pause may overtake the follow that it is meant for. By whom: a pause that comes after
+    /// its incarnation has died must not stop the next one, which would never resume what it has not paused.
+    paused: BTreeMap<Source, Incarnation>,
 }
 
 /// Records that were fetched, by partition. All of a partition's are for one incarnation: nothing else runs while they are taken.
@@ -269,15 +270,17 @@ impl Follower {
                 self.unassign(&sources);
                 // A pause that no follow has come for must not stop the next incarnation.
                 let count = self.partitions;
-                self.paused.retain(|it| !partitions.contains(&owner(*it, count)));
+                self.paused.retain(|it, _| !partitions.contains(&owner(*it, count)));
             }
-            Command::Pause(sources) => {
-                self.paused.extend(&sources);
-                self.note(self.consumer.pause(&self.list_followed(&sources)), "pause");
+            Command::Pause(incarnation, sources) => {
+                let current = self.current(&incarnation, &sources);
+                self.paused.extend(sources.into_iter().map(|it| (it, incarnation.clone())));
+                self.note(self.consumer.pause(&self.list(&current)), "pause");
             }
-            Command::Resume(sources) => {
-                self.paused.retain(|it| !sources.contains(it));
-                self.note(self.consumer.resume(&self.list_followed(&sources)), "resume");
+            Command::Resume(incarnation, sources) => {
+                let current = self.current(&incarnation, &sources);
+                self.paused.retain(|it, by| !(sources.contains(it) && by.is_same(&incarnation)));
+                self.note(self.consumer.resume(&self.list(&current)), "resume");
             }
             Command::Stop => return false,
         }
@@ -302,14 +305,15 @@ impl Follower {
         }
         self.consumer.incremental_assign(&list).map_err(|error| from_kafka(doing(), error))?;
         self.followed.extend(names.iter().map(|it| (*it, incarnation.clone())));
-        let paused: Vec<Source> = names.into_iter().filter(|it| self.paused.contains(it)).collect();
+        let is_paused = |it: &Source| self.paused.get(it).is_some_and(|by| by.is_same(incarnation));
+        let paused: Vec<Source> = names.into_iter().filter(is_paused).collect();
         self.note(self.consumer.pause(&self.list(&paused)), "pause");
         Ok(())
     }
 
     fn unfollow(&mut self, sources: &[Source]) {
         self.unassign(sources);
-        self.paused.retain(|it| !sources.contains(it));
+        self.paused.retain(|it, _| !sources.contains(it));
     }
 
     fn unassign(&mut self, sources: &[Source]) {
@@ -326,10 +330,10 @@ impl Follower {
         }
     }
 
-    fn list_followed(&self, sources: &[Source]) -> TopicPartitionList {
-        let followed: Vec<Source> =
-            sources.iter().filter(|it| self.followed.contains_key(it)).copied().collect();
-        self.list(&followed)
+    /// Those of the sources that are followed for this incarnation.
+    fn current(&self, incarnation: &Incarnation, sources: &[Source]) -> Vec<Source> {
+        let is_its = |it: &&Source| self.followed.get(it).is_some_and(|by| by.is_same(incarnation));
+        sources.iter().filter(is_its).copied().collect()
     }
 
     fn list(&self, sources: &[Source]) -> TopicPartitionList {

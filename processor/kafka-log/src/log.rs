@@ -223,12 +223,12 @@ impl Log for KafkaLog {
         self.inner.follower.unfollow(sources).await;
     }
 
-    fn pause(&self, sources: &[Source]) {
-        self.inner.follower.pause(sources);
+    fn pause(&self, incarnation: &Incarnation, sources: &[Source]) {
+        self.inner.follower.pause(incarnation, sources);
     }
 
-    fn resume(&self, sources: &[Source]) {
-        self.inner.follower.resume(sources);
+    fn resume(&self, incarnation: &Incarnation, sources: &[Source]) {
+        self.inner.follower.resume(incarnation, sources);
     }
 
     async fn stable_internal_offset(&self, partition: PartitionIndex) -> Result<Option<Offset>, LogError> {

@@ -232,11 +232,11 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     }
 
     pub(crate) fn pause(&self, incarnation: &Incarnation) {
-        self.log.pause(&self.config.sources(incarnation.partition()).collect::<Vec<_>>());
+        self.log.pause(incarnation, &self.config.sources(incarnation.partition()).collect::<Vec<_>>());
     }
 
     pub(crate) fn resume(&self, incarnation: &Incarnation) {
-        self.log.resume(&self.config.sources(incarnation.partition()).collect::<Vec<_>>());
+        self.log.resume(incarnation, &self.config.sources(incarnation.partition()).collect::<Vec<_>>());
     }
 
     pub(crate) fn load_snapshots(&self, incarnation: &Incarnation, ids: Vec<InstanceId>) {

@@ -178,10 +178,11 @@ pub trait Log: Clone + Send + Sync + 'static {
     fn unfollow(&self, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
 
     /// Holds the reading of these sources, without forgetting the position.
-    fn pause(&self, sources: &[Source]);
+    /// It means this incarnation: one that comes after it reads on, however late the order arrives.
+    fn pause(&self, incarnation: &Incarnation, sources: &[Source]);
 
     /// Goes on reading.
-    fn resume(&self, sources: &[Source]);
+    fn resume(&self, incarnation: &Incarnation, sources: &[Source]);
 
     /// The group's committed offset of `.internal`, once no transaction has a pending offset for it (KIP-447,
     /// `require_stable`; state protocol, F3). Waits for that.

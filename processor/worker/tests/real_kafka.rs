@@ -303,7 +303,15 @@ async fn a_worker_whose_handlers_are_slow_stays_in_its_group() {
     assert_eq!(committed[..2], ends[..2]);
 }
 
-/// Needs `python3` with confluent-kafka and fastavro.
+/// The Python that `ops/setup.sh` has made, with the clients; else the one on the path.
+fn python() -> std::path::PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
+    let cache = cache.or_else(|| std::env::home_dir().map(|it| it.join(".cache")));
+    let made = cache.map(|it| it.join("millrace/venv/bin/python")).filter(|it| it.exists());
+    made.unwrap_or_else(|| "python3".into())
+}
+
+/// Needs Python with confluent-kafka and fastavro.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_example_reads_our_tasks_and_writes_answers_that_we_read() {
     let fleet = Fleet::new("python").await;
@@ -311,7 +319,7 @@ async fn the_python_example_reads_our_tasks_and_writes_answers_that_we_read() {
     charge.arguments = Payload::from(json!({ "amount": 1250, "note": "für Ägypten" }));
     fleet.send([charge, task(1, "charge-payment"), task(2, "unheard-of")]).await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/worker.py");
-    let mut python = tokio::process::Command::new("python3")
+    let mut python = tokio::process::Command::new(python())
         .args([script, &bootstrap(), &fleet.prefix, "orders"])
         .kill_on_drop(true)
         .spawn()

@@ -80,22 +80,38 @@ async fn paused_sources_keep_their_position() {
     let mut member = Member::join(&config).await;
     let incarnation = member.assigned().await.remove(0);
     // A pause that comes before its follow counts.
-    member.log.pause(&[Source::Events(0)]);
+    member.log.pause(&incarnation, &[Source::Events(0)]);
     member.log.follow(&incarnation, vec![(Source::Events(0), Offset(0))]).await.unwrap();
     publish(&publisher, &config.topics.events(), "key", "0").await;
     assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
 
-    member.log.resume(&[Source::Events(0)]);
+    member.log.resume(&incarnation, &[Source::Events(0)]);
     assert_eq!(member.records(1, &incarnation).await[0].offset, Offset(0));
-    member.log.pause(&[Source::Events(0)]);
+    member.log.pause(&incarnation, &[Source::Events(0)]);
     publish(&publisher, &config.topics.events(), "key", "1").await;
     assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
-    member.log.resume(&[Source::Events(0)]);
+    member.log.resume(&incarnation, &[Source::Events(0)]);
     assert_eq!(member.records(1, &incarnation).await[0].offset, Offset(1));
 
     member.log.unfollow(vec![Source::Events(0)]).await;
     publish(&publisher, &config.topics.events(), "key", "2").await;
     assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
+    member.leave().await;
+}
+
+/// A lane may still order a pause for an incarnation that has died: the next one, which has paused nothing, would never resume.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_pause_does_not_stop_the_next_incarnation() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    let mut member = Member::join(&config).await;
+    let dead = member.assigned().await.remove(0);
+    let next = member.log.renew(PartitionIndex(0)).unwrap();
+    member.log.pause(&dead, &[Source::Events(0)]);
+    member.log.follow(&next, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    member.log.pause(&dead, &[Source::Events(0)]);
+    publish(&publisher, &config.topics.events(), "key", "0").await;
+    assert_eq!(member.records(1, &next).await[0].offset, Offset(0));
     member.leave().await;
 }
 
