@@ -231,7 +231,8 @@ pub trait Log: Clone + Send + Sync + 'static {
     ///    A lane's id stands for all of its partitions. If only one of them moved away from a member that lives, its next transaction
     ///    would be fenced, too; then that lane makes its producer anew and restores its partitions, which is safe but not free. A
     ///    live lane decides its transactions within milliseconds, so it does not come to this unless it is stuck.
-    /// 3. The id is that of the partition's last owner, by its claim; and not one of this member's own lanes: those decide their
+    /// 3. The id is that of the partition's last owner, by its row in the store (which an owner that died at once may not have written: then
+    ///    only the time-out helps); and not one of this member's own lanes: those decide their
     ///    transactions themselves.
     ///
     /// Once for each restore: if it is held up still, the transaction belongs to somebody else, and only waiting helps.

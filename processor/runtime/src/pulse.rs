@@ -1,4 +1,5 @@
-//! A process that has stood still for minutes (stopped, swapped out, its machine paused) must not write on as if nothing had happened:
+//! A process that has stood still for minutes (stopped, swapped out; a suspended machine stops the monotonic clock too, and is not
+//! seen) must not write on as if nothing had happened:
 //! the stub of an instance that ended meanwhile may have expired, and a late snapshot would bring the instance back
 //! (state protocol 2.7, "Deletion of finished instances"). It ends, and is started again.
 
