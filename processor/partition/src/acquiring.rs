@@ -306,11 +306,10 @@ impl Partition {
         // The row may be ahead of the checkpoint: what it holds is not applied again.
         let is_new = |it: &TailEntry| row_stamp.is_none_or(|stamp| self.stamp(it.offset) > stamp);
         let first_new = tail.iter().position(is_new).unwrap_or(tail.len());
-        let parked = row.as_ref().and_then(|it| self.parked(&it.value));
         match self.fold(id, row.as_ref().map(|it| &it.value), &tail[first_new..]) {
-            Ok(instance) => {
-                if let (Some(parked), true) = (&parked, tail.is_empty()) {
-                    return self.unparked(instance, parked.offset, now);
+            Ok((instance, parked_at)) => {
+                if let (Some(offset), true) = (parked_at, tail.is_empty()) {
+                    return self.unparked(instance, offset, now);
                 }
                 let workflow = instance.state().map(|it| &it.workflow);
                 let retention = workflow.map(|it| Retention::of(it, programs, &self.config));
@@ -338,19 +337,26 @@ impl Partition {
         }
     }
 
-    /// A row, with what comes after it.
-    fn fold(&self, id: &InstanceId, row: Option<&Bytes>, tail: &[TailEntry]) -> Result<Instance, String> {
-        let mut instance = match row.map(|it| self.codec.decode_snapshot_record(it)) {
-            None => Instance::absent(id.clone()),
-            Some(Ok(SnapshotRecord::Snapshot(snapshot))) => Instance::from_state(id.clone(), snapshot.state),
-            Some(Ok(SnapshotRecord::Parked(parked))) => self.unpark(id, &parked)?,
+    /// A row, with what comes after it; and where it ended, if it was one of a parked instance.
+    fn fold(
+        &self,
+        id: &InstanceId,
+        row: Option<&Bytes>,
+        tail: &[TailEntry],
+    ) -> Result<(Instance, Option<Offset>), String> {
+        let (mut instance, parked_at) = match row.map(|it| self.codec.decode_snapshot_record(it)) {
+            None => (Instance::absent(id.clone()), None),
+            Some(Ok(SnapshotRecord::Snapshot(snapshot))) => {
+                (Instance::from_state(id.clone(), snapshot.state), None)
+            }
+            Some(Ok(SnapshotRecord::Parked(parked))) => (self.unpark(id, &parked)?, Some(parked.offset)),
             Some(Err(error)) => return Err(format!("its snapshot cannot be read: {error}")),
         };
         for it in tail {
             let entry = it.entry.as_ref().map_err(Clone::clone)?;
             instance.apply_entry(entry).map_err(|it| it.to_string())?;
         }
-        Ok(instance)
+        Ok((instance, parked_at))
     }
 
     /// What of the tail goes into the history.

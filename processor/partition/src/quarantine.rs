@@ -136,14 +136,6 @@ impl Partition {
             .collect()
     }
 
-    /// The row, if it is one of a parked instance.
-    pub(crate) fn parked(&self, row: &Bytes) -> Option<ParkedInstance> {
-        match self.codec.decode_snapshot_record(row) {
-            Ok(SnapshotRecord::Parked(parked)) => Some(parked),
-            Ok(SnapshotRecord::Snapshot(_)) | Err(_) => None,
-        }
-    }
-
     /// It is back. What was not written while it was parked is written now, though the log has moved on.
     pub(crate) fn unparked(&mut self, instance: Instance, offset: Offset, now: Timestamp) {
         self.timers.restored(&instance);

@@ -46,7 +46,8 @@ impl Partition {
                 return out.push(Output::Flush(request));
             }
             self.write_behind.in_flight = None;
-            if self.dirty.len() > 0 {
+            // What is dirty still is quarantined, by a row that cannot be read: it waits for somebody to mend it, the restore does not.
+            if !self.loading.is_empty() {
                 return;
             }
         }

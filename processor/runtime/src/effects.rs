@@ -145,7 +145,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                 warn!(
                     partition = partition.0,
                     error = &error as &dyn std::error::Error,
-                    "the checkpoint row cannot be read; restoring from the beginning of the changelog"
+                    "the checkpoint row cannot be read, and counts as missing"
                 );
                 None
             }
