@@ -266,6 +266,29 @@ fn an_instance_that_cannot_be_rebuilt_is_parked_and_holds_up_nobody() {
     assert_eq!(world.status("bad"), "completed");
 }
 
+/// A row that can never be read is the trouble of one instance: the restore goes on, through the store too, and so do its neighbours.
+#[test]
+fn a_damaged_row_stops_one_instance_and_no_restore() {
+    let mut world = world(&[CALL], |it| {
+        it.restore_bytes_max = 400;
+        it.unflushed = TailLimit::UNFLUSHED;
+    });
+    world.holds_flushes = true;
+    for n in 0..40 {
+        start(&mut world, &format!("i{n}"), "call");
+    }
+    world.holds_flushes = false;
+    world.durable.damaged.insert(id("i7"));
+    world.restart();
+    assert!(gauges(&world).is_active);
+    answer_all(&mut world);
+    answer_all(&mut world);
+    assert_eq!(
+        (world.status("i6"), world.status("i7"), world.status("i8")),
+        ("completed", "running", "completed")
+    );
+}
+
 /// Its timers were in no index while it was parked.
 #[test]
 fn a_parked_instance_comes_back_by_itself_with_its_timers() {

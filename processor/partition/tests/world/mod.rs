@@ -41,6 +41,8 @@ pub struct Durable {
     pub internal: Vec<InboundRecord>,
     pub internal_offset: Option<Offset>,
     pub snapshots: BTreeMap<InstanceId, SnapshotRow>,
+    /// Rows that nobody can read.
+    pub damaged: std::collections::BTreeSet<InstanceId>,
     pub checkpoint: Option<(Stamp, Bytes)>,
     /// Nothing of the changelog may be read below this.
     pub changelog_start: Offset,
@@ -238,11 +240,13 @@ impl World {
                     sources.into_iter().map(|(source, offset)| (source, offset.0 as usize)).collect();
                 None
             }
-            Output::LoadSnapshots(ids) => Some(Input::SnapshotsLoaded(
-                ids.into_iter()
-                    .map(|id| (id.clone(), Ok(self.durable.snapshots.get(&id).cloned())))
-                    .collect(),
-            )),
+            Output::LoadSnapshots(ids) => {
+                let row = |id: &InstanceId| match self.durable.damaged.contains(id) {
+                    true => Err("its chunks are gone".to_owned()),
+                    false => Ok(self.durable.snapshots.get(id).cloned()),
+                };
+                Some(Input::SnapshotsLoaded(ids.into_iter().map(|id| (id.clone(), row(&id))).collect()))
+            }
             Output::CatchUpDefinitions => Some(Input::DefinitionsCaughtUp),
             Output::LoadSchema(id) => {
                 self.codec.forget_as_unknown(id);
