@@ -18,6 +18,8 @@ use crate::steps;
 pub(crate) const PROCESSORS: u32 = 3;
 const PROCESSORS_MIN: usize = 2;
 const PROCESSORS_MAX: u32 = 4;
+/// So often in a row may a broker fail to start.
+const BROKER_STARTS_FAILED_MAX: u32 = 3;
 /// After a server is back, so long passes before it fails again: a broker must be in sync, or its neighbour's death would leave one copy.
 const SERVER_REST: Duration = Duration::from_secs(10);
 /// A processor that is told to leave must be gone within this; the store may stand still for as long as half of that.
@@ -54,6 +56,8 @@ pub(crate) struct World {
     broker_rests_until: Instant,
     store_frozen_until: Option<Instant>,
     store_rests_until: Instant,
+    /// In a row.
+    broker_starts_failed: u32,
     brokers_started: u32,
     next_fault: Instant,
     /// Processors that ended though nobody told them to, and the logs of them.
@@ -77,6 +81,7 @@ impl World {
             broker_rests_until: now,
             store_frozen_until: None,
             store_rests_until: now,
+            broker_starts_failed: 0,
             brokers_started: 0,
             next_fault: now,
             ended_by_themselves: Vec::new(),
@@ -196,12 +201,19 @@ impl World {
                 None => Some(Broker::Starting { number, process }),
                 Some(status) if status.success() => {
                     self.journal.note("serves again", &format!("broker {number}"))?;
+                    self.broker_starts_failed = 0;
                     self.broker_rests_until = now + SERVER_REST;
                     None
                 }
                 Some(status) => {
                     steps::show_tail(&process.log)?;
-                    bail!("broker {number} does not start again ({status})");
+                    self.broker_starts_failed += 1;
+                    if self.broker_starts_failed == BROKER_STARTS_FAILED_MAX {
+                        bail!("broker {number} does not start again ({status})");
+                    }
+                    // A JVM on a starved machine may end while it starts. What runs brokers starts them once more, and so do we.
+                    self.journal.note("did not start, once more", &format!("broker {number}"))?;
+                    Some(Broker::Dead { number, until: now })
                 }
             },
             other => other,
