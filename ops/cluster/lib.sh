@@ -58,9 +58,17 @@ node_launch() {
   done <"$dir/ports"
   touch "$dir/log"
   stat -c %s "$dir/log" >"$dir/log.mark"
+  rm -f "$dir/pid"
   # shellcheck disable=SC2016 # expands in the inner shell
   setsid bash -c 'echo $$ >"$0"; exec bash "$1"' "$dir/pid" "$dir/run" >>"$dir/log" 2>&1 </dev/null 9>&- &
   disown
+  # On a busy machine the inner shell may take seconds until it runs; without its id, the node would count as ended.
+  local _
+  for _ in {1..600}; do
+    [[ ! -s $dir/pid ]] || return 0
+    sleep 0.1
+  done
+  node_failed "$dir" "was not started within a minute"
 }
 
 # node_wait NODE: until the server answers.
