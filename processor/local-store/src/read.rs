@@ -1,0 +1,163 @@
+//! What is read. Every call sees one moment: what is committed meanwhile it does not see.
+
+use bytes::Bytes;
+use millrace_partition::{SnapshotRow, TimerEntry};
+use millrace_placement::{PartitionIndex, TimerBucket};
+use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow};
+use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowVersion};
+use redb::{Database, ReadableDatabase};
+
+use crate::cell::{Cell, Damaged, take_number, take_text};
+use crate::error::Trouble;
+use crate::layout::{CHECKPOINT, HISTORY, LISTING, OWNER, SNAPSHOT, TIMER};
+
+pub(crate) fn snapshot(
+    database: &Database,
+    instance: &InstanceId,
+    now: Timestamp,
+) -> Result<Option<SnapshotRow>, Trouble> {
+    let table = database.begin_read()?.open_table(SNAPSHOT)?;
+    let Some(value) = table.get(instance.as_str())? else { return Ok(None) };
+    let read = || {
+        let cell = Cell::open(value.value())?;
+        let row = || Ok(SnapshotRow { stamp: cell.stamp, value: cell.body()? });
+        cell.is_alive(now).then(row).transpose()
+    };
+    read().map_err(damaged("snapshot", || instance.to_string()))
+}
+
+pub(crate) fn checkpoint(
+    database: &Database,
+    partition: PartitionIndex,
+) -> Result<Option<(Stamp, Bytes)>, Trouble> {
+    let table = database.begin_read()?.open_table(CHECKPOINT)?;
+    let Some(value) = table.get(partition.0)? else { return Ok(None) };
+    let read = || {
+        let cell = Cell::open(value.value())?;
+        Ok(Some((cell.stamp, cell.body()?)))
+    };
+    read().map_err(damaged("checkpoint", || partition.0.to_string()))
+}
+
+pub(crate) fn owner(database: &Database, partition: PartitionIndex) -> Result<Option<OwnerRow>, Trouble> {
+    let table = database.begin_read()?.open_table(OWNER)?;
+    let Some(value) = table.get(partition.0)? else { return Ok(None) };
+    let read = || {
+        let cell = Cell::open(value.value())?;
+        let mut columns = cell.body()?;
+        Ok(Some(OwnerRow {
+            stamp: cell.stamp,
+            transactional_id: take_text(&mut columns)?,
+            api_url: Some(take_text(&mut columns)?).filter(|it| !it.is_empty()),
+        }))
+    };
+    read().map_err(damaged("owner", || partition.0.to_string()))
+}
+
+pub(crate) fn timers(
+    database: &Database,
+    buckets: &[TimerBucket],
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<TimerEntry>, Trouble> {
+    let table = database.begin_read()?.open_table(TIMER)?;
+    let mut timers = Vec::new();
+    for bucket in buckets.iter().filter(|_| from < until) {
+        for row in table.range((bucket.0, from.0, "", 0)..(bucket.0, until.0, "", 0))? {
+            let (key, _) = row?;
+            let (_, due, instance, timer) = key.value();
+            timers.push(TimerEntry {
+                due: Timestamp(due),
+                instance: instance_id(instance)?,
+                timer: TimerId(timer),
+            });
+        }
+    }
+    Ok(timers)
+}
+
+pub(crate) fn history(
+    database: &Database,
+    instance: &InstanceId,
+    after: Option<Stamp>,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<HistoryEntry>, Trouble> {
+    let table = database.begin_read()?.open_table(HISTORY)?;
+    let id = instance.as_str();
+    let Some(from) = after.map_or(Some(i64::MIN), |it| it.0.checked_add(1)) else { return Ok(Vec::new()) };
+    let mut entries = Vec::new();
+    for row in table.range((id, from)..=(id, i64::MAX))? {
+        if entries.len() == limit as usize {
+            break;
+        }
+        let (key, value) = row?;
+        let stamp = Stamp(key.value().1);
+        let read = || {
+            let cell = Cell::open(value.value())?;
+            let entry = || Ok(HistoryEntry { stamp, entry: cell.body()? });
+            cell.is_alive(now).then(entry).transpose()
+        };
+        entries.extend(read().map_err(damaged("history", || format!("{instance} at stamp {}", stamp.0)))?);
+    }
+    Ok(entries)
+}
+
+/// From the newest on. Rows that the filter drops, or that have expired, cost their reading.
+pub(crate) fn list(database: &Database, query: &ListQuery, now: Timestamp) -> Result<ListPage, Trouble> {
+    let mut page = ListPage::default();
+    let workflow = query.workflow.to_string();
+    let from = (query.from, "");
+    let until = match &query.after {
+        Some((started_at, instance)) => (query.until, "").min((*started_at, instance.as_str())),
+        None => (query.until, ""),
+    };
+    if from >= until || query.limit == 0 {
+        return Ok(page);
+    }
+    let table = database.begin_read()?.open_table(LISTING)?;
+    let slice = (&*workflow, from.0.0, from.1)..(&*workflow, until.0.0, until.1);
+    for row in table.range(slice)?.rev() {
+        let (key, value) = row?;
+        let (_, started_at, instance) = key.value();
+        let Some((version, status, updated_at)) = listing(value.value(), now)
+            .map_err(damaged("listing", || format!("{instance} of {workflow}")))?
+        else {
+            continue;
+        };
+        if query.status.as_ref().is_some_and(|it| *it != status) {
+            continue;
+        }
+        if page.rows.len() == query.limit as usize {
+            page.has_more = true;
+            break;
+        }
+        page.rows.push(ListRow {
+            instance: instance_id(instance)?,
+            workflow: WorkflowVersion { workflow: query.workflow.clone(), version: version.into() },
+            started_at: Timestamp(started_at),
+            updated_at: Timestamp(updated_at),
+            status,
+        });
+    }
+    Ok(page)
+}
+
+/// Version, status and last change; none if the row has expired.
+fn listing(value: &[u8], now: Timestamp) -> Result<Option<(String, String, i64)>, Damaged> {
+    let cell = Cell::open(value)?;
+    if !cell.is_alive(now) {
+        return Ok(None);
+    }
+    let mut columns = cell.body()?;
+    let updated_at = take_number(&mut columns)?;
+    Ok(Some((take_text(&mut columns)?, take_text(&mut columns)?, updated_at)))
+}
+
+fn damaged(table: &'static str, key: impl Fn() -> String) -> impl Fn(Damaged) -> Trouble {
+    move |damage| Trouble::Row { table, key: key(), damage }
+}
+
+fn instance_id(text: &str) -> Result<InstanceId, Trouble> {
+    InstanceId::new(text).map_err(|it| Trouble::File(it.into()))
+}
