@@ -13,11 +13,13 @@ pub mod duration;
 pub mod errors;
 mod finding;
 mod report;
+mod reversion;
 mod source;
 mod spelling;
 
 pub use compile::{DEPTH_MAX, TASKS_MAX};
 pub use finding::{Finding, Severity};
+pub use reversion::with_version;
 pub use source::{NESTING_MAX, TEXT_BYTES_MAX};
 
 use crate::program::Program;
