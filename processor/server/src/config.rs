@@ -30,14 +30,19 @@ pub(crate) struct Global {
     #[arg(help_heading = "Connection", value_parser = parse_prefix)]
     pub(crate) prefix: String,
 
-    /// ScyllaDB (or other CQL) nodes, comma-separated
+    /// HTTP API of any processor of the fleet: what get, list and history ask, unless --cql names the store
     #[arg(
         long,
         global = true,
-        env = "MILLRACE_CQL",
-        default_value = "127.0.0.1:9042",
-        value_name = "HOST:PORT"
+        env = "MILLRACE_API",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
     )]
+    #[arg(help_heading = "Connection")]
+    pub(crate) api: String,
+
+    /// ScyllaDB (or other CQL) nodes, comma-separated [default: for what needs the store itself, 127.0.0.1:9042]
+    #[arg(long, global = true, env = "MILLRACE_CQL", value_name = "HOST:PORT")]
     #[arg(help_heading = "Connection", value_delimiter = ',')]
     pub(crate) cql: Vec<String>,
 
@@ -82,6 +87,19 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// Whether the store is to be asked itself, and not a processor.
+    pub(crate) fn names_store(&self) -> bool {
+        !self.cql.is_empty()
+    }
+
+    /// Where the store is.
+    pub(crate) fn contact_points(&self) -> Vec<String> {
+        match &self.cql[..] {
+            [] => vec!["127.0.0.1:9042".to_owned()],
+            given => given.to_vec(),
+        }
+    }
+
     pub(crate) fn topics(&self) -> Topics {
         Topics::new(&self.prefix)
     }

@@ -1,6 +1,6 @@
 //! The `millrace` binary: the command line, and a member of the fleet with its HTTP API.
 //!
-//! Reading order: [`cli`], one file a command; [`http`], what a processor answers; [`reading`], how an instance is found from
+//! Reading order: [`cli`], one file a command; [`member`], a processor and its API; [`http`], what it answers; [`reading`], how an instance is found from
 //! outside; [`clients`], connections; [`view`], how things look; [`config`], [`output`], [`exit`], [`logging`].
 //!
 //! It decides nothing about workflows. It names neither rdkafka nor scylla.
@@ -11,6 +11,7 @@ mod config;
 mod exit;
 mod http;
 mod logging;
+mod member;
 mod output;
 mod reading;
 mod view;

@@ -13,7 +13,7 @@ use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 
 use crate::clients::{self, Kafka};
 use crate::http::{ErrorBody, code};
-use crate::view::InstanceView;
+use crate::view::{FoundView, InstanceView, ReadFrom, time};
 
 /// An instance, and who said so.
 #[derive(Debug)]
@@ -32,6 +32,37 @@ pub(crate) enum Answer {
         /// Why the owner was not asked, if it was not.
         why: Option<String>,
     },
+}
+
+impl Answer {
+    /// The same for people and programs; `Err` when nobody knows it, with why its owner was not asked.
+    pub(crate) fn found(self) -> Result<FoundView, Option<String>> {
+        match self {
+            Self::Owner { url, instance } => Ok(FoundView {
+                instance: *instance,
+                read_from: ReadFrom::Owner,
+                owner_url: Some(url),
+                complete_until: None,
+                note: None,
+            }),
+            Self::Store { why, instance, checkpoint_at } => {
+                let complete_until = checkpoint_at.map(time);
+                let age = complete_until.as_deref().map_or_else(
+                    || "how old it is, nobody has written down yet".to_owned(),
+                    |it| format!("what happened after {it} may be missing"),
+                );
+                let note = format!("from the snapshot store, {age}; its owner was not reached ({why})");
+                Ok(FoundView {
+                    instance: *instance,
+                    read_from: ReadFrom::Store,
+                    owner_url: None,
+                    complete_until,
+                    note: Some(note),
+                })
+            }
+            Self::Unknown { why } => Err(why),
+        }
+    }
 }
 
 /// Asks the owner; if that does not work, the store.
@@ -79,6 +110,8 @@ async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>>
         "instances",
         id.as_str(),
     ]);
+    // It is to speak for itself: two that each take the other for the owner would ask each other for ever.
+    url.query_pairs_mut().append_pair("routed", "true");
     let response = client.get(url).send().await?;
     if response.status().is_success() {
         return Ok(Some(response.json().await?));

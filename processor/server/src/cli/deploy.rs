@@ -100,10 +100,11 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     Ok(Exit::Success)
 }
 
-struct Candidate {
-    file: PathBuf,
-    program: Box<Program>,
-    definition: Box<Definition>,
+/// A definition that may be deployed.
+pub(crate) struct Candidate {
+    pub(crate) file: PathBuf,
+    pub(crate) program: Box<Program>,
+    pub(crate) definition: Box<Definition>,
 }
 
 impl Candidate {
@@ -125,9 +126,14 @@ pub(crate) fn admit(file: &Path) -> anyhow::Result<Admission> {
         Failure::refused(format!("cannot read {name}"), "check the path; the file must be UTF-8")
             .because(error)
     })?;
-    let admitted = match admit_text(&name, &text) {
+    Ok(admit_named(&name, text))
+}
+
+/// Admits a text. `name` says where it is from.
+pub(crate) fn admit_named(name: &str, text: String) -> Admission {
+    let admitted = match admit_text(name, &text) {
         Ok(admitted) => admitted,
-        Err(findings) => return Ok(Admission::Refused(findings)),
+        Err(findings) => return Admission::Refused(findings),
     };
     let program = Box::new(admitted.program);
     let WorkflowVersion { workflow, version } = program.workflow.clone();
@@ -142,7 +148,7 @@ pub(crate) fn admit(file: &Path) -> anyhow::Result<Admission> {
         digest: format!("sha256:{}", program.digest),
         deployed_at: clients::now(),
     });
-    Ok(Admission::Admitted { program, definition, warnings: admitted.warnings })
+    Admission::Admitted { program, definition, warnings: admitted.warnings }
 }
 
 /// Shows the findings like a compiler does: on stderr for people, as the document for programs.
@@ -195,7 +201,7 @@ fn same_version_twice(admitted: &[Candidate]) -> anyhow::Result<()> {
 }
 
 /// Publishes what is not there yet; all or nothing, as far as refusals go.
-async fn deploy(global: &Global, admitted: &[Candidate]) -> anyhow::Result<Vec<&'static str>> {
+pub(crate) async fn deploy(global: &Global, admitted: &[Candidate]) -> anyhow::Result<Vec<&'static str>> {
     let (topics, kafka, codec) = (global.topics(), Kafka::new(global), clients::codec(global).await?);
     let known = deployed(&kafka, &topics, &codec).await?;
     for Candidate { file, definition, .. } in admitted {

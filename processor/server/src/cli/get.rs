@@ -2,14 +2,13 @@
 
 use clap::Args;
 use millrace_schemas::InstanceId;
-use serde::Serialize;
 
-use crate::clients::{self, Kafka};
+use crate::clients::{self, ApiClient, Kafka};
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::reading::{self, Answer};
-use crate::view::{InstanceView, time};
+use crate::reading;
+use crate::view::FoundView;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -18,51 +17,24 @@ pub(crate) struct Arguments {
     id: InstanceId,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    instance: &'a InstanceView,
-    /// `owner`: so it is now. `store`: what happened after `complete_until` may be missing.
-    read_from: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    complete_until: Option<String>,
-}
-
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let id = &arguments.id;
-    let kafka = Kafka::new(global);
-    let read = async {
-        let partitions = kafka.partitions(&global.topics().internal()).await?;
-        let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
-        reading::instance(&store, &codec, partitions, id).await
-    };
-    match output.patiently(&format!("looking for {id}"), read).await? {
-        Answer::Owner { url, instance } => {
-            let document = Document {
-                instance: &instance,
-                read_from: "owner",
-                owner_url: Some(url),
-                complete_until: None,
-            };
-            output.show(&document, || instance.text())?;
-            Ok(Exit::Success)
-        }
-        Answer::Store { why, instance, checkpoint_at } => {
-            let complete_until = checkpoint_at.map(time);
-            let age = complete_until.as_deref().map_or_else(
-                || "how old it is, nobody has written down yet".to_owned(),
-                |it| format!("what happened after {it} may be missing"),
-            );
-            output.note(&format!("note: from the snapshot store, {age}; its owner was not reached ({why})"));
-            let document =
-                Document { instance: &instance, read_from: "store", owner_url: None, complete_until };
-            output.show(&document, || instance.text())?;
-            Ok(Exit::Success)
-        }
-        Answer::Unknown { why } => Err(not_found(id, why).into()),
+    let found = output.patiently(&format!("looking for {id}"), find(global, id)).await?;
+    if let Some(note) = &found.note {
+        output.note(&format!("note: {note}"));
     }
+    output.show(&found, || found.instance.text())?;
+    Ok(Exit::Success)
+}
+
+async fn find(global: &Global, id: &InstanceId) -> anyhow::Result<FoundView> {
+    if !global.names_store() {
+        return ApiClient::new(global)?.get(&["v1", "instances", id.as_str()], &[]).await;
+    }
+    let partitions = Kafka::new(global).partitions(&global.topics().internal()).await?;
+    let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
+    let answer = reading::instance(&store, &codec, partitions, id).await?;
+    answer.found().map_err(|why| not_found(id, why).into())
 }
 
 fn not_found(id: &InstanceId, why: Option<String>) -> Failure {

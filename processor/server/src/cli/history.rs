@@ -3,7 +3,7 @@
 use clap::Args;
 use millrace_schemas::InstanceId;
 
-use crate::clients::{self, Kafka};
+use crate::clients::{self, ApiClient, Kafka};
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -23,18 +23,25 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let id = &arguments.id;
-    let kafka = Kafka::new(global);
-    let read = async {
-        let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
-        reading::full_history(&kafka, &store, &codec, &global.topics(), id, arguments.limit).await
-    };
-    let (entries, has_more) = output.patiently(&format!("reading the history of {id}"), read).await?;
-    if entries.is_empty() {
+    let view =
+        output.patiently(&format!("reading the history of {id}"), read(global, id, arguments.limit)).await?;
+    if view.entries.is_empty() {
         let fix = "check the id; history expires after the retention of the workflow, and a workflow may want none (metadata.millrace.history)";
         let failure = Failure::new(format!("there is no history of {id}"), fix);
         return Err(Failure { exit: Exit::NotFound, ..failure }.into());
     }
-    let view = HistoryView::new(id, &entries, has_more);
     output.show(&view, || view.text())?;
     Ok(Exit::Success)
+}
+
+async fn read(global: &Global, id: &InstanceId, limit: u32) -> anyhow::Result<HistoryView> {
+    if !global.names_store() {
+        let asked = [("limit", limit.to_string())];
+        return ApiClient::new(global)?.get(&["v1", "instances", id.as_str(), "history"], &asked).await;
+    }
+    let kafka = Kafka::new(global);
+    let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
+    let (entries, has_more) =
+        reading::full_history(&kafka, &store, &codec, &global.topics(), id, limit).await?;
+    Ok(HistoryView::new(id, &entries, has_more))
 }

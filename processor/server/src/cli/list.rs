@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum};
 use millrace_runtime::store::{ListQuery, SnapshotStore as _};
 use millrace_schemas::{Timestamp, WorkflowName};
 
-use crate::clients;
+use crate::clients::{self, ApiClient};
 use crate::config::{Global, WorkflowReference, parse_duration};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::view::ListView;
+use crate::view::{ListView, time};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -72,14 +72,23 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
         workflow: arguments.workflow.clone(),
         status: arguments.status.map(|it| it.name().to_owned()),
         from,
-        // The clocks of the owners may be ahead of ours.
-        until: now.plus(Duration::from_secs(60)),
+        until: clients::soon(),
         after: None,
         limit: arguments.limit,
     };
-    let read = async { anyhow::Ok(clients::store(global).await?.list(&query).await?) };
-    let page = output.patiently("listing", read).await?;
-    let view = ListView::new(&page);
+    let read = async {
+        if global.names_store() {
+            return Ok(ListView::new(&clients::store(global).await?.list(&query).await?));
+        }
+        let mut asked = vec![
+            ("workflow", query.workflow.to_string()),
+            ("since", time(query.from)),
+            ("limit", query.limit.to_string()),
+        ];
+        asked.extend(query.status.clone().map(|it| ("status", it)));
+        ApiClient::new(global)?.get(&["v1", "instances"], &asked).await
+    };
+    let view: ListView = output.patiently("listing", read).await?;
     output.show(&view, || view.text())?;
     Ok(Exit::Success)
 }

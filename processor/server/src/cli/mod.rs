@@ -11,6 +11,7 @@ mod data;
 mod dead_letters;
 mod deploy;
 mod describe;
+mod dev;
 mod doctor;
 mod era;
 mod get;
@@ -35,6 +36,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything in one process: broker, store, processor, worker; for development
+    Dev(Box<dev::Arguments>),
     /// Create the topics and the tables of a fleet
     #[command(subcommand)]
     Topics(topics::Command),
@@ -80,6 +83,7 @@ impl Cli {
         let Self { global, command } = self;
         let output = Output::new(global.output);
         match command {
+            Command::Dev(arguments) => Box::pin(dev::run(&global, output, &arguments)).await,
             Command::Topics(command) => Box::pin(topics::run(&global, output, &command)).await,
             Command::Deploy(arguments) => Box::pin(deploy::run(&global, output, &arguments)).await,
             Command::Describe(arguments) => describe::run(output, &arguments),

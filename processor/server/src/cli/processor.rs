@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use millrace_engine::Bounds;
 use millrace_kafka_log::GroupProtocol;
 use millrace_partition::{Config, TailLimit};
-use millrace_runtime::{Processor, ProcessorConfig};
+use millrace_runtime::ProcessorConfig;
 use millrace_schemas::registry::Registry;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
-use crate::http::{self, Api};
+use crate::http;
+use crate::member::{self, Member, Parts};
 use crate::output::Output;
 
 #[derive(Args, Debug)]
@@ -79,7 +80,7 @@ enum Protocol {
     Consumer,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tuning")]
 struct Tuning {
     /// Most records of one partition in one transaction
@@ -143,7 +144,7 @@ struct Tuning {
     timer_horizon: Duration,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits of an instance")]
 struct Limits {
     /// Most tasks that one instance may enter
@@ -203,9 +204,36 @@ impl Arguments {
     }
 
     fn config(&self, global: &Global, api_url: String) -> ProcessorConfig {
+        let settings = Settings { tuning: self.tuning.clone(), limits: self.limits.clone() };
+        settings.config(global, self.lanes, self.retention, api_url)
+    }
+}
+
+/// What is tuned and limited, the same for every kind of member.
+#[derive(Debug, Parser)]
+pub(crate) struct Settings {
+    #[command(flatten)]
+    tuning: Tuning,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+impl Settings {
+    /// As without any option.
+    pub(crate) fn by_default() -> Self {
+        Self::parse_from(["millrace"])
+    }
+
+    pub(crate) fn config(
+        &self,
+        global: &Global,
+        lanes: u32,
+        retention: Duration,
+        api_url: String,
+    ) -> ProcessorConfig {
         let tuning = &self.tuning;
         ProcessorConfig {
-            lanes: self.lanes,
+            lanes,
             partition: Config {
                 topics: global.topics(),
                 // Both are set from the topics.
@@ -224,7 +252,7 @@ impl Arguments {
                 cache_bytes_max: tuning.cache_mib.saturating_mul(1024 * 1024),
                 cache_idle: tuning.cache_idle,
                 stub_ttl: tuning.stub_ttl,
-                history_retention: Some(self.retention),
+                history_retention: Some(retention),
                 timer_horizon: tuning.timer_horizon,
                 api_url: Some(api_url),
             },
@@ -243,11 +271,11 @@ struct Document {
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let group_protocol = arguments.group_protocol()?;
     let shutdown = CancellationToken::new();
-    stop_on_signals(shutdown.clone())?;
+    member::stop_on_signals(shutdown.clone())?;
     let ordinal = arguments.ordinal.unwrap_or_else(|| ordinal_of(&hostname()));
     let listener = http::bind(arguments.http).await?;
     let address = listener.local_addr()?;
-    let advertised = arguments.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+    let advertised = arguments.advertise.clone().unwrap_or_else(|| member::url_of(address));
     if arguments.advertise.is_none() && address.ip().is_unspecified() {
         warn!(%address, "others cannot reach this address: say with --advertise where the API is");
     }
@@ -264,47 +292,13 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let log = kafka.log(ordinal, group_protocol);
     let log = output.patiently("connecting to Kafka", log).await?;
 
-    let metrics = prometheus::Registry::new();
-    let config = arguments.config(global, advertised.clone());
-    let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, &metrics);
-    let api = Api { processor: processor.handle(), store, codec, metrics };
-    // The API outlives the processor: health checks and scrapes go on while the partitions are handed over.
-    let api_shutdown = CancellationToken::new();
-    let api = tokio::spawn(http::serve(listener, api, api_shutdown.clone()));
-    let document = Document { http: format!("http://{address}"), advertised, ordinal };
+    let document = Document { http: member::url_of(address), advertised: advertised.clone(), ordinal };
     output.show(&document, || format!("millrace processor {ordinal}: http://{address}"))?;
-    info!(%address, ordinal, prefix = %global.prefix, "processor started");
-
-    let ended = Box::pin(processor.run(shutdown)).await;
-    api_shutdown.cancel();
-    api.await??;
-    ended.map_err(|error| {
-        let fix = "see the log; when that is mended, start the processor again: it takes up where it stopped";
-        Failure::new("the processor cannot go on", fix).because(error)
-    })?;
-    info!("processor stopped");
+    info!(%address, ordinal, prefix = %global.prefix, "a member of the fleet");
+    let config = arguments.config(global, advertised.clone());
+    let parts = Parts { config, log, store, codec, registry, kafka, listener, url: advertised };
+    Box::pin(Member::new(parts).run(shutdown)).await?;
     Ok(Exit::Success)
-}
-
-/// SIGTERM and SIGINT end the processor in good order; a second one ends it at once.
-fn stop_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        for attempt in 0.. {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if attempt > 0 {
-                warn!("a second signal: stopping at once, another member takes over");
-                std::process::exit(i32::from(Exit::Failure.code()));
-            }
-            shutdown.cancel();
-        }
-    });
-    Ok(())
 }
 
 fn hostname() -> String {

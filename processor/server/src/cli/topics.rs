@@ -77,6 +77,17 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     Ok(Exit::Success)
 }
 
+/// Creates what a fleet of `partitions` lacks; one that exists keeps its count, which is answered.
+pub(crate) async fn ensure(global: &Global, kafka: &Kafka, wanted: Option<u32>) -> anyhow::Result<u32> {
+    let found = kafka.partitions_if_any(&global.topics().internal()).await?;
+    let partitions = partitions(wanted, found)?;
+    let specs = global.topics().specs(partitions, &[]);
+    let specs = specs
+        .map_err(|error| Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096"))?;
+    kafka.create_topics(&specs).await?;
+    Ok(partitions)
+}
+
 /// What to do about a topic that differs. Nobody should add partitions to `.events` and the like without Millrace.
 pub(crate) const DIFFERENCES: &str =
     "change settings by Kafka's own tools if they are not meant, but never a partition count";

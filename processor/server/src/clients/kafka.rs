@@ -5,7 +5,7 @@ use millrace_kafka_log::{
     Admin, GroupProtocol, Isolation, KafkaConfig, KafkaLog, Publisher, Start, Tail as LogTail, TailSource,
     TopicDifference,
 };
-use millrace_placement::TopicSpec;
+use millrace_placement::{TopicSpec, Topics};
 use millrace_runtime::log::LogError;
 use millrace_schemas::Offset;
 use millrace_schemas::cloud_event::{CloudEvent, EventRecord};
@@ -55,6 +55,11 @@ impl Kafka {
         let mut config = KafkaConfig::new(&global.bootstrap, global.topics());
         config.settings.clone_from(&global.kafka_set);
         Self { config }
+    }
+
+    /// The topics of the fleet.
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.config.topics
     }
 
     /// The processor's log.

@@ -1,5 +1,6 @@
 //! Connections to Kafka, to the snapshot store and to the schema registry, as the options say.
 
+mod api;
 mod kafka;
 mod store;
 
@@ -10,6 +11,7 @@ use millrace_schemas::registry::{Registry, SubjectNames};
 use millrace_schemas::{EventId, Timestamp};
 use uuid::Uuid;
 
+pub(crate) use api::ApiClient;
 pub(crate) use kafka::{Kafka, Record, Sent, Tail, TopicView};
 pub(crate) use store::{StoreSettings, create_store, store, store_with};
 
@@ -28,6 +30,11 @@ pub(crate) fn event_id() -> EventId {
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// After all that has started: the clocks of the owners may be ahead of ours.
+pub(crate) fn soon() -> Timestamp {
+    now().plus(std::time::Duration::from_secs(60))
 }
 
 /// Reads and writes records: with the registry's schema ids if there is a registry.

@@ -50,7 +50,7 @@ fn config(global: &Global) -> ScyllaConfig {
     ScyllaConfig {
         credentials: global.cql_user.clone().map(|user| Credentials { user, password: password() }),
         datacenter: global.cql_datacenter.clone(),
-        ..ScyllaConfig::new(global.cql.clone(), global.keyspace())
+        ..ScyllaConfig::new(global.contact_points(), global.keyspace())
     }
 }
 

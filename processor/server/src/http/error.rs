@@ -13,6 +13,7 @@ pub(crate) mod code {
     pub(crate) const INVALID: &str = "invalid_argument";
     pub(crate) const NO_SUCH_PATH: &str = "no_such_path";
     pub(crate) const STORE: &str = "store_unavailable";
+    pub(crate) const KAFKA: &str = "kafka_unavailable";
     pub(crate) const DAMAGED: &str = "damaged_row";
 }
 
@@ -48,7 +49,7 @@ impl ApiError {
             code::NOT_FOUND | code::NO_SUCH_PATH => StatusCode::NOT_FOUND,
             code::NOT_OWNER => StatusCode::MISDIRECTED_REQUEST,
             code::INVALID => StatusCode::BAD_REQUEST,
-            code::NO_ANSWER | code::STORE => StatusCode::SERVICE_UNAVAILABLE,
+            code::NO_ANSWER | code::STORE | code::KAFKA => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -61,6 +62,6 @@ impl IntoResponse for ApiError {
 }
 
 pub(crate) async fn no_such_path(uri: Uri) -> ApiError {
-    let paths = "/livez, /readyz, /metrics, /v1/instances/{id}, /v1/instances/{id}/history, /v1/partitions";
+    let paths = "/livez, /readyz, /metrics, /v1/instances, /v1/instances/{id}, /v1/instances/{id}/history, /v1/partitions";
     ApiError::new(code::NO_SUCH_PATH, format!("{} does not exist; there are {paths}", uri.path()))
 }

@@ -1,38 +1,67 @@
-//! One instance: how it is, and what happened to it.
+//! Instances: one as it is, what happened to it, and those of a workflow. Whichever processor is asked answers for all.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use millrace_runtime::QueryError;
-use millrace_runtime::store::SnapshotStore;
-use millrace_schemas::{InstanceId, Stamp};
+use millrace_runtime::store::{ListQuery, SnapshotStore};
+use millrace_schemas::{InstanceId, Stamp, Timestamp};
 use serde::Deserialize;
 
 use super::{Api, ApiError, code};
+use crate::clients;
+use crate::config::WorkflowReference;
 use crate::reading;
-use crate::view::{HistoryView, InstanceView};
+use crate::view::{FoundView, HistoryView, InstanceView, ListView, ReadFrom};
 
-/// The committed state, from the partition that owns the instance.
+/// `?routed=true`: another processor asks, so the answer is ours or none.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Routing {
+    #[serde(default)]
+    routed: bool,
+}
+
+/// The committed state, from the partition that owns the instance: ours, or that of the processor that owns it.
 pub(crate) async fn one<S: SnapshotStore>(
     State(api): State<Api<S>>,
     Path(id): Path<String>,
-) -> Result<Json<InstanceView>, ApiError> {
+    Query(Routing { routed }): Query<Routing>,
+) -> Result<Json<FoundView>, ApiError> {
     let id = instance_id(&id)?;
-    let answer = api.processor.query(id.clone()).await.map_err(|error| match error {
-        QueryError::NotOwner { partition } => ApiError::at(code::NOT_OWNER, partition.0, error.to_string()),
-        QueryError::NoAnswer { partition } => ApiError::at(code::NO_ANSWER, partition.0, error.to_string()),
-    })?;
-    match answer {
-        Some(state) => Ok(Json(InstanceView::new(&id, &state))),
-        None => Err(ApiError::new(
-            code::NOT_FOUND,
-            format!("there is no instance {id}; start it, or check the id"),
-        )),
+    match api.processor.query(id.clone()).await {
+        Ok(Some(state)) => Ok(Json(FoundView {
+            instance: InstanceView::new(&id, &state),
+            read_from: ReadFrom::Owner,
+            owner_url: Some(api.url),
+            complete_until: None,
+            note: None,
+        })),
+        Ok(None) => Err(not_found(&id)),
+        Err(QueryError::NotOwner { .. }) if !routed => elsewhere(&api, &id).await.map(Json),
+        Err(error @ QueryError::NotOwner { partition }) => {
+            Err(ApiError::at(code::NOT_OWNER, partition.0, error.to_string()))
+        }
+        Err(error @ QueryError::NoAnswer { partition }) => {
+            Err(ApiError::at(code::NO_ANSWER, partition.0, error.to_string()))
+        }
     }
 }
 
-/// `?after=STAMP&limit=N`
+/// From its owner, or from the store if that cannot be asked.
+async fn elsewhere<S: SnapshotStore>(api: &Api<S>, id: &InstanceId) -> Result<FoundView, ApiError> {
+    let partitions = api.kafka.partitions(&api.kafka.topics().internal()).await;
+    let partitions = partitions.map_err(|error| ApiError::new(code::KAFKA, format!("{error:#}")))?;
+    let answer = reading::instance(&api.store, &api.codec, partitions, id).await;
+    let answer = answer.map_err(|error| ApiError::new(code::STORE, format!("{error:#}")))?;
+    answer.found().map_err(|_| not_found(id))
+}
+
+fn not_found(id: &InstanceId) -> ApiError {
+    ApiError::new(code::NOT_FOUND, format!("there is no instance {id}"))
+}
+
+/// `?limit=N`, `?after=STAMP`
 #[derive(Debug, Deserialize)]
-pub(crate) struct Page {
+pub(crate) struct HistoryPage {
     after: Option<i64>,
     limit: Option<u32>,
 }
@@ -40,26 +69,78 @@ pub(crate) struct Page {
 /// Most entries of one page.
 const ENTRIES_MAX: u32 = 1_000;
 
-/// What happened, from the store: the last few seconds may be missing.
+/// What happened up to now, from the store and the changelog. Later pages come from the store alone, so their last few seconds may
+/// be missing.
 pub(crate) async fn history<S: SnapshotStore>(
     State(api): State<Api<S>>,
     Path(id): Path<String>,
-    Query(page): Query<Page>,
+    Query(page): Query<HistoryPage>,
 ) -> Result<Json<HistoryView>, ApiError> {
     let id = instance_id(&id)?;
     let limit = page.limit.unwrap_or(ENTRIES_MAX).clamp(1, ENTRIES_MAX);
-    let read = reading::stored_history(&api.store, &api.codec, &id, page.after.map(Stamp), limit).await;
-    let (entries, has_more) = read.map_err(|error| match error {
-        reading::HistoryError::Store(error) => ApiError::new(code::STORE, with_source(&error)),
-        reading::HistoryError::Damaged(error) => ApiError::new(code::DAMAGED, error.to_string()),
-    })?;
+    let (entries, has_more) = match page.after {
+        None => {
+            let (kafka, topics) = (&api.kafka, api.kafka.topics());
+            let read = reading::full_history(kafka, &api.store, &api.codec, topics, &id, limit).await;
+            read.map_err(|error| ApiError::new(code::STORE, format!("{error:#}")))?
+        }
+        Some(after) => {
+            let read = reading::stored_history(&api.store, &api.codec, &id, Some(Stamp(after)), limit).await;
+            read.map_err(|error| match error {
+                reading::HistoryError::Store(error) => ApiError::new(code::STORE, with_source(&error)),
+                reading::HistoryError::Damaged(error) => ApiError::new(code::DAMAGED, error.to_string()),
+            })?
+        }
+    };
     if entries.is_empty() && page.after.is_none() {
         let message = format!(
-            "the store has no history of {id}; an instance appears in it a few seconds after its start"
+            "there is no history of {id}: it expires after the retention of the workflow, and a workflow may want none"
         );
         return Err(ApiError::new(code::NOT_FOUND, message));
     }
     Ok(Json(HistoryView::new(&id, &entries, has_more)))
+}
+
+/// `?workflow=NAMESPACE/NAME&status=STATUS&since=TIME&limit=N`
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListPage {
+    workflow: String,
+    status: Option<String>,
+    since: Option<String>,
+    limit: Option<u32>,
+}
+
+/// Most instances of one page.
+const INSTANCES_MAX: u32 = 1_000;
+
+/// Instances of a workflow, newest start first, as of their last snapshots.
+pub(crate) async fn list<S: SnapshotStore>(
+    State(api): State<Api<S>>,
+    Query(page): Query<ListPage>,
+) -> Result<Json<ListView>, ApiError> {
+    let invalid = |message: String| ApiError::new(code::INVALID, message);
+    let workflow: WorkflowReference = page
+        .workflow
+        .parse()
+        .map_err(|_| invalid(format!("workflow={} is not namespace/name", page.workflow)))?;
+    let from = match &page.since {
+        None => Timestamp(0),
+        Some(text) => match text.parse::<jiff::Timestamp>() {
+            Ok(time) => Timestamp(time.as_millisecond()),
+            Err(_) => return Err(invalid(format!("since={text} is no time such as 2026-01-31T08:00:00Z"))),
+        },
+    };
+    let query = ListQuery {
+        workflow: workflow.workflow,
+        status: page.status,
+        from,
+        until: clients::soon(),
+        after: None,
+        limit: page.limit.unwrap_or(50).clamp(1, INSTANCES_MAX),
+    };
+    let listed = api.store.list(&query).await;
+    let page = listed.map_err(|error| ApiError::new(code::STORE, with_source(&error)))?;
+    Ok(Json(ListView::new(&page)))
 }
 
 fn instance_id(text: &str) -> Result<InstanceId, ApiError> {

@@ -6,6 +6,7 @@ mod instances;
 mod partitions;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
@@ -18,12 +19,16 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use error::{ApiError, ErrorBody, code};
 pub(crate) use partitions::PartitionsView;
 
+use crate::clients::Kafka;
 use crate::exit::Failure;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Api<S> {
+    /// Where it is reached.
+    pub(crate) url: String,
     pub(crate) processor: ProcessorHandle,
+    pub(crate) kafka: Arc<Kafka>,
     pub(crate) store: S,
     pub(crate) codec: Codec,
     pub(crate) metrics: prometheus::Registry,
@@ -51,6 +56,7 @@ fn router<S: SnapshotStore>(api: Api<S>) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready::<S>))
         .route("/metrics", get(health::metrics::<S>))
+        .route("/v1/instances", get(instances::list::<S>))
         .route("/v1/instances/{id}", get(instances::one::<S>))
         .route("/v1/instances/{id}/history", get(instances::history::<S>))
         .route("/v1/partitions", get(partitions::all::<S>))

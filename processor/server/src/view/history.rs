@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::{InstanceId, Stamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::time;
 use crate::output::shorten;
 
 /// The changelog entries of an instance, oldest first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HistoryView {
     pub(crate) id: String,
     pub(crate) entries: Vec<EntryView>,
@@ -20,7 +20,7 @@ pub(crate) struct HistoryView {
 }
 
 /// What one command did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EntryView {
     /// Orders the entries of one instance.
     pub(crate) stamp: i64,

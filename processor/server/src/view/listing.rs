@@ -1,13 +1,13 @@
 //! The instances of a workflow.
 
 use millrace_runtime::store::ListPage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::time;
 use crate::output::table;
 
 /// A page of the list, newest start first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ListView {
     pub(crate) instances: Vec<RowView>,
     /// Whether older ones were left out, by the limit.
@@ -15,7 +15,7 @@ pub(crate) struct ListView {
 }
 
 /// One instance, as of its last snapshot.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RowView {
     pub(crate) id: String,
     pub(crate) workflow: String,

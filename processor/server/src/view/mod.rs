@@ -1,10 +1,12 @@
 //! How instances look from outside: the JSON of the HTTP API and of `--output json`, and the text for people. The field names
 //! are a contract; they are listed in `processor/server/README.md`.
 
+mod found;
 mod history;
 mod instance;
 mod listing;
 
+pub(crate) use found::{FoundView, ReadFrom};
 pub(crate) use history::HistoryView;
 pub(crate) use instance::{InstanceView, error_text};
 pub(crate) use listing::ListView;

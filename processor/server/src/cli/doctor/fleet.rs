@@ -219,7 +219,7 @@ async fn owners(store: &ScyllaStore, partitions: u32) -> Vec<Check> {
     checks
 }
 
-async fn ready(url: &str) -> anyhow::Result<String> {
+pub(super) async fn ready(url: &str) -> anyhow::Result<String> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build()?;
     let response = client.get(format!("{}/readyz", url.trim_end_matches('/'))).send().await?;
     let is_ready = response.status().is_success();

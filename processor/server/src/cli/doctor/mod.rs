@@ -66,8 +66,14 @@ async fn all(global: &Global) -> Vec<Check> {
     let mut checks = vec![servers::kafka(global, &kafka).await];
     let has_kafka = checks[0].state != State::Fail;
     checks.extend(servers::registry(global).await);
-    let (check, store) = servers::store(global).await;
-    checks.push(check);
+    let mut store = None;
+    if global.names_store() {
+        let (check, found) = servers::store(global).await;
+        checks.push(check);
+        store = found;
+    } else {
+        checks.push(servers::api(global).await);
+    }
     if has_kafka {
         checks.extend(fleet::all(global, &kafka, store.as_ref()).await);
     }

@@ -28,6 +28,19 @@ pub(super) async fn registry(global: &Global) -> Option<Check> {
     })
 }
 
+/// Without --cql a processor is asked, and not the store.
+pub(super) async fn api(global: &Global) -> Check {
+    let url = &global.api;
+    match super::fleet::ready(url).await {
+        Ok(text) => Check::ok("api", format!("{url} is {}", text.trim())),
+        Err(error) => Check::fail(
+            "api",
+            format!("{url}: {}", chain(&error)),
+            "say where a processor or `millrace dev` is with --api; with --cql the store is checked, and all owners",
+        ),
+    }
+}
+
 pub(super) async fn store(global: &Global) -> (Check, Option<ScyllaStore>) {
     let keyspace = global.keyspace();
     let store = match clients::store(global).await {
@@ -38,9 +51,10 @@ pub(super) async fn store(global: &Global) -> (Check, Option<ScyllaStore>) {
         }
     };
     match store.load_checkpoint(PartitionIndex(0)).await {
-        Ok(_) => {
-            (Check::ok("store", format!("{} has keyspace {keyspace}", global.cql.join(","))), Some(store))
-        }
+        Ok(_) => (
+            Check::ok("store", format!("{} has keyspace {keyspace}", global.contact_points().join(","))),
+            Some(store),
+        ),
         Err(error) => {
             let is_permanent = error.is_permanent;
             let fix = if is_permanent {

@@ -1,0 +1,257 @@
+//! `millrace dev`: a broker, a store, a processor with its API and the built-in worker, in one process and one folder. Nothing else
+//! has to run; any Kafka client can connect.
+
+mod demo;
+mod folder;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use millrace_dev_broker::{Config, DevBroker, StartError};
+use millrace_kafka_log::GroupProtocol;
+use millrace_local_store::LocalStore;
+use millrace_runtime::ProcessorHandle;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::processor::Settings;
+use crate::cli::topics;
+use crate::clients::{self, Kafka};
+use crate::config::{Global, parse_duration};
+use crate::exit::{Exit, Failure};
+use crate::http;
+use crate::member::{self, Member, Parts};
+use crate::output::Output;
+
+use folder::Folder;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Where the broker listens; port 0 for any free one, which is printed
+    #[arg(long, default_value = "127.0.0.1:9092", env = "MILLRACE_DEV_KAFKA", value_name = "IP:PORT")]
+    kafka: SocketAddr,
+
+    /// Where the HTTP API listens; port 0 for any free one, which is printed
+    #[arg(long, default_value = "127.0.0.1:8080", env = "MILLRACE_HTTP", value_name = "IP:PORT")]
+    http: SocketAddr,
+
+    /// Folder for everything that is kept [default: millrace/dev in the user's data directory]
+    #[arg(long, env = "MILLRACE_DEV_DATA", value_name = "FOLDER", conflicts_with = "ephemeral")]
+    data: Option<PathBuf>,
+
+    /// Keep nothing: a new folder, deleted at the end
+    #[arg(long)]
+    ephemeral: bool,
+
+    /// Partitions of a new folder: a power of two [default: as it has, 4 for a new one]
+    #[arg(long)]
+    partitions: Option<u32>,
+
+    /// Deploy these definitions, and again whenever one of the files changes
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    watch: Vec<PathBuf>,
+
+    /// Deploy the example of an order, work its tasks off, and produce orders
+    #[arg(long)]
+    demo: bool,
+
+    /// How many orders the demo produces
+    #[arg(long, default_value_t = 10, requires = "demo", value_parser = clap::value_parser!(u32).range(1..))]
+    orders: u32,
+
+    /// Wait for the disk with each write. Without it, what is acknowledged survives the end of the process, and not a loss of power
+    #[arg(long)]
+    fsync: bool,
+
+    /// How long history and ended instances are kept
+    #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
+    retention: Duration,
+}
+
+/// Printed once everything serves.
+#[derive(Serialize)]
+struct Document {
+    kafka: String,
+    http: String,
+    data: String,
+    partitions: u32,
+    ready_after_ms: u64,
+}
+
+/// Partitions of a new folder: enough to see what a key does, and few to keep.
+const PARTITIONS: u32 = 4;
+
+pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let shutdown = CancellationToken::new();
+    member::stop_on_signals(shutdown.clone())?;
+    let folder = Folder::new(arguments.data.as_deref(), arguments.ephemeral)?;
+    let listener = http::bind(arguments.http).await?;
+    let broker = start_broker(arguments, &folder).await?;
+    let world = World::start(global, output, arguments, &folder, &broker, listener, shutdown.clone()).await;
+    let outcome = match world {
+        Ok(world) => {
+            let shown = world.show(output, &folder, started);
+            let work = async {
+                shown?;
+                world.work(output, arguments, &shutdown).await
+            };
+            let worked = Box::pin(work).await;
+            shutdown.cancel();
+            let ended = world.end().await;
+            worked.and(ended)
+        }
+        Err(error) => Err(error),
+    };
+    // What is written so far is kept in any case.
+    let stopped = broker.stop().await;
+    outcome?;
+    stopped.map_err(|error| {
+        let fix = "check the disk; the next start recovers what was acknowledged";
+        Failure::new("the broker could not bring everything to the disk", fix).because(error)
+    })?;
+    output.note(&folder.farewell());
+    Ok(Exit::Success)
+}
+
+async fn start_broker(arguments: &Arguments, folder: &Folder) -> anyhow::Result<DevBroker> {
+    let config = Config {
+        listen: arguments.kafka,
+        default_partitions: arguments.partitions.unwrap_or(PARTITIONS),
+        fsync: arguments.fsync,
+        ..Config::new(folder.path().join("broker"))
+    };
+    DevBroker::start(config).await.map_err(|error| {
+        let fix = match &error {
+            StartError::Listen { .. } => "give another address with --kafka, or port 0 for any free one",
+            StartError::Open(_) => "stop the other one, or give another folder with --data",
+        };
+        Failure::new("the broker does not start", fix).because(error).into()
+    })
+}
+
+/// All that runs, but for the broker.
+struct World {
+    global: Global,
+    partitions: u32,
+    processor: ProcessorHandle,
+    running: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl World {
+    async fn start(
+        global: &Global,
+        output: Output,
+        arguments: &Arguments,
+        folder: &Folder,
+        broker: &DevBroker,
+        listener: tokio::net::TcpListener,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let url = member::url_of(listener.local_addr()?);
+        let global =
+            Global { bootstrap: broker.bootstrap(), api: url.clone(), cql: Vec::new(), ..global.clone() };
+        let store = LocalStore::open(folder.path().join("store")).map_err(|error| {
+            Failure::new("the store does not open", "give another folder with --data").because(error)
+        })?;
+        let kafka = Kafka::new(&global);
+        let wanted = match arguments.partitions {
+            None => kafka.partitions_if_any(&global.topics().internal()).await?.or(Some(PARTITIONS)),
+            given => given,
+        };
+        let ensured = topics::ensure(&global, &kafka, wanted);
+        let partitions = output.patiently("creating the topics", ensured).await?;
+        // One lane: there is nobody to share the partitions with, and an idle lane costs, too.
+        const LANES: u32 = 1;
+        const ORDINAL: u32 = 0;
+        let log = kafka.log(ORDINAL, GroupProtocol::default()).await?;
+        let codec = clients::codec(&global).await?;
+        let config = Settings::by_default().config(&global, LANES, arguments.retention, url.clone());
+        let member = Member::new(Parts { config, log, store, codec, registry: None, kafka, listener, url });
+        let processor = member.handle();
+        let running = tokio::spawn(Box::pin(member.run(shutdown)));
+        let mut world = Self { global, partitions, processor, running };
+        output.patiently("starting the processor", world.until_ready()).await?;
+        Ok(world)
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        const POLL: Duration = Duration::from_millis(10);
+        while !self.processor.is_ready() {
+            if self.running.is_finished() {
+                (&mut self.running).await??;
+                anyhow::bail!("the processor ended before it was ready");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn show(&self, output: Output, folder: &Folder, started: Instant) -> anyhow::Result<()> {
+        let Global { bootstrap, api, .. } = &self.global;
+        let document = Document {
+            kafka: bootstrap.clone(),
+            http: api.clone(),
+            data: folder.path().display().to_string(),
+            partitions: self.partitions,
+            ready_after_ms: started.elapsed().as_millis() as u64,
+        };
+        output.show(&document, || {
+            let mut text = format!(
+                "Millrace is up after {:.1} s, for development.\n\n  Kafka   {bootstrap}   {} partitions, any client\n  API     {api}\n  data    {}\n\n",
+                started.elapsed().as_secs_f64(),
+                self.partitions,
+                folder.path().display(),
+            );
+            text.push_str("In another terminal:\n\n");
+            if !self.is_by_default() {
+                text.push_str(&format!("  export MILLRACE_BOOTSTRAP={bootstrap} MILLRACE_API={api}\n"));
+            }
+            text.push_str("  millrace deploy FILE\n  millrace start NAMESPACE/NAME --wait\n  millrace list NAMESPACE/NAME\n\n");
+            text.push_str("Ctrl-C stops it.\n");
+            text
+        })
+    }
+
+    /// Whether the other commands find it without being told.
+    fn is_by_default(&self) -> bool {
+        self.global.bootstrap == "127.0.0.1:9092" && self.global.api == "http://127.0.0.1:8080"
+    }
+
+    /// What was asked for besides, then until the end.
+    async fn work(
+        &self,
+        output: Output,
+        arguments: &Arguments,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let watching = async {
+            if !arguments.watch.is_empty() {
+                watch::run(&self.global, output, &arguments.watch).await?;
+            }
+            anyhow::Ok(())
+        };
+        let demo = async {
+            if arguments.demo {
+                demo::run(&self.global, output, arguments.orders, shutdown.clone()).await?;
+            }
+            anyhow::Ok(())
+        };
+        let working = async { tokio::try_join!(watching, demo).map(|_| ()) };
+        tokio::select! {
+            worked = working => {
+                worked?;
+                shutdown.cancelled().await;
+                Ok(())
+            }
+            () = shutdown.cancelled() => Ok(()),
+        }
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        self.running.await?
+    }
+}

@@ -1,0 +1,79 @@
+//! The HTTP API of a processor, as the command line asks it.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+
+use crate::config::Global;
+use crate::exit::{Exit, Failure};
+use crate::http::{ApiError, ErrorBody, code};
+
+/// One processor. It answers for the whole fleet.
+#[derive(Debug)]
+pub(crate) struct ApiClient {
+    url: Url,
+    client: reqwest::Client,
+}
+
+impl ApiClient {
+    /// The one that the options name.
+    pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
+        // Longer than a processor takes to ask another one.
+        const TIMEOUT: Duration = Duration::from_secs(20);
+        let wrong = || {
+            Failure::refused(format!("--api {} is no address", global.api), "write it as http://HOST:PORT")
+        };
+        let url = Url::parse(&global.api).map_err(|error| wrong().because(error))?;
+        if url.cannot_be_a_base() {
+            return Err(wrong().into());
+        }
+        Ok(Self { url, client: reqwest::Client::builder().timeout(TIMEOUT).build()? })
+    }
+
+    /// What the API has at `path`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> anyhow::Result<T> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let response = self.client.get(url).send().await.map_err(|error| {
+            let fix =
+                "say where a processor or `millrace dev` is with --api, or where the store is with --cql";
+            Failure::new(format!("no processor answers at {}", self.url), fix).because(error)
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.json().await?);
+        }
+        match response.json::<ErrorBody>().await {
+            Ok(ErrorBody { error }) => Err(failure(&self.url, error).into()),
+            Err(_) => {
+                let fix = "check --api: something else listens there";
+                Err(Failure::new(format!("{} answered {status}, which no processor does", self.url), fix)
+                    .into())
+            }
+        }
+    }
+}
+
+fn failure(url: &Url, error: ApiError) -> Failure {
+    let fix = match error.code.as_str() {
+        code::NOT_FOUND => "check the id; what has just started is seen a moment later",
+        code::NO_ANSWER | code::NOT_OWNER => "wait until the partition has an owner; see: millrace doctor",
+        _ => "see the log of that processor",
+    };
+    let exit = if error.code == code::NOT_FOUND { Exit::NotFound } else { Exit::Failure };
+    let what = match error.code.as_str() {
+        code::NOT_FOUND => error.message,
+        _ => format!("{url}: {}", error.message),
+    };
+    Failure { exit, ..Failure::new(what, fix) }
+}

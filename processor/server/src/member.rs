@@ -1,0 +1,99 @@
+//! One member of the fleet: a processor and its API, started and stopped together. `processor` and `dev` differ in what they hand it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use millrace_kafka_log::KafkaLog;
+use millrace_runtime::store::SnapshotStore;
+use millrace_runtime::{Processor, ProcessorConfig, ProcessorHandle};
+use millrace_schemas::codec::Codec;
+use millrace_schemas::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clients::Kafka;
+use crate::exit::{Exit, Failure};
+use crate::http::{self, Api};
+
+/// What a member is made of.
+pub(crate) struct Parts<S> {
+    pub(crate) config: ProcessorConfig,
+    pub(crate) log: KafkaLog,
+    pub(crate) store: S,
+    pub(crate) codec: Codec,
+    pub(crate) registry: Option<Registry>,
+    pub(crate) kafka: Kafka,
+    pub(crate) listener: TcpListener,
+    /// Where others reach the API.
+    pub(crate) url: String,
+}
+
+/// A member that has not begun yet.
+pub(crate) struct Member<S> {
+    processor: Processor<KafkaLog, S>,
+    listener: TcpListener,
+    api: Api<S>,
+}
+
+impl<S: SnapshotStore> Member<S> {
+    pub(crate) fn new(parts: Parts<S>) -> Self {
+        let Parts { config, log, store, codec, registry, kafka, listener, url } = parts;
+        let metrics = prometheus::Registry::new();
+        let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, &metrics);
+        let api = Api { url, processor: processor.handle(), kafka: Arc::new(kafka), store, codec, metrics };
+        Self { processor, listener, api }
+    }
+
+    /// How it does.
+    pub(crate) fn handle(&self) -> ProcessorHandle {
+        self.api.processor.clone()
+    }
+
+    /// Until `shutdown`; then the partitions are handed over in good order.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { processor, listener, api } = self;
+        // The API outlives the processor: health checks and scrapes go on while the partitions are handed over.
+        let api_shutdown = CancellationToken::new();
+        let api = tokio::spawn(http::serve(listener, api, api_shutdown.clone()));
+        info!("processor started");
+        let ended = Box::pin(processor.run(shutdown)).await;
+        api_shutdown.cancel();
+        api.await??;
+        ended.map_err(|error| {
+            let fix =
+                "see the log; when that is mended, start the processor again: it takes up where it stopped";
+            Failure::new("the processor cannot go on", fix).because(error)
+        })?;
+        info!("processor stopped");
+        Ok(())
+    }
+}
+
+/// Where others reach an API that listens at `address`.
+pub(crate) fn url_of(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// SIGTERM and SIGINT end the process in good order; a second one ends it at once.
+pub(crate) fn stop_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for attempt in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if attempt > 0 {
+                warn!(
+                    "a second signal: stopping at once; what is not handed over is restored by whoever comes next"
+                );
+                std::process::exit(i32::from(Exit::Failure.code()));
+            }
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
