@@ -16,7 +16,7 @@ use tracing::{debug, error, info};
 use crate::config::Config;
 use crate::group::{self, Answer, Groups, Outcome, Ticket};
 use crate::journal::{Entry, Journal};
-use crate::log::{Log, Maintained};
+use crate::log::{Log, LogError, Maintained};
 use crate::server::Budget;
 use crate::topics::{self, Catalogue};
 use crate::transactions::Transactions;
@@ -194,8 +194,12 @@ impl Broker {
                         debug!(topic = %topic.name, partition = index, ?maintained, "kept a log in order")
                     }
                     Err(error) => {
+                        let reopened = match &error {
+                            LogError::Halted { dir } => partition.reopen(dir).is_ok(),
+                            _ => false,
+                        };
                         let error = &error as &dyn std::error::Error;
-                        error!(topic = %topic.name, partition = index, error, "could not keep a log in order");
+                        error!(topic = %topic.name, partition = index, error, reopened, "could not keep a log in order");
                     }
                 }
             }
@@ -215,7 +219,7 @@ impl Broker {
         self.rewrite_journal(&mut control)?;
         control.journal.flush()?;
         for topic in self.topics.all() {
-            for partition in topic.partitions {
+            for partition in &topic.partitions {
                 partition.maintain(Log::flush).map_err(io::Error::other)?;
             }
         }

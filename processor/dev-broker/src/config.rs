@@ -32,6 +32,8 @@ pub struct Config {
     pub fetch_bytes_max: usize,
     /// At most so many partitions over all topics.
     pub partitions_max: u32,
+    /// Shortest session timeout of a member of a group. A member that died is noticed no sooner.
+    pub group_session_timeout_min: Duration,
     /// How often expired segments are deleted and compacted topics compacted.
     pub maintenance_interval: Duration,
 }
@@ -53,6 +55,7 @@ impl Config {
             in_flight_bytes_max: 256 << 20,
             fetch_bytes_max: 8 << 20,
             partitions_max: 10_000,
+            group_session_timeout_min: Duration::from_secs(6),
             maintenance_interval: Duration::from_secs(5),
         }
     }

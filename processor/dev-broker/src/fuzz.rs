@@ -3,10 +3,40 @@
 use std::io;
 use std::path::Path;
 
+use bytes::{BufMut as _, Bytes, BytesMut};
+
 use crate::log::{BatchHeader, Log, LogConfig, Records};
+use crate::{journal, wire};
 
 /// A batch with one record.
 const ONE_RECORD: &[u8] = b"\0\0\0\0\0\0\0\0\0\0\0\x3a\0\0\0\0\x02\xfe\x91\x7c\xab\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01\x10\0\0\0\x02\x6b\x02\x76\0";
+
+/// Decodes `bytes` as they are, and as the body of the API and the version that the first two of them choose: hardly any random
+/// bytes have a header that leads further.
+pub fn decode_request(bytes: &[u8]) {
+    let _ = wire::decode(Bytes::copy_from_slice(bytes));
+    let [choice, version, body @ ..] = bytes else { return };
+    let (api, min, max) = wire::APIS[usize::from(*choice) % wire::APIS.len()];
+    let version = min + i16::from(*version) % (max - min + 1);
+    let mut frame = BytesMut::with_capacity(16 + body.len());
+    frame.put_i16(api as i16);
+    frame.put_i16(version);
+    frame.put_i32(1);
+    frame.put_i16(-1);
+    if api.request_header_version(version) >= 2 {
+        // No tagged fields.
+        frame.put_u8(0);
+    }
+    frame.put_slice(body);
+    let _ = wire::decode(frame.freeze());
+}
+
+/// Reads `bytes` as the journal of the broker.
+pub fn read_journal(bytes: &[u8]) {
+    if let Ok((_, end)) = journal::read(bytes) {
+        assert!(end <= bytes.len(), "it ends where the bytes end, at the latest");
+    }
+}
 
 /// Opens the files in `dir` as a log, and does with it what a broker does. Panics only if the log is wrong.
 pub fn recover_segments(dir: &Path) -> io::Result<()> {

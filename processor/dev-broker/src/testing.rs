@@ -36,8 +36,9 @@ fn embedded() -> String {
                 let folder = tempfile::tempdir().expect("there is room for a folder");
                 let config = Config {
                     maintenance_interval: Duration::from_millis(500),
-                    // The clusters of the other half of the suite say no to it, too.
+                    // As `ops/cluster` sets Apache Kafka for the other half of the suite.
                     auto_create_topics: false,
+                    group_session_timeout_min: Duration::from_secs(1),
                     ..Config::new(folder.path())
                 };
                 let broker = DevBroker::start(config).await.expect("the broker starts");

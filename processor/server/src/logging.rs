@@ -16,16 +16,29 @@ pub(crate) enum LogFormat {
 /// The variable that overrides `-v`, in the syntax of `tracing_subscriber::EnvFilter`.
 const FILTER: &str = "MILLRACE_LOG";
 
-/// Starts logging. Commands are silent unless something is wrong; a processor says what it does.
-pub(crate) fn start(format: LogFormat, verbosity: u8, is_processor: bool) {
-    let level = match verbosity + u8::from(is_processor) {
+/// Who logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// A command: silent unless something is wrong.
+    Command,
+    /// A member of the fleet: says what it does.
+    Processor,
+    /// Everything in one process: as a command, and without what the Kafka client says of connections to ourselves, which ends in
+    /// complaints whenever the broker stops.
+    Dev,
+}
+
+/// Starts logging.
+pub(crate) fn start(format: LogFormat, verbosity: u8, speaker: Speaker) {
+    let level = match verbosity + u8::from(speaker == Speaker::Processor) {
         0 => "warn",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
     // The drivers' own chatter is only of use to those who ask for it by name.
-    let usual = format!("{level},scylla=warn,rdkafka=warn,hyper=warn,reqwest=warn");
+    let client = if speaker == Speaker::Dev { "off" } else { level };
+    let usual = format!("{level},librdkafka={client},scylla=warn,rdkafka=warn,hyper=warn,reqwest=warn");
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(usual));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -32,7 +32,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.global.log, cli.global.verbose, cli.is_processor());
+    logging::start(cli.global.log, cli.global.verbose, cli.speaker());
     let output = Output::new(cli.global.output);
     match Box::pin(cli.run()).await {
         Ok(exit) => exit.into(),

@@ -92,7 +92,9 @@ impl Broker {
             Entry::Group(change) => Some(change),
             Entry::Cluster { .. } | Entry::Topic(_) | Entry::Transaction(_) => None,
         });
-        let groups = Groups::restore(GroupConfig::default(), changes, clock.now());
+        let group_config =
+            GroupConfig { session_timeout_min: config.group_session_timeout_min, ..GroupConfig::default() };
+        let groups = Groups::restore(group_config, changes, clock.now());
         let cluster_id = match cluster_id {
             Some(id) => id,
             None => {

@@ -36,7 +36,7 @@ pub(super) fn metadata(broker: &Broker, request: MetadataRequest, version: i16) 
                 None => identified(broker, it.topic_id),
             })
             .collect(),
-        _ => broker.topics().all().iter().map(found).collect(),
+        _ => broker.topics().all().iter().map(|it| found(it)).collect(),
     };
     let Identity { cluster_id, host, port } = broker.identity();
     let node = MetadataResponseBroker::default()
@@ -106,11 +106,15 @@ pub(super) fn describe(broker: &Broker) -> DescribeClusterResponse {
         .with_brokers(vec![node])
 }
 
-pub(super) fn find_coordinator(broker: &Broker, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+pub(super) fn find_coordinator(
+    broker: &Broker,
+    request: FindCoordinatorRequest,
+    version: i16,
+) -> FindCoordinatorResponse {
+    const SEVERAL_SINCE: i16 = 4;
     let Identity { host, port, .. } = broker.identity();
     let (host, port) = (text(host.as_str()), i32::from(*port));
-    // Both fields stand in their own versions; the codec writes the one that its version has.
-    if request.coordinator_keys.is_empty() {
+    if version < SEVERAL_SINCE {
         return FindCoordinatorResponse::default().with_node_id(NODE).with_host(host).with_port(port);
     }
     let coordinator =

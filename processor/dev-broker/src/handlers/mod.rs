@@ -52,11 +52,13 @@ pub(crate) async fn answer(
             let (response, share) = fetch::fetch(broker, request).await;
             return Ok(Reply::Frame { bytes: encode(header, &response)?, share });
         }
-        Request::ListOffsets(request) => encode(header, &offsets::list(broker, request)),
+        Request::ListOffsets(request) => encode(header, &offsets::list(broker, request, header.version)),
         Request::OffsetForLeaderEpoch(request) => encode(header, &offsets::for_leader_epoch(broker, request)),
         Request::DeleteRecords(request) => encode(header, &offsets::delete_records(broker, request)),
         Request::Metadata(request) => encode(header, &cluster::metadata(broker, request, header.version)),
-        Request::FindCoordinator(request) => encode(header, &cluster::find_coordinator(broker, request)),
+        Request::FindCoordinator(request) => {
+            encode(header, &cluster::find_coordinator(broker, request, header.version))
+        }
         Request::ApiVersions(_) => encode(header, &cluster::api_versions()),
         Request::DescribeCluster(_) => encode(header, &cluster::describe(broker)),
         Request::CreateTopics(request) => encode(header, &topics::create(broker, request)),

@@ -27,7 +27,9 @@ const MAX_TIMESTAMP: i64 = -3;
 const READ_COMMITTED: i8 = 1;
 const NONE: i64 = -1;
 
-pub(super) fn list(broker: &Broker, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn list(broker: &Broker, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+    const LEADER_EPOCH_SINCE: i16 = 4;
+    let leader_epoch = if version < LEADER_EPOCH_SINCE { -1 } else { 0 };
     let committed_only = request.isolation_level == READ_COMMITTED;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
@@ -38,7 +40,7 @@ pub(super) fn list(broker: &Broker, request: ListOffsetsRequest) -> ListOffsetsR
             };
             match found {
                 Ok((offset, timestamp)) => {
-                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(0)
+                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(leader_epoch)
                 }
                 Err(error) => answer.with_error_code(error.code()).with_offset(NONE).with_timestamp(NONE),
             }

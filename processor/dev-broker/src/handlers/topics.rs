@@ -1,5 +1,7 @@
 //! `CreateTopics`, `DeleteTopics`, `CreatePartitions`.
 
+use std::sync::Arc;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -53,7 +55,7 @@ pub(super) fn create(broker: &Broker, request: CreateTopicsRequest) -> CreateTop
 }
 
 /// A topic that a client has asked for by name only.
-pub(super) fn create_by_default(broker: &Broker, name: &TopicName) -> Result<Topic, ResponseError> {
+pub(super) fn create_by_default(broker: &Broker, name: &TopicName) -> Result<Arc<Topic>, ResponseError> {
     let mut control = broker.control();
     if broker.topics().get(name).is_none() {
         let topic = CreatableTopic::default()

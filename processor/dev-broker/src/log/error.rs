@@ -24,7 +24,8 @@ pub(crate) enum LogError {
         #[source]
         source: BatchError,
     },
-    /// Compaction was interrupted by an error after the files had begun to change. Opening the log again completes it.
+    /// An error came when the files had begun to change, in a compaction or in a write that could not be undone. Opening the log again
+    /// completes the one and cuts off the other.
     #[error("an earlier error left the log in {} between two states; it has to be opened again", dir.display())]
     Halted { dir: PathBuf },
     #[error("no offsets are left in {}", dir.display())]

@@ -39,14 +39,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use aborted::Aborted;
 pub(crate) use append::Appended;
-pub(crate) use batch::{BatchError, BatchHeader};
-pub(crate) use compaction::Compacted;
+pub(crate) use batch::BatchHeader;
 pub(crate) use config::{LogConfig, TimestampType};
 pub(crate) use error::{AppendError, DeleteRecordsError, LogError, ReadError};
 pub(crate) use log::{Log, Maintained};
 pub(crate) use marker::Outcome;
-pub(crate) use producers::{OpenTransaction, Producer, ProducerError};
-pub(crate) use records::{Record, Records, RecordsError};
-pub(crate) use recovery::Recovery;
+pub(crate) use producers::ProducerError;
+pub(crate) use records::Records;

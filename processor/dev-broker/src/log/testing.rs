@@ -233,7 +233,7 @@ impl Fixture {
         self.recover().0
     }
 
-    pub(crate) fn recover(&self) -> (Log, crate::log::Recovery) {
+    pub(crate) fn recover(&self) -> (Log, crate::log::recovery::Recovery) {
         Log::open(self.dir.path(), self.config.clone()).unwrap()
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ async fn requests(broker: &Broker, stream: &mut TcpStream, peer: SocketAddr) -> 
     Ok(())
 }
 
-async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     let written = timeout(TAKEN_WITHIN, stream.write_all(bytes)).await;
     written.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "an answer was not taken"))?
 }
@@ -75,5 +75,18 @@ async fn gone(stream: &TcpStream) {
     match stream.peek(&mut [0]).await {
         Ok(0) | Err(_) => {}
         Ok(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_take_its_answer_is_let_go() {
+        let (mut ours, _theirs) = tokio::io::duplex(10);
+        write(&mut ours, &[0; 10]).await.expect("there is room");
+        let error = write(&mut ours, &[0]).await.expect_err("nobody takes it");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

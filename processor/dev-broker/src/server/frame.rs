@@ -55,6 +55,8 @@ fn invalid(what: String) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     async fn read_all(bytes: &[u8]) -> io::Result<Option<Bytes>> {
@@ -73,5 +75,15 @@ mod tests {
         for wrong in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\x65", b"\0\0\0\x07", b"\0\0\0\x081234567"] {
             read_all(wrong).await.expect_err("is refused");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_become_whole_is_given_up_and_so_is_its_share() {
+        let (mut ours, mut theirs) = tokio::io::duplex(100);
+        tokio::io::AsyncWriteExt::write_all(&mut theirs, b"\0\0\0\x081234567").await.expect("there is room");
+        let budget = Budget::new(1);
+        let error = read(&mut ours, 100, Duration::from_secs(1), &budget).await.expect_err("is not whole");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(budget.take(1).now_or_never().is_some());
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct TopicError {
 pub(crate) struct Catalogue {
     folder: PathBuf,
     fsync: bool,
-    topics: RwLock<BTreeMap<Arc<str>, Topic>>,
+    topics: RwLock<BTreeMap<Arc<str>, Arc<Topic>>>,
 }
 
 impl Catalogue {
@@ -54,12 +54,12 @@ impl Catalogue {
     }
 
     /// The topic of that name.
-    pub(crate) fn get(&self, name: &str) -> Option<Topic> {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
         self.read().get(name).cloned()
     }
 
     /// The topic of that id.
-    pub(crate) fn get_by_id(&self, id: Uuid) -> Option<Topic> {
+    pub(crate) fn get_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
         self.read().values().find(|it| it.id == id).cloned()
     }
 
@@ -69,7 +69,7 @@ impl Catalogue {
     }
 
     /// All of them, by name.
-    pub(crate) fn all(&self) -> Vec<Topic> {
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.read().values().cloned().collect()
     }
 
@@ -91,16 +91,16 @@ impl Catalogue {
                 self.put(topic, *partitions)
             }
             Change::Grown { name, partitions } => match self.get(name) {
-                Some(topic) => self.put(topic, *partitions),
+                Some(topic) => self.put((*topic).clone(), *partitions),
                 None => Ok(()),
             },
             Change::Configured { name, settings } => {
-                let Some(mut topic) = self.get(name) else { return Ok(()) };
+                let Some(topic) = self.get(name) else { return Ok(()) };
                 for partition in &topic.partitions {
                     partition.maintain(|log| log.set_config(log_config(settings, self.fsync)));
                 }
-                topic.settings = Arc::new(settings.clone());
-                self.write().insert(Arc::clone(&topic.name), topic);
+                let topic = Topic { settings: Arc::new(settings.clone()), ..(*topic).clone() };
+                self.write().insert(Arc::clone(&topic.name), Arc::new(topic));
                 Ok(())
             }
             Change::Deleted { name } => {
@@ -114,7 +114,7 @@ impl Catalogue {
 
     /// The changes that lead to what there is.
     pub(crate) fn snapshot(&self) -> Vec<Change> {
-        let created = |it: &Topic| Change::Created {
+        let created = |it: &Arc<Topic>| Change::Created {
             name: it.name.to_string(),
             id: it.id,
             partitions: it.partitions.len() as u32,
@@ -144,7 +144,7 @@ impl Catalogue {
             }
             topic.partitions.push(Arc::new(Partition::new(log)));
         }
-        self.write().insert(Arc::clone(&topic.name), topic);
+        self.write().insert(Arc::clone(&topic.name), Arc::new(topic));
         Ok(())
     }
 
@@ -153,11 +153,11 @@ impl Catalogue {
         self.folder.join(format!("{:.200}-{}", topic.name, topic.id.simple()))
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Topic>> {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Arc<str>, Topic>> {
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
         self.topics.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

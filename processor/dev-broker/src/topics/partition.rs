@@ -1,11 +1,12 @@
 //! One partition: its log, who may write transactions to it, and who waits for its next record.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::log::{AppendError, Appended, BatchHeader, Log, Outcome, ProducerError};
+use crate::log::{AppendError, Appended, BatchHeader, Log, LogError, Outcome, ProducerError};
 
 /// What a fetch waits on until one of its partitions has moved.
 pub(crate) type Waiter = Arc<Notify>;
@@ -92,11 +93,22 @@ impl Partition {
         maintain(&mut self.lock().log)
     }
 
+    /// Opens the log in `folder` anew, after an error has left it between two states.
+    pub(crate) fn reopen(&self, folder: &Path) -> Result<(), LogError> {
+        let mut inner = self.lock();
+        let (log, _) = Log::open(folder, inner.log.config().clone())?;
+        inner.log = log;
+        Ok(())
+    }
+
     /// Looks at the log, and has `waiter` told when it moves after that.
     pub(crate) fn read_and_wait<T>(&self, waiter: &Waiter, look: impl FnOnce(&Log) -> T) -> T {
         let mut inner = self.lock();
         inner.forget_gone();
-        inner.waiters.push(Arc::downgrade(waiter));
+        // One that was woken by another partition still stands here.
+        if !inner.waiters.iter().any(|it| std::ptr::eq(it.as_ptr(), Arc::as_ptr(waiter))) {
+            inner.waiters.push(Arc::downgrade(waiter));
+        }
         look(&inner.log)
     }
 

@@ -110,7 +110,7 @@ impl ByteBuf for Probe {
 mod tests {
     use bytes::BytesMut;
     use kafka_protocol::messages::{FetchRequest, MetadataRequest, OffsetFetchRequest, TopicName};
-    use kafka_protocol::protocol::{Encodable as _, StrBytes};
+    use kafka_protocol::protocol::StrBytes;
 
     use super::*;
 

@@ -51,6 +51,7 @@ macro_rules! apis {
     ($($api:ident($request:ident) $min:literal..=$max:literal,)*) => {
         /// A request that is served.
         #[derive(Debug)]
+        #[expect(dead_code, reason = "some ask for the same whatever they say")]
         pub(crate) enum Request {
             $($api($request),)*
         }

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
+use crate::logging::Speaker;
 use crate::output::Output;
 
 mod control;
@@ -22,6 +23,7 @@ mod signal;
 mod start;
 mod topics;
 mod waiting;
+mod worker;
 
 /// Runs event-sourced workflows on Kafka.
 #[derive(Debug, Parser)]
@@ -71,12 +73,18 @@ enum Command {
     Doctor,
     /// Run one member of the fleet
     Processor(Box<processor::Arguments>),
+    /// Run the built-in worker: HTTP calls of workflows
+    Worker(worker::Arguments),
 }
 
 impl Cli {
-    /// Whether this process is a member of the fleet.
-    pub(crate) fn is_processor(&self) -> bool {
-        matches!(self.command, Command::Processor(_))
+    /// Who will log.
+    pub(crate) fn speaker(&self) -> Speaker {
+        match self.command {
+            Command::Processor(_) | Command::Worker(_) => Speaker::Processor,
+            Command::Dev(_) => Speaker::Dev,
+            _ => Speaker::Command,
+        }
     }
 
     pub(crate) async fn run(self) -> anyhow::Result<Exit> {
@@ -105,6 +113,7 @@ impl Cli {
             Command::Era(command) => Box::pin(era::run(&global, output, command)).await,
             Command::Doctor => Box::pin(doctor::run(&global, output)).await,
             Command::Processor(arguments) => Box::pin(processor::run(&global, output, &arguments)).await,
+            Command::Worker(arguments) => Box::pin(worker::run(&global, output, &arguments)).await,
         }
     }
 }

@@ -15,7 +15,7 @@ mod keys;
 mod swap;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::log::batch::{self, BatchHeader};
 use crate::log::error::{Doing, LogError};
@@ -204,9 +204,4 @@ struct Cleaned {
     is_changed: bool,
     /// Offsets of markers, rising, of whose transactions nothing is left.
     spent_markers: Vec<i64>,
-}
-
-/// A path in messages, where there is no log any more to ask.
-fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    files::sync_dir(dir).doing("sync", dir)
 }

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::log::compaction::{Cleaned, sync_dir};
+use crate::log::compaction::Cleaned;
 use crate::log::error::{Doing, LogError};
 use crate::log::files;
 use crate::log::log::Log;
@@ -23,7 +23,7 @@ impl Log {
         let swap = files::swap_path(&self.dir, base, end);
         files::rename(&cleaned.path, &swap).doing("rename", &cleaned.path)?;
         self.is_halted = true;
-        sync_dir(&self.dir)?;
+        files::sync_dir(&self.dir).doing("sync", &self.dir)?;
         complete_swap(&self.dir, base, end, replaced)?;
         self.closed.drain(first + 1..first + count);
         self.closed[first] = cleaned.segment;
@@ -41,6 +41,7 @@ pub(in crate::log) fn complete_swap(
     replaced: impl IntoIterator<Item = i64>,
 ) -> Result<(), LogError> {
     let remove = |path: PathBuf| files::remove(&path).doing("remove", &path);
+    // The new segment may happen to be as long as the old one, which is what an index is known by.
     remove(files::index_path(dir, base))?;
     for other in replaced.into_iter().filter(|it| *it != base) {
         remove(files::segment_path(dir, other))?;
@@ -49,5 +50,5 @@ pub(in crate::log) fn complete_swap(
     }
     let swap = files::swap_path(dir, base, end);
     files::rename(&swap, &files::segment_path(dir, base)).doing("rename", &swap)?;
-    sync_dir(dir)
+    files::sync_dir(dir).doing("sync", dir)
 }

@@ -1,10 +1,11 @@
 //! What is appended, and what is refused.
 
+use crate::log::batch::BatchError;
 use crate::log::batch::{Attributes, BatchHeader};
 use crate::log::compression::Codec;
 use crate::log::producers::ProducerError;
 use crate::log::testing::{BatchBuilder, Fixture, append, headers_of, one, read_all, records_of};
-use crate::log::{AppendError, Appended, BatchError, Log, Outcome, TimestampType};
+use crate::log::{AppendError, Appended, Log, Outcome, TimestampType};
 
 fn refusal(log: &mut Log, bytes: &[u8]) -> AppendError {
     let before = log.end_offset();

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::log::batch::BatchError;
 use crate::log::batch::HEADER_BYTES;
 use crate::log::files::{self, faults};
 use crate::log::testing::{BatchBuilder, Fixture, Seen, append, one, read_all, read_committed};
-use crate::log::{BatchError, Log, LogConfig, Outcome};
+use crate::log::{AppendError, Log, LogConfig, LogError, Outcome};
 
 /// A few producers' batches, with transactions of both outcomes, one of them open.
 fn fill(log: &mut Log) {
@@ -162,6 +163,7 @@ fn whatever_was_appended_before_the_cut_is_there() {
         let (kept, expected) = states.iter().rfind(|(size, _)| *size <= bytes as u64).unwrap();
         assert_eq!(&state(&log), expected, "cut at {bytes}");
         assert_eq!(recovery.bytes_cut, bytes as u64 - kept);
+        assert_eq!(path.metadata().unwrap().len(), *kept);
         assert!(recovery.damage.is_none() && recovery.set_aside.is_empty(), "a torn end is no damage");
         let offset = log.end_offset();
         assert_eq!(log.append(&one("k", "next"), 0).unwrap().base_offset, offset);
@@ -319,6 +321,22 @@ fn a_failed_append_leaves_the_log_usable() {
     log.append(&one("k", "2"), 0).unwrap();
     drop(log);
     assert_eq!(read_all(&fixture.open()).len(), 2);
+}
+
+#[test]
+fn a_write_that_fails_and_cannot_be_undone_halts_the_log_until_it_is_opened_again() {
+    let fixture = Fixture::new(|_| {});
+    let mut log = fixture.open();
+    log.append(&one("k", "1"), 0).unwrap();
+    // Neither writes nor cuts.
+    log.file = fs::File::open(log.active.path(&log.dir)).unwrap();
+    assert!(matches!(log.append(&one("k", "2"), 0), Err(AppendError::Log(LogError::Io { .. }))));
+    assert!(matches!(log.append(&one("k", "2"), 0), Err(AppendError::Log(LogError::Halted { .. }))));
+    log.read(0, 1, 1, true).unwrap_err();
+    drop(log);
+    let mut log = fixture.open();
+    log.append(&one("k", "2"), 0).unwrap();
+    assert_eq!(read_all(&log).len(), 2);
 }
 
 #[test]

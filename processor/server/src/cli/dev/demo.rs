@@ -9,11 +9,12 @@ use std::time::Duration;
 use millrace_schemas::cloud_event::{signal_event, start_event};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::event::Event;
-use millrace_schemas::{EventId, InstanceId, WorkflowName};
+use millrace_schemas::{EventId, InstanceId, Timestamp, WorkflowName};
 use millrace_worker::{Task, TaskFailure, Worker};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::watch;
 use crate::clients::{self, Kafka, Record, Tail};
@@ -37,13 +38,14 @@ pub(crate) async fn run(
     global: &Global,
     output: Output,
     orders: u32,
+    tasks: &TaskTracker,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let line = watch::deploy(global, output, Path::new("order.yaml"), DEFINITION.to_owned()).await?;
     output.note(&line);
     let kafka = Arc::new(Kafka::new(global));
     let workers = workers(global, &kafka)?;
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         if let Err(error) = workers.run(async move { shutdown.cancelled().await }).await {
             output.note(&format!("the workers of the demo have stopped: {error}"));
         }
@@ -140,7 +142,7 @@ struct Progress {
     output: Output,
     codec: Codec,
     /// When each was started, until it has ended.
-    open: BTreeMap<String, Option<Instant>>,
+    open: BTreeMap<String, Option<Timestamp>>,
     ended: usize,
 }
 
@@ -170,7 +172,7 @@ impl Progress {
         let Some(key) = record.key.as_deref().and_then(|it| std::str::from_utf8(it).ok()) else {
             return Ok(Vec::new());
         };
-        let (Some(value), Some(started)) = (&record.value, self.open.get(key).copied()) else {
+        let Some(value) = record.value.as_ref().filter(|_| self.open.contains_key(key)) else {
             return Ok(Vec::new());
         };
         let entry = match self.codec.decode_changelog(value) {
@@ -182,7 +184,7 @@ impl Progress {
         for event in &entry.events {
             match event {
                 Event::InstanceStarted { .. } => {
-                    self.open.insert(key.to_owned(), Some(Instant::now()));
+                    self.open.insert(key.to_owned(), Some(entry.at));
                     lines.push(format!("  {key}  started"));
                 }
                 Event::TaskFaulted { task, error, .. } => {
@@ -197,7 +199,7 @@ impl Progress {
                     lines.push(format!(
                         "  {key}  {} after {} ms, charged {:.2}, refunded {:.2}{}",
                         text("status"),
-                        started.map_or(0, |it| it.elapsed().as_millis()),
+                        self.open.get(key).copied().flatten().map_or(0, |it| entry.at.0 - it.0),
                         euros("charged"),
                         euros("refunded"),
                         self.end(key),

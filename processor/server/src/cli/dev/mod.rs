@@ -16,6 +16,7 @@ use millrace_local_store::LocalStore;
 use millrace_runtime::ProcessorHandle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::cli::processor::Settings;
 use crate::cli::topics;
@@ -139,6 +140,8 @@ struct World {
     partitions: u32,
     processor: ProcessorHandle,
     running: tokio::task::JoinHandle<anyhow::Result<()>>,
+    /// Workers, which end before the broker does.
+    tasks: TaskTracker,
 }
 
 impl World {
@@ -173,7 +176,7 @@ impl World {
         let member = Member::new(Parts { config, log, store, codec, registry: None, kafka, listener, url });
         let processor = member.handle();
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
-        let mut world = Self { global, partitions, processor, running };
+        let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
         Ok(world)
     }
@@ -236,7 +239,7 @@ impl World {
         };
         let demo = async {
             if arguments.demo {
-                demo::run(&self.global, output, arguments.orders, shutdown.clone()).await?;
+                demo::run(&self.global, output, arguments.orders, &self.tasks, shutdown.clone()).await?;
             }
             anyhow::Ok(())
         };
@@ -252,6 +255,8 @@ impl World {
     }
 
     async fn end(self) -> anyhow::Result<()> {
+        self.tasks.close();
+        self.tasks.wait().await;
         self.running.await?
     }
 }

@@ -1,0 +1,118 @@
+//! `millrace worker`: the built-in worker, which does the calls that the language defines.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use clap::Args;
+use millrace_schemas::codec::Codec;
+use millrace_worker::builtin::{Http, HttpSettings, QUEUE, Targets};
+use millrace_worker::{Worker, WorkerError};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::clients;
+use crate::config::Global;
+use crate::exit::{Exit, Failure};
+use crate::member;
+use crate::output::Output;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Let calls go to this machine and to private networks, too. Without it they go to public addresses only, since whoever may
+    /// deploy a workflow chooses where they go. Link-local addresses, where clouds serve credentials, are never called
+    #[arg(long, env = "MILLRACE_ALLOW_PRIVATE_NETWORKS")]
+    allow_private_networks: bool,
+
+    /// How many calls are made side by side at most
+    #[arg(long, default_value = "64", env = "MILLRACE_CONCURRENCY", value_name = "CALLS")]
+    concurrency: NonZeroUsize,
+
+    /// Largest content of a response, in bytes; a call that brings more fails. Kafka must take it as a record: by default, 1 MiB
+    #[arg(
+        long,
+        default_value = "1048576",
+        env = "MILLRACE_RESPONSE_BYTES_MAX",
+        value_name = "BYTES"
+    )]
+    response_bytes_max: NonZeroU32,
+}
+
+impl Arguments {
+    fn settings(&self) -> Settings {
+        let targets = match self.allow_private_networks {
+            true => Targets::PUBLIC.and_loopback().and_private(),
+            false => Targets::PUBLIC,
+        };
+        Settings {
+            targets,
+            concurrency: self.concurrency.get(),
+            response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// What the built-in worker may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) targets: Targets,
+    pub(crate) concurrency: usize,
+    pub(crate) response_bytes_max: usize,
+}
+
+impl Settings {
+    /// The usual, with calls to `targets`.
+    pub(crate) fn to(targets: Targets) -> Self {
+        Self { targets, concurrency: 64, response_bytes_max: HttpSettings::default().response_bytes_max }
+    }
+}
+
+/// The built-in worker of the fleet.
+pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
+    let Settings { targets, concurrency, response_bytes_max } = settings;
+    let build = || -> Result<Worker, WorkerError> {
+        let http = Http::new(HttpSettings { targets, response_bytes_max, ..HttpSettings::default() })?;
+        let mut builder = Worker::builder(&global.bootstrap)
+            .prefix(&global.prefix)
+            .queue(QUEUE)
+            .codec(codec)
+            .concurrency(concurrency)
+            .function(Http::FUNCTION, http);
+        for (name, value) in &global.kafka_set {
+            builder = builder.kafka_option(name, value);
+        }
+        builder.build()
+    };
+    build().map_err(|error| {
+        Failure::refused("the built-in worker cannot be made", "correct the setting").because(error).into()
+    })
+}
+
+/// Printed at the start.
+#[derive(Serialize)]
+struct Document {
+    queue: String,
+    functions: [&'static str; 1],
+}
+
+pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let shutdown = CancellationToken::new();
+    member::stop_on_signals(shutdown.clone())?;
+    let worker = build(global, clients::codec(global).await?, arguments.settings())?;
+    let document =
+        Document { queue: global.topics().commands(QUEUE), functions: [Http::FUNCTION] };
+    output.show(&document, || format!("millrace worker: {}", document.queue))?;
+    Box::pin(worker.run(async move { shutdown.cancelled().await })).await.map_err(|error| {
+        let fix = "see the log; when that is mended, start it again: unfinished tasks run again";
+        Failure::new("the built-in worker cannot go on", fix).because(error)
+    })?;
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_and_the_worker_mean_the_same_queue() {
+        assert_eq!(QUEUE, millrace_workflow::program::BUILT_IN_QUEUE);
+    }
+}
