@@ -103,7 +103,7 @@ pub(crate) async fn instance(
 /// Asks a processor. None: it owns the partition, and there is no such instance.
 async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>> {
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+    let client = clients::http(TIMEOUT)?;
     let mut url = reqwest::Url::parse(url)?;
     url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend([
         "v1",

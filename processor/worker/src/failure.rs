@@ -51,6 +51,16 @@ impl TaskFailure {
         Self::permanent(title).with_standard_type("configuration", 400)
     }
 
+    /// Something outside of the fleet could not be reached, or did not answer well.
+    pub(crate) fn communication(title: String, status: u16, retriable: bool) -> Self {
+        Self::new(title, retriable).with_standard_type("communication", status)
+    }
+
+    /// What was asked for is not allowed here.
+    pub(crate) fn authorization(title: String) -> Self {
+        Self::permanent(title).with_standard_type("authorization", 403)
+    }
+
     fn with_standard_type(mut self, name: &str, status: u16) -> Self {
         self.error.error_type = format!("{SPEC_ERRORS}{name}");
         self.error.status = status;

@@ -27,6 +27,7 @@
 
 mod answer;
 mod builder;
+pub mod builtin;
 mod execute;
 mod failure;
 mod handler;

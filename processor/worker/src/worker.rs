@@ -33,6 +33,11 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 /// When no handler ends for so long, fetching is paused, and the loop polls only for rebalances.
 const SATURATION_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a queue that has no topic yet is looked for: it is created when the first definition that uses it is deployed.
+const TOPIC_LOOK: Duration = Duration::from_secs(1);
+/// Longest time that one look takes.
+const TOPIC_LOOK_MAX: Duration = Duration::from_secs(5);
+
 /// Records of one partition that may wait for a slow one before them. Past this the partition is paused: all of them would
 /// run again after a crash, and each takes some bytes.
 const WINDOW_MAX: usize = 10_000;
@@ -103,6 +108,13 @@ impl Worker {
             .consumer
             .create_with_context(context)
             .map_err(|source| WorkerError::Kafka { doing: "create the consumer of the queue", source })?;
+        let consumer = Arc::new(consumer);
+        let mut shutdown = pin!(shutdown);
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return Ok(()),
+            () = until_there_is(&consumer, &self.settings.commands) => {}
+        }
         consumer
             .subscribe(&[&self.settings.commands])
             .map_err(|source| WorkerError::Kafka { doing: "subscribe to the queue", source })?;
@@ -157,6 +169,33 @@ impl Worker {
         }
         tracing::info!(queue = self.settings.queue, counts = ?self.metrics.counts(), "worker stopped");
         result
+    }
+}
+
+/// Waits for the queue's topic. A consumer that subscribes before there is one finds it only at its next refresh of the metadata,
+/// minutes later.
+async fn until_there_is(consumer: &Arc<StreamConsumer<WorkerContext>>, topic: &str) {
+    let mut is_told = false;
+    loop {
+        let (asked, name) = (consumer.clone(), topic.to_owned());
+        // The client's call blocks its thread.
+        let found = tokio::task::spawn_blocking(move || asked.fetch_metadata(Some(&name), TOPIC_LOOK_MAX));
+        match found.await {
+            Ok(Ok(metadata)) if metadata.topics().iter().any(|it| !it.partitions().is_empty()) => return,
+            Ok(Ok(_)) if !is_told => {
+                is_told = true;
+                tracing::info!(
+                    topic,
+                    "the queue has no topic yet: waiting for the first definition that uses it to be deployed"
+                );
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, topic, "the brokers do not say whether the queue has a topic")
+            }
+            Err(error) => tracing::debug!(%error, "the runtime is going down"),
+        }
+        sleep(TOPIC_LOOK).await;
     }
 }
 

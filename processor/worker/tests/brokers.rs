@@ -1,6 +1,5 @@
-//! The worker against a real Kafka cluster: `KAFKA_BOOTSTRAP=localhost:9092 cargo test -p millrace-worker --features real-servers`.
+//! The worker against a broker: one of `millrace-dev-broker`, or the Apache Kafka that `KAFKA_BOOTSTRAP` names.
 
-#![cfg(feature = "real-servers")]
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use millrace_dev_broker::testing::bootstrap;
 use millrace_schemas::cloud_event::{CloudEvent, InboxRecord};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::task::TaskCommand;
@@ -26,13 +26,6 @@ use tokio::time::{sleep, timeout};
 
 const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn bootstrap() -> String {
-    std::env::var("KAFKA_BOOTSTRAP").expect(
-        "KAFKA_BOOTSTRAP names no cluster: start Kafka, then run \
-         KAFKA_BOOTSTRAP=host:port cargo test -p millrace-worker --features real-servers",
-    )
-}
 
 /// Topics of one test, and a producer for its tasks.
 struct Fleet {

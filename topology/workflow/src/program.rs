@@ -200,7 +200,7 @@ pub enum Kind {
     Emit(Emit),
     /// `listen`
     Listen(Listen),
-    /// `call` of a named function: a task for workers.
+    /// `call`: a task for workers.
     Call(Call),
 }
 
@@ -365,12 +365,16 @@ pub enum Read {
     Raw,
 }
 
-/// `call` of a named function.
+/// The queue of the built-in worker, which does the calls that the language defines. Nobody else's functions are called there.
+pub const BUILT_IN_QUEUE: &str = "builtin";
+
+/// `call` of a named function, or one that the language defines.
 #[derive(Debug)]
 pub struct Call {
-    /// Name the worker knows, with a name from `use.functions` resolved.
+    /// Name the worker knows, with a name from `use.functions` resolved; `http` for `call: http`.
     pub function: Arc<str>,
-    /// Queue, from `metadata.millrace.queue` of the task, or of the workflow's document, or `default`.
+    /// Queue, from `metadata.millrace.queue` of the task, or of the workflow's document, or `default`; of a call that the language
+    /// defines, [`BUILT_IN_QUEUE`].
     pub queue: Arc<str>,
     /// `with`; the task's input when absent.
     pub arguments: Option<Template>,

@@ -178,11 +178,12 @@ fn what_is_not_supported_yet_is_refused_as_such() {
             bad.yaml:2:1: error: `schedule` is not supported yet; fix: start instances by io.millrace.instance.start events
             bad.yaml:4:3: error: `use.secrets` is not supported yet; fix: let the worker read its secrets
             bad.yaml:5:3: error: `use.authentications` is not supported yet; fix: let the worker authenticate
-            bad.yaml:7:12: error: `call: http` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:7:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
             bad.yaml:8:5: error: a function that is made of other tasks is not supported yet; fix: define it as `call` of a function that your workers know
             bad.yaml:10:13: error: a function that calls another one of `use.functions` is not supported yet; fix: call the function that your workers know
             bad.yaml:11:26: error: `output` in `use.functions` is not supported yet; fix: put it on the task that calls the function
-            bad.yaml:13:9: error: `call: http` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:13:21: error: the property `endpoint` is missing; fix: add `endpoint`
+            bad.yaml:13:21: error: the property `method` is missing; fix: add `method`
             bad.yaml:14:9: error: `call: openapi` is not supported yet; fix: call a function by its name, and let a worker of yours do it
             bad.yaml:15:9: error: `run` is not supported yet; fix: call a function by its name, and let a worker of yours do it
             bad.yaml:16:23: error: `listen` to `all` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
@@ -192,6 +193,36 @@ fn what_is_not_supported_yet_is_refused_as_such() {
             bad.yaml:20:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`
             bad.yaml:21:39: error: the schema format `avro:1` is not supported yet; fix: use JSON Schema: `format: json`
             bad.yaml:22:45: error: an expression inside of a value to compare with is not supported yet; fix: compare the whole value by one expression"#]],
+    );
+}
+
+#[test]
+fn an_http_call_is_checked_before_it_is_made() {
+    check(
+        "use:\n  functions:\n    http: {call: greet}\n    pet: {call: http, with: {method: get, endpoint: 'https://a.b/{id}'}}\n    half: {call: http, with: {method: get}}\n    auth: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {use: x}}}}\ndo:\n  - a: {call: http, with: {endpoint: 'https://a.b'}}\n  - b: {call: http, with: {method: connect, endpoint: '/pets'}}\n  - c: {call: http, with: {method: trace, endpoint: 'ftp://a.b'}}\n  - d: {call: http, with: {method: get, endpoint: 'https://me:secret@a.b/x@y'}}\n  - e: {call: http, with: {method: get, endpoint: 'https://a.b/{+path}'}}\n  - f: {call: http, with: {method: get, endpoint: {uri: 'https://a.b/{id', authentication: {basic: {username: a, password: b}}}}}\n  - g: {call: http, with: {method: get, endpoint: 'https://a.b', headers: {'a b': x, Host: evil}, query: {x: 1}}}\n  - h: {call: http, with: {method: get, endpoint: 'https://a.b', output: bytes, redirect: 'yes', timeout: 5}}\n  - i: {call: http, with: {method: get, endpoint: '${ .uri | }', body: {x: '${ $nope }'}}}\n  - j: {call: http, with: {method: get, endpoint: 'https://a.b'}, metadata: {millrace: {queue: mine, heartbeat: PT5S}}}\n  - k: {call: greet, metadata: {millrace: {queue: builtin}}}\n  - l: {call: pet, with: {id: 7, redirect: 'yes'}}\n  - m: {call: auth}\n",
+        expect![[r#"
+            bad.yaml:4:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
+            bad.yaml:6:24: error: the property `endpoint` is missing; fix: add `endpoint`
+            bad.yaml:7:75: error: `authentication` is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:9:21: error: the property `method` is missing; fix: add `method`
+            bad.yaml:10:28: error: `connect` is no method to call; fix: use `get`, `post`, `put`, `patch`, `delete`, `head` or `options`
+            bad.yaml:10:45: error: "/pets" is no absolute URI; fix: write such as `https://example.com/pets/{petId}`, or `${ … }`
+            bad.yaml:11:28: error: `trace` is no method to call; fix: use `get`, `post`, `put`, `patch`, `delete`, `head` or `options`
+            bad.yaml:11:43: error: `ftp` is no scheme of HTTP; fix: begin it with `https://` or `http://`
+            bad.yaml:12:41: error: a URI with credentials in it is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:13:41: error: this is no URI template: `{+path}` is more than a name; fix: write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input
+            bad.yaml:14:52: error: this is no URI template: there is a `{` without a `}` after it; fix: write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input
+            bad.yaml:14:76: error: `authentication` is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:15:76: error: `a b` cannot be the name of a header; fix: a header's name has letters, digits and `-`
+            bad.yaml:15:86: error: the header `Host` is set by the client itself; fix: remove it
+            bad.yaml:15:107: error: 1 is not of type "string"; fix: see the language's reference for what is allowed here
+            bad.yaml:16:66: error: "bytes" is not one of "raw", "content" or "response"; fix: see the language's reference for what is allowed here
+            bad.yaml:16:81: error: "yes" is not of type "boolean"; fix: see the language's reference for what is allowed here
+            bad.yaml:17:41: error: expression `.uri |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:17:73: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
+            bad.yaml:18:89: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
+            bad.yaml:19:44: error: the queue `builtin` is that of Millrace's own worker; fix: give your workers a queue of another name
+            bad.yaml:20:34: error: "yes" is not of type "boolean"; fix: see the language's reference for what is allowed here"#]],
     );
 }
 

@@ -37,18 +37,19 @@ struct Varint {
 }
 
 impl Varint {
-    /// The whole number, once its last byte is there. `Err` when it has more bytes than any number has.
+    /// The whole number, once its last byte is there. `Err` when its fifth byte is not the last: no number is longer, and the codec
+    /// would take what it has so far for one.
     fn push(&mut self, byte: u8) -> Result<Option<u64>, ()> {
-        const BITS_MAX: u32 = 56;
-        if self.bits > BITS_MAX {
+        const BITS_BEFORE_LAST: u32 = 28;
+        self.value |= u64::from(byte & 0x7f) << self.bits;
+        if byte & 0x80 == 0 {
+            return Ok(Some(std::mem::take(self).value));
+        }
+        if self.bits >= BITS_BEFORE_LAST {
             return Err(());
         }
-        self.value |= u64::from(byte & 0x7f) << self.bits;
         self.bits += 7;
-        if byte & 0x80 != 0 {
-            return Ok(None);
-        }
-        Ok(Some(std::mem::take(self).value))
+        Ok(None)
     }
 }
 
@@ -109,7 +110,9 @@ impl ByteBuf for Probe {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use kafka_protocol::messages::{FetchRequest, MetadataRequest, OffsetFetchRequest, TopicName};
+    use kafka_protocol::messages::{
+        DeleteGroupsRequest, FetchRequest, MetadataRequest, OffsetFetchRequest, TopicName,
+    };
     use kafka_protocol::protocol::StrBytes;
 
     use super::*;
@@ -143,16 +146,25 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_does_not_end_is_refused() {
+        // Found by fuzzing: the codec takes the first five bytes for a number, whether it ends there or not.
+        let endless = Bytes::from_static(&[0x95, 0x95, 0x95, 0x95, 0x95, 0xed]);
+        check::<DeleteGroupsRequest>(&endless, 2).expect_err("is refused");
+    }
+
+    #[test]
     fn a_boolean_does_not_hide_a_count() {
-        // A boolean with its highest bit set looks like the first byte of the count that follows.
-        let mut varint = Varint::default();
-        for byte in [0x80, 0x80, 0x80, 0x80, 0x80] {
-            assert_eq!(varint.push(byte), Ok(None));
-        }
+        // A boolean with its highest bit set looks like the first byte of the count that follows: what comes of both is larger than
+        // the count alone, or longer than any number.
+        let push_all = |bytes: &[u8]| {
+            let mut varint = Varint::default();
+            bytes.iter().map(|it| varint.push(*it)).last()
+        };
         assert_eq!(
-            varint.push(1),
-            Ok(Some(1 << 35)),
-            "not smaller than the count without the boolean, 1 << 28"
+            push_all(&[0x80, 0x80, 0x80, 0x80, 0x01]),
+            Some(Ok(Some(1 << 28))),
+            "1 << 21 without the boolean"
         );
+        assert_eq!(push_all(&[0x80, 0x80, 0x80, 0x80, 0x80]), Some(Err(())));
     }
 }

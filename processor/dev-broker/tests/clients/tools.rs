@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// No tool takes longer, a JVM on a busy machine either.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A name that no other test has.
 pub(crate) fn unique(name: &str) -> String {
@@ -84,7 +84,7 @@ fn found(tool: Option<Tool>, name: &str, from: &str) -> Option<Tool> {
         let test = std::thread::current();
         let test = test.name().unwrap_or("a test");
         let line = format!("{test} is left out: {name} is missing ({from} installs it)");
-        assert!(std::env::var("MILLRACE_TEST_TOOLS").is_err(), "{line}");
+        assert!(std::env::var_os("MILLRACE_TEST_TOOLS").is_none_or(|it| it != "required"), "{line}");
         // Past the harness, which shows what is printed only of tests that fail.
         writeln!(std::io::stderr(), "{line}").unwrap();
     }

@@ -172,3 +172,91 @@ fn a_heartbeat_that_nobody_wants_is_refused() {
     "#]],
     );
 }
+
+#[test]
+fn an_http_call_goes_to_the_built_in_worker_and_what_may_pass_is_tried_again() {
+    check(
+        "
+do:
+  - a:
+      try:
+        - get:
+            call: http
+            with:
+              method: get
+              endpoint: 'https://pets.example/{kind}/{id}'
+              query: { full: '${ $input.full | tostring }' }
+            timeout: { after: PT10S }
+      catch:
+        errors: { with: { type: https://serverlessworkflow.io/spec/1.0.0/errors/communication } }
+        retry: { delay: PT1S, limit: { attempt: { count: 3 } } }
+        do: [{ none: { set: { pet: '${ $error.status }' } } }]
+",
+        r#"start {"kind": "cats & dogs", "id": 7, "full": true}
+fail 2.1 {"type": "https://serverlessworkflow.io/spec/1.0.0/errors/communication", "status": 503, "detail": "busy"}
+fire 1
+fail 3.1 permanent {"type": "https://serverlessworkflow.io/spec/1.0.0/errors/communication", "status": 404, "detail": "no such pet"}"#,
+        expect![[r#"
+            > start {"kind": "cats & dogs", "id": 7, "full": true}
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Trying
+              TaskStarted 2 in 1 /do/0/a/try/0/get Call http with {"method":"get","endpoint":"https://pets.example/cats%20%26%20dogs/7","query":{"full":"true"}} by 10000
+              TimerSet 0 Timeout of 2 at 10000
+              TaskDispatched 2.1
+              => builtin: 2.1 http attempt 1 key i#/do/0/a/try/0/get {"method":"get","endpoint":"https://pets.example/cats%20%26%20dogs/7","query":{"full":"true"}}
+            > fail 2.1 {"type": "https://serverlessworkflow.io/spec/1.0.0/errors/communication", "status": 503, "detail": "busy"}
+              TaskFaulted 2 /do/0/a/try/0/get communication 503 at /do/0/a/try/0/get: busy
+              RetryScheduled 1 timer 1 at 1000
+            > fire 1
+              TimerCleared 1
+              RetryStarted 1
+              TaskStarted 3 in 1 /do/0/a/try/0/get attempt 2 Call http with {"method":"get","endpoint":"https://pets.example/cats%20%26%20dogs/7","query":{"full":"true"}} by 11000
+              TimerSet 2 Timeout of 3 at 11000
+              TaskDispatched 3.1
+              => builtin: 3.1 http attempt 2 key i#/do/0/a/try/0/get {"method":"get","endpoint":"https://pets.example/cats%20%26%20dogs/7","query":{"full":"true"}}
+            > fail 3.1 permanent {"type": "https://serverlessworkflow.io/spec/1.0.0/errors/communication", "status": 404, "detail": "no such pet"}
+              TaskFaulted 3 /do/0/a/try/0/get communication 404 at /do/0/a/try/0/get: no such pet
+              ErrorCaught 1 communication 404 at /do/0/a/try/0/get: no such pet
+              TaskRan in 1 /do/0/a/catch/do/0/none -> {"pet":404}
+              TaskCompleted 1 -> {"pet":404}
+              InstanceCompleted {"pet":404}
+        "#]],
+    );
+}
+
+#[test]
+fn a_uri_that_the_data_cannot_fill_is_an_error_before_anything_is_sent() {
+    let definition =
+        "do: [{ a: { call: http, with: { method: get, endpoint: 'https://pets.example/{id}/toys' } } }]";
+    check(
+        definition,
+        r#"start {"id": {}}"#,
+        expect![[r#"
+        > start {"id": {}}
+          InstanceStarted
+          TaskFaulted /do/0/a expression 400 at /do/0/a: expression `https://pets.example/{id}/toys`: `id` must be text, a number, true, false or null in a URI
+          InstanceFaulted expression 400 at /do/0/a: expression `https://pets.example/{id}/toys`: `id` must be text, a number, true, false or null in a URI
+    "#]],
+    );
+    check(
+        definition,
+        r#"start {"id": ".."}"#,
+        expect![[r#"
+        > start {"id": ".."}
+          InstanceStarted
+          TaskFaulted /do/0/a expression 400 at /do/0/a: expression `https://pets.example/{id}/toys`: the data makes it https://pets.example/../toys, with `.` or `..` as a step
+          InstanceFaulted expression 400 at /do/0/a: expression `https://pets.example/{id}/toys`: the data makes it https://pets.example/../toys, with `.` or `..` as a step
+    "#]],
+    );
+    check(
+        "do: [{ a: { call: http, with: { method: get, endpoint: '${ .uri }' } } }]",
+        r#"start {"uri": "https://pets.example/{id}", "id": 7}"#,
+        expect![[r#"
+            > start {"uri": "https://pets.example/{id}", "id": 7}
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Call http with {"method":"get","endpoint":"https://pets.example/{id}"}
+              TaskDispatched 1.1
+              => builtin: 1.1 http attempt 1 key i#/do/0/a {"method":"get","endpoint":"https://pets.example/{id}"}
+        "#]],
+    );
+}

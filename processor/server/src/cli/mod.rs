@@ -38,7 +38,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything in one process: broker, store, processor, worker; for development
+    /// Run everything in one process: broker, store, processor, built-in worker; for development
     Dev(Box<dev::Arguments>),
     /// Create the topics and the tables of a fleet
     #[command(subcommand)]

@@ -27,12 +27,7 @@ pub(crate) struct Arguments {
     concurrency: NonZeroUsize,
 
     /// Largest content of a response, in bytes; a call that brings more fails. Kafka must take it as a record: by default, 1 MiB
-    #[arg(
-        long,
-        default_value = "1048576",
-        env = "MILLRACE_RESPONSE_BYTES_MAX",
-        value_name = "BYTES"
-    )]
+    #[arg(long, default_value = "1048576", env = "MILLRACE_RESPONSE_BYTES_MAX", value_name = "BYTES")]
     response_bytes_max: NonZeroU32,
 }
 
@@ -97,8 +92,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
     let worker = build(global, clients::codec(global).await?, arguments.settings())?;
-    let document =
-        Document { queue: global.topics().commands(QUEUE), functions: [Http::FUNCTION] };
+    let document = Document { queue: global.topics().commands(QUEUE), functions: [Http::FUNCTION] };
     output.show(&document, || format!("millrace worker: {}", document.queue))?;
     Box::pin(worker.run(async move { shutdown.cancelled().await })).await.map_err(|error| {
         let fix = "see the log; when that is mended, start it again: unfinished tasks run again";

@@ -28,7 +28,7 @@ impl ApiClient {
         if url.cannot_be_a_base() {
             return Err(wrong().into());
         }
-        Ok(Self { url, client: reqwest::Client::builder().timeout(TIMEOUT).build()? })
+        Ok(Self { url, client: super::http(TIMEOUT)? })
     }
 
     /// What the API has at `path`.

@@ -37,6 +37,12 @@ pub(crate) fn soon() -> Timestamp {
     now().plus(std::time::Duration::from_secs(60))
 }
 
+/// For HTTP and HTTPS. A machine without certificates of authorities, such as a slim container, still speaks the former.
+pub(crate) fn http(timeout: std::time::Duration) -> reqwest::Result<reqwest::Client> {
+    let builder = || reqwest::Client::builder().timeout(timeout);
+    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+}
+
 /// Reads and writes records: with the registry's schema ids if there is a registry.
 pub(crate) async fn codec(global: &Global) -> anyhow::Result<Codec> {
     let Some(url) = &global.registry else { return Ok(Codec::single_object()) };

@@ -50,6 +50,7 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         ("try", "#/$defs/tryTask"),
         ("wait", "#/$defs/waitTask"),
         ("call", "#/$defs/callTask"),
+        ("http", "#/$defs/callTask"),
     ]
     .into_iter()
     .map(|(kind, reference)| {
@@ -58,13 +59,18 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
             "$defs": SCHEMA["$defs"],
             "$ref": reference,
         });
-        if kind == "call" {
-            // Calls of functions only: the built-in ones are refused before.
-            let function = SCHEMA["$defs"]["callTask"]["oneOf"]
+        // One form of a call: which one it is is known by its name.
+        let title = match kind {
+            "call" => Some("CallFunction"),
+            "http" => Some("CallHTTP"),
+            _ => None,
+        };
+        if let Some(title) = title {
+            let form = SCHEMA["$defs"]["callTask"]["oneOf"]
                 .as_array()
-                .and_then(|it| it.iter().find(|it| it["title"] == "CallFunction"))
-                .expect("the published schema has the form of a function call");
-            schema["$defs"]["callTask"] = function.clone();
+                .and_then(|it| it.iter().find(|it| it["title"] == title))
+                .expect("the published schema has this form of a call");
+            schema["$defs"]["callTask"] = form.clone();
         }
         (kind, compile(&schema))
     })
@@ -80,7 +86,7 @@ pub(super) fn check_workflow(definition: &Value) -> Vec<Violation> {
     violations(&WORKFLOW, definition)
 }
 
-/// Violations of one task, whose keyword is `kind`, outside of the tasks in it.
+/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` stands for `call: http`.
 pub(super) fn check_task(kind: &str, task: &Value) -> Vec<Violation> {
     TASKS.get(kind).map_or_else(Vec::new, |it| violations(it, task))
 }
@@ -139,6 +145,11 @@ fn describe(error: &ValidationError<'_>) -> Violation {
         ValidationErrorKind::Pattern { pattern } if pattern.starts_with("^P") => (
             format!("{} is no duration", error.instance()),
             "write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`".to_owned(),
+        ),
+        // The only one that asks for a scheme is that of URIs.
+        ValidationErrorKind::Pattern { pattern } if pattern.ends_with("://.*") => (
+            format!("{} is no absolute URI", error.instance()),
+            "write such as `https://example.com/pets/{petId}`, or `${ … }`".to_owned(),
         ),
         _ => (error.to_string(), "see the language's reference for what is allowed here".to_owned()),
     };

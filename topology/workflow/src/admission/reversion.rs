@@ -29,6 +29,7 @@ pub fn with_version(text: &str, version: &str) -> Option<String> {
                     Some(key) if is_document && key == "version" => {
                         let (start, end) =
                             (byte_of(text, span.start.index())?, byte_of(text, span.end.index())?);
+                        let end = start + written_bytes(text.get(start..end)?)?;
                         let (before, after) = (text.get(..start)?, text.get(end..)?);
                         // JSON knows one kind of quotes.
                         let quote = if text.get(start..)?.starts_with('"') { '"' } else { '\'' };
@@ -62,6 +63,14 @@ struct Level {
 impl Level {
     fn take(&mut self) -> Option<String> {
         self.key.take()
+    }
+}
+
+/// How long a version is, with its quotes. What the parser gives goes on to the next line if there are quotes.
+fn written_bytes(text: &str) -> Option<usize> {
+    match text.chars().next() {
+        Some(quote @ ('\'' | '"')) => Some(text[1..].find(quote)? + 2),
+        _ => Some(text.len()),
     }
 }
 

@@ -9,6 +9,7 @@ mod guard;
 mod library;
 mod path;
 mod template;
+mod uri;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,6 +19,7 @@ use millrace_schemas::Timestamp;
 use serde_json::Value;
 
 pub use template::Template;
+pub use uri::UriTemplate;
 
 use compile::Filter;
 use path::Path;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Expression, ExpressionError, Variables, unwrap};
+use super::{Expression, ExpressionError, UriTemplate, Variables, unwrap};
 
 /// A JSON value whose strings that are wholly `${ … }` are expressions. Expressions found inside *data* are never evaluated: only
 /// those that are in the definition.
@@ -16,6 +16,7 @@ pub struct Template(Node);
 enum Node {
     Constant(Value),
     Expression(Expression),
+    Uri(UriTemplate),
     Array(Vec<Node>),
     Object(Vec<(String, Node)>),
 }
@@ -48,12 +49,29 @@ impl Template {
         Self(Node::Expression(expression))
     }
 
+    /// A URI, its names replaced by what the input has.
+    #[must_use]
+    pub fn of_uri(uri: UriTemplate) -> Self {
+        Self(if uri.is_constant() { Node::Constant(uri.text().into()) } else { Node::Uri(uri) })
+    }
+
+    /// A mapping of templates.
+    #[must_use]
+    pub fn of_object(entries: Vec<(String, Self)>) -> Self {
+        if entries.iter().all(|(_, it)| it.0.is_constant()) {
+            return Self(Node::Constant(
+                entries.iter().map(|(key, it)| (key.clone(), it.0.text())).collect(),
+            ));
+        }
+        Self(Node::Object(entries.into_iter().map(|(key, it)| (key, it.0)).collect()))
+    }
+
     /// The value, if there is no expression in it.
     #[must_use]
     pub fn constant(&self) -> Option<&Value> {
         match &self.0 {
             Node::Constant(value) => Some(value),
-            Node::Expression(_) | Node::Array(_) | Node::Object(_) => None,
+            Node::Expression(_) | Node::Uri(_) | Node::Array(_) | Node::Object(_) => None,
         }
     }
 
@@ -81,6 +99,7 @@ impl Node {
         match self {
             Self::Constant(value) => value.clone(),
             Self::Expression(it) => Value::String(format!("{it:?}")),
+            Self::Uri(it) => Value::String(it.text().to_owned()),
             Self::Array(items) => items.iter().map(Self::text).collect(),
             Self::Object(entries) => entries.iter().map(|(key, it)| (key.clone(), it.text())).collect(),
         }
@@ -127,14 +146,14 @@ impl Node {
         let is_constant = match &node {
             Self::Array(items) => items.iter().all(Self::is_constant),
             Self::Object(entries) => entries.iter().all(|(_, it)| it.is_constant()),
-            Self::Constant(_) | Self::Expression(_) => false,
+            Self::Constant(_) | Self::Expression(_) | Self::Uri(_) => false,
         };
         if is_constant { Self::Constant(value.clone()) } else { node }
     }
 
     fn for_each_expression(&self, look: &mut impl FnMut(&Expression)) {
         match self {
-            Self::Constant(_) => {}
+            Self::Constant(_) | Self::Uri(_) => {}
             Self::Expression(it) => look(it),
             Self::Array(items) => items.iter().for_each(|it| it.for_each_expression(look)),
             Self::Object(entries) => entries.iter().for_each(|(_, it)| it.for_each_expression(look)),
@@ -149,6 +168,7 @@ impl Node {
         match self {
             Self::Constant(value) => Ok(value.clone()),
             Self::Expression(expression) => expression.evaluate(input, variables),
+            Self::Uri(uri) => uri.expand(input).map(Value::String),
             Self::Array(items) => items
                 .iter()
                 .map(|it| it.evaluate(input, variables))

@@ -4,6 +4,7 @@
 mod demo;
 mod folder;
 mod watch;
+mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -172,12 +173,19 @@ impl World {
         const ORDINAL: u32 = 0;
         let log = kafka.log(ORDINAL, GroupProtocol::default()).await?;
         let codec = clients::codec(&global).await?;
+        let (worker_codec, worker_shutdown) = (codec.clone(), shutdown.clone());
         let config = Settings::by_default().config(&global, LANES, arguments.retention, url.clone());
         let member = Member::new(Parts { config, log, store, codec, registry: None, kafka, listener, url });
         let processor = member.handle();
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
+        let builtin = worker::builtin(&world.global, worker_codec)?;
+        world.tasks.spawn(async move {
+            if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
+                output.note(&format!("the built-in worker has stopped: {error}"));
+            }
+        });
         Ok(world)
     }
 

@@ -220,7 +220,7 @@ async fn owners(store: &ScyllaStore, partitions: u32) -> Vec<Check> {
 }
 
 pub(super) async fn ready(url: &str) -> anyhow::Result<String> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build()?;
+    let client = clients::http(Duration::from_secs(3))?;
     let response = client.get(format!("{}/readyz", url.trim_end_matches('/'))).send().await?;
     let is_ready = response.status().is_success();
     let text = response.text().await?;

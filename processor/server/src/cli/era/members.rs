@@ -62,7 +62,7 @@ impl Members {
 }
 
 async fn partitions_of(url: &str) -> anyhow::Result<PartitionsView> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build()?;
+    let client = crate::clients::http(Duration::from_secs(3))?;
     let response = client.get(format!("{}/v1/partitions", url.trim_end_matches('/'))).send().await?;
     Ok(response.error_for_status()?.json().await?)
 }

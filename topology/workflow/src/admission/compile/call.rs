@@ -8,7 +8,10 @@ use crate::admission::dsl_schema;
 use crate::program::{Call, Kind};
 
 /// Calls that the language defines.
-pub(super) const BUILT_IN: [&str; 6] = ["asyncapi", "grpc", "http", "openapi", "a2a", "mcp"];
+pub(super) const BUILT_IN: [&str; 6] = ["asyncapi", "grpc", HTTP, "openapi", "a2a", "mcp"];
+
+/// The one of them that this release has.
+pub(super) const HTTP: &str = "http";
 
 /// Properties of an entry of `use.functions` that have a meaning here.
 const FUNCTION_PROPERTIES: [&str; 3] = ["call", "with", "metadata"];
@@ -19,11 +22,16 @@ const FUNCTION_BYTES_MAX: usize = 256;
 impl Compiler<'_, '_> {
     pub(super) fn call(&mut self, task: &Value, scope: &Scope) -> Kind {
         let name = task.get("call").and_then(Value::as_str).unwrap_or_default();
+        let entry = if BUILT_IN.contains(&name) { None } else { self.function(name) };
+        let called = entry.as_ref().and_then(|(it, _)| it.get("call")?.as_str());
+        if called.unwrap_or(name) == HTTP {
+            return self.call_http(task, scope, entry);
+        }
         let mut own = self.metadata(task, scope, Allowed::Call);
         let mut function = name.to_owned();
         let mut with = task.get("with").cloned();
         let mut with_scope = scope.below("with");
-        if let Some((entry, pointer)) = self.function(name) {
+        if let Some((entry, pointer)) = entry {
             let at = Scope { pointer, ..scope.clone() };
             let theirs = self.metadata(&entry, &at, Allowed::Call);
             own = Metadata {
@@ -62,6 +70,9 @@ impl Compiler<'_, '_> {
     /// Reports calls that the language has and this release has not. True if there is nothing more to say about the task.
     pub(super) fn refuse_call(&mut self, name: &str, scope: &Scope) -> bool {
         let pointer = scope.at("call");
+        if name == HTTP {
+            return false;
+        }
         if BUILT_IN.contains(&name) {
             let instead = "call a function by its name, and let a worker of yours do it";
             self.report.unsupported(&pointer, &format!("`call: {name}`"), instead);
@@ -83,7 +94,11 @@ impl Compiler<'_, '_> {
     }
 
     /// An entry of `use.functions`: another name, with default arguments, for a function that workers know.
-    pub(super) fn check_function(&mut self, function: &Value, pointer: &str) {
+    pub(super) fn check_function(&mut self, name: &str, function: &Value, pointer: &str) {
+        if BUILT_IN.contains(&name) {
+            let message = format!("`call: {name}` is a call of the language, and never this function");
+            self.report.error(pointer, message, "give the function another name");
+        }
         let scope = Scope { pointer: pointer.to_owned(), locals: Vec::new(), depth: 0 };
         let Some(called) = function.get("call").and_then(Value::as_str) else {
             let instead = "define it as `call` of a function that your workers know";
@@ -93,8 +108,9 @@ impl Compiler<'_, '_> {
         if self.refuse_call(called, &scope) {
             return;
         }
-        self.report.violations(pointer, dsl_schema::check_task("call", function));
-        if self.function(called).is_some() {
+        let form = if called == HTTP { HTTP } else { "call" };
+        self.report.violations(pointer, dsl_schema::check_task(form, function));
+        if called != HTTP && self.function(called).is_some() {
             let instead = "call the function that your workers know";
             self.report.unsupported(
                 &scope.at("call"),
@@ -112,7 +128,7 @@ impl Compiler<'_, '_> {
 }
 
 /// The defaults, with what the task gives in their place.
-fn merged(defaults: &Value, given: &Value) -> Value {
+pub(super) fn merged(defaults: &Value, given: &Value) -> Value {
     match (defaults, given) {
         (Value::Object(defaults), Value::Object(given)) => {
             let mut all: Map<String, Value> = defaults.clone();

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Compiler, Scope};
 use crate::admission::{duration, spelling};
-use crate::program::History;
+use crate::program::{BUILT_IN_QUEUE, History};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
 const TOPIC_BYTES_MAX: usize = 249;
@@ -19,6 +19,8 @@ const QUEUE_BYTES_MAX: usize = 128;
 pub(super) enum Allowed {
     Document,
     Call,
+    /// A call that the language defines.
+    BuiltInCall,
     Emit,
     /// Nothing.
     Other,
@@ -29,6 +31,7 @@ impl Allowed {
         match self {
             Self::Document => &["queue", "history"],
             Self::Call => &["queue", "heartbeat"],
+            Self::BuiltInCall => &["heartbeat"],
             Self::Emit => &["topic"],
             Self::Other => &[],
         }
@@ -71,6 +74,11 @@ impl Compiler<'_, '_> {
                 continue;
             }
             match key.as_str() {
+                "queue" if value == BUILT_IN_QUEUE => self.report.error(
+                    &pointer,
+                    format!("the queue `{BUILT_IN_QUEUE}` is that of Millrace's own worker"),
+                    "give your workers a queue of another name",
+                ),
                 "queue" => metadata.queue = self.topic_name(value, &pointer, QUEUE_BYTES_MAX).map(Into::into),
                 "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
                 "history" => metadata.history = self.history(value, &scope.below(key)),

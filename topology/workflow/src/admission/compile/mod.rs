@@ -10,6 +10,7 @@ mod event;
 mod faults;
 mod flow;
 mod history;
+mod http;
 mod metadata;
 mod task;
 mod workflow;

@@ -109,6 +109,7 @@ impl Compiler<'_, '_> {
             self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
         for (name, function) in functions.into_iter().flatten() {
             self.check_function(
+                name,
                 function,
                 &format!("/use/functions/{}", crate::admission::source::escape(name)),
             );

@@ -1,17 +1,18 @@
-//! A fleet of one processor, as a user has it: the real binary, real servers, and a worker that the test answers for.
-
-#![allow(clippy::unwrap_used)]
+//! A fleet of one processor, as a user has it: the real binary, and a worker that the test answers for.
 
 mod kafka;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::{Registry, SubjectNames};
 use serde_json::Value;
+use tempfile::TempDir;
 use uuid::Uuid;
 
 pub(crate) use kafka::{Answer, Kafka};
@@ -29,12 +30,25 @@ fn server(variable: &str) -> String {
     })
 }
 
-/// A fleet with topics and a keyspace of its own.
+/// Where a fleet runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A processor, with Apache Kafka and a CQL server.
+    Servers,
+    /// `millrace dev`: all of it in one process.
+    Dev,
+}
+
+/// A fleet with topics and tables of its own.
 pub(crate) struct Fleet {
+    place: Place,
     prefix: String,
+    partitions: u32,
+    /// Bootstrap and API of `millrace dev`. It keeps them when it is started again, as clients must.
+    addresses: Option<[String; 2]>,
     registry: Option<String>,
     pub(crate) kafka: Kafka,
-    folder: tempfile::TempDir,
+    folder: TempDir,
     processor: Option<Processor>,
 }
 
@@ -45,16 +59,19 @@ struct Processor {
 
 impl Fleet {
     /// Creates the topics and the tables, and deploys `definitions`.
-    pub(crate) async fn new(partitions: u32, definitions: &[&str]) -> Self {
-        Self::create(partitions, definitions, None).await
+    pub(crate) async fn new(place: Place, partitions: u32, definitions: &[&str]) -> Self {
+        match place {
+            Place::Servers => Self::on_servers(partitions, definitions, None).await,
+            Place::Dev => Self::in_dev(partitions, definitions),
+        }
     }
 
     /// As [`Self::new`], with a schema registry.
     pub(crate) async fn with_registry(partitions: u32, definitions: &[&str]) -> Self {
-        Self::create(partitions, definitions, Some(server("SCHEMA_REGISTRY_URL"))).await
+        Self::on_servers(partitions, definitions, Some(server("SCHEMA_REGISTRY_URL"))).await
     }
 
-    async fn create(partitions: u32, definitions: &[&str], registry: Option<String>) -> Self {
+    async fn on_servers(partitions: u32, definitions: &[&str], registry: Option<String>) -> Self {
         let prefix = format!("e2e{}", Uuid::new_v4().simple());
         let codec = match &registry {
             None => Codec::single_object(),
@@ -64,16 +81,43 @@ impl Fleet {
             }
         };
         let kafka = Kafka::new(&server("KAFKA_BOOTSTRAP"), &prefix, codec);
-        let fleet = Self { prefix, registry, kafka, folder: tempfile::tempdir().unwrap(), processor: None };
+        let fleet = Self {
+            place: Place::Servers,
+            prefix,
+            partitions,
+            addresses: None,
+            registry,
+            kafka,
+            folder: tempfile::tempdir().unwrap(),
+            processor: None,
+        };
         let partitions = partitions.to_string();
         let applied =
             ["topics", "apply", "--partitions", &partitions, "--queue", "default", "--replication", "1"];
         fleet.run(&applied).succeeds();
-        for definition in definitions {
-            let file = fleet.file("definition.yaml", definition);
-            fleet.run(&["deploy", &file]).succeeds();
-        }
+        fleet.deploy(definitions);
         fleet
+    }
+
+    /// It makes its topics itself, and must run for anything else.
+    fn in_dev(partitions: u32, definitions: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".to_owned();
+        let (processor, document) = dev(&folder, &any, &any, partitions, &[]);
+        let addresses = ["kafka", "http"].map(|it| document[it].as_str().unwrap().to_owned());
+        let prefix = Topics::DEFAULT_PREFIX.to_owned();
+        let kafka = Kafka::new(&addresses[0], &prefix, Codec::single_object());
+        let (place, addresses, processor) = (Place::Dev, Some(addresses), Some(processor));
+        let fleet = Self { place, prefix, partitions, addresses, registry: None, kafka, folder, processor };
+        fleet.deploy(definitions);
+        fleet
+    }
+
+    fn deploy(&self, definitions: &[&str]) {
+        for definition in definitions {
+            let file = self.file("definition.yaml", definition);
+            self.run(&["deploy", &file]).succeeds();
+        }
     }
 
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
@@ -83,10 +127,16 @@ impl Fleet {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
-        command.args(arguments);
-        command.env("MILLRACE_BOOTSTRAP", server("KAFKA_BOOTSTRAP"));
-        command.env("MILLRACE_CQL", server("CQL_CONTACT_POINT"));
+        let mut command = millrace(arguments);
+        match &self.addresses {
+            Some([bootstrap, api]) => {
+                command.env("MILLRACE_BOOTSTRAP", bootstrap).env("MILLRACE_API", api);
+            }
+            None => {
+                command.env("MILLRACE_BOOTSTRAP", server("KAFKA_BOOTSTRAP"));
+                command.env("MILLRACE_CQL", server("CQL_CONTACT_POINT"));
+            }
+        }
         command.env("MILLRACE_PREFIX", &self.prefix);
         command.envs(self.registry.iter().map(|url| ("MILLRACE_REGISTRY", url)));
         command
@@ -94,8 +144,7 @@ impl Fleet {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
-        Ran { what: arguments.join(" "), output }
+        Ran::of(self.command(arguments))
     }
 
     /// Runs a command that prints a JSON document.
@@ -117,18 +166,37 @@ impl Fleet {
         self.until("the processor is ready", async || self.get("/readyz").await.0 == 200).await;
     }
 
-    /// Starts the processor.
+    /// Starts the processor, unless it is there.
     pub(crate) fn launch_processor(&mut self, arguments: &[&str]) {
-        let usual = ["--output", "json", "processor", "--http", "127.0.0.1:0", "--flush-interval", "200ms"];
-        let mut command = self.command(&[&usual, arguments].concat());
-        let log =
-            std::fs::File::options().create(true).append(true).open(self.folder.path().join(LOG)).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
-        let document = documents.next().expect("a processor says where it listens").unwrap();
-        let url = document["http"].as_str().unwrap().to_owned();
-        self.processor = Some(Processor { child, url });
+        if self.processor.is_some() {
+            return;
+        }
+        let (processor, _) = match (self.place, &self.addresses) {
+            (Place::Dev, Some([kafka, http])) => {
+                dev(&self.folder, kafka, http.trim_start_matches("http://"), self.partitions, arguments)
+            }
+            _ => {
+                let usual =
+                    ["--output", "json", "processor", "--http", "127.0.0.1:0", "--flush-interval", "200ms"];
+                launch(self.command(&[&usual, arguments].concat()), &self.folder.path().join(LOG))
+            }
+        };
+        self.processor = Some(processor);
+    }
+
+    /// Where `millrace dev` keeps everything.
+    pub(crate) fn data(&self) -> String {
+        data(&self.folder)
+    }
+
+    /// What the processor has said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default()
+    }
+
+    /// Waits until the processor has said this.
+    pub(crate) async fn until_said(&self, what: &str) {
+        self.until(&format!("it says {what:?}"), async || self.log().contains(what)).await;
     }
 
     /// Ends the processor by SIGTERM, and gives its exit code.
@@ -181,11 +249,44 @@ impl Fleet {
     }
 }
 
+/// The program, which knows nothing of what is set around us.
+pub(crate) fn millrace(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+    let ours = std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with("MILLRACE_"));
+    for (variable, _) in ours {
+        command.env_remove(variable);
+    }
+    command.args(arguments);
+    command
+}
+
+fn data(folder: &TempDir) -> String {
+    folder.path().join("data").display().to_string()
+}
+
+/// Starts `millrace dev`, and waits until it serves.
+fn dev(folder: &TempDir, kafka: &str, http: &str, partitions: u32, arguments: &[&str]) -> (Processor, Value) {
+    let (data, partitions) = (data(folder), partitions.to_string());
+    let usual = ["--output", "json", "dev", "--data", &data, "--kafka", kafka, "--http", http];
+    let command = millrace(&[&usual, &["--partitions", &partitions][..], arguments].concat());
+    launch(command, &folder.path().join(LOG))
+}
+
+/// Starts a processor that says where it listens.
+fn launch(mut command: Command, log: &Path) -> (Processor, Value) {
+    let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
+    let document = documents.next().expect("a processor says where it listens").unwrap();
+    let url = document["http"].as_str().unwrap_or_else(|| panic!("{document:#}")).to_owned();
+    (Processor { child, url }, document)
+}
+
 impl Drop for Fleet {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
-            eprintln!("the processor's log:\n{log}");
+            eprintln!("the processor's log:\n{}", self.log());
         }
         if let Some(Processor { mut child, .. }) = self.processor.take() {
             // Only after a failed test: it ends in good order otherwise.
@@ -202,6 +303,13 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Runs it to its end.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        let what: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
+        Self { what: what.join(" "), output }
+    }
+
     fn shown(&self) -> String {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&self.output.stdout), String::from_utf8_lossy(&self.output.stderr));

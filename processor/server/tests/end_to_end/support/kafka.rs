@@ -116,7 +116,8 @@ impl Kafka {
         let (consumer, kafka) = (self.consumer("commands.default"), self.clone());
         let task = tokio::spawn(async move {
             loop {
-                let message = consumer.recv().await.unwrap();
+                // The broker may be restarting: the client goes on by itself.
+                let Ok(message) = consumer.recv().await else { continue };
                 let task = kafka.codec.decode_task(message.payload().unwrap()).unwrap();
                 assert_eq!(
                     message.key(),

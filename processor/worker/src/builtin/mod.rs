@@ -1,0 +1,13 @@
+//! The built-in worker: the calls that the workflow language defines itself, done by Millrace. It is a worker like any other: it
+//! reads the queue [`QUEUE`], and knows the record contract and nothing of the engine.
+//!
+//! Reading order: [`Http`], `call: http`; [`Targets`], which machines it may talk to.
+
+mod http;
+mod targets;
+
+pub use http::{Http, HttpSettings};
+pub use targets::Targets;
+
+/// The queue of these calls. Definitions cannot send other functions there.
+pub const QUEUE: &str = "builtin";
