@@ -1,6 +1,6 @@
 //! A member of the fleet: joins the group, deals the partitions out to lanes, follows the definitions, ends in good order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -251,6 +251,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
         self.shared.lock().has_joined = true;
 
         let mut leaving = None;
+        let mut handed_over = BTreeSet::new();
         loop {
             tokio::select! {
                 biased; // One fixed order: the end first, then what came first.
@@ -268,7 +269,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                     return Ok(());
                 }
                 event = events.recv() => match event {
-                    Some(event) => self.dispatch(event).await?,
+                    Some(event) => self.dispatch(event, &mut handed_over).await?,
                     // The log has left the group.
                     None => return Ok(()),
                 },
@@ -276,11 +277,17 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
         }
     }
 
-    async fn dispatch(&self, event: LogEvent) -> Result<(), Error> {
+    /// `handed_over`: partitions that were asked for back in good order, until they are gone.
+    async fn dispatch(
+        &self,
+        event: LogEvent,
+        handed_over: &mut BTreeSet<PartitionIndex>,
+    ) -> Result<(), Error> {
         match event {
             LogEvent::Assigned(incarnations) => {
                 for incarnation in incarnations {
                     info!(partition = incarnation.partition().0, "partition assigned");
+                    handed_over.remove(&incarnation.partition());
                     self.shared.update(PartitionStatus::restoring(incarnation.partition()));
                     self.send(incarnation.partition(), Message::Acquire(incarnation)).await;
                 }
@@ -292,6 +299,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                 for incarnation in incarnations {
                     let (sender, receiver) = oneshot::channel();
                     let partition = incarnation.partition();
+                    handed_over.insert(partition);
                     self.send(partition, Message::Drain { incarnation, done: sender }).await;
                     drained.push(receiver);
                 }
@@ -305,7 +313,11 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             }
             LogEvent::Lost(partitions) => {
                 for partition in partitions {
-                    warn!(partition = partition.0, "partition gone");
+                    if handed_over.remove(&partition) {
+                        info!(partition = partition.0, "partition handed over");
+                    } else {
+                        warn!(partition = partition.0, "partition lost: another member may own it already");
+                    }
                     self.send(partition, Message::Lost(partition)).await;
                 }
             }
