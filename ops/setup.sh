@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
-# Maven for the servers of the tests, and Python with the clients that the tests of other languages use. It works before cargo does.
+# Maven for the servers of the tests, and the clients that tests run as they are: kcat, the console tools of Apache Kafka, and
+# Python with its clients. It works before cargo does.
 #
 # On Debian as root it installs. Elsewhere it prints what to install, and fails if something is missing.
 set -euo pipefail
 
 case ${1:-} in
   '') ;;
-  -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) echo "setup.sh takes no arguments" >&2; exit 2 ;;
 esac
 
@@ -32,6 +33,7 @@ has ps || lacks procps
 has flock && has setsid && has setpriv || lacks util-linux
 has java || lacks openjdk-17-jdk-headless
 has mvn || lacks maven
+has kcat || lacks kcat
 python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3 python3-venv
 
 if ((${#missing[@]})); then
@@ -54,4 +56,12 @@ if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro' 2>/dev/null; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
 fi
+# In the version of the servers.
+(
+  for part in lib java kafka; do
+    # shellcheck source=/dev/null
+    source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/cluster/$part.sh"
+  done
+  fetched "kafka-tools-$KAFKA_VERSION" fetch_jars "org.apache.kafka:kafka-tools:$KAFKA_VERSION" "$KAFKA_LOG4J" >/dev/null
+)
 echo "setup: done; Python with ${PYTHON_PACKAGES[*]}: $venv/bin/python"

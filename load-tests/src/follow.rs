@@ -29,6 +29,8 @@ pub(crate) fn reader(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error") // a reader that has lost its place must not skip what it was to check
         .set("fetch.wait.max.ms", "50")
+        // Ten seconds by default: a test in which brokers die would look away for most of it.
+        .set("reconnect.backoff.max.ms", "500")
         .create()
         .context("the consumer cannot be made")
 }

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace_load_tests::{live, orders, sequence, w1};
+use millrace_load_tests::{broker, live, orders, sequence, w1};
 use tracing_subscriber::EnvFilter;
 
-/// Load tests for a Millrace fleet on a real Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
+/// Load tests for a Millrace fleet on a Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -26,6 +26,8 @@ enum Test {
     W1(w1::Settings),
     /// The bare consume-transform-produce loop alone, with the records that a W1 run has left in the topics.
     BareLoop(w1::bare_loop::Settings),
+    /// Any Kafka broker, without a fleet: records a second, plain and in transactions, and whether what comes out is exact.
+    Broker(broker::Settings),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             Test::Live(settings) => Box::pin(live::run(settings)).await,
             Test::W1(settings) => Box::pin(w1::run(settings)).await,
             Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
+            Test::Broker(settings) => Box::pin(broker::run(settings)).await,
         }
     });
     match result {

@@ -7,7 +7,7 @@ pub mod ledger;
 mod shop;
 pub mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,9 @@ pub struct Settings {
     /// How many orders.
     #[arg(long)]
     pub count: usize,
+    /// Sends no more orders once this file exists; --count is the most then, and the rest of the run is about those that were sent.
+    #[arg(long, requires = "rate", value_name = "FILE")]
+    pub until_file: Option<PathBuf>,
     /// Orders a second; as fast as Kafka takes them, if not given.
     #[arg(long)]
     pub rate: Option<f64>,
@@ -62,6 +65,9 @@ pub struct Settings {
     /// How long the workflow waits for a courier that never reports, as ISO 8601.
     #[arg(long, default_value = "PT20S")]
     pub lost_deadline: String,
+    /// A setting of the shop's Kafka clients (librdkafka), such as reconnect.backoff.max.ms=500; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    pub kafka_set: Vec<(String, String)>,
     /// The orders are a function of it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -164,10 +170,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         })?
     };
 
-    // Default settings, on purpose: see `Publisher::new`.
-    let publisher = Publisher::new(&settings.bootstrap, &topics.events(), &[])?;
+    // Default settings unless told otherwise, on purpose: see `Publisher::new`.
+    let options: Vec<(&str, &str)> =
+        settings.kafka_set.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let publisher = Publisher::new(&settings.bootstrap, &topics.events(), &options)?;
     let (courier, requested) = mpsc::unbounded_channel();
-    let deliveries = Publisher::new(&settings.bootstrap, &topics.events(), &[])?;
+    let deliveries = Publisher::new(&settings.bootstrap, &topics.events(), &options)?;
     tokio::spawn(shop::deliver(orders.clone(), requested, deliveries.clone()));
     let shop = Arc::new(Shop {
         run: run.clone(),
@@ -181,6 +189,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         .prefix(&settings.prefix)
         .queue(&settings.queue)
         .concurrency(settings.concurrency);
+    let builder = options.iter().fold(builder, |builder, (key, value)| builder.kafka_option(key, value));
     let worker = shop.serve(builder).build()?;
     let metrics = worker.metrics();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -191,14 +200,17 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
 
     eprintln!("run {run}: {} orders, seed {}", settings.count, settings.seed);
     let start = Instant::now();
-    let mut sending = tokio::spawn(send(orders.clone(), workflow, publisher.clone(), settings.rate));
+    let sender =
+        send(orders.clone(), workflow, publisher.clone(), settings.rate, settings.until_file.clone());
+    let mut sending = tokio::spawn(sender);
     let mut is_sent = false;
+    let mut count = settings.count;
     let mut all_ended: Option<Instant> = None;
     let settle = Duration::from_secs(settings.settle);
     let (elapsed, stalled) = loop {
         tokio::select! {
             result = &mut sending, if !is_sent => {
-                result.context("the sender panicked")??;
+                count = result.context("the sender panicked")??;
                 is_sent = true;
             }
             result = &mut worker => {
@@ -219,22 +231,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         };
         let state = State {
             elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            orders: settings.count,
+            orders: count,
             sent: publisher.acknowledged(),
             started,
             ended,
-            percent_ended: ended as f64 * 100.0 / settings.count as f64,
+            percent_ended: ended as f64 * 100.0 / count.max(1) as f64,
         };
         progress.update(&state, || {
             format!(
-                "{:5.0} s   sent {}   started {started}   ended {ended} of {} ({:.1} %)",
+                "{:5.0} s   sent {}   started {started}   ended {ended} of {count} ({:.1} %)",
                 start.elapsed().as_secs_f64(),
                 state.sent,
-                settings.count,
                 state.percent_ended
             )
         })?;
-        if ended == settings.count {
+        if is_sent && ended == count {
             let end = *all_ended.get_or_insert(moved);
             if end.elapsed() >= settle {
                 break (end - start, false);
@@ -249,7 +260,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     follower.stop()?;
 
     let (sums, checks) =
-        judge(&orders, &board.lock().unwrap_or_else(PoisonError::into_inner), &shop.ledger());
+        judge(&orders[..count], &board.lock().unwrap_or_else(PoisonError::into_inner), &shop.ledger());
     let holds = checks.iter().all(|it| it.holds);
     for check in &checks {
         eprintln!("{}  {}: {}", if check.holds { "ok  " } else { "FAIL" }, check.name, check.detail);
@@ -263,7 +274,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         holds,
         seed: settings.seed,
         run,
-        orders: settings.count,
+        orders: count,
         elapsed_s: seconds,
         orders_per_s: ended as f64 / seconds,
         stalled,
@@ -275,18 +286,22 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     Ok(holds)
 }
 
-/// Sends the start events.
+/// Sends the start events, all or until the file exists. Answers how many.
 async fn send(
     orders: Arc<[Order]>,
     workflow: WorkflowName,
     publisher: Publisher,
     rate: Option<f64>,
-) -> anyhow::Result<()> {
+    until_file: Option<PathBuf>,
+) -> anyhow::Result<usize> {
     let start = Instant::now();
     for (number, order) in orders.iter().enumerate() {
         if let Some(rate) = rate {
             let due = Duration::from_secs_f64(number as f64 / rate);
             while start.elapsed() < due {
+                if until_file.as_deref().is_some_and(Path::exists) {
+                    return Ok(number);
+                }
                 sleep(BURST).await;
             }
         }
@@ -294,7 +309,14 @@ async fn send(
         let id = EventId { source: "/shop/checkout".to_owned(), id: order.id.clone() };
         publisher.send(&start_event(id, &instance, &workflow, None, order.input.clone())).await?;
     }
-    Ok(())
+    Ok(orders.len())
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as key=value".to_owned()),
+    }
 }
 
 /// Reads `namespace/name`.

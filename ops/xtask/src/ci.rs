@@ -8,12 +8,20 @@ use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{faults, orders, sim, steps};
+use crate::{dev_kill, faults, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
+/// Tests that run on dev-broker and in `millrace dev`, and on servers when these are told. Those that need servers are ignored
+/// otherwise.
+const ON_EITHER: [&str; 3] = ["brokers", "clients", "end_to_end"];
+/// Of those, what runs in `millrace dev` wherever it runs.
+const IN_DEV: &str = "dev::";
+
 /// Of the simulation; others than those that are run by hand.
 const SEEDS: u64 = 5_000;
+/// Of `millrace dev`.
+const DEV_KILLS: u32 = 5;
 /// Long enough for one of each fault.
 const FAULTS: Duration = Duration::from_secs(90);
 
@@ -25,7 +33,9 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     run.cargo("lints", workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
     run.cargo("lints of the tests on servers", workspace, &lints);
-    run.cargo("tests", workspace, &["test", "--workspace", "--no-fail-fast"]);
+    let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    require_tools(tests.env_remove("KAFKA_BOOTSTRAP"));
+    run.command("tests", &mut tests);
     let seeds = sim::Plan::Seeds { count: SEEDS, from: 1_000_000 };
     for (name, plan) in
         [("simulation", seeds), ("mutants of the simulation", sim::Plan::Mutants { enough: 1 })]
@@ -39,10 +49,24 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     }
     let folder = run.folder.clone();
     if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
+        on_dev(workspace, &mut run, &programs);
         on_servers(workspace, &mut run, &features, programs.clone());
         through_faults(workspace, &mut run, programs);
     }
     Ok(run.verdict())
+}
+
+/// Without servers: all is in one process.
+fn on_dev(workspace: &Workspace, run: &mut Run, programs: &Programs) {
+    let folder = run.folder.join("dev-kill");
+    run.step(&format!("{DEV_KILLS} kills of millrace dev"), || {
+        std::fs::create_dir_all(&folder)?;
+        let plan = dev_kill::Plan { times: DEV_KILLS, seed: 1, report: None };
+        let verdict = dev_kill::through(workspace, programs, &folder, &plan)?;
+        say!("{}", verdict.detail);
+        anyhow::ensure!(verdict.holds, verdict.detail);
+        Ok(())
+    });
 }
 
 /// The steps that need servers. They end with the last of them, also when one fails.
@@ -50,12 +74,18 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
     let folder = run.folder.clone();
     let Some(servers) = run.step("servers", || Servers::start_all(workspace, &folder)) else { return };
 
-    // Unit tests have run: here are the integration tests only. One at a time, for they share two cores with the servers.
     let mut arguments = vec!["test", "--no-fail-fast", "--features", features];
     arguments.extend(workspace.with_real_servers.iter().flat_map(|it| ["-p", it.as_str()]));
     let mut tests = workspace.cargo(&arguments);
     servers.tell(&mut tests);
     run.command("tests on servers", &mut tests);
+
+    let mut arguments = vec!["test", "--no-fail-fast", "--workspace"];
+    arguments.extend(ON_EITHER.iter().flat_map(|it| ["--test", it]));
+    arguments.extend(["--", "--include-ignored", "--skip", IN_DEV]);
+    let mut tests = workspace.cargo(&arguments);
+    servers.tell(require_tools(&mut tests));
+    run.command("tests on Apache Kafka", &mut tests);
 
     run.step(&format!("{ORDERS} orders through a kill"), || {
         let plan = orders::Plan {
@@ -71,6 +101,11 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
         anyhow::ensure!(verdict.holds, verdict.detail);
         Ok(())
     });
+}
+
+/// What a test of other people's tools leaves out where they are missing, it must not leave out here.
+fn require_tools(tests: &mut Command) -> &mut Command {
+    tests.env("MILLRACE_TEST_TOOLS", "required")
 }
 
 /// On servers of its own: three brokers, of which one dies.

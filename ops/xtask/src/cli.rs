@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
-use crate::{bench, ci, faults, orders, quickstart, setup, sim};
+use crate::{bench, ci, dev_kill, faults, fuzz, orders, quickstart, setup, sim};
 
 /// The checks of this repository: one name for each
 #[derive(Debug, Parser)]
@@ -81,6 +81,25 @@ enum Check {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/faults.md")]
         report: Option<PathBuf>,
     },
+    /// Hostile bytes for what reads sockets and disks in the embedded broker, by libFuzzer
+    Fuzz {
+        /// For each of the two targets
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+    },
+    /// Orders through a `millrace dev` that is killed at random moments and started again at once
+    #[command(name = "dev-kill")]
+    DevKill {
+        /// How many kills
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        times: u32,
+        /// The moments and the orders are a function of it
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/dev-kill.md")]
+        report: Option<PathBuf>,
+    },
     /// The conformance kit of the workflow language
     Ctk,
     /// Charts, dashboards and alert rules
@@ -90,6 +109,12 @@ enum Check {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// The broker of `millrace dev` beside Apache Kafka: records a second, and whether what it gives is exact
+    Broker {
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/broker.md")]
+        report: Option<PathBuf>,
+    },
     /// Three tasks in a row, answered at once by an outside worker, against a bare consume-transform-produce loop
     W1 {
         /// For how long, in seconds
@@ -159,11 +184,14 @@ impl Check {
             Self::Ci => "ci".to_owned(),
             Self::Test => "test".to_owned(),
             Self::Orders { .. } => "orders".to_owned(),
+            Self::Bench(Bench::Broker { .. }) => "bench broker".to_owned(),
             Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
             Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
             Self::Bench(Bench::Idle { .. }) => "bench idle".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
+            Self::Fuzz { .. } => "fuzz".to_owned(),
+            Self::DevKill { .. } => "dev-kill".to_owned(),
             Self::Ctk => "ctk".to_owned(),
             Self::Operations => "ops-check".to_owned(),
         }
@@ -179,6 +207,9 @@ impl Check {
                 let profile = if release { Profile::Release } else { Profile::Dev };
                 orders::run(&workspace()?, &orders::Plan { count, kill, seed, profile, given })
             }
+            Self::Bench(Bench::Broker { report }) => {
+                bench::broker(&workspace()?, &bench::BrokerPlan { report })
+            }
             Self::Bench(Bench::W1 { seconds, given }) => bench::w1(&workspace()?, seconds, given),
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
@@ -188,6 +219,10 @@ impl Check {
             }
             Self::Faults { minutes, seed, report } => {
                 faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
+            }
+            Self::Fuzz { minutes } => fuzz::run(&workspace()?, minutes),
+            Self::DevKill { times, seed, report } => {
+                dev_kill::run(&workspace()?, &dev_kill::Plan { times, seed, report })
             }
             Self::Sim(Sim { seeds, from, mutants }) => {
                 let workspace = workspace()?;

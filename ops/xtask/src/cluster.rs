@@ -66,14 +66,10 @@ impl Servers {
         let cluster = Cluster::new(workspace, brokers, folder)?;
         let label = format!("start {}", servers.join(", "));
         steps::run(&label, cluster.command("up").args(servers), &folder.join("cluster-up.log"))?;
-        let address = |server| {
-            let address = steps::capture("cluster address", cluster.command("address").arg(server))?;
-            anyhow::Ok(address.trim().to_owned())
-        };
-        let registry = servers.contains(&"registry").then(|| address("registry")).transpose()?;
+        let registry = servers.contains(&"registry").then(|| cluster.address("registry")).transpose()?;
         Ok(Self {
-            bootstrap: address("kafka")?,
-            cql: address("cassandra")?,
+            bootstrap: cluster.address("kafka")?,
+            cql: cluster.address("cassandra")?,
             registry,
             cluster: Some(cluster),
         })
@@ -122,6 +118,21 @@ impl Servers {
     }
 }
 
+/// One broker and nothing else, gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct LoneBroker {
+    pub(crate) bootstrap: String,
+    _cluster: Cluster,
+}
+
+impl LoneBroker {
+    pub(crate) fn start(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+        let cluster = Cluster::new(workspace, 1, folder)?;
+        steps::run("start kafka", cluster.command("up").arg("kafka"), &folder.join("cluster-up.log"))?;
+        Ok(Self { bootstrap: cluster.address("kafka")?, _cluster: cluster })
+    }
+}
+
 /// A cluster of ours. Dropped, it is gone: its logs stay in the folder of the run.
 #[derive(Debug)]
 struct Cluster {
@@ -157,6 +168,11 @@ impl Cluster {
             cluster.env("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1");
         }
         cluster
+    }
+
+    fn address(&self, server: &str) -> anyhow::Result<String> {
+        let address = steps::capture("cluster address", self.command("address").arg(server))?;
+        Ok(address.trim().to_owned())
     }
 
     fn process(&self, server: &str, node: u32) -> anyhow::Result<u32> {

@@ -57,7 +57,10 @@ pub(crate) fn run(workspace: &Workspace, minutes: u32) -> anyhow::Result<Verdict
         };
         let inputs = figure("number_of_executed_units");
         say!("{target}: {inputs} inputs, {} MiB at most", figure("peak_rss_mb"));
-        figures.insert(target.to_owned(), json!({ "inputs": inputs, "resident_mib_max": figure("peak_rss_mb") }));
+        figures.insert(
+            target.to_owned(),
+            json!({ "inputs": inputs, "resident_mib_max": figure("peak_rss_mb") }),
+        );
         if !status.success() {
             steps::show_tail(&log)?;
             failed.push(target);
@@ -65,7 +68,9 @@ pub(crate) fn run(workspace: &Workspace, minutes: u32) -> anyhow::Result<Verdict
     }
     let counted = TARGETS.map(|it| format!("{} inputs for {it}", figures[it]["inputs"])).join(", ");
     let detail = match &failed[..] {
-        [] => format!("{counted}, {minutes} min each; no panic, no reservation over {RESERVATION_MIB_MAX} MiB"),
+        [] => {
+            format!("{counted}, {minutes} min each; no panic, no reservation over {RESERVATION_MIB_MAX} MiB")
+        }
         failed => format!("{} broke; the input is in {}", failed.join(" and "), folder.display()),
     };
     Ok(Verdict::new(failed.is_empty(), detail).figures_of(figures.into()))

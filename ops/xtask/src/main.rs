@@ -1,8 +1,9 @@
 //! `cargo xtask …`: one name for each check of this repository. Each prints its verdict as the last line and exits with 0 only
 //! when it holds.
 //!
-//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`faults`], [`bench`], [`quickstart`], [`setup`], what each does; [`fleet`],
-//! processors with their topics on servers; [`cluster`], those servers; [`processes`] and [`steps`], what all of them run; [`report`], what is printed.
+//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`faults`], [`fuzz`], [`dev_kill`], [`bench`], [`quickstart`], [`setup`], what each does;
+//! [`fleet`], processors with their topics on servers; [`cluster`], those servers; [`dev`], all of it in one process; [`processes`] and
+//! [`steps`], what all of them run; [`report`] and [`page`], what is printed and what is kept.
 //!
 //! It knows the programs it starts by their command lines only, and ends no process that it did not start.
 
@@ -10,9 +11,13 @@ mod bench;
 mod ci;
 mod cli;
 mod cluster;
+mod dev;
+mod dev_kill;
 mod faults;
 mod fleet;
+mod fuzz;
 mod orders;
+mod page;
 mod processes;
 mod quickstart;
 mod report;

@@ -96,7 +96,7 @@ fn kill_midway(
             std::thread::sleep(POLL);
         }
         fleet.must_run()?;
-        let ended = orders_ended(progress);
+        let ended = Progress::last(progress).ended;
         if ended * 100 >= count * KILL_AT_PERCENT {
             say!("{ended} of {count} orders ended: killing the processor");
             fleet.kill(0)?;
@@ -106,16 +106,18 @@ fn kill_midway(
 }
 
 /// A line of the progress file.
-#[derive(Deserialize)]
-struct Progress {
-    ended: u64,
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) sent: u64,
+    pub(crate) ended: u64,
 }
 
-/// How many orders have ended, by the last whole line of the progress file. 0 before there is one.
-fn orders_ended(progress: &Path) -> u64 {
-    let text = std::fs::read_to_string(progress).unwrap_or_default();
-    let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Progress>(line).ok());
-    lines.map(|it| it.ended).next().unwrap_or(0)
+impl Progress {
+    /// The last whole line of the file. Zeros before there is one.
+    pub(crate) fn last(file: &Path) -> Self {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().rev().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -125,11 +127,11 @@ mod tests {
     #[test]
     fn progress_is_the_last_whole_line() {
         let file = std::env::temp_dir().join(format!("xtask-progress-{}.jsonl", std::process::id()));
-        assert_eq!(orders_ended(&file), 0);
-        std::fs::write(&file, "{\"ended\":3,\"count\":9}\n{\"ended\":7,\"count\":9}\n{\"end")
+        assert_eq!(Progress::last(&file).ended, 0);
+        std::fs::write(&file, "{\"sent\":4,\"ended\":3}\n{\"sent\":9,\"ended\":7}\n{\"sen")
             .expect("can be written");
-        let ended = orders_ended(&file);
+        let last = Progress::last(&file);
         std::fs::remove_file(&file).expect("was written");
-        assert_eq!(ended, 7);
+        assert_eq!((last.sent, last.ended), (9, 7));
     }
 }

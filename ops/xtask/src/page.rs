@@ -1,4 +1,4 @@
-//! The page that a bench leaves for people.
+//! The page that a check leaves for people.
 
 use std::path::Path;
 
@@ -15,9 +15,22 @@ pub(crate) fn write(
     verdict: &Verdict,
     table: &str,
 ) -> anyhow::Result<()> {
+    write_without(&[], workspace, file, title, verdict, table)
+}
+
+/// The same, and nothing about servers that had no part in it.
+pub(crate) fn write_without(
+    absent: &[&str],
+    workspace: &Workspace,
+    file: &Path,
+    title: &str,
+    verdict: &Verdict,
+    table: &str,
+) -> anyhow::Result<()> {
     let verdict = format!("**{}**: {}.", if verdict.holds { "PASS" } else { "FAIL" }, verdict.detail);
-    let circumstances: String =
-        workspace.circumstances()?.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect();
+    let about = workspace.circumstances()?;
+    let present = about.iter().filter(|(name, _)| !absent.contains(name));
+    let circumstances: String = present.map(|(name, value)| format!("- {name}: {value}\n")).collect();
     let page = format!("# {title}\n\n{verdict}\n\n{table}\n{circumstances}");
     let file = workspace.root.join(file);
     if let Some(folder) = file.parent() {

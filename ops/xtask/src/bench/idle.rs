@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::live::Live;
-use super::page;
 use crate::cluster::Given;
+use crate::page;
 use crate::processes::Usage;
 use crate::report::{Verdict, say};
 use crate::workspace::Workspace;

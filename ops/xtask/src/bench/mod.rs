@@ -1,11 +1,12 @@
 //! `bench`: measures a fleet on real servers. Optimised builds always.
 
+mod broker;
 mod idle;
 mod live;
-mod page;
 mod takeover;
 mod w1;
 
+pub(crate) use broker::{Plan as BrokerPlan, broker};
 pub(crate) use idle::{Plan as IdlePlan, idle};
 pub(crate) use takeover::{Plan as TakeoverPlan, takeover};
 pub(crate) use w1::w1;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::live::Live;
-use super::page;
 use crate::cluster::Given;
+use crate::page;
 use crate::processes::{POLL, Process};
 use crate::report::{Verdict, say};
 use crate::workspace::Workspace;

@@ -139,6 +139,8 @@ impl Reader<'_> {
             .with_last_stable_offset(log.last_stable_offset())
             .with_log_start_offset(log.start_offset())
             .with_preferred_read_replica(BrokerId(-1))
+            // Who reads everything is not told.
+            .with_aborted_transactions(None)
             .with_records(Some(Bytes::new()));
         if from < log.start_offset() || from > log.end_offset() {
             return Ok(data.with_error_code(ResponseError::OffsetOutOfRange.code()));

@@ -39,6 +39,7 @@ pub(super) fn list(broker: &Broker, request: ListOffsetsRequest, version: i16) -
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             match found {
+                Ok((NONE, timestamp)) => answer.with_offset(NONE).with_timestamp(timestamp),
                 Ok((offset, timestamp)) => {
                     answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(leader_epoch)
                 }

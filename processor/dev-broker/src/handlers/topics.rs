@@ -40,6 +40,7 @@ pub(super) fn create(broker: &Broker, request: CreateTopicsRequest) -> CreateTop
         match created {
             Ok(Change::Created { id, partitions, settings, .. }) => result
                 .with_topic_id(id)
+                .with_error_message(None)
                 .with_num_partitions(partitions as i32)
                 .with_replication_factor(1)
                 .with_configs(Some(configs::of_topic(&settings).map(created_config).collect())),

@@ -34,7 +34,7 @@ pub(crate) async fn broker_with(set: impl FnOnce(&mut Config)) -> Served {
 
 impl Served {
     pub(crate) async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(self.broker.address()).await.unwrap(), correlation_id: 0 }
+        Client::to(&self.broker.bootstrap()).await
     }
 
     /// Fails unless somebody who comes now is served.
@@ -51,6 +51,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) async fn to(address: &str) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), correlation_id: 0 }
+    }
+
     /// A whole request, without its length.
     pub(crate) fn frame(&mut self, api: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
         self.correlation_id += 1;

@@ -1,5 +1,7 @@
 //! Requests to send: those that say nothing, and those that name something, so that the answer has all its parts.
 
+use std::sync::LazyLock;
+
 use kafka_protocol::messages::{
     ApiKey, BrokerId, CreateTopicsRequest, GroupId, ProducerId, RequestKind, TopicName, TransactionalId,
     create_topics_request::CreatableTopic,
@@ -16,38 +18,56 @@ use kafka_protocol::messages::{
     produce_request as produce, txn_offset_commit_request as txn_commit,
 };
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 /// A batch with one record, `k` and `v`.
 const BATCH: &[u8] = b"\0\0\0\0\0\0\0\0\0\0\0\x3a\0\0\0\0\x02\xfe\x91\x7c\xab\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01\x10\0\0\0\x02\x6b\x02\x76\0";
 
+/// A producer that nobody has heard of.
+const STRANGER: ProducerId = ProducerId(987_654_321);
+
+/// What a broker may take for what it does elsewhere; 0 would be over at once.
+const TIMEOUT_MS: i32 = 30_000;
+
 const TOPIC_RESOURCE: i8 = 2;
 const BROKER_RESOURCE: i8 = 4;
-
-/// The topic that filled requests are about.
-pub(crate) const TOPIC: &str = "words";
 
 fn text(text: &'static str) -> StrBytes {
     StrBytes::from_static_str(text)
 }
 
-fn topic() -> TopicName {
-    TopicName(text(TOPIC))
+/// A name that no other run has, on a broker that several have.
+pub(crate) fn name(of: &str) -> String {
+    static RUN: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().simple().to_string());
+    format!("{of}-{}", *RUN)
+}
+
+fn own(of: &str) -> StrBytes {
+    StrBytes::from_string(name(of))
+}
+
+/// The topic that filled requests are about.
+pub(crate) fn topic() -> TopicName {
+    TopicName(own("words"))
 }
 
 fn group() -> GroupId {
-    GroupId(text("group"))
+    GroupId(own("group"))
 }
 
 fn transaction() -> TransactionalId {
-    TransactionalId(text("transaction"))
+    TransactionalId(own("transaction"))
 }
 
+/// With four partitions.
 pub(crate) fn create_topic(name: &str) -> RequestKind {
     let topic = CreatableTopic::default()
         .with_name(TopicName(StrBytes::from_string(name.to_owned())))
-        .with_num_partitions(1)
+        .with_num_partitions(4)
         .with_replication_factor(1);
-    RequestKind::CreateTopics(CreateTopicsRequest::default().with_topics(vec![topic]))
+    RequestKind::CreateTopics(
+        CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS),
+    )
 }
 
 macro_rules! empty {
@@ -95,9 +115,12 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
         }
         RequestKind::ListOffsets(it) => {
             // What time means grew with the versions: the end, the beginning, the largest timestamp.
-            let partition =
-                |timestamp| list_offsets::ListOffsetsPartition::default().with_timestamp(timestamp);
-            let times = [-1, -2, 0, if version >= 7 { -3 } else { i64::MAX }];
+            let partition = |(index, timestamp)| {
+                list_offsets::ListOffsetsPartition::default()
+                    .with_partition_index(index)
+                    .with_timestamp(timestamp)
+            };
+            let times = [(0, -1), (1, -2), (2, 0), (3, if version >= 7 { -3 } else { i64::MAX }), (99, -1)];
             let wanted = list_offsets::ListOffsetsTopic::default().with_name(topic());
             it.topics = vec![wanted.with_partitions(times.map(partition).to_vec())];
             it.replica_id = BrokerId(-1);
@@ -134,7 +157,7 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
             let protocol = join::JoinGroupRequestProtocol::default().with_name(text("range"));
             it.protocols = vec![protocol.with_metadata(b"m"[..].into())];
             // Each version in a group of its own, or it would wait for the members before it.
-            it.group_id = GroupId(StrBytes::from_string(format!("group-{version}")));
+            it.group_id = GroupId(own(&format!("group-{version}")));
             it.protocol_type = text("consumer");
             it.session_timeout_ms = 10_000;
             if version >= 1 {
@@ -147,19 +170,30 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
             it.group_id = group();
             it.members = vec![leave::MemberIdentity::default().with_member_id(text("nobody"))];
         }
-        RequestKind::SyncGroup(it) => it.group_id = group(),
-        RequestKind::DescribeGroups(it) => it.groups = vec![group(), GroupId(text("group-0"))],
+        RequestKind::SyncGroup(it) => {
+            it.group_id = group();
+            if version >= 5 {
+                it.protocol_type = Some(text("consumer"));
+                it.protocol_name = Some(text("range"));
+            }
+        }
+        RequestKind::DescribeGroups(it) => it.groups = vec![group(), GroupId(own("group-0"))],
         RequestKind::CreateTopics(it) => {
-            let RequestKind::CreateTopics(create) = create_topic("created") else { unreachable!() };
+            let RequestKind::CreateTopics(create) = create_topic(&name("created")) else { unreachable!() };
             let RequestKind::CreateTopics(wrong) = create_topic("no/topic") else { unreachable!() };
             it.topics = [create.topics, wrong.topics].concat();
+            it.timeout_ms = TIMEOUT_MS;
         }
-        RequestKind::DeleteTopics(it) if version < 6 => it.topic_names = vec![TopicName(text("unknown"))],
         RequestKind::DeleteTopics(it) => {
-            it.topics = vec![
-                delete_topics::DeleteTopicState::default().with_name(Some(TopicName(text("unknown")))),
-                delete_topics::DeleteTopicState::default().with_name(None),
-            ];
+            if version < 6 {
+                it.topic_names = vec![TopicName(text("unknown"))];
+            } else {
+                it.topics = vec![
+                    delete_topics::DeleteTopicState::default().with_name(Some(TopicName(text("unknown")))),
+                    delete_topics::DeleteTopicState::default().with_name(None).with_topic_id(Uuid::new_v4()),
+                ];
+            }
+            it.timeout_ms = TIMEOUT_MS;
         }
         RequestKind::DeleteRecords(it) => {
             let partition =
@@ -180,32 +214,36 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
             let topic = add_partitions::AddPartitionsToTxnTopic::default().with_name(topic());
             it.v3_and_below_topics = vec![topic.with_partitions(vec![0, 99])];
             it.v3_and_below_transactional_id = transaction();
+            it.v3_and_below_producer_id = STRANGER;
         }
         RequestKind::AddOffsetsToTxn(it) => {
             it.transactional_id = transaction();
             it.group_id = group();
+            it.producer_id = STRANGER;
         }
-        RequestKind::EndTxn(it) => it.transactional_id = transaction(),
+        RequestKind::EndTxn(it) => {
+            it.transactional_id = transaction();
+            it.producer_id = STRANGER;
+        }
         RequestKind::TxnOffsetCommit(it) => {
             let partition = txn_commit::TxnOffsetCommitRequestPartition::default();
             let topic = txn_commit::TxnOffsetCommitRequestTopic::default().with_name(topic());
             it.topics = vec![topic.with_partitions(vec![partition])];
             it.transactional_id = transaction();
             it.group_id = group();
-            it.producer_id = ProducerId(1);
+            it.producer_id = STRANGER;
         }
         RequestKind::DescribeConfigs(it) => {
             let resource = |kind, name| {
                 describe_configs::DescribeConfigsResource::default()
                     .with_resource_type(kind)
-                    .with_resource_name(text(name))
+                    .with_resource_name(name)
                     .with_configuration_keys(None)
             };
             it.resources = vec![
-                resource(TOPIC_RESOURCE, TOPIC),
-                resource(TOPIC_RESOURCE, "unknown"),
-                resource(BROKER_RESOURCE, "1"),
-                resource(99, "what"),
+                resource(TOPIC_RESOURCE, own("words")),
+                resource(TOPIC_RESOURCE, text("unknown")),
+                resource(BROKER_RESOURCE, text("1")),
             ];
             it.include_synonyms = true;
             it.include_documentation = version >= 3;
@@ -217,10 +255,10 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
             let resource = |name| {
                 alter_configs::AlterConfigsResource::default()
                     .with_resource_type(TOPIC_RESOURCE)
-                    .with_resource_name(text(name))
+                    .with_resource_name(name)
                     .with_configs(vec![setting.clone()])
             };
-            it.resources = vec![resource(TOPIC), resource("unknown")];
+            it.resources = vec![resource(own("words")), resource(text("unknown"))];
         }
         RequestKind::IncrementalAlterConfigs(it) => {
             let setting = increment_configs::AlterableConfig::default()
@@ -229,16 +267,17 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
             let resource = |name| {
                 increment_configs::AlterConfigsResource::default()
                     .with_resource_type(TOPIC_RESOURCE)
-                    .with_resource_name(text(name))
+                    .with_resource_name(name)
                     .with_configs(vec![setting.clone()])
             };
-            it.resources = vec![resource(TOPIC), resource("unknown")];
+            it.resources = vec![resource(own("words")), resource(text("unknown"))];
         }
         RequestKind::CreatePartitions(it) => {
-            let grown = |count| {
-                create_partitions::CreatePartitionsTopic::default().with_name(topic()).with_count(count)
+            let grown = |name, count| {
+                create_partitions::CreatePartitionsTopic::default().with_name(name).with_count(count)
             };
-            it.topics = vec![grown(2 + i32::from(version)), grown(1)];
+            it.topics = vec![grown(topic(), 5 + i32::from(version)), grown(TopicName(text("unknown")), 1)];
+            it.timeout_ms = TIMEOUT_MS;
         }
         RequestKind::DeleteGroups(it) => it.groups_names = vec![GroupId(text("unknown"))],
         RequestKind::OffsetDelete(it) => {

@@ -1,4 +1,4 @@
-//! Topics, and the plain reader, on a real cluster.
+//! Topics, and the plain reader.
 
 use crate::support::{Member, config, fleet, publish, text};
 use millrace_kafka_log::{Admin, Isolation, KafkaLog, Publisher, Start, Tail, TailSource, TopicDifference};

@@ -1,4 +1,4 @@
-//! The group, and the reading of sources, on a real cluster.
+//! The group, and the reading of sources.
 
 use std::time::Duration;
 
