@@ -274,7 +274,10 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
         }
         RequestKind::CreatePartitions(it) => {
             let grown = |name, count| {
-                create_partitions::CreatePartitionsTopic::default().with_name(name).with_count(count)
+                create_partitions::CreatePartitionsTopic::default()
+                    .with_name(name)
+                    .with_count(count)
+                    .with_assignments(None)
             };
             it.topics = vec![grown(topic(), 5 + i32::from(version)), grown(TopicName(text("unknown")), 1)];
             it.timeout_ms = TIMEOUT_MS;
@@ -293,9 +296,14 @@ pub(crate) fn filled(api: ApiKey, version: i16) -> RequestKind {
         RequestKind::DescribeTransactions(it) => {
             it.transactional_ids = vec![transaction(), TransactionalId(text("unknown"))];
         }
+        RequestKind::ApiVersions(it) if version >= 3 => {
+            it.client_software_name = text("millrace");
+            it.client_software_version = text("1");
+        }
+        RequestKind::ApiVersions(_) => {}
         RequestKind::DescribeCluster(it) => it.include_cluster_authorized_operations = true,
         // Nothing is to be said, or the empty one says it all.
-        RequestKind::ApiVersions(_) | RequestKind::ListGroups(_) | RequestKind::ListTransactions(_) => {}
+        RequestKind::ListGroups(_) | RequestKind::ListTransactions(_) => {}
         other => panic!("{other:?} is served, and has no request here"),
     }
     request

@@ -167,7 +167,8 @@ async fn every_version_answers_a_request_as_apache_kafka_does() {
         DescribeProducers 0 to 0: None UnknownTopicOrPartition
         DescribeTransactions 0 to 0: None TransactionalIdNotFound
         ListTransactions 0 to 0: None
-    "#]].assert_eq(&table);
+    "#]]
+    .assert_eq(&table);
 }
 
 /// The errors in an answer, however deep they are. Their order is the broker's own.
