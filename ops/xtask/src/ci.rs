@@ -14,7 +14,7 @@ const ORDERS: u64 = 10_000;
 
 /// Tests that run on dev-broker and in `millrace dev`, and on servers when these are told. Those that need servers are ignored
 /// otherwise.
-const ON_EITHER: [&str; 3] = ["brokers", "clients", "end_to_end"];
+const ON_EITHER: [&str; 4] = ["brokers", "clients", "end_to_end", "protocol"];
 /// Of those, what runs in `millrace dev` wherever it runs.
 const IN_DEV: &str = "dev::";
 

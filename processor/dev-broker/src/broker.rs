@@ -21,6 +21,7 @@ use crate::server::Budget;
 use crate::topics::{self, Catalogue};
 use crate::transactions::Transactions;
 
+pub(crate) use open::Lock;
 pub use open::OpenError;
 pub(crate) use transact::storage_error;
 
@@ -127,15 +128,37 @@ impl Broker {
 
     /// Writes a change of the topics down and makes it true.
     pub(crate) fn change_topics(&self, control: &mut Control, change: topics::Change) -> io::Result<()> {
+        if let topics::Change::Created { name, .. } = &change {
+            // Its files first: were they refused, the journal would name a topic that no start can open.
+            self.topics.apply(&change).map_err(io::Error::other)?;
+            return control.journal.append(&[Entry::Topic(change.clone())]).inspect_err(|_| {
+                let _ = self.topics.apply(&topics::Change::Deleted { name: name.clone() });
+            });
+        }
         control.journal.append(&[Entry::Topic(change.clone())])?;
         self.topics.apply(&change).map_err(io::Error::other)
+    }
+
+    /// Deletes a topic together with the offsets that groups have in it: a later topic of that name must not begin at those.
+    pub(crate) fn delete_topic(&self, control: &mut Control, name: &str) -> io::Result<()> {
+        let deleted = topics::Change::Deleted { name: name.to_owned() };
+        let mut entries: Vec<Entry> =
+            control.groups.topic_deleted(name).into_iter().map(Entry::Group).collect();
+        entries.push(Entry::Topic(deleted.clone()));
+        control.journal.append(&entries)?;
+        self.topics.apply(&deleted).map_err(io::Error::other)
     }
 
     /// Writes what a call to the groups has led to down, then answers whoever waited for it.
     pub(crate) fn settle(&self, control: &mut Control, outcome: Outcome) -> io::Result<()> {
         let changes: Vec<Entry> = outcome.changes.into_iter().map(Entry::Group).collect();
-        // Nobody is answered when it fails: they ask again after their timeout.
-        control.journal.append(&changes)?;
+        if let Err(error) = control.journal.append(&changes) {
+            // Nobody may hear of what is not written. Who waited hears that there is no answer, and asks again.
+            for answer in &outcome.answers {
+                control.waiting.remove(&answer.ticket().0);
+            }
+            return Err(error);
+        }
         for answer in outcome.answers {
             if let Some(waiting) = control.waiting.remove(&answer.ticket().0) {
                 // Who has hung up meanwhile does not hear it.
@@ -169,7 +192,12 @@ impl Broker {
         self.finish_unfinished(&mut control);
         let now = self.now();
         let deadlines = [control.groups.next_deadline(), control.transactions.next_deadline()];
-        let next = deadlines.into_iter().flatten().min()?;
+        let mut next = deadlines.into_iter().flatten().min();
+        if !control.transactions.unfinished().is_empty() {
+            const RETRY: Duration = Duration::from_secs(1);
+            next = Some(next.map_or(now + RETRY, |it| it.min(now + RETRY)));
+        }
+        let next = next?;
         // Not in a loop without a pause, should a deadline not move.
         const PAUSE: Duration = Duration::from_millis(1);
         Some(next.saturating_sub(now).max(PAUSE))

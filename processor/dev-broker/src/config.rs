@@ -30,7 +30,7 @@ pub struct Config {
     pub in_flight_bytes_max: usize,
     /// Most bytes of one answer to a fetch, unless a single batch is larger.
     pub fetch_bytes_max: usize,
-    /// At most so many partitions over all topics.
+    /// At most so many partitions over all topics; each holds a file open.
     pub partitions_max: u32,
     /// Shortest session timeout of a member of a group. A member that died is noticed no sooner.
     pub group_session_timeout_min: Duration,
@@ -54,7 +54,7 @@ impl Config {
             request_bytes_max: 16 << 20,
             in_flight_bytes_max: 256 << 20,
             fetch_bytes_max: 8 << 20,
-            partitions_max: 10_000,
+            partitions_max: 500,
             group_session_timeout_min: Duration::from_secs(6),
             maintenance_interval: Duration::from_secs(5),
         }

@@ -42,6 +42,8 @@ pub(crate) struct Journal {
     size_bytes: u64,
     size_bytes_rewritten: u64,
     fsync: bool,
+    /// Its end is torn, and could not be cut off.
+    is_broken: bool,
 }
 
 /// What was found when it was opened.
@@ -72,7 +74,8 @@ impl Journal {
             file.set_len(length as u64)?;
         }
         let size_bytes = length as u64;
-        let journal = Self { path, file, size_bytes, size_bytes_rewritten: size_bytes, fsync };
+        let journal =
+            Self { path, file, size_bytes, size_bytes_rewritten: size_bytes, fsync, is_broken: false };
         Ok((journal, Found { entries, cut_bytes: bytes.len() as u64 - size_bytes }))
     }
 
@@ -85,13 +88,17 @@ impl Journal {
             return Ok(());
         }
         let frame = frame(entries)?;
-        if let Err(error) = self.file.write_all(&frame) {
-            // What follows a torn frame would be cut with it.
-            self.file.set_len(self.size_bytes)?;
-            return Err(error);
+        if self.is_broken {
+            return Err(io::Error::other("an earlier write has left the journal torn; it is rewritten"));
         }
-        if self.fsync {
-            self.file.sync_data()?;
+        let written = self.file.write_all(&frame).and_then(|()| match self.fsync {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        });
+        if let Err(error) = written {
+            // What follows a torn frame would be cut with it, so nothing may.
+            self.is_broken = self.file.set_len(self.size_bytes).is_err();
+            return Err(error);
         }
         self.size_bytes += frame.len() as u64;
         Ok(())
@@ -99,7 +106,7 @@ impl Journal {
 
     /// Whether it has grown so much that [`Self::rewrite`] is worth while.
     pub(crate) fn is_long(&self) -> bool {
-        self.size_bytes > REWRITE_BYTES_MIN.max(REWRITE_FACTOR * self.size_bytes_rewritten)
+        self.is_broken || self.size_bytes > REWRITE_BYTES_MIN.max(REWRITE_FACTOR * self.size_bytes_rewritten)
     }
 
     /// Replaces it by `entries`, which come to the same.
@@ -109,7 +116,12 @@ impl Journal {
     pub(crate) fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
         const ENTRIES_PER_FRAME: usize = 1_000;
         let new = self.path.with_extension("new");
-        let mut file = File::create(&new)?;
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // The same handle before and after: nothing can fail once the new one is in its place.
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&new)?;
         let mut size_bytes = 0;
         for entries in entries.chunks(ENTRIES_PER_FRAME) {
             let frame = frame(entries)?;
@@ -118,7 +130,8 @@ impl Journal {
         }
         file.sync_all()?;
         std::fs::rename(&new, &self.path)?;
-        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.file = file;
+        self.is_broken = false;
         self.size_bytes = size_bytes;
         self.size_bytes_rewritten = size_bytes;
         Ok(())

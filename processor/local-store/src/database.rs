@@ -153,7 +153,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Opens the file and reads all of it, some milliseconds for each 10 MB: redb does so after a crash anyway, and only then does it
+/// Opens the file and reads all of it, 2 to 4 ms for each MB: redb does so after a crash anyway, and only then does it
 /// compare its checksums. Unchecked, a damaged page may hide rows, whose instances would seem never to have been.
 fn open(path: &Path, opener: Opener) -> Result<Database, Trouble> {
     // Checked or not, a damaged file may make redb panic.

@@ -34,8 +34,8 @@ struct Inner {
 }
 
 impl LocalStore {
-    /// Opens the store in `folder`, and creates what is missing. Blocks while it reads, after a crash as well as else a few
-    /// milliseconds.
+    /// Opens the store in `folder`, and creates what is missing. Blocks while it reads the whole file, 2 to 4 ms
+    /// for each MB, after a crash as after an orderly end.
     ///
     /// # Errors
     /// When the folder is in use by another process, damaged, or of a newer release (all permanent), or the disk refuses.

@@ -72,6 +72,9 @@ impl<S: SnapshotStore> Member<S> {
 
 /// Where others reach an API that listens at `address`.
 pub(crate) fn url_of(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        return format!("http://localhost:{}", address.port());
+    }
     format!("http://{address}")
 }
 

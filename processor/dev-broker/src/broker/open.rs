@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -50,6 +50,7 @@ impl Broker {
     /// As it was when it ended, however it ended.
     pub(crate) fn open(
         config: Config,
+        Lock(lock): Lock,
         listening: SocketAddr,
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
@@ -58,11 +59,6 @@ impl Broker {
             let folder = config.folder.clone();
             move |source| OpenError::Folder { doing, folder, source }
         };
-        std::fs::create_dir_all(&config.folder).map_err(failed("make the folder"))?;
-        let lock = lock(&config).map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse { folder: config.folder.clone() },
-            TryLockError::Error(source) => failed("lock the folder")(source),
-        })?;
         let (mut journal, found) =
             Journal::open(&config.folder, config.fsync).map_err(failed("read the journal"))?;
         if found.cut_bytes > 0 {
@@ -144,10 +140,17 @@ impl Broker {
         self.finish_unfinished(&mut control);
         let mut ongoing = Vec::new();
         for (_, transaction) in control.transactions.all() {
-            let State::Ongoing { partitions, .. } = &transaction.state else { continue };
+            // One that is decided and could not be finished just now is finished later, as decided.
+            let (State::Ongoing { partitions, .. } | State::Ending { partitions, .. }) = &transaction.state
+            else {
+                continue;
+            };
+            let is_open = matches!(transaction.state, State::Ongoing { .. });
             for (topic, index) in partitions {
                 if let Some(partition) = self.topics.partition(topic, *index) {
-                    partition.join_transaction(transaction.producer.id, transaction.producer.epoch);
+                    if is_open {
+                        partition.join_transaction(transaction.producer.id, transaction.producer.epoch);
+                    }
                     ongoing.push((transaction.producer.id, topic.clone(), *index));
                 }
             }
@@ -176,14 +179,22 @@ impl Broker {
     }
 }
 
-fn lock(config: &Config) -> Result<File, TryLockError> {
-    let path = config.folder.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(TryLockError::Error)?;
-    file.try_lock()?;
-    Ok(file)
+/// A folder that no other process may use.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Makes the folder if it is missing.
+    pub(crate) fn take(folder: &Path) -> Result<Self, OpenError> {
+        let failed = |doing, source| OpenError::Folder { doing, folder: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(|source| failed("make the folder", source))?;
+        let path = folder.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let file = file.map_err(|source| failed("make a lock", source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed("lock the folder", source)),
+        }
+    }
 }

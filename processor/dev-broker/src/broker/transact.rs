@@ -9,7 +9,7 @@ use std::io;
 use kafka_protocol::ResponseError;
 use tracing::{error, info};
 
-use crate::group::ProducerId;
+use crate::group::{self, ProducerId};
 use crate::journal::Entry;
 use crate::log::Outcome;
 use crate::transactions::{Change, Ending, Initialised};
@@ -96,11 +96,12 @@ impl Broker {
                     .map_err(io::Error::other)?;
             }
         }
-        let offsets = control.groups.end_transaction(ProducerId(producer.id), ending.commit);
+        // Written in any case: after a failed write nothing is pending in memory any more, and still is in the journal.
+        let producer_id = ProducerId(producer.id);
+        control.groups.end_transaction(producer_id, ending.commit);
+        let offsets = group::Change::TransactionEnded { producer: producer_id, committed: ending.commit };
         let ended = Change::Ended { id: ending.id.clone() };
-        let mut entries: Vec<Entry> = offsets.into_iter().map(Entry::Group).collect();
-        entries.push(Entry::Transaction(ended.clone()));
-        control.journal.append(&entries)?;
+        control.journal.append(&[Entry::Group(offsets), Entry::Transaction(ended.clone())])?;
         control.transactions.apply(&ended, self.now());
         Ok(())
     }

@@ -42,7 +42,12 @@ pub(super) async fn fetch(broker: &Broker, request: FetchRequest) -> (FetchRespo
             false => None,
         };
         let read = reader.read(waiter.as_ref(), share.is_some());
-        if read.is_final || read.bytes >= bytes_min || Instant::now() >= deadline {
+        let is_over = Instant::now() >= deadline || broker.stopping().is_cancelled();
+        if read.has_skipped && !is_over {
+            // They came between the two looks; whoever brought them has told those who waited before us.
+            continue;
+        }
+        if read.is_final || read.bytes >= bytes_min || is_over {
             return (FetchResponse::default().with_responses(read.topics), share);
         }
         drop(share);
@@ -67,6 +72,8 @@ struct Reader<'a> {
 struct Read {
     topics: Vec<FetchableTopicResponse>,
     bytes: usize,
+    /// There are records, and no memory was taken for them.
+    has_skipped: bool,
     /// Something else than records is to be told, and at once.
     is_final: bool,
 }
@@ -91,7 +98,7 @@ impl Reader<'_> {
     }
 
     fn read(&self, waiter: Option<&Waiter>, with_records: bool) -> Read {
-        let mut read = Read { topics: Vec::new(), bytes: 0, is_final: false };
+        let mut read = Read { topics: Vec::new(), bytes: 0, is_final: false, has_skipped: false };
         for topic in &self.request.topics {
             let known = self.broker.topics().get(&topic.topic);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -114,6 +121,8 @@ impl Reader<'_> {
                     failed(asked.partition, error)
                 });
                 read.is_final |= data.error_code != 0;
+                read.has_skipped |=
+                    !with_records && data.error_code == 0 && asked.fetch_offset < self.end_of(&data);
                 read.bytes += data.records.as_ref().map_or(0, Bytes::len);
                 partitions.push(data);
             }
@@ -168,6 +177,14 @@ impl Reader<'_> {
             data.aborted_transactions = Some(aborted.collect());
         }
         Ok(data)
+    }
+
+    /// The same, of what a partition has answered.
+    fn end_of(&self, data: &PartitionData) -> i64 {
+        match self.request.isolation_level {
+            READ_COMMITTED => data.last_stable_offset,
+            _ => data.high_watermark,
+        }
     }
 
     /// Where records end for this reader.

@@ -128,12 +128,13 @@ fn commit_known(
     asked: Vec<NewOffset>,
     commit: impl FnOnce(&mut Control, Vec<NewOffset>) -> Result<(PartitionResults, Vec<Change>), ResponseError>,
 ) -> ByTopic {
+    // First of all: a topic that is deleted meanwhile must not leave offsets behind.
+    let mut control = broker.control();
     let order: Vec<TopicPartition> = asked.iter().map(|it| it.partition.clone()).collect();
     let is_known =
         |it: &NewOffset| broker.topics().partition(&it.partition.topic, it.partition.partition).is_some();
     let (known, unknown): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_known);
     let partitions: Vec<TopicPartition> = known.iter().map(|it| it.partition.clone()).collect();
-    let mut control = broker.control();
     let committed = commit(&mut control, known).and_then(|(results, changes)| {
         broker.write_groups(&mut control, changes).map_err(|error| storage_error(&error))?;
         Ok(results)

@@ -158,10 +158,7 @@ pub(super) fn delete(broker: &Broker, request: DeleteTopicsRequest, version: i16
 }
 
 fn delete_one(broker: &Broker, control: &mut Control, topic: &Topic) -> Result<(), ResponseError> {
-    let name = topic.name.to_string();
-    broker.change_topics(control, Change::Deleted { name }).map_err(|error| storage_error(&error))?;
-    let changes = control.groups.topic_deleted(&topic.name);
-    broker.write_groups(control, changes).map_err(|error| storage_error(&error))?;
+    broker.delete_topic(control, &topic.name).map_err(|error| storage_error(&error))?;
     // Whoever waits for its next record hears that there is none.
     for partition in &topic.partitions {
         partition.change(|_| ());

@@ -64,6 +64,8 @@ pub(super) fn add_partitions(
     let id = request.v3_and_below_transactional_id.as_str();
     let producer =
         Producer { id: *request.v3_and_below_producer_id, epoch: request.v3_and_below_producer_epoch };
+    // First of all: a topic that is made anew meanwhile has other partitions.
+    let mut control = broker.control();
     let topics = &request.v3_and_below_topics;
     let mut known: Vec<(String, i32, std::sync::Arc<Partition>)> = Vec::new();
     let mut missing = BTreeSet::new();
@@ -79,7 +81,6 @@ pub(super) fn add_partitions(
     }
     // All or none of them.
     let added = if missing.is_empty() {
-        let mut control = broker.control();
         let partitions = known.iter().map(|(topic, index, _)| (topic.clone(), *index)).collect();
         let joined = control.transactions.add_partitions(id, producer, partitions).and_then(|change| {
             broker

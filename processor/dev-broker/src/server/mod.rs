@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 pub(crate) use budget::{Budget, Share};
 
-use crate::broker::{Broker, OpenError};
+use crate::broker::{Broker, Lock, OpenError};
 use crate::config::Config;
 
 /// Why a broker did not start.
@@ -52,13 +52,15 @@ impl DevBroker {
     /// # Errors
     /// When the folder belongs to a running broker or cannot be read, or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        // Before the address: whoever starts a second one by mistake should hear of the first.
+        let lock = Lock::take(&config.folder)?;
         let refused = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let stop = CancellationToken::new();
         let opening = tokio::task::spawn_blocking({
             let (config, stop) = (config.clone(), stop.clone());
-            move || Broker::open(config, address, stop)
+            move || Broker::open(config, lock, address, stop)
         });
         let broker = Arc::new(opening.await.expect("opening does not panic")?);
         let tasks = TaskTracker::new();

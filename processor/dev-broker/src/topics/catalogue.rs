@@ -104,7 +104,8 @@ impl Catalogue {
                 Ok(())
             }
             Change::Deleted { name } => {
-                if let Some(topic) = self.write().remove(name.as_str()) {
+                let removed = self.write().remove(name.as_str());
+                if let Some(topic) = removed {
                     let _ = std::fs::remove_dir_all(self.topic_folder(&topic));
                 }
                 Ok(())

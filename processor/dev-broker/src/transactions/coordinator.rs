@@ -33,7 +33,7 @@ pub(crate) struct Transaction {
     pub(crate) previous_epoch: Option<i16>,
     pub(crate) timeout: Duration,
     pub(crate) state: State,
-    /// When it was last initialised, on the wall clock.
+    /// When it was last initialised, or ended a transaction; after a start, when the broker started.
     pub(crate) used_at_ms: i64,
 }
 
@@ -149,6 +149,10 @@ impl Transactions {
             if expected.epoch != known.producer.epoch {
                 return Err(ResponseError::ProducerFenced);
             }
+        }
+        if matches!(known.state, State::Ending { .. }) {
+            // It could not be written yet. To take the id over now would forget how it was decided.
+            return Err(ResponseError::ConcurrentTransactions);
         }
         // The markers that end what is open carry the new epoch, so that nothing of the producer before can follow them.
         let ending = self.fence(id);
@@ -323,6 +327,7 @@ impl Transactions {
                 if let State::Ending { commit, .. } = it.state {
                     it.state = State::Ended { commit };
                 }
+                it.used_at_ms = it.used_at_ms.max(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
             }
             Change::Forgotten { id } => {
                 self.by_id.remove(id);
@@ -374,8 +379,8 @@ impl Transactions {
         self.next_producer_id += 1;
         let mut changes = Vec::new();
         if id >= self.reserved_below {
-            self.reserved_below = id + PRODUCER_IDS_RESERVED;
-            changes.push(Change::ProducerIdsReserved { below: self.reserved_below });
+            // Reserved once it is written down: `apply` says so.
+            changes.push(Change::ProducerIdsReserved { below: id + PRODUCER_IDS_RESERVED });
         }
         (Producer { id, epoch: 0 }, changes)
     }

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::tools::{Tool, java, topic, unique};
+use crate::tools::{Java, java, topic, unique};
 
 /// Lines with what differs between two runs replaced, and blanks folded.
 fn clean(text: &str, replaced: &[(&str, &str)]) -> String {
@@ -30,57 +30,56 @@ fn line_of<'a>(text: &'a str, start: &str) -> &'a str {
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_are_created_described_altered_listed_and_deleted() {
     let Some(java) = java() else { return };
-    let (class, name) = ("TopicCommand", unique("topics"));
+    let (tool, name) = (java.tool("TopicCommand"), unique("topics"));
     let create = ["--create", "--topic", &name, "--partitions", "2", "--config", "retention.ms=3600000"];
     let create = [&create[..], &["--replication-factor", "1"]].concat();
-    assert_eq!(java.run(class, &create).await, format!("Created topic {name}.\n"));
-    let again = java.fails(class, &create).await;
+    assert_eq!(tool.run(&create).await, format!("Created topic {name}.\n"));
+    let again = tool.fails(&create).await;
     assert!(again.contains("exists"), "{again}");
 
-    let described = java.run(class, &["--describe", "--topic", &name]).await;
+    let described = tool.run(&["--describe", "--topic", &name]).await;
     assert!(described.contains("PartitionCount: 2\tReplicationFactor: 1\t"), "{described}");
     assert!(described.contains("retention.ms=3600000"), "{described}");
     assert_eq!(described.matches("Leader: 1\tReplicas: 1\tIsr: 1").count(), 2, "{described}");
 
-    java.run(class, &["--alter", "--topic", &name, "--partitions", "5"]).await;
-    let described = java.run(class, &["--describe", "--topic", &name]).await;
+    tool.run(&["--alter", "--topic", &name, "--partitions", "5"]).await;
+    let described = tool.run(&["--describe", "--topic", &name]).await;
     assert!(described.contains("PartitionCount: 5"), "{described}");
-    let fewer = java.fails(class, &["--alter", "--topic", &name, "--partitions", "1"]).await;
+    let fewer = tool.fails(&["--alter", "--topic", &name, "--partitions", "1"]).await;
     assert!(fewer.contains("InvalidPartitionsException"), "{fewer}");
 
-    assert!(java.run(class, &["--list"]).await.lines().any(|it| it == name));
-    java.run(class, &["--delete", "--topic", &name]).await;
-    let gone = java.fails(class, &["--describe", "--topic", &name]).await;
+    assert!(tool.run(&["--list"]).await.lines().any(|it| it == name));
+    tool.run(&["--delete", "--topic", &name]).await;
+    let gone = tool.fails(&["--describe", "--topic", &name]).await;
     assert!(gone.contains("does not exist as expected"), "{gone}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_topics_are_altered_and_described() {
     let Some(java) = java() else { return };
-    let (class, topic) = ("ConfigCommand", topic(1).await);
+    let (tool, topic) = (java.tool("ConfigCommand"), topic(1).await);
     let of = ["--entity-type", "topics", "--entity-name", &topic];
-    let alter = async |more: [&str; 2]| java.run(class, &[&["--alter"], &of[..], &more].concat()).await;
+    let alter = async |more: [&str; 2]| tool.run(&[&["--alter"], &of[..], &more].concat()).await;
     alter(["--add-config", "max.message.bytes=2000000,cleanup.policy=[compact,delete]"]).await;
-    let described = java.run(class, &[&["--describe"], &of[..]].concat()).await;
+    let described = tool.run(&[&["--describe"], &of[..]].concat()).await;
     assert!(line_of(&described, "max.message.bytes=2000000").contains("DYNAMIC_TOPIC_CONFIG"), "{described}");
     line_of(&described, "cleanup.policy=compact,delete");
     alter(["--delete-config", "max.message.bytes"]).await;
-    let described = java.run(class, &[&["--describe"], &of[..]].concat()).await;
+    let described = tool.run(&[&["--describe"], &of[..]].concat()).await;
     assert!(!described.contains("max.message.bytes"), "{described}");
-    let all = java.run(class, &[&["--describe", "--all"], &of[..]].concat()).await;
+    let all = tool.run(&[&["--describe", "--all"], &of[..]].concat()).await;
     line_of(&all, "max.message.bytes=1048588");
 
     let wrong = [&["--alter"], &of[..], &["--add-config", "retention.ms=soon"]].concat();
-    assert!(java.fails(class, &wrong).await.contains("InvalidConfigurationException"));
-    let broker =
-        java.run(class, &["--describe", "--all", "--entity-type", "brokers", "--entity-name", "1"]).await;
+    assert!(tool.fails(&wrong).await.contains("InvalidConfigurationException"));
+    let broker = tool.run(&["--describe", "--all", "--entity-type", "brokers", "--entity-name", "1"]).await;
     line_of(&broker, "num.partitions=");
 }
 
-impl Tool {
+impl Java {
     async fn produce(&self, topic: &str, input: &str) {
         let keyed = ["--reader-property", "parse.key=true", "--reader-property", "key.separator=:"];
-        self.run_with("ConsoleProducer", &[&["--topic", topic], &keyed[..]].concat(), input).await;
+        self.tool("ConsoleProducer").run_with(&[&["--topic", topic], &keyed[..]].concat(), input).await;
     }
 
     /// So many records, in the order of their offsets within a partition.
@@ -90,15 +89,15 @@ impl Tool {
         let mut arguments = vec!["--topic", topic, "--from-beginning", "--max-messages", &count];
         arguments.extend(shown.iter().flat_map(|it| ["--formatter-property", it]));
         arguments.extend(more);
-        self.run("consumer.ConsoleConsumer", &arguments).await
+        self.tool("consumer.ConsoleConsumer").run(&arguments).await
     }
 
     async fn offsets(&self, topic: &str, time: &str) -> String {
-        self.run("GetOffsetShell", &["--topic", topic, "--time", time]).await.replace(topic, "topic")
+        self.tool("GetOffsetShell").run(&["--topic", topic, "--time", time]).await.replace(topic, "topic")
     }
 
     async fn group(&self, arguments: &[&str]) -> String {
-        self.run("consumer.group.ConsumerGroupCommand", arguments).await
+        self.tool("consumer.group.ConsumerGroupCommand").run(arguments).await
     }
 }
 
@@ -173,7 +172,8 @@ async fn records_are_deleted_up_to_an_offset() {
     let partitions =
         serde_json::json!({ "partitions": [{ "topic": topic, "partition": 0, "offset": 2 }], "version": 1 });
     std::fs::write(&file, partitions.to_string()).unwrap();
-    let deleted = java.run("DeleteRecordsCommand", &["--offset-json-file", file.to_str().unwrap()]).await;
+    let deleted =
+        java.tool("DeleteRecordsCommand").run(&["--offset-json-file", file.to_str().unwrap()]).await;
     assert!(deleted.contains("low_watermark: 2"), "{deleted}");
     assert_eq!(java.offsets(&topic, "-2").await, "topic:0:2\n");
     assert_eq!(clean(&java.consume(&topic, 1, &[]).await, &[]), "Partition:0 Offset:2 c 3\n");

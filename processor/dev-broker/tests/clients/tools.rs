@@ -41,78 +41,78 @@ pub(crate) async fn topic(partitions: i32) -> String {
     name
 }
 
-/// A tool that is there.
+/// A tool that is there: its command line up to where its arguments go.
 #[derive(Clone, Debug)]
-pub(crate) enum Tool {
-    Kcat,
-    /// The jars of Apache Kafka's tools.
-    Java {
-        classes: String,
-    },
-}
+pub(crate) struct Tool(Vec<String>);
 
 /// kcat, if it is installed.
 pub(crate) fn kcat() -> Option<Tool> {
     let is_there = std::process::Command::new("kcat").arg("-V").output().is_ok();
-    found(is_there.then_some(Tool::Kcat), "kcat", "the package kcat")
+    let tool = || Tool(vec!["kcat".to_owned(), "-b".to_owned(), bootstrap()]);
+    found(is_there.then(tool), "kcat", "the package of that name")
+}
+
+/// The console tools of Apache Kafka, each a class.
+#[derive(Clone, Debug)]
+pub(crate) struct Java {
+    program: String,
+    jars: String,
 }
 
 /// The console tools of Apache Kafka, if they are where `ops/setup.sh` puts them.
-pub(crate) fn java() -> Option<Tool> {
-    let jars = std::env::var_os("CLUSTER_JARS").map(PathBuf::from).or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| std::env::home_dir().map(|it| it.join(".cache")));
-        Some(cache?.join("millrace/jars"))
-    });
-    let newest = jars.and_then(|jars| {
-        let folders = std::fs::read_dir(jars).ok()?.filter_map(|it| Some(it.ok()?.path()));
-        folders
-            .filter(|it| it.file_name().is_some_and(|it| it.to_string_lossy().starts_with("kafka-tools-")))
-            .max()
-    });
-    let tool = newest.map(|it| Tool::Java { classes: it.join("*").display().to_string() });
-    let has_java = std::process::Command::new(java_program()).arg("-version").output().is_ok();
-    found(tool.filter(|_| has_java), "the console tools of Apache Kafka", "ops/setup.sh")
+pub(crate) fn java() -> Option<Java> {
+    let program = std::env::var("JAVA").unwrap_or_else(|_| "java".to_owned());
+    let has_java = std::process::Command::new(&program).arg("-version").output().is_ok();
+    let java =
+        jars().filter(|_| has_java).map(|jars| Java { program, jars: jars.join("*").display().to_string() });
+    found(java, "the console tools of Apache Kafka", "ops/setup.sh")
 }
 
-fn java_program() -> String {
-    std::env::var("JAVA").unwrap_or_else(|_| "java".to_owned())
+/// Their newest version.
+fn jars() -> Option<PathBuf> {
+    let given = std::env::var_os("CLUSTER_JARS").map(PathBuf::from);
+    let cache = || {
+        let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        Some(given.or_else(|| std::env::home_dir().map(|it| it.join(".cache")))?.join("millrace/jars"))
+    };
+    let folders = std::fs::read_dir(given.or_else(cache)?).ok()?.filter_map(|it| Some(it.ok()?.path()));
+    let is_ours =
+        |it: &PathBuf| it.file_name().is_some_and(|it| it.to_string_lossy().starts_with("kafka-tools-"));
+    folders.filter(is_ours).max()
 }
 
-fn found(tool: Option<Tool>, name: &str, from: &str) -> Option<Tool> {
+impl Java {
+    /// The tool of this class.
+    pub(crate) fn tool(&self, class: &str) -> Tool {
+        // They live for a second: nothing is gained by optimising.
+        let options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-cp", &self.jars];
+        let mut command = vec![self.program.clone()];
+        command.extend(options.map(str::to_owned));
+        command.extend([
+            format!("org.apache.kafka.tools.{class}"),
+            "--bootstrap-server".to_owned(),
+            bootstrap(),
+        ]);
+        Tool(command)
+    }
+}
+
+#[expect(clippy::explicit_write, reason = "the harness shows what is printed only of tests that fail")]
+fn found<T>(tool: Option<T>, name: &str, from: &str) -> Option<T> {
     if tool.is_none() {
         let test = std::thread::current();
         let test = test.name().unwrap_or("a test");
-        let line = format!("{test} is left out: {name} is missing ({from} installs it)");
+        let line = format!("{test} is left out for want of {name}; {from} brings it");
         assert!(std::env::var_os("MILLRACE_TEST_TOOLS").is_none_or(|it| it != "required"), "{line}");
-        // Past the harness, which shows what is printed only of tests that fail.
         writeln!(std::io::stderr(), "{line}").unwrap();
     }
     tool
 }
 
 impl Tool {
-    /// Runs it with the broker's address; `class` is of Apache Kafka's tools.
-    async fn output(&self, class: &str, arguments: &[&str], input: &str) -> Output {
-        let mut command = match self {
-            Self::Kcat => {
-                let mut command = Command::new("kcat");
-                command.args(["-b", &bootstrap()]);
-                command
-            }
-            Self::Java { classes } => {
-                let mut command = Command::new(java_program());
-                // They live for a second: nothing is gained by optimising.
-                command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-cp", classes]);
-                command.args([
-                    &format!("org.apache.kafka.tools.{class}"),
-                    "--bootstrap-server",
-                    &bootstrap(),
-                ]);
-                command
-            }
-        };
-        command.args(arguments).kill_on_drop(true);
+    async fn output(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(&self.0[0]);
+        command.args(&self.0[1..]).args(arguments).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -121,34 +121,34 @@ impl Tool {
         let writing = tokio::spawn(async move { drop(stdin.write_all(input.as_bytes()).await) });
         let output = timeout(PATIENCE, child.wait_with_output()).await;
         writing.await.unwrap();
-        output.unwrap_or_else(|_| panic!("{class} {arguments:?} does not end")).unwrap()
+        output.unwrap_or_else(|_| panic!("{:?} {arguments:?} does not end", self.0)).unwrap()
     }
 
     /// What it prints on stdout when it succeeds.
-    pub(crate) async fn run_with(&self, class: &str, arguments: &[&str], input: &str) -> String {
-        let output = self.output(class, arguments, input).await;
+    pub(crate) async fn run_with(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.output(arguments, input).await;
         let stdout = String::from_utf8(output.stdout).unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{class} {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+        assert!(output.status.success(), "{:?} {arguments:?}: {}\n{stdout}\n{stderr}", self.0, output.status);
         stdout
     }
 
     /// The same, of a tool that reads nothing.
-    pub(crate) async fn run(&self, class: &str, arguments: &[&str]) -> String {
-        self.run_with(class, arguments, "").await
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        self.run_with(arguments, "").await
     }
 
     /// All that it prints when it fails.
-    pub(crate) async fn fails_with(&self, class: &str, arguments: &[&str], input: &str) -> String {
-        let output = self.output(class, arguments, input).await;
+    pub(crate) async fn fails_with(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.output(arguments, input).await;
         let all = [output.stdout, output.stderr].concat();
         let all = String::from_utf8(all).unwrap();
-        assert!(!output.status.success(), "{class} {arguments:?}: {}\n{all}", output.status);
+        assert!(!output.status.success(), "{:?} {arguments:?}: {}\n{all}", self.0, output.status);
         all
     }
 
     /// The same, of a tool that reads nothing.
-    pub(crate) async fn fails(&self, class: &str, arguments: &[&str]) -> String {
-        self.fails_with(class, arguments, "").await
+    pub(crate) async fn fails(&self, arguments: &[&str]) -> String {
+        self.fails_with(arguments, "").await
     }
 }

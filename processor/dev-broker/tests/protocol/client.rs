@@ -38,7 +38,6 @@ impl Served {
     }
 
     /// Fails unless somebody who comes now is served.
-    #[track_caller]
     pub(crate) async fn serves(&self) {
         let versions = timeout(PATIENCE, async { self.connect().await.api_versions().await }).await;
         assert_eq!(versions.expect("it serves in time").error_code, 0);

@@ -1,11 +1,14 @@
 //! Every API in every version that `ApiVersions` tells of.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestKind};
+use kafka_protocol::messages::{ApiKey, ApiVersionsResponse};
 use kafka_protocol::protocol::Decodable as _;
+use tokio::time::timeout;
 
-use crate::client::{Client, broker};
+use crate::client::{Client, PATIENCE, broker};
 use crate::requests;
 
 /// KIP-511: a client from the future learns what it may ask.
@@ -114,6 +117,18 @@ async fn every_version_answers_a_request_as_apache_kafka_does() {
     let bootstrap = millrace_dev_broker::testing::bootstrap();
     let mut client = Client::to(&bootstrap).await;
     client.call(&requests::create_topic(&requests::topic()), ApiKey::CreateTopics, 2).await;
+    // Apache Kafka answers before the topic's partitions have their leaders.
+    let ready = async {
+        let wanted = requests::filled(ApiKey::ListOffsets, 1);
+        loop {
+            let answer = client.call(&wanted, ApiKey::ListOffsets, 1).await;
+            if errors(&format!("{answer:?}")) == "None None None None UnknownTopicOrPartition" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, ready).await.expect("the topic becomes ready");
     let mut lines: Vec<(ApiKey, i16, i16, String)> = Vec::new();
     for (api, version) in ours {
         let answer = client.call(&requests::filled(api, version), api, version).await;

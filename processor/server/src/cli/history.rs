@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     id: InstanceId,
 
     /// At most so many entries, the oldest first; an entry is what one command did
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
 }
 

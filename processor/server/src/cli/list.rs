@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     since: Since,
 
     /// At most so many, the newest first
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
 }
 

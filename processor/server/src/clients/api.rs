@@ -50,16 +50,16 @@ impl ApiClient {
             Failure::new(format!("no processor answers at {}", self.url), fix).because(error)
         })?;
         let status = response.status();
+        let foreign = |what: String| Failure::new(what, "check --api: something else listens there");
         if status.is_success() {
-            return Ok(response.json().await?);
+            let read = response.json().await;
+            return read.map_err(|error| {
+                foreign(format!("{} answered what no processor does", self.url)).because(error).into()
+            });
         }
         match response.json::<ErrorBody>().await {
             Ok(ErrorBody { error }) => Err(failure(&self.url, error).into()),
-            Err(_) => {
-                let fix = "check --api: something else listens there";
-                Err(Failure::new(format!("{} answered {status}, which no processor does", self.url), fix)
-                    .into())
-            }
+            Err(_) => Err(foreign(format!("{} answered {status}, which no processor does", self.url)).into()),
         }
     }
 }
@@ -68,6 +68,8 @@ fn failure(url: &Url, error: ApiError) -> Failure {
     let fix = match error.code.as_str() {
         code::NOT_FOUND => "check the id; what has just started is seen a moment later",
         code::NO_ANSWER | code::NOT_OWNER => "wait until the partition has an owner; see: millrace doctor",
+        code::INVALID => "check the arguments",
+        code::NO_SUCH_PATH => "check --api: that processor is of another release",
         _ => "see the log of that processor",
     };
     let exit = if error.code == code::NOT_FOUND { Exit::NotFound } else { Exit::Failure };

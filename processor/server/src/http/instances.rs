@@ -123,6 +123,16 @@ pub(crate) async fn list<S: SnapshotStore>(
         .workflow
         .parse()
         .map_err(|_| invalid(format!("workflow={} is not namespace/name", page.workflow)))?;
+    if workflow.version.is_some() {
+        return Err(invalid(format!(
+            "workflow={} names a version; instances are listed of all",
+            page.workflow
+        )));
+    }
+    const STATUSES: [&str; 6] = ["running", "suspended", "incident", "completed", "faulted", "cancelled"];
+    if let Some(status) = page.status.as_deref().filter(|it| !STATUSES.contains(it)) {
+        return Err(invalid(format!("status={status} is none of {}", STATUSES.join(", "))));
+    }
     let from = match &page.since {
         None => Timestamp(0),
         Some(text) => match text.parse::<jiff::Timestamp>() {

@@ -37,7 +37,7 @@ pub(crate) struct Api<S> {
 /// Takes the address. With port 0 the system chooses one: see `TcpListener::local_addr`.
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        let fix = "give another address with --http, or port 0 for any free one";
+        let fix = "is another one running there? Use that, or give another address with --http; port 0 is any free one";
         Failure::new(format!("cannot listen on {address}"), fix).because(error).into()
     })
 }

@@ -53,7 +53,7 @@ impl HistoryView {
             }
         }
         if self.has_more {
-            text.push_str("more entries follow: raise --limit\n");
+            text.push_str("more entries follow: raise --limit, up to 1000; GET /v1/instances/{id}/history?after=STAMP has the next ones\n");
         }
         text
     }

@@ -88,7 +88,7 @@ async fn two_on_one_folder_are_refused_and_so_is_a_taken_port() {
         }
     };
     let second = another(&["--data", &fleet.data()]);
-    refused(&second, &["belongs to a broker that is running", "to do: stop the other one"]);
+    refused(&second, &["belongs to a broker that is running", "to do: use the one that runs"]);
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -131,7 +131,7 @@ async fn a_watched_file_is_deployed_anew_and_a_refused_text_leaves_the_old_one()
     fleet.until_said("demo/watched/1.0.0+dev.1 deployed").await;
     start("i-2").await;
     fleet.file("watched.yaml", &says("${ . | }"));
-    fleet.until_said("watched.yaml: refused; the version before it stays").await;
+    fleet.until_said("watched.yaml: refused, so what is deployed stays as it is").await;
     start("i-3").await;
     // Mended, it has the number that the refused one would have had.
     fleet.file("watched.yaml", &says("three"));

@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use millrace_dev_broker::{Config, DevBroker, StartError};
+use millrace_dev_broker::{Config, DevBroker, OpenError, StartError};
 use millrace_kafka_log::GroupProtocol;
 use millrace_local_store::LocalStore;
+use millrace_placement::Topics;
 use millrace_runtime::ProcessorHandle;
+use millrace_schemas::registry::Registry;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,7 +46,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "MILLRACE_DEV_DATA", value_name = "FOLDER", conflicts_with = "ephemeral")]
     data: Option<PathBuf>,
 
-    /// Keep nothing: a new folder, deleted at the end
+    /// Keep nothing: a new folder, deleted at the end (not when the process is killed)
     #[arg(long)]
     ephemeral: bool,
 
@@ -68,7 +70,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     fsync: bool,
 
-    /// How long history and ended instances are kept
+    /// How long ended instances and their history are kept
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     retention: Duration,
 }
@@ -86,13 +88,17 @@ struct Document {
 /// Partitions of a new folder: enough to see what a key does, and few to keep.
 const PARTITIONS: u32 = 4;
 
+/// How long a changed instance waits for its snapshot, and to be listed.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(300);
+
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
     let folder = Folder::new(arguments.data.as_deref(), arguments.ephemeral)?;
-    let listener = http::bind(arguments.http).await?;
+    // First of all the broker: it has the lock of the folder, and a second `dev` is to hear of that before it hears of ports.
     let broker = start_broker(arguments, &folder).await?;
+    let listener = http::bind(arguments.http).await?;
     let world = World::start(global, output, arguments, &folder, &broker, listener, shutdown.clone()).await;
     let outcome = match world {
         Ok(world) => {
@@ -129,7 +135,12 @@ async fn start_broker(arguments: &Arguments, folder: &Folder) -> anyhow::Result<
     DevBroker::start(config).await.map_err(|error| {
         let fix = match &error {
             StartError::Listen { .. } => "give another address with --kafka, or port 0 for any free one",
-            StartError::Open(_) => "stop the other one, or give another folder with --data",
+            StartError::Open(OpenError::InUse { .. }) => {
+                "use the one that runs, or give another folder with --data"
+            }
+            StartError::Open(OpenError::Folder { .. }) => {
+                "check the rights and the room on the disk, or give another folder with --data"
+            }
         };
         Failure::new("the broker does not start", fix).because(error).into()
     })
@@ -158,7 +169,10 @@ impl World {
         let url = member::url_of(listener.local_addr()?);
         let global =
             Global { bootstrap: broker.bootstrap(), api: url.clone(), cql: Vec::new(), ..global.clone() };
-        let store = LocalStore::open(folder.path().join("store")).map_err(|error| {
+        let store_folder = folder.path().join("store");
+        // It reads all that it has, to be sure of it.
+        let opening = tokio::task::spawn_blocking(move || LocalStore::open(store_folder));
+        let store = output.patiently("opening the store", opening).await?.map_err(|error| {
             Failure::new("the store does not open", "give another folder with --data").because(error)
         })?;
         let kafka = Kafka::new(&global);
@@ -172,10 +186,14 @@ impl World {
         const LANES: u32 = 1;
         const ORDINAL: u32 = 0;
         let log = kafka.log(ORDINAL, GroupProtocol::default()).await?;
+        let registry = global.registry.as_deref().map(Registry::new).transpose()?;
         let codec = clients::codec(&global).await?;
         let (worker_codec, worker_shutdown) = (codec.clone(), shutdown.clone());
-        let config = Settings::by_default().config(&global, LANES, arguments.retention, url.clone());
-        let member = Member::new(Parts { config, log, store, codec, registry: None, kafka, listener, url });
+        let mut config = Settings::by_default().config(&global, LANES, arguments.retention, url.clone());
+        // Whoever has just started an instance looks for it in the list. One person's load is no reason to wait.
+        config.partition.flush_interval = FLUSH_INTERVAL;
+        config.partition.stub_ttl = arguments.retention;
+        let member = Member::new(Parts { config, log, store, codec, registry, kafka, listener, url });
         let processor = member.handle();
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
@@ -219,7 +237,14 @@ impl World {
             );
             text.push_str("In another terminal:\n\n");
             if !self.is_by_default() {
-                text.push_str(&format!("  export MILLRACE_BOOTSTRAP={bootstrap} MILLRACE_API={api}\n"));
+                text.push_str(&format!("  export MILLRACE_BOOTSTRAP={bootstrap} MILLRACE_API={api}"));
+                if self.global.prefix != Topics::DEFAULT_PREFIX {
+                    text.push_str(&format!(" MILLRACE_PREFIX={}", self.global.prefix));
+                }
+                text.push('\n');
+            }
+            if std::env::var_os("MILLRACE_CQL").is_some() {
+                text.push_str("  unset MILLRACE_CQL    # the store is in this process\n");
             }
             text.push_str("  millrace deploy FILE\n  millrace start NAMESPACE/NAME --wait\n  millrace list NAMESPACE/NAME\n\n");
             text.push_str("Ctrl-C stops it.\n");
@@ -229,7 +254,9 @@ impl World {
 
     /// Whether the other commands find it without being told.
     fn is_by_default(&self) -> bool {
-        self.global.bootstrap == "127.0.0.1:9092" && self.global.api == "http://127.0.0.1:8080"
+        self.global.bootstrap == "127.0.0.1:9092"
+            && self.global.api == "http://127.0.0.1:8080"
+            && self.global.prefix == Topics::DEFAULT_PREFIX
     }
 
     /// What was asked for besides, then until the end.
@@ -247,7 +274,10 @@ impl World {
         };
         let demo = async {
             if arguments.demo {
-                demo::run(&self.global, output, arguments.orders, &self.tasks, shutdown.clone()).await?;
+                let demo = demo::run(&self.global, output, arguments.orders, &self.tasks, shutdown.clone());
+                if let Err(error) = demo.await {
+                    output.note(&format!("the demo did not come to its end: {error:#}"));
+                }
             }
             anyhow::Ok(())
         };

@@ -14,6 +14,7 @@ use millrace_workflow::admission::with_version;
 use crate::cli::deploy::{self, Admission, Candidate};
 use crate::clients::{self, Kafka};
 use crate::config::Global;
+use crate::exit::Problem;
 use crate::output::Output;
 
 /// Between two looks at the files. Looking is cheap, works on every file system, and survives editors that replace a file.
@@ -21,19 +22,28 @@ const LOOK: Duration = Duration::from_millis(300);
 
 /// For as long as the process lives.
 pub(crate) async fn run(global: &Global, output: Output, files: &[PathBuf]) -> anyhow::Result<()> {
-    let mut seen: BTreeMap<&Path, Option<String>> = BTreeMap::new();
+    let mut seen: BTreeMap<&Path, Result<String, String>> = BTreeMap::new();
     loop {
         for file in files {
-            let text = std::fs::read_to_string(file).ok();
+            let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
             if seen.get(file.as_path()) == Some(&text) {
                 continue;
             }
             match &text {
                 // An editor may be about to put it back.
-                None => output.note(&format!("{}: cannot be read; waiting for it", file.display())),
-                Some(text) => match deploy(global, output, file, text.clone()).await {
+                Err(error) => {
+                    output.note(&format!("{}: waiting until it can be read: {error}", file.display()))
+                }
+                Ok(text) => match deploy(global, output, file, text.clone()).await {
                     Ok(line) => output.note(&line),
-                    Err(error) => output.note(&format!("{}: not deployed: {error:#}", file.display())),
+                    Err(error) => {
+                        let problem = Problem::of(&error);
+                        output.note(&format!(
+                            "{}: not deployed\n{}",
+                            file.display(),
+                            problem.text().trim_end()
+                        ));
+                    }
                 },
             }
             seen.insert(file, text);
@@ -62,7 +72,7 @@ pub(crate) async fn deploy(
             for finding in &findings {
                 output.note(&finding.to_string());
             }
-            return Ok(format!("{name}: refused; the version before it stays"));
+            return Ok(format!("{name}: refused, so what is deployed stays as it is; waiting for a change"));
         }
     };
     for finding in &findings {
