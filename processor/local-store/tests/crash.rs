@@ -77,6 +77,11 @@ async fn child() {
     writeln!(stdout, "\nready").unwrap();
     let store = LocalStore::open(folder).unwrap();
     let first = flushes_found(&store).await + 1;
+    if first > 0 {
+        // The one before may have died between the two writes; twice in a row, and the checkpoint would be two behind.
+        let last = first - 1;
+        store.save_checkpoint(PartitionIndex(0), Stamp(last), Bytes::from(last.to_string())).await.unwrap();
+    }
     for n in first..FLUSHES {
         store.flush(&flush(n)).await.unwrap();
         store.save_checkpoint(PartitionIndex(0), Stamp(n), Bytes::from(n.to_string())).await.unwrap();
