@@ -69,10 +69,9 @@ impl Answer {
 pub(crate) async fn instance(
     store: &impl SnapshotStore,
     codec: &Codec,
-    partitions: u32,
+    partition: PartitionIndex,
     id: &InstanceId,
 ) -> anyhow::Result<Answer> {
-    let partition = home_of(id, partitions);
     let owner = store.load_owner(partition).await?;
     let why = match owner.as_ref().and_then(|it| it.api_url.as_deref()) {
         None => format!("the owner of partition {} has told no address yet", partition.0),
@@ -209,6 +208,6 @@ pub(crate) async fn checkpoint(
     Ok(row.map(|(_, value)| codec.decode_checkpoint(&value)).transpose()?)
 }
 
-fn home_of(id: &InstanceId, partitions: u32) -> PartitionIndex {
+pub(crate) fn home_of(id: &InstanceId, partitions: u32) -> PartitionIndex {
     home(key_group(id.as_str().as_bytes()), partitions)
 }

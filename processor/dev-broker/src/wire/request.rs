@@ -73,9 +73,9 @@ macro_rules! apis {
     };
 }
 
-// The highest versions stop where a feature begins that is not here: Fetch 12 is the last with names instead of topic ids,
-// Produce 8 the last before the flexible form, EndTxn 3 and AddPartitionsToTxn 3 the last before KIP-890, OffsetFetch 8 and
-// JoinGroup 9 the last before KIP-848.
+// The highest versions stop where a feature begins that is not here: Fetch 11 is the last before diverging epochs (KIP-595), Produce
+// 8 the last before the flexible form, EndTxn 3 and AddPartitionsToTxn 3 the last before KIP-890, OffsetFetch 8 and JoinGroup 9 the
+// last before KIP-848.
 apis! {
     Produce(ProduceRequest) 3..=8,
     Fetch(FetchRequest) 4..=11,

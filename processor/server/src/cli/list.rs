@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use millrace_runtime::store::{ListQuery, SnapshotStore as _};
 use millrace_schemas::{Timestamp, WorkflowName};
 
@@ -10,7 +10,7 @@ use crate::clients::{self, ApiClient};
 use crate::config::{Global, WorkflowReference, parse_duration};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::view::{ListView, time};
+use crate::view::{ListView, StatusName, time};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -29,29 +29,6 @@ pub(crate) struct Arguments {
     /// At most so many, the newest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum StatusName {
-    Running,
-    Suspended,
-    Incident,
-    Completed,
-    Faulted,
-    Cancelled,
-}
-
-impl StatusName {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Suspended => "suspended",
-            Self::Incident => "incident",
-            Self::Completed => "completed",
-            Self::Faulted => "faulted",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

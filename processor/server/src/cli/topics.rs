@@ -57,7 +57,7 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     let internal = global.topics().internal();
     let found = kafka.partitions_if_any(&internal);
     let found = output.patiently("looking for the fleet", found).await?;
-    let specs = specs(partitions(wanted, found)?)?;
+    let specs = specs(partitions(wanted, found, NEW)?)?;
     let mut views = output.patiently("comparing the topics", kafka.compare_topics(&specs)).await?;
     if is_applied {
         let missing = views.iter().zip(&specs).filter(|(view, _)| view.state == "missing");
@@ -77,10 +77,15 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     Ok(Exit::Success)
 }
 
-/// Creates what a fleet of `partitions` lacks; one that exists keeps its count, which is answered.
-pub(crate) async fn ensure(global: &Global, kafka: &Kafka, wanted: Option<u32>) -> anyhow::Result<u32> {
+/// Creates what a fleet lacks, and answers its partition count: one that exists keeps its own, a new one has `new` unless `wanted`.
+pub(crate) async fn ensure(
+    global: &Global,
+    kafka: &Kafka,
+    wanted: Option<u32>,
+    new: u32,
+) -> anyhow::Result<u32> {
     let found = kafka.partitions_if_any(&global.topics().internal()).await?;
-    let partitions = partitions(wanted, found)?;
+    let partitions = partitions(wanted, found, new)?;
     let specs = global.topics().specs(partitions, &[]);
     let specs = specs
         .map_err(|error| Failure::refused(error.to_string(), "give --partitions 1, 2, 4, 8, …, 4096"))?;
@@ -92,9 +97,11 @@ pub(crate) async fn ensure(global: &Global, kafka: &Kafka, wanted: Option<u32>) 
 pub(crate) const DIFFERENCES: &str =
     "change settings by Kafka's own tools if they are not meant, but never a partition count";
 
+/// Partitions of a new fleet, unless it is said how many.
+const NEW: u32 = 8;
+
 /// A fleet's count is never changed here: a key would find itself at a partition that does not know it.
-fn partitions(wanted: Option<u32>, found: Option<u32>) -> Result<u32, Failure> {
-    const NEW: u32 = 8;
+fn partitions(wanted: Option<u32>, found: Option<u32>, new: u32) -> Result<u32, Failure> {
     match (wanted, found) {
         (Some(wanted), Some(found)) if wanted != found => {
             let what = format!("this fleet has {found} partitions, not {wanted}");
@@ -103,7 +110,7 @@ fn partitions(wanted: Option<u32>, found: Option<u32>) -> Result<u32, Failure> {
                 format!("give --partitions {found}, or another --prefix for another fleet"),
             ))
         }
-        (wanted, found) => Ok(wanted.or(found).unwrap_or(NEW)),
+        (wanted, found) => Ok(wanted.or(found).unwrap_or(new)),
     }
 }
 
@@ -148,10 +155,10 @@ mod tests {
 
     #[test]
     fn a_fleet_keeps_its_partition_count() {
-        assert_eq!(partitions(None, None).ok(), Some(8));
-        assert_eq!(partitions(None, Some(4)).ok(), Some(4));
-        assert_eq!(partitions(Some(4), Some(4)).ok(), Some(4));
-        let refused = partitions(Some(8), Some(4)).expect_err("another count");
+        assert_eq!(partitions(None, None, NEW).ok(), Some(8));
+        assert_eq!(partitions(None, Some(4), NEW).ok(), Some(4));
+        assert_eq!(partitions(Some(4), Some(4), NEW).ok(), Some(4));
+        let refused = partitions(Some(8), Some(4), NEW).expect_err("another count");
         assert_eq!(
             (refused.exit, refused.what.as_str()),
             (Exit::Refused, "this fleet has 4 partitions, not 8")

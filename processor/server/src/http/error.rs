@@ -13,7 +13,6 @@ pub(crate) mod code {
     pub(crate) const INVALID: &str = "invalid_argument";
     pub(crate) const NO_SUCH_PATH: &str = "no_such_path";
     pub(crate) const STORE: &str = "store_unavailable";
-    pub(crate) const KAFKA: &str = "kafka_unavailable";
     pub(crate) const DAMAGED: &str = "damaged_row";
 }
 
@@ -49,7 +48,7 @@ impl ApiError {
             code::NOT_FOUND | code::NO_SUCH_PATH => StatusCode::NOT_FOUND,
             code::NOT_OWNER => StatusCode::MISDIRECTED_REQUEST,
             code::INVALID => StatusCode::BAD_REQUEST,
-            code::NO_ANSWER | code::STORE | code::KAFKA => StatusCode::SERVICE_UNAVAILABLE,
+            code::NO_ANSWER | code::STORE => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

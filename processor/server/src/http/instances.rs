@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use clap::ValueEnum as _;
+use millrace_placement::PartitionIndex;
 use millrace_runtime::QueryError;
 use millrace_runtime::store::{ListQuery, SnapshotStore};
 use millrace_schemas::{InstanceId, Stamp, Timestamp};
@@ -11,7 +13,7 @@ use super::{Api, ApiError, code};
 use crate::clients;
 use crate::config::WorkflowReference;
 use crate::reading;
-use crate::view::{FoundView, HistoryView, InstanceView, ListView, ReadFrom};
+use crate::view::{FoundView, HistoryView, InstanceView, ListView, ReadFrom, StatusName};
 
 /// `?routed=true`: another processor asks, so the answer is ours or none.
 #[derive(Debug, Deserialize)]
@@ -36,7 +38,7 @@ pub(crate) async fn one<S: SnapshotStore>(
             note: None,
         })),
         Ok(None) => Err(not_found(&id)),
-        Err(QueryError::NotOwner { .. }) if !routed => elsewhere(&api, &id).await.map(Json),
+        Err(QueryError::NotOwner { partition }) if !routed => elsewhere(&api, partition, &id).await.map(Json),
         Err(error @ QueryError::NotOwner { partition }) => {
             Err(ApiError::at(code::NOT_OWNER, partition.0, error.to_string()))
         }
@@ -47,10 +49,12 @@ pub(crate) async fn one<S: SnapshotStore>(
 }
 
 /// From its owner, or from the store if that cannot be asked.
-async fn elsewhere<S: SnapshotStore>(api: &Api<S>, id: &InstanceId) -> Result<FoundView, ApiError> {
-    let partitions = api.kafka.partitions(&api.kafka.topics().internal()).await;
-    let partitions = partitions.map_err(|error| ApiError::new(code::KAFKA, format!("{error:#}")))?;
-    let answer = reading::instance(&api.store, &api.codec, partitions, id).await;
+async fn elsewhere<S: SnapshotStore>(
+    api: &Api<S>,
+    partition: PartitionIndex,
+    id: &InstanceId,
+) -> Result<FoundView, ApiError> {
+    let answer = reading::instance(&api.store, &api.codec, partition, id).await;
     let answer = answer.map_err(|error| ApiError::new(code::STORE, format!("{error:#}")))?;
     answer.found().map_err(|_| not_found(id))
 }
@@ -129,10 +133,11 @@ pub(crate) async fn list<S: SnapshotStore>(
             page.workflow
         )));
     }
-    const STATUSES: [&str; 6] = ["running", "suspended", "incident", "completed", "faulted", "cancelled"];
-    if let Some(status) = page.status.as_deref().filter(|it| !STATUSES.contains(it)) {
-        return Err(invalid(format!("status={status} is none of {}", STATUSES.join(", "))));
-    }
+    let status = page.status.as_deref().map(|it| StatusName::from_str(it, false)).transpose();
+    let status = status.map_err(|_| {
+        let names: Vec<_> = StatusName::value_variants().iter().map(|it| it.name()).collect();
+        invalid(format!("status={} is none of {}", page.status.unwrap_or_default(), names.join(", ")))
+    })?;
     let from = match &page.since {
         None => Timestamp(0),
         Some(text) => match text.parse::<jiff::Timestamp>() {
@@ -142,7 +147,7 @@ pub(crate) async fn list<S: SnapshotStore>(
     };
     let query = ListQuery {
         workflow: workflow.workflow,
-        status: page.status,
+        status: status.map(|it| it.name().to_owned()),
         from,
         until: clients::soon(),
         after: None,

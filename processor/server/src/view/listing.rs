@@ -1,10 +1,35 @@
 //! The instances of a workflow.
 
+use clap::ValueEnum;
 use millrace_runtime::store::ListPage;
 use serde::{Deserialize, Serialize};
 
 use super::time;
 use crate::output::table;
+
+/// What an instance may be listed as.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StatusName {
+    Running,
+    Suspended,
+    Incident,
+    Completed,
+    Faulted,
+    Cancelled,
+}
+
+impl StatusName {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Suspended => "suspended",
+            Self::Incident => "incident",
+            Self::Completed => "completed",
+            Self::Faulted => "faulted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
 
 /// A page of the list, newest start first.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ mod listing;
 pub(crate) use found::{FoundView, ReadFrom};
 pub(crate) use history::HistoryView;
 pub(crate) use instance::{InstanceView, error_text};
-pub(crate) use listing::ListView;
+pub(crate) use listing::{ListView, StatusName};
 
 use millrace_schemas::Timestamp;
 

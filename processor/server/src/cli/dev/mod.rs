@@ -176,11 +176,7 @@ impl World {
             Failure::new("the store does not open", "give another folder with --data").because(error)
         })?;
         let kafka = Kafka::new(&global);
-        let wanted = match arguments.partitions {
-            None => kafka.partitions_if_any(&global.topics().internal()).await?.or(Some(PARTITIONS)),
-            given => given,
-        };
-        let ensured = topics::ensure(&global, &kafka, wanted);
+        let ensured = topics::ensure(&global, &kafka, arguments.partitions, PARTITIONS);
         let partitions = output.patiently("creating the topics", ensured).await?;
         // One lane: there is nobody to share the partitions with, and an idle lane costs, too.
         const LANES: u32 = 1;
