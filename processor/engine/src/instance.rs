@@ -3,7 +3,7 @@
 use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::instance::{Execution, InstanceState, Timer};
-use millrace_schemas::{InstanceId, Timestamp};
+use millrace_schemas::{ExecutionId, InstanceId, TimerId, Timestamp};
 use millrace_workflow::program::Program;
 
 use crate::apply::apply;
@@ -144,10 +144,19 @@ impl Instance {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let Some(state) = &self.state else { return size_of::<Self>() };
-        let executions = state.executions.len() * size_of::<Execution>();
-        let timers = state.timers.len() * size_of::<Timer>();
-        size_of::<Self>() + self.id.as_str().len() + executions + timers + self.weight.bytes()
+        let executions = map_bytes(state.executions.len(), size_of::<(ExecutionId, Execution)>());
+        let timers = map_bytes(state.timers.len(), size_of::<(TimerId, Timer)>());
+        let payloads = self.weight.bytes() * MEMORY_OF_JSON;
+        size_of::<Self>() + self.id.as_str().len() + executions + timers + payloads
     }
+}
+
+/// Bytes in memory for each byte of JSON, on the average: numbers and short objects take more, long texts less.
+const MEMORY_OF_JSON: usize = 3;
+
+/// Memory of a B-tree map. Its nodes have eleven places each, and are allocated whole: one execution takes as much as eleven.
+const fn map_bytes(entries: usize, entry_bytes: usize) -> usize {
+    entries.div_ceil(11) * 11 * entry_bytes
 }
 
 /// What stays the same over the attempts at one command.

@@ -300,7 +300,7 @@ impl Partition {
             );
             self.tell(id, &tail, Some(self.config.history_retention), now);
             // Nothing that could be written would win over its row.
-            self.dirty.flushed(id, now);
+            self.dirty.forget(id);
             return self.quarantine(id.clone(), detail, out);
         }
         // The row may be ahead of the checkpoint: what it holds is not applied again.
@@ -330,7 +330,7 @@ impl Partition {
                 self.tell(id, &tail, Some(self.config.history_retention), now);
                 let new: Vec<TailEntry> = tail.into_iter().skip(first_new).collect();
                 if new.is_empty() {
-                    self.dirty.flushed(id, now);
+                    self.dirty.forget(id);
                 }
                 self.park(id, detail, row.map(|it| it.value), new, out);
             }

@@ -49,8 +49,10 @@ impl Dirty {
     }
 
     /// That snapshot is durable. Clean, unless there were events meanwhile: those hold the checkpoint from now on.
+    ///
+    /// One that was clean when the snapshot was begun, and is dirty now, stays so: the snapshot holds none of its events.
     pub(crate) fn flushed(&mut self, id: &InstanceId, at: Timestamp) {
-        let Some(key) = self.keys.get_mut(id) else { return };
+        let Some(key) = self.keys.get_mut(id).filter(|it| it.is_flushing) else { return };
         self.order.remove(&key.first);
         match key.first_since_flush.take() {
             Some(offset) => {
@@ -61,6 +63,13 @@ impl Dirty {
             None => {
                 self.keys.remove(id);
             }
+        }
+    }
+
+    /// Nothing will ever be written of `id`.
+    pub(crate) fn forget(&mut self, id: &InstanceId) {
+        if let Some(key) = self.keys.remove(id) {
+            self.order.remove(&key.first);
         }
     }
 
@@ -85,5 +94,30 @@ impl Dirty {
     /// Oldest first.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &InstanceId> {
         self.order.values().map(|it| &it.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is parked is rebuilt clean, and its row written all the same: events may come while that is under way.
+    #[test]
+    fn a_snapshot_of_a_clean_instance_does_not_clean_what_came_after_it() {
+        let id = InstanceId::new("i").expect("an id");
+        let mut dirty = Dirty::default();
+        dirty.flush_started(&id);
+        dirty.mark(&id, Offset(7), Timestamp(0));
+        dirty.flushed(&id, Timestamp(1));
+        assert_eq!(dirty.first_offset(), Some(Offset(7)));
+
+        dirty.flush_started(&id);
+        dirty.mark(&id, Offset(9), Timestamp(2));
+        dirty.flushed(&id, Timestamp(3));
+        assert_eq!(dirty.first_offset(), Some(Offset(9)));
+
+        dirty.flush_started(&id);
+        dirty.flushed(&id, Timestamp(4));
+        assert_eq!(dirty.first_offset(), None);
     }
 }
