@@ -118,7 +118,10 @@ impl RecordKind {
     #[must_use]
     pub fn released_schema_texts(self) -> &'static [&'static str] {
         match self {
-            Self::ChangelogEntry => &[include_str!("../avro/released/v1/changelog_entry.avsc")],
+            Self::ChangelogEntry => &[
+                include_str!("../avro/released/v1/changelog_entry.avsc"),
+                include_str!("../avro/released/v2/changelog_entry.avsc"),
+            ],
             Self::Positions => &[include_str!("../avro/released/v1/positions.avsc")],
             Self::Claim => &[
                 include_str!("../avro/released/v1/claim.avsc"),
@@ -132,10 +135,16 @@ impl RecordKind {
             Self::ReleaseRequested => &[include_str!("../avro/released/v2/release_requested.avsc")],
             Self::HandedOver => &[include_str!("../avro/released/v2/handed_over.avsc")],
             Self::Progressed => &[include_str!("../avro/released/v2/progressed.avsc")],
-            Self::TaskCommand => &[include_str!("../avro/released/v1/task_command.avsc")],
+            Self::TaskCommand => &[
+                include_str!("../avro/released/v1/task_command.avsc"),
+                include_str!("../avro/released/v2/task_command.avsc"),
+            ],
             Self::Definition => &[include_str!("../avro/released/v1/definition.avsc")],
             Self::Plan => &[include_str!("../avro/released/v2/plan.avsc")],
-            Self::Snapshot => &[include_str!("../avro/released/v1/snapshot.avsc")],
+            Self::Snapshot => &[
+                include_str!("../avro/released/v1/snapshot.avsc"),
+                include_str!("../avro/released/v2/snapshot.avsc"),
+            ],
             Self::ParkedInstance => &[include_str!("../avro/released/v2/parked_instance.avsc")],
             Self::Checkpoint => &[
                 include_str!("../avro/released/v1/checkpoint.avsc"),

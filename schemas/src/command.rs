@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::TaskError;
+use crate::event::{ParentTask, TaskError};
 use crate::{EventId, InstanceId, Payload, TaskToken, TimerId, Timestamp, WorkflowName};
 
 /// A command with its address and its origin.
@@ -32,6 +32,8 @@ pub enum Command {
         version: Option<Arc<str>>,
         /// The raw input of the workflow.
         input: Payload,
+        /// The task that waits for the instance to end, when another instance starts it.
+        parent: Option<ParentTask>,
     },
     /// A worker has done a task.
     CompleteTask {

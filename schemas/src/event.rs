@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
-use crate::{Attempt, EventId, ExecutionId, Payload, TimerId, Timestamp, WorkflowVersion};
+use crate::{
+    Attempt, EventId, ExecutionId, InstanceId, Payload, TaskToken, TimerId, Timestamp, WorkflowVersion,
+};
 
 /// One changelog record: what one command did to one instance. The record's key is the instance id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub enum Event {
         raw_input: Payload,
         /// The input after the workflow's `input.from`; absent when that changed nothing.
         input: Option<Payload>,
+        /// The task of another instance that waits for this one to end (`run: workflow`).
+        parent: Option<ParentTask>,
     },
     /// A task was entered that stays open for a while, or that has children.
     TaskStarted {
@@ -206,13 +210,44 @@ pub enum Event {
         /// For people.
         reason: String,
     },
+    /// A `listen` to several events took one of them.
+    EventHeard {
+        /// The `listen`.
+        execution: ExecutionId,
+        /// Which of its filters the event passed, from 0; those of `until` come after the others.
+        filter: u32,
+        /// The whole CloudEvent as a JSON object in the structured form.
+        event: Payload,
+    },
+}
+
+/// A task that waits for another instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentTask {
+    /// The instance that the task is in.
+    pub instance: InstanceId,
+    /// The task: what the answer carries.
+    pub token: TaskToken,
+}
+
+/// A text that stands for a secret: the worker puts the secret in its place. So no secret is in any record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretMarker {
+    /// The text, wherever it occurs in a string of the arguments. Nobody could know it before the arguments were computed.
+    pub marker: String,
+    /// The name of the secret, then the properties that lead to the value in it.
+    pub path: Vec<String>,
 }
 
 /// What an open execution does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Activity {
     /// Runs the tasks of a list, one after the other (`do`).
-    Sequence,
+    Sequence {
+        /// Where the flow goes after it, when not where its task says: `exit`, `end`, or the JSON pointer of a task. Of tasks that
+        /// extensions add after another one.
+        then: Option<Arc<str>>,
+    },
     /// Runs a list for each item (`for`).
     Loop {
         /// The items, a JSON array.
@@ -239,6 +274,8 @@ pub enum Activity {
         arguments: Option<Payload>,
         /// When the task times out, if ever.
         deadline: Option<Timestamp>,
+        /// Texts in the arguments that stand for secrets.
+        secrets: Vec<SecretMarker>,
     },
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
-use crate::event::{Incident, TaskError, TimerPurpose};
+use crate::event::{Incident, ParentTask, SecretMarker, TaskError, TimerPurpose};
 use crate::{Attempt, EventId, ExecutionId, Payload, TimerId, Timestamp, WorkflowVersion};
 
 /// One run of a workflow, running or ended. An ended instance keeps nothing open: it is the stub that refuses late commands.
@@ -42,6 +42,8 @@ pub struct InstanceState {
     pub next_timer: u32,
     /// Tasks entered so far, for the bound on them.
     pub steps: u64,
+    /// The task of another instance that waits for this one to end.
+    pub parent: Option<ParentTask>,
 }
 
 /// How an instance stands.
@@ -130,6 +132,8 @@ pub enum ExecutionState {
         data: Payload,
         /// Jumps backwards so far.
         jumps: u32,
+        /// As in [`crate::event::Activity::Sequence`].
+        then: Option<Arc<str>>,
     },
     /// Runs a list for each item.
     Loop {
@@ -174,8 +178,11 @@ pub enum ExecutionState {
     },
     /// Waits for its timer.
     Waiting,
-    /// Waits for an event.
-    Listening,
+    /// Waits for events.
+    Listening {
+        /// What it took so far.
+        heard: Vec<Heard>,
+    },
     /// Waits for a worker.
     Calling {
         /// As in [`crate::event::Activity::Call`].
@@ -188,7 +195,18 @@ pub enum ExecutionState {
         deadline: Option<Timestamp>,
         /// How many times it was sent out.
         dispatch: u32,
+        /// As in [`crate::event::Activity::Call`].
+        secrets: Vec<SecretMarker>,
     },
+}
+
+/// An event that a `listen` took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Which of its filters the event passed.
+    pub filter: u32,
+    /// The whole CloudEvent as a JSON object in the structured form.
+    pub event: Payload,
 }
 
 /// One branch of a fork.

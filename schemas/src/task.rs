@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::SecretMarker;
 use crate::{Attempt, InstanceId, Payload, TaskToken, Timestamp, WorkflowVersion};
 
 /// A task for a worker. The record's key is the instance id.
@@ -33,4 +34,6 @@ pub struct TaskCommand {
     pub deadline: Option<Timestamp>,
     /// A heartbeat is wanted at least this often, in milliseconds, if set.
     pub heartbeat_ms: Option<u64>,
+    /// Texts in the arguments that the worker replaces by secrets.
+    pub secrets: Vec<SecretMarker>,
 }

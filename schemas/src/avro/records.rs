@@ -11,12 +11,14 @@ use super::binary::{Avro, Reader, avro_enum, avro_newtype, avro_record, avro_uni
 use crate::command::Command;
 use crate::definition::Definition;
 use crate::error::Damage;
-use crate::event::{Activity, ChangelogEntry, Event, Incident, TaskError, TimerPurpose};
+use crate::event::{
+    Activity, ChangelogEntry, Event, Incident, ParentTask, SecretMarker, TaskError, TimerPurpose,
+};
 use crate::handover::{
     Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
 };
 use crate::instance::{
-    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
+    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, Status, Timer,
 };
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -44,9 +46,11 @@ avro_record!(WorkflowVersion { workflow, version });
 avro_record!(TaskToken { execution, dispatch });
 avro_record!(TaskError { error_type, status, instance, title, detail });
 avro_record!(Incident { kind, detail, execution });
+avro_record!(ParentTask { instance, token });
+avro_record!(SecretMarker { marker, path });
 
 avro_union!(Command + "Command" {
-    0 Start { workflow, version, input },
+    0 Start { workflow, version, input, parent },
     1 CompleteTask { token, output },
     2 FailTask { token, error, retriable },
     3 RecordHeartbeat { token },
@@ -60,7 +64,7 @@ avro_union!(Command + "Command" {
 avro_record!(ChangelogEntry { at, cause, traceparent, events });
 
 avro_union!(Event + "" {
-    0 InstanceStarted { workflow, raw_input, input },
+    0 InstanceStarted { workflow, raw_input, input, parent },
     1 TaskStarted { execution, parent, task, iteration, attempt, input, activity },
     2 TaskRan { parent, task, iteration, output, context },
     3 TaskCompleted { execution, output, context },
@@ -85,16 +89,17 @@ avro_union!(Event + "" {
     22 InstanceCompleted { output },
     23 InstanceFaulted { error },
     24 InstanceCancelled { reason },
+    25 EventHeard { execution, filter, event },
 });
 
 avro_union!(Activity + "Activity" {
-    0 Sequence {},
+    0 Sequence { then },
     1 Loop { items },
     2 Branches { count },
     3 Trying {},
     4 Waiting {},
     5 Listening {},
-    6 Call { queue, function, arguments, deadline },
+    6 Call { queue, function, arguments, deadline, secrets },
 });
 
 avro_enum!(TimerPurpose {
@@ -176,6 +181,7 @@ avro_record!(TaskCommand {
     arguments,
     deadline,
     heartbeat_ms,
+    secrets,
 });
 
 avro_record!(Definition { namespace, name, version, media_type, text, digest, deployed_at });
@@ -190,15 +196,15 @@ avro_union!(Status + "Status" {
 });
 
 avro_union!(ExecutionState + "State" {
-    0 Sequence { data, jumps },
+    0 Sequence { data, jumps, then },
     1 Loop { items, index, data, jumps },
     2 Branches { branches },
     3 Trying { data, jumps, retries },
     4 BackingOff { error, retries },
     5 Catching { error, data, jumps },
     6 Waiting {},
-    7 Listening {},
-    8 Calling { queue, function, arguments, deadline, dispatch },
+    7 Listening { heard },
+    8 Calling { queue, function, arguments, deadline, dispatch, secrets },
 });
 
 avro_record!(Branch { output, context });
@@ -222,7 +228,9 @@ avro_record!(InstanceState {
     next_execution,
     next_timer,
     steps,
+    parent,
 });
+avro_record!(Heard { filter, event });
 
 /// A Kafka header.
 impl Avro for (String, Bytes) {

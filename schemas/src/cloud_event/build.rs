@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{CloudEvent, TASK_TOKEN, WORKFLOW, types};
-use crate::event::TaskError;
+use super::{CloudEvent, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
+use crate::event::{ParentTask, TaskError};
 use crate::{EventId, InstanceId, TaskToken, WorkflowName};
 
 /// Starts `instance` of `workflow`: of its newest version, when `version` is none.
@@ -20,6 +20,14 @@ pub fn start_event(
         .with_subject(instance.as_str())
         .with_extension(WORKFLOW, workflow)
         .with_data(input)
+}
+
+/// Starts an instance for a task of another one, `parent`, which is answered when it ends.
+#[must_use]
+pub fn with_parent(start: CloudEvent, parent: &ParentTask) -> CloudEvent {
+    start
+        .with_extension(PARENT, parent.instance.as_str())
+        .with_extension(PARENT_TOKEN, parent.token.to_string())
 }
 
 /// Sends `instance` a signal. `event_type` must not begin with [`types::PREFIX`].

@@ -7,10 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
 use super::kafka::{InboxRecord, is_json, traceparent};
-use super::{CloudEvent, EventData, TASK_TOKEN, WORKFLOW, types};
+use super::{CloudEvent, EventData, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
 use crate::codec::Codec;
 use crate::command::{AddressedCommand, Command};
-use crate::event::TaskError;
+use crate::event::{ParentTask, TaskError};
 use crate::ids::InvalidId;
 use crate::payload::is_deeper_than;
 use crate::{EventId, InstanceId, Payload, TaskToken, WorkflowName};
@@ -133,9 +133,10 @@ pub fn read_command<B: AsRef<[u8]>>(
     let command = match event.event_type.as_str() {
         types::START => {
             let (workflow, version) = workflow(&event)?;
+            let parent = parent(&event)?;
             // The language's input is an object unless somebody says otherwise.
             let input = data(event)?.unwrap_or_else(|| Value::Object(Map::new())).into();
-            Command::Start { workflow, version, input }
+            Command::Start { workflow, version, input, parent }
         }
         types::TASK_COMPLETED => {
             let token = token(&event)?;
@@ -194,6 +195,19 @@ fn workflow(event: &CloudEvent) -> Result<(WorkflowName, Option<std::sync::Arc<s
         });
     }
     Ok((WorkflowName { namespace: namespace.into(), name: name.into() }, version.map(Into::into)))
+}
+
+/// The task that waits, if the start comes from another instance.
+fn parent(event: &CloudEvent) -> Result<Option<ParentTask>, InboxError> {
+    let Some(instance) = event.extension(PARENT) else { return Ok(None) };
+    let rule = "a start with a parent names the task that waits, as a string: execution.dispatch";
+    let token = event
+        .extension(PARENT_TOKEN)
+        .ok_or(InboxError::MissingAttribute { attribute: PARENT_TOKEN, rule })?;
+    Ok(Some(ParentTask {
+        instance: InstanceId::new(instance).map_err(InboxError::InvalidInstanceId)?,
+        token: token.parse().map_err(InboxError::InvalidToken)?,
+    }))
 }
 
 fn token(event: &CloudEvent) -> Result<TaskToken, InboxError> {

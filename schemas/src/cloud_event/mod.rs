@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 pub use build::{
     cancel_event, complete_event, fail_event, heartbeat_event, rejection_event, resume_event, signal_event,
-    start_event, suspend_event,
+    start_event, suspend_event, with_parent,
 };
 pub use inbox::{InboxError, read_command};
 pub use kafka::{EventRecord, InboxRecord};
@@ -44,6 +44,10 @@ pub mod types {
 
 /// Extension attribute of a start: `namespace/name`, or `namespace/name/version`.
 pub const WORKFLOW: &str = "workflow";
+/// Extension attribute of a start by another instance: the id of that instance.
+pub const PARENT: &str = "parent";
+/// Extension attribute of a start by another instance: the token of the task that waits.
+pub const PARENT_TOKEN: &str = "parenttoken";
 /// Extension attribute of a worker's answer: the token of the task.
 pub const TASK_TOKEN: &str = "tasktoken";
 /// Extension attribute, and record header, with the W3C trace context.

@@ -1,15 +1,19 @@
 //! One example of each record, for golden bytes and for the page on records.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::command::Command;
 use millrace_schemas::definition::Definition;
-use millrace_schemas::event::{Activity, ChangelogEntry, Event, Incident, TaskError, TimerPurpose};
+use millrace_schemas::event::{
+    Activity, ChangelogEntry, Event, Incident, ParentTask, SecretMarker, TaskError, TimerPurpose,
+};
 use millrace_schemas::handover::{
     Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
 };
 use millrace_schemas::instance::{
-    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, InstanceState, Status, Timer,
+    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, Status, Timer,
 };
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
 use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -64,7 +68,17 @@ fn call() -> Activity {
         function: "charge-payment".into(),
         arguments: Some(payload(json!({"cents": 1999}))),
         deadline: Some(Timestamp(AT.0 + 30_000)),
+        secrets: Vec::new(),
     }
+}
+
+fn secret_markers() -> Vec<SecretMarker> {
+    let path = ["payments", "key"].map(str::to_owned).to_vec();
+    vec![SecretMarker { marker: "<secret 5f3a>".to_owned(), path }]
+}
+
+fn parent_task() -> ParentTask {
+    ParentTask { instance: InstanceId::new("order-1").expect("short"), token: token() }
 }
 
 /// Every command.
@@ -75,8 +89,9 @@ pub(crate) fn commands() -> Vec<Command> {
             workflow: workflow().workflow,
             version: Some("1.2.0".into()),
             input: payload(json!({"cents": 1999})),
+            parent: None,
         },
-        Command::Start { workflow: workflow().workflow, version: None, input: Payload::null() },
+        Command::Start { workflow: workflow().workflow, version: None, input: Payload::null(), parent: None },
         Command::CompleteTask { token: token(), output: payload(json!({"receipt": "r-1"})) },
         Command::FailTask { token: token(), error: error(), retriable: true },
         Command::RecordHeartbeat { token: token() },
@@ -108,10 +123,11 @@ pub(crate) fn events() -> Vec<Event> {
         workflow: workflow(),
         raw_input: payload(json!({"cents": 1999, "rate": 0.1, "note": "ünï"})),
         input: Some(payload(json!({"cents": 1999}))),
+        parent: None,
     }];
     events.extend(
         [
-            Activity::Sequence,
+            Activity::Sequence { then: None },
             Activity::Loop { items: payload(json!([1, 2])) },
             Activity::Branches { count: 2 },
             Activity::Trying,
@@ -170,6 +186,42 @@ pub(crate) fn events() -> Vec<Event> {
     events
 }
 
+/// What events have since version 2.
+fn later_events() -> Vec<Event> {
+    let execution = ExecutionId(3);
+    let started = |activity| Event::TaskStarted {
+        execution,
+        parent: ExecutionId::ROOT,
+        task: "/do/1/charge".into(),
+        iteration: "".into(),
+        attempt: Attempt::FIRST,
+        input: None,
+        activity,
+    };
+    let mut call = call();
+    if let Activity::Call { secrets, .. } = &mut call {
+        *secrets = secret_markers();
+    }
+    let start = Command::Start {
+        workflow: workflow().workflow,
+        version: None,
+        input: Payload::null(),
+        parent: Some(parent_task()),
+    };
+    vec![
+        Event::InstanceStarted {
+            workflow: workflow(),
+            raw_input: Payload::null(),
+            input: None,
+            parent: Some(parent_task()),
+        },
+        started(Activity::Sequence { then: Some("/do/4/ship".into()) }),
+        started(call),
+        Event::CommandDeferred { cause: cause(), command: start },
+        Event::EventHeard { execution, filter: 1, event: payload(json!({"specversion": "1.0"})) },
+    ]
+}
+
 fn incident() -> Incident {
     Incident {
         kind: "payload-too-large".to_owned(),
@@ -179,6 +231,13 @@ fn incident() -> Incident {
 }
 
 pub(crate) fn entry() -> ChangelogEntry {
+    let mut entry = entry_v1();
+    entry.events.extend(later_events());
+    entry
+}
+
+/// With what version 1 had.
+fn entry_v1() -> ChangelogEntry {
     ChangelogEntry { at: AT, cause: cause(), traceparent: Some(TRACEPARENT.to_owned()), events: events() }
 }
 
@@ -317,6 +376,7 @@ pub(crate) fn task() -> TaskCommand {
         arguments: payload(json!({"cents": 1999})),
         deadline: Some(Timestamp(AT.0 + 30_000)),
         heartbeat_ms: Some(10_000),
+        secrets: secret_markers(),
     }
 }
 
@@ -333,9 +393,15 @@ pub(crate) fn definition() -> Definition {
 }
 
 pub(crate) fn snapshot(status: Status) -> Snapshot {
-    let data = || payload(json!({"cents": 1999}));
-    let states = [
-        ExecutionState::Sequence { data: data(), jumps: 1 },
+    let mut snapshot = snapshot_v1(status);
+    with_later_states(&mut snapshot);
+    snapshot
+}
+
+/// With what version 1 had.
+fn snapshot_v1(status: Status) -> Snapshot {
+    let states = vec![
+        ExecutionState::Sequence { data: data(), jumps: 1, then: None },
         ExecutionState::Loop { items: payload(json!([1])), index: 0, data: data(), jumps: 0 },
         ExecutionState::Branches {
             branches: vec![
@@ -347,28 +413,17 @@ pub(crate) fn snapshot(status: Status) -> Snapshot {
         ExecutionState::BackingOff { error: error(), retries: 2 },
         ExecutionState::Catching { error: error(), data: data(), jumps: 0 },
         ExecutionState::Waiting,
-        ExecutionState::Listening,
+        ExecutionState::Listening { heard: Vec::new() },
         ExecutionState::Calling {
             queue: "orders".into(),
             function: "charge-payment".into(),
             arguments: None,
             deadline: None,
             dispatch: 2,
+            secrets: Vec::new(),
         },
     ];
-    let executions = states.into_iter().zip(0..).map(|(state, id)| {
-        let execution = Execution {
-            parent: (id > 0).then(|| ExecutionId(id - 1)),
-            task: "/do".into(),
-            iteration: "".into(),
-            attempt: Attempt::FIRST,
-            attempt_seen: Attempt(2),
-            input: data(),
-            started_at: AT,
-            state,
-        };
-        (ExecutionId(id), execution)
-    });
+    let executions = executions(0, states);
     let timer = Timer { execution: ExecutionId(6), due: AT, purpose: TimerPurpose::Wait };
     Snapshot {
         era: 1,
@@ -382,7 +437,7 @@ pub(crate) fn snapshot(status: Status) -> Snapshot {
             input: data(),
             context: Payload::null(),
             traceparent: None,
-            executions: executions.collect(),
+            executions,
             timers: [(TimerId(2), timer)].into(),
             deferred: commands()
                 .into_iter()
@@ -392,8 +447,48 @@ pub(crate) fn snapshot(status: Status) -> Snapshot {
             next_execution: 9,
             next_timer: 3,
             steps: 12,
+            parent: None,
         },
     }
+}
+
+/// With what states have since version 2.
+fn with_later_states(snapshot: &mut Snapshot) {
+    let states = vec![
+        ExecutionState::Sequence { data: data(), jumps: 0, then: Some("exit".into()) },
+        ExecutionState::Listening { heard: vec![Heard { filter: 1, event: data() }] },
+        ExecutionState::Calling {
+            queue: "orders".into(),
+            function: "charge-payment".into(),
+            arguments: None,
+            deadline: None,
+            dispatch: 1,
+            secrets: secret_markers(),
+        },
+    ];
+    snapshot.state.executions.extend(executions(20, states));
+    snapshot.state.parent = Some(parent_task());
+}
+
+fn data() -> Payload {
+    payload(json!({"cents": 1999}))
+}
+
+fn executions(first: u32, states: Vec<ExecutionState>) -> BTreeMap<ExecutionId, Execution> {
+    let execution = |(state, id): (ExecutionState, u32)| {
+        let execution = Execution {
+            parent: (id > 0).then(|| ExecutionId(id - 1)),
+            task: "/do".into(),
+            iteration: "".into(),
+            attempt: Attempt::FIRST,
+            attempt_seen: Attempt(2),
+            input: data(),
+            started_at: AT,
+            state,
+        };
+        (ExecutionId(id), execution)
+    };
+    states.into_iter().zip(first..).map(execution).collect()
 }
 
 pub(crate) fn parked() -> ParkedInstance {
@@ -457,6 +552,15 @@ pub(crate) fn assert_decodes_v1(codec: &Codec, name: &str, bytes: &[u8]) {
                 ..checkpoint()
             };
             assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint);
+        }
+        "changelog_entry" => {
+            let entry = ChangelogRecord::Entry(entry_v1());
+            assert_eq!(codec.decode_changelog(bytes).expect(decoded), entry);
+        }
+        "snapshot" => assert_eq!(codec.decode_snapshot(bytes).expect(decoded), snapshot_v1(Status::Running)),
+        "task_command" => {
+            let task = TaskCommand { secrets: Vec::new(), ..task() };
+            assert_eq!(codec.decode_task(bytes).expect(decoded), task);
         }
         _ => assert_decodes(codec, name, bytes),
     }

@@ -69,8 +69,8 @@ fn events_become_commands() {
             is("shop.courier.delivered", json!({"time": "2024-01-01T00:00:00Z", "data_base64": "AAE="})),
         ],
         expect![[r#"
-            order-1 <- /shop e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: None, input: {"cents":5} }
-            order-1 <- /shop e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: Some("1.2.0"), input: {} }
+            order-1 <- /shop e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: None, input: {"cents":5}, parent: None }
+            order-1 <- /shop e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: Some("1.2.0"), input: {}, parent: None }
             order-1 <- /shop e-1: Cancel { reason: "late" }
             order-1 <- /shop e-1: Cancel { reason: "late" }
             order-1 <- /shop e-1: Suspend { reason: "" }
@@ -299,11 +299,12 @@ fn built_events_ask_for_what_they_are_built_for() {
                 workflow: workflow.clone(),
                 version: Some("1.2.0".into()),
                 input: json!({"cents": 1999}).into(),
+                parent: None,
             },
         ),
         (
             start_event(id(), &instance, &workflow, None, json!("text")),
-            Command::Start { workflow, version: None, input: json!("text").into() },
+            Command::Start { workflow, version: None, input: json!("text").into(), parent: None },
         ),
         (signal, as_command),
         (
