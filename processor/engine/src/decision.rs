@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use millrace_schemas::Payload;
+use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::task::TaskCommand;
+use millrace_schemas::{InstanceId, Payload};
 
 /// What follows from a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,5 +32,14 @@ pub enum Effect {
         topic: Option<Arc<str>>,
         /// The CloudEvent in its structured JSON form.
         event: Payload,
+    },
+    /// To `<prefix>.events`: a command for another instance, a child or the parent.
+    SendCommand {
+        /// Which instance.
+        to: InstanceId,
+        /// Names the event: the same however often it is decided.
+        id: String,
+        /// The command.
+        command: Box<Command>,
     },
 }

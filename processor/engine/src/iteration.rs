@@ -23,7 +23,7 @@ pub(crate) fn of_child(state: &InstanceState, scope: &Execution) -> Arc<str> {
         ExecutionState::Branches { .. }
         | ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening
+        | ExecutionState::Listening { .. }
         | ExecutionState::Calling { .. } => (None, 0),
     };
     if index.is_none() && jumps == 0 {

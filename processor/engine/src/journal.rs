@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::instance::{Execution, InstanceState};
 use millrace_schemas::task::TaskCommand;
@@ -11,7 +12,7 @@ use millrace_workflow::program::Program;
 use crate::apply::apply;
 use crate::problem;
 use crate::run::Next;
-use crate::size::{Weight, event_bytes, payload_bytes};
+use crate::size::{Weight, command_bytes, event_bytes, payload_bytes};
 use crate::undo::Undo;
 use crate::{Bounds, Decision, Effect, Moment, Rejection};
 
@@ -28,6 +29,10 @@ pub(crate) struct Journal<'s> {
     pub(crate) draws: u64,
     /// The task that was entered or continued last: what an incident names.
     pub(crate) task: Arc<str>,
+    /// The call that the command answers: what it waited for has ended by itself.
+    pub(crate) answered: Option<ExecutionId>,
+    /// The parent has asked for the end: it waits for no answer.
+    pub(crate) is_parent_told: bool,
     /// What the flow has yet to do, next one last.
     pub(crate) todo: Vec<Next>,
     /// What the state weighs.
@@ -82,6 +87,8 @@ impl<'s> Journal<'s> {
             entered: 0,
             draws: 0,
             task: "/do".into(),
+            answered: None,
+            is_parent_told: false,
             todo: vec![],
             weight,
             undo: Undo::begin(state.as_ref()),
@@ -124,6 +131,7 @@ impl<'s> Journal<'s> {
         let bytes = event_bytes(&event);
         self.bytes += bytes;
         self.check_size(self.bytes)?;
+        self.follow(&event)?;
         self.undo.before(self.state.as_ref(), &event);
         apply(self.id, self.state, &event, self.moment.at)
             .expect("an event decided from a state applies to that state");
@@ -146,6 +154,20 @@ impl<'s> Journal<'s> {
         self.check_size(payload_bytes(&event))?;
         self.effects.push(Effect::EmitEvent { topic, event });
         Ok(())
+    }
+
+    /// A command for another instance.
+    pub(crate) fn send(&mut self, to: InstanceId, id: String, command: Command) -> Result<(), Stop> {
+        self.check_size(command_bytes(&command))?;
+        self.effects.push(Effect::SendCommand { to, id, command: Box::new(command) });
+        Ok(())
+    }
+
+    /// Takes back a start that this very decision has made. False if there is none.
+    pub(crate) fn unsend_start(&mut self, of: &InstanceId) -> bool {
+        let is_start = |it: &Effect| matches!(it, Effect::SendCommand { to, command, .. } if to == of && matches!(**command, Command::Start { .. }));
+        let found = self.effects.iter().position(is_start);
+        found.map(|at| self.effects.remove(at)).is_some()
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Stop> {
@@ -186,7 +208,7 @@ impl<'s> Journal<'s> {
                 let TaskToken { execution, .. } = task.token;
                 state.as_ref().is_some_and(|it| it.executions.contains_key(&execution))
             }
-            Effect::EmitEvent { .. } => true,
+            Effect::EmitEvent { .. } | Effect::SendCommand { .. } => true,
         });
         Decision { events, effects }
     }

@@ -35,6 +35,7 @@ mod iteration;
 mod journal;
 mod problem;
 mod run;
+mod secrets;
 mod size;
 mod timing;
 mod undo;
@@ -44,3 +45,7 @@ pub use bounds::{Bounds, Moment};
 pub use decision::{Decision, Effect};
 pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
+pub use run::refused_start;
+
+/// The source of commands that one instance sends another.
+pub const INSTANCE_SOURCE: &str = "millrace:instance";

@@ -105,6 +105,7 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         | Event::ErrorCaught { error, .. }
         | Event::InstanceFaulted { error } => error_bytes(error),
         Event::SignalBuffered { cause, event } => cause.source.len() + cause.id.len() + payload_bytes(event),
+        Event::EventHeard { event, .. } => payload_bytes(event),
         Event::SignalConsumed { cause, .. } => cause.source.len() + cause.id.len(),
         Event::CommandDeferred { cause, command } => {
             cause.source.len() + cause.id.len() + command_bytes(command)
@@ -130,7 +131,7 @@ fn activity_bytes(activity: &Activity) -> usize {
     match activity {
         Activity::Loop { items } => payload_bytes(items),
         Activity::Call { arguments, .. } => optional_bytes(arguments.as_ref()),
-        Activity::Sequence
+        Activity::Sequence { .. }
         | Activity::Branches { .. }
         | Activity::Trying
         | Activity::Waiting
@@ -165,7 +166,8 @@ fn execution_state_bytes(state: &ExecutionState) -> usize {
         ExecutionState::BackingOff { error, .. } => error_bytes(error),
         ExecutionState::Catching { error, data, .. } => error_bytes(error) + payload_bytes(data),
         ExecutionState::Calling { arguments, .. } => optional_bytes(arguments.as_ref()),
-        ExecutionState::Waiting | ExecutionState::Listening => 0,
+        ExecutionState::Listening { heard } => heard.iter().map(|it| payload_bytes(&it.event)).sum(),
+        ExecutionState::Waiting => 0,
     }
 }
 
@@ -215,6 +217,7 @@ impl Weight {
             | Event::HeartbeatRecorded { .. }
             | Event::SignalBuffered { .. }
             | Event::SignalConsumed { .. }
+            | Event::EventHeard { .. }
             | Event::InstanceSuspended { .. }
             | Event::IncidentRaised { .. }
             | Event::CommandDeferred { .. }

@@ -87,6 +87,7 @@ impl Touched {
             | Event::IterationStarted { execution, .. }
             | Event::RetryScheduled { execution, .. }
             | Event::ErrorCaught { execution, .. }
+            | Event::EventHeard { execution, .. }
             | Event::TaskDispatched { execution, .. } => self.keep(state, *execution),
             Event::RetryStarted { execution } => self.keep_path(state, *execution),
             Event::TaskCompleted { execution, .. } | Event::TaskCancelled { execution } => {

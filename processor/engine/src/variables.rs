@@ -35,6 +35,8 @@ pub(crate) struct View<'v> {
     pub(crate) raw_output: Option<&'v Payload>,
     /// Another `$context` than the one of the scope.
     pub(crate) context: Option<&'v Payload>,
+    /// `$secrets`
+    pub(crate) secrets: Option<&'v Value>,
     /// Variables that hide those of the scopes.
     pub(crate) locals: &'v [(Arc<str>, Value)],
 }
@@ -51,6 +53,7 @@ impl<'v> View<'v> {
             output: None,
             raw_output: None,
             context: None,
+            secrets: None,
             locals: &[],
         }
     }
@@ -157,6 +160,7 @@ impl Variables for Sight<'_, '_> {
             "context" => self.view.context.or_else(|| self.context()).map(borrowed),
             "input" => self.view.input.map(borrowed),
             "output" => self.view.output.map(borrowed),
+            "secrets" => self.view.secrets.map(Cow::Borrowed),
             "task" => self.task().map(Cow::Owned),
             "workflow" => Some(Cow::Owned(self.workflow())),
             "runtime" => Some(Cow::Owned(json!({
@@ -204,7 +208,7 @@ impl Sight<'_, '_> {
                 | ExecutionState::Trying { .. }
                 | ExecutionState::BackingOff { .. }
                 | ExecutionState::Waiting
-                | ExecutionState::Listening
+                | ExecutionState::Listening { .. }
                 | ExecutionState::Calling { .. } => {}
             }
             at = scope.parent.and_then(|id| self.execution(id));
@@ -237,6 +241,9 @@ impl Sight<'_, '_> {
     fn task(&self) -> Option<Value> {
         let task = self.view.task?;
         let raw_input = self.execution(self.view.scope).map(run::data);
+        if let Some(extended) = task.on_behalf_of {
+            return Some(self.extended_task(self.journal.program.task(extended), raw_input));
+        }
         Some(json!({
             "name": &*task.name,
             "reference": &*task.reference,
@@ -245,6 +252,20 @@ impl Sight<'_, '_> {
             "output": self.view.raw_output.map(Payload::value),
             "startedAt": moment(self.view.started_at),
         }))
+    }
+
+    /// `$task` of what an extension adds is the task that it is added to, with its definition's properties beside the others.
+    fn extended_task(&self, task: &Task, raw_input: Option<&Payload>) -> Value {
+        let mut described = match &*task.definition {
+            Value::Object(definition) => definition.clone(),
+            _ => serde_json::Map::new(),
+        };
+        described.insert("name".to_owned(), (*task.name).into());
+        described.insert("reference".to_owned(), (*task.reference).into());
+        described.insert("definition".to_owned(), (*task.definition).clone());
+        described.insert("input".to_owned(), raw_input.map_or(Value::Null, |it| it.value().clone()));
+        described.insert("startedAt".to_owned(), moment(self.view.started_at));
+        Value::Object(described)
     }
 
     /// `$workflow`. Its input is the raw one.

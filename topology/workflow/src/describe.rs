@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use crate::program::{
-    Backoff, Block, Call, Catch, DurationSource, Emit, Flow, For, History, Kind, Listen, Matcher, Program,
-    Read, Retry, Task, TaskIndex, Try,
+    Backoff, Block, Call, Catch, Child, DurationSource, Emit, EventFilter, Extended, Flow, For, Function,
+    History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex, Try,
 };
 
 impl Program {
@@ -41,6 +41,12 @@ impl Describer<'_> {
             }
             History::Keep { retention: None } => notes.push("history kept for ever".to_owned()),
         }
+        match program.lifecycle {
+            None => {}
+            Some(Lifecycle::Off) => notes.push("no lifecycle events".to_owned()),
+            Some(Lifecycle::Workflow) => notes.push("lifecycle events of instances".to_owned()),
+            Some(Lifecycle::Task) => notes.push("lifecycle events of instances and tasks".to_owned()),
+        }
         for note in notes {
             writeln!(self.out, "  {note}")?;
         }
@@ -61,7 +67,10 @@ impl Describer<'_> {
         writeln!(self.out, "{}", self.arrow(task.then))?;
         let inner = format!("{indent}  ");
         match &task.kind {
-            Kind::Do { body } | Kind::For(For { body, .. }) => self.block(body, depth + 1),
+            Kind::Do { body }
+            | Kind::For(For { body, .. })
+            | Kind::Function(Function { body, .. })
+            | Kind::Extended(Extended { body, .. }) => self.block(body, depth + 1),
             Kind::Fork { branches, .. } => branches.iter().try_for_each(|it| self.task(*it, depth + 1)),
             Kind::Switch { cases } => cases.iter().try_for_each(|case| {
                 let when = case
@@ -82,7 +91,8 @@ impl Describer<'_> {
             | Kind::Wait { .. }
             | Kind::Emit(_)
             | Kind::Listen(_)
-            | Kind::Call(_) => Ok(()),
+            | Kind::Call(_)
+            | Kind::Child(_) => Ok(()),
         }
     }
 
@@ -114,28 +124,60 @@ fn summary(kind: &Kind) -> String {
             let topic = topic.as_ref().map_or_else(String::new, |it| format!(" to topic {it}"));
             format!("emit {event}{topic}")
         }
-        Kind::Listen(Listen { filter, read }) => {
-            let attributes: Vec<String> = filter
-                .attributes
-                .iter()
-                .map(|(name, matcher)| match matcher {
-                    Matcher::Equals(value) => format!("{name} = {value}"),
-                    Matcher::Expression(it) => format!("{name} matches {}", it.text()),
-                })
-                .collect();
-            let read = match read {
-                Read::Data => "data",
-                Read::Envelope => "envelope",
-                Read::Raw => "raw",
-            };
-            format!("listen for {}, read {read}", attributes.join(" and "))
+        Kind::Listen(it) => listening(it),
+        Kind::Function(Function { arguments, .. }) => {
+            let arguments = arguments.as_ref().map_or_else(String::new, |it| format!(" with {it}"));
+            format!("call of the function below{arguments}")
         }
-        Kind::Call(Call { function, queue, arguments, heartbeat }) => {
+        Kind::Extended(Extended { when, .. }) => {
+            let when = when.as_ref().map_or_else(String::new, |it| format!(" when {}", it.text()));
+            format!("extension{when}")
+        }
+        Kind::Child(Child { workflow, version, input, is_awaited }) => {
+            let version = version.as_ref().map_or("newest", |it| &**it);
+            let awaited = if *is_awaited { "" } else { ", not awaited" };
+            format!("run workflow {workflow}/{version} with {input}{awaited}")
+        }
+        Kind::Call(Call { function, queue, arguments, heartbeat, secrets: _ }) => {
             let arguments = arguments.as_ref().map_or_else(String::new, |it| format!(" with {it}"));
             let heartbeat = heartbeat.map_or_else(String::new, |it| format!(", heartbeat {it:?}"));
             format!("call {function}{arguments}, queue {queue}{heartbeat}")
         }
     }
+}
+
+fn listening(listen: &Listen) -> String {
+    let Listen { filters, strategy, read } = listen;
+    let filters: Vec<String> = filters.iter().map(filter).collect();
+    let events = match strategy {
+        Strategy::First => filters.join(" or for "),
+        Strategy::All => filters.join(" and for "),
+        Strategy::UntilTrue(condition) => format!("{}, until {}", filters.join(" or for "), condition.text()),
+        Strategy::UntilHeard { first, all } => {
+            let (wanted, ends) = filters.split_at(*first);
+            let word = if *all { " and for " } else { " or for " };
+            format!("{}, until there is one for {}", wanted.join(" or for "), ends.join(word))
+        }
+    };
+    let read = match read {
+        Read::Data => "data",
+        Read::Envelope => "envelope",
+        Read::Raw => "raw",
+    };
+    format!("listen for {events}, read {read}")
+}
+
+fn filter(filter: &EventFilter) -> String {
+    let attributes = filter.attributes.iter().map(|(name, matcher)| match matcher {
+        Matcher::Equals(value) => format!("{name} = {value}"),
+        Matcher::Expression(it) => format!("{name} matches {}", it.text()),
+    });
+    let correlations = filter.correlations.iter().map(|it| match &it.expect {
+        Some(expect) => format!("{} = {expect}", it.from.text()),
+        None => format!("the same {}", it.from.text()),
+    });
+    let all: Vec<String> = attributes.chain(correlations).collect();
+    if all.is_empty() { "any event".to_owned() } else { all.join(" and ") }
 }
 
 /// What a task has besides its kind.

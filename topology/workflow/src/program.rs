@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_schemas::WorkflowVersion;
+use millrace_schemas::{WorkflowName, WorkflowVersion};
 use serde_json::Value;
 
 use crate::expression::{Expression, Template};
@@ -27,6 +27,8 @@ pub struct Program {
     pub timeout: Option<DurationSource>,
     /// `document.metadata.millrace.history`
     pub history: History,
+    /// `document.metadata.millrace.lifecycle`; as the fleet is configured, when absent.
+    pub lifecycle: Option<Lifecycle>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).
@@ -66,6 +68,19 @@ impl Program {
             .collect()
     }
 
+    /// Where in `block` a task stands: itself, or what has it with its extensions.
+    #[must_use]
+    pub fn position(&self, block: &Block, task: TaskIndex) -> Option<usize> {
+        let mut at = Some(task);
+        while let Some(index) = at {
+            if let Some(position) = block.position(index) {
+                return Some(position);
+            }
+            at = self.task(index).extended_by;
+        }
+        None
+    }
+
     /// The task with this JSON pointer.
     #[must_use]
     pub fn find(&self, reference: &str) -> Option<&Task> {
@@ -89,6 +104,18 @@ pub enum History {
     },
 }
 
+/// Which lifecycle events of a workflow's instances are published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lifecycle {
+    /// None.
+    #[default]
+    Off,
+    /// Of instances: started, suspended, resumed, completed, cancelled, faulted.
+    Workflow,
+    /// Of their tasks, too.
+    Task,
+}
+
 /// Position of a task in [`Program::tasks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskIndex(pub u32);
@@ -101,10 +128,10 @@ pub struct Block {
 }
 
 impl Block {
-    /// Where in the list a task stands.
+    /// Where in the list a task stands. Tasks are numbered in preorder, so a list is sorted.
     #[must_use]
     pub fn position(&self, task: TaskIndex) -> Option<usize> {
-        self.tasks.iter().position(|it| *it == task)
+        self.tasks.binary_search(&task).ok()
     }
 }
 
@@ -135,6 +162,10 @@ pub struct Task {
     pub then: Flow,
     /// What it does.
     pub kind: Kind,
+    /// The task in whose place it stands for `$task`: that which an extension's task was added to.
+    pub on_behalf_of: Option<TaskIndex>,
+    /// The task with extensions that stands in the list in its place.
+    pub extended_by: Option<TaskIndex>,
 }
 
 /// `input`: `schema` is checked against the raw input, then `from` transforms it.
@@ -182,6 +213,10 @@ pub enum Flow {
 pub enum Kind {
     /// `do`
     Do { body: Block },
+    /// `call` of a function that the definition has in `use.functions`.
+    Function(Function),
+    /// A task with what an extension of `use.extensions` adds before and after it.
+    Extended(Extended),
     /// `set`: the value replaces the data.
     Set { value: Template },
     /// `switch`: the first case whose condition holds; without one the task's own `then`.
@@ -202,6 +237,45 @@ pub enum Kind {
     Listen(Listen),
     /// `call`: a task for workers.
     Call(Call),
+    /// `run: workflow`
+    Child(Child),
+}
+
+/// `call` of a function that the definition has in `use.functions`: the function's task, run with the arguments as its input.
+#[derive(Debug)]
+pub struct Function {
+    /// `with`; the task's input when absent.
+    pub arguments: Option<Template>,
+    /// The function: one task.
+    pub body: Block,
+}
+
+/// A task with what one extension adds to it. Several extensions are one in the other, the first one outermost.
+///
+/// Its list is: the tasks before, the task itself, one task with those after. It stands in the list in place of the task.
+#[derive(Debug)]
+pub struct Extended {
+    /// `when`: does the extension apply?
+    pub when: Option<Expression>,
+    /// The list.
+    pub body: Block,
+    /// The task itself, or another extension around it.
+    pub task: TaskIndex,
+    /// The one task with those after, if the extension has any.
+    pub after: Option<TaskIndex>,
+}
+
+/// `run: workflow`: another instance.
+#[derive(Debug)]
+pub struct Child {
+    /// Which workflow.
+    pub workflow: WorkflowName,
+    /// Which version; the newest that is deployed when the task is entered, when absent.
+    pub version: Option<Arc<str>>,
+    /// `input`; none is an empty object.
+    pub input: Template,
+    /// `await`: does the task end when the child ends, or as soon as it is on its way?
+    pub is_awaited: bool,
 }
 
 /// One case of a `switch`.
@@ -328,21 +402,55 @@ pub struct Emit {
     pub topic: Option<String>,
 }
 
-/// `listen` to one event that is addressed to the instance by its id.
+/// `listen` to events that are addressed to the instance by its id.
 #[derive(Debug)]
 pub struct Listen {
-    /// `to.one.with`: attributes the event must have.
-    pub filter: EventFilter,
+    /// The filters of `to`, then those of `until`.
+    pub filters: Vec<EventFilter>,
+    /// How many it takes.
+    pub strategy: Strategy,
     /// `read`
     pub read: Read,
 }
 
-/// `with` of an event filter. Every entry must hold.
+/// How many events a `listen` takes.
+#[derive(Debug)]
+pub enum Strategy {
+    /// `one`, or `any` without `until`: the first that passes a filter.
+    First,
+    /// `all`: one for each filter, in any order.
+    All,
+    /// `any` with an expression as its `until`: those that pass a filter, up to that which makes it true.
+    UntilTrue(Expression),
+    /// `any` with events as its `until`: those that pass one of the first filters, up to events that pass the filters from `first`
+    /// on: all of these, or any one of them.
+    UntilHeard {
+        /// Where the filters of `until` begin.
+        first: usize,
+        /// All of them, or any one?
+        all: bool,
+    },
+}
+
+/// `with` and `correlate` of an event filter. Every entry must hold.
 #[derive(Debug, Default)]
 pub struct EventFilter {
+    /// `correlate`
+    pub correlations: Vec<Correlation>,
     /// Attribute name, and the value it must have: a constant (strings compare exactly) or an expression over the workflow's
     /// data that computes it. `data` is given as an expression over the event's data that must be true.
     pub attributes: Vec<(String, Matcher)>,
+}
+
+/// One entry of `correlate`.
+#[derive(Debug)]
+pub struct Correlation {
+    /// Its name. Entries of one name agree over all events that one `listen` takes.
+    pub name: Arc<str>,
+    /// `from`: what is compared, of the whole event.
+    pub from: Expression,
+    /// `expect`: what it must be; what the first event has, when absent.
+    pub expect: Option<Template>,
 }
 
 /// What an attribute is compared with.
@@ -368,6 +476,9 @@ pub enum Read {
 /// The queue of the built-in worker, which does the calls that the language defines. Nobody else's functions are called there.
 pub const BUILT_IN_QUEUE: &str = "builtin";
 
+/// What stands for the queue of a child workflow, which has none. No topic can be called so.
+pub const CHILD_QUEUE: &str = "run:workflow";
+
 /// `call` of a named function, or one that the language defines.
 #[derive(Debug)]
 pub struct Call {
@@ -380,4 +491,6 @@ pub struct Call {
     pub arguments: Option<Template>,
     /// `metadata.millrace.heartbeat`: a worker must give a sign of life this often.
     pub heartbeat: Option<Duration>,
+    /// The secrets that its `with` and its `input.from` name, each as its name and the properties in it.
+    pub secrets: Vec<Vec<String>>,
 }

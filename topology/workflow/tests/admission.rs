@@ -76,14 +76,14 @@ fn expressions_must_compile_and_every_wrong_one_is_reported() {
         "do:\n  - a: {set: {x: '${ .a | }', y: '${ $nope }'}}\n  - b: {if: '(', set: {x: 1}}\n  - c: {for: {each: pet, in: '.x['}, while: $pets, do: [{d: {set: {x: '${ $pet.id + $index }'}}}]}\n  - e: {set: {x: '${ $pet }'}}\n  - f: {set: {x: '${ env }', y: 1}}\n  - g: {set: .x}\n  - h: {set: {x: '${ $secrets.a }'}}\n",
         expect![[r#"
             bad.yaml:3:15: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`
-            bad.yaml:3:31: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
+            bad.yaml:3:31: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
             bad.yaml:4:9: error: expression `(`: expected closing parenthesis at its end; fix: write jq, such as `.order.total > 100`
             bad.yaml:5:26: error: expression `.x[`: expected closing bracket at its end; fix: write jq, such as `.order.total > 100`
-            bad.yaml:5:38: error: expression `$pets`: there is no variable `$pets` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime, $pet, $index
-            bad.yaml:6:15: error: expression `$pet`: there is no variable `$pet` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
+            bad.yaml:5:38: error: expression `$pets`: there is no variable `$pets` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime, $pet, $index
+            bad.yaml:6:15: error: expression `$pet`: there is no variable `$pet` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
             bad.yaml:7:15: error: expression `env`: `env` is not available: an expression sees only its data; fix: write jq, such as `.order.total > 100`
             bad.yaml:8:9: error: `set` takes a mapping, or one expression in `${ }`; fix: write such as `set: ${ .order }` or `set: { total: ${ .total } }`
-            bad.yaml:9:9: error: `$secrets` is not supported yet; fix: let the worker look it up"#]],
+            bad.yaml:9:9: error: `$secrets` is seen only by tasks that a worker does; fix: use it in the `with` or the `input.from` of a `call`, or in a `run` of a process"#]],
     );
 }
 
@@ -92,8 +92,8 @@ fn the_error_variable_is_seen_in_the_catch_and_nowhere_else() {
     check(
         "do:\n  - a:\n      try: [{b: {set: {x: '${ $error }'}}}]\n      catch:\n        when: $error.status == 500\n        do: [{c: {set: {x: '${ $error.title }'}}}]\n  - d:\n      try: []\n      catch: {as: oops, when: $error.status == 1, exceptWhen: $oops.status == 1}\n",
         expect![[r#"
-            bad.yaml:4:24: error: expression `$error`: there is no variable `$error` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
-            bad.yaml:10:25: error: expression `$error.status == 1`: there is no variable `$error` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime, $oops"#]],
+            bad.yaml:4:24: error: expression `$error`: there is no variable `$error` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
+            bad.yaml:10:25: error: expression `$error.status == 1`: there is no variable `$error` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime, $oops"#]],
     );
 }
 
@@ -176,20 +176,14 @@ fn what_is_not_supported_yet_is_refused_as_such() {
         "schedule: {cron: '* * * * *'}\nuse:\n  secrets: [a]\n  authentications: {x: {basic: {username: a, password: b}}}\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: openapi}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
         expect![[r#"
             bad.yaml:2:1: error: `schedule` is not supported yet; fix: start instances by io.millrace.instance.start events
-            bad.yaml:4:3: error: `use.secrets` is not supported yet; fix: let the worker read its secrets
             bad.yaml:5:3: error: `use.authentications` is not supported yet; fix: let the worker authenticate
             bad.yaml:7:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
-            bad.yaml:8:5: error: a function that is made of other tasks is not supported yet; fix: define it as `call` of a function that your workers know
-            bad.yaml:10:13: error: a function that calls another one of `use.functions` is not supported yet; fix: call the function that your workers know
-            bad.yaml:11:26: error: `output` in `use.functions` is not supported yet; fix: put it on the task that calls the function
             bad.yaml:13:21: error: the property `endpoint` is missing; fix: add `endpoint`
             bad.yaml:13:21: error: the property `method` is missing; fix: add `method`
             bad.yaml:14:9: error: `call: openapi` is not supported yet; fix: call a function by its name, and let a worker of yours do it
-            bad.yaml:15:9: error: `run` is not supported yet; fix: call a function by its name, and let a worker of yours do it
-            bad.yaml:16:23: error: `listen` to `all` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
-            bad.yaml:17:23: error: `listen` to `any` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
-            bad.yaml:18:46: error: `correlate` is not supported yet; fix: let the sender address the instance by its id (`subject`, or the record's key)
-            bad.yaml:19:9: error: a function from a catalog is not supported yet; fix: call a function that your workers know
+            bad.yaml:15:9: error: `run` of anything but a workflow is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:16:23: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event
+            bad.yaml:19:9: error: this function is elsewhere; fix: deploy it by `millrace deploy`, which fetches the function; or write it into `use.functions`, under this name
             bad.yaml:20:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`
             bad.yaml:21:39: error: the schema format `avro:1` is not supported yet; fix: use JSON Schema: `format: json`
             bad.yaml:22:45: error: an expression inside of a value to compare with is not supported yet; fix: compare the whole value by one expression"#]],
@@ -219,10 +213,9 @@ fn an_http_call_is_checked_before_it_is_made() {
             bad.yaml:16:66: error: "bytes" is not one of "raw", "content" or "response"; fix: see the language's reference for what is allowed here
             bad.yaml:16:81: error: "yes" is not of type "boolean"; fix: see the language's reference for what is allowed here
             bad.yaml:17:41: error: expression `.uri |`: expected term at its end; fix: write jq, such as `.order.total > 100`
-            bad.yaml:17:73: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
+            bad.yaml:17:73: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
             bad.yaml:18:89: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
-            bad.yaml:19:44: error: the queue `builtin` is that of Millrace's own worker; fix: give your workers a queue of another name
-            bad.yaml:20:34: error: "yes" is not of type "boolean"; fix: see the language's reference for what is allowed here"#]],
+            bad.yaml:19:44: error: the queue `builtin` is that of Millrace's own worker; fix: give your workers a queue of another name"#]],
     );
 }
 
@@ -492,7 +485,7 @@ fn bounds_hold() {
         bad.yaml:1:851: error: this is no YAML: recursion limit exceeded; fix: check the indentation and the quotes here and on the line before
         bad.yaml:12:12: error: this is no YAML: alias expansion exceeded the maximum node budget (possible billion-laughs attack); fix: check the indentation and the quotes here and on the line before
         bad.yaml:25:15: error: lists and mappings are nested more than 100 deep; fix: flatten the definition
-        bad.yaml:10003:5: error: the definition has more than 10000 tasks; fix: split it into several workflows, or use a `for`"#]].assert_eq(&findings.join("\n"));
+        bad.yaml:10003:5: error: the definition has more than 10000 tasks, those of functions and extensions counted wherever they are used; fix: split it into several workflows, or use a `for`"#]].assert_eq(&findings.join("\n"));
     // Text that nests tasks too deeply nests lists and mappings too deeply, too.
     const { assert!(3 * DEPTH_MAX > NESTING_MAX) };
 }
@@ -523,15 +516,17 @@ fn yaml_is_version_1_2() {
 }
 
 #[test]
-fn functions_are_names_with_default_arguments() {
-    let text = "use: {functions: {reserve: {call: reserve-stock, with: {a: 1, b: 2}, metadata: {millrace: {queue: stock}}}}}\n\
-        do:\n  - one: {call: reserve}\n  - two: {call: reserve, with: {b: '${ .b }', c: 3}, metadata: {millrace: {queue: own, heartbeat: PT5S}}}\n  - three: {call: other}\n";
+fn functions_are_tasks_that_are_compiled_where_they_are_called() {
+    let text = "use: {functions: {reserve: {call: reserve-stock, with: {a: 1, b: '${ .b }'}, metadata: {millrace: {queue: stock, heartbeat: PT5S}}}}}\n\
+        do:\n  - one: {call: reserve}\n  - two: {call: reserve, with: {b: 2}}\n  - three: {call: other}\n";
     let head = "document: {dsl: '1.0.3', namespace: test, name: f, version: '1.0.0', metadata: {millrace: {queue: standard}}}\n";
     let program = admit("a", &format!("{head}{text}")).unwrap().program;
     expect![[r#"
         workflow test/f/1.0.0
-          one: call reserve-stock with {"a":1,"b":2}, queue stock
-          two: call reserve-stock with {"a":1,"b":"${ .b }","c":3}, queue own, heartbeat 5s
+          one: call of the function below
+            reserve: call reserve-stock with {"a":1,"b":"${ .b }"}, queue stock, heartbeat 5s
+          two: call of the function below with {"b":2}
+            reserve: call reserve-stock with {"a":1,"b":"${ .b }"}, queue stock, heartbeat 5s
           three: call other, queue standard
     "#]]
     .assert_eq(&program.describe());
@@ -570,4 +565,56 @@ proptest! {
         }
         let _ = admit("order.yaml", &lines.join("\n"));
     }
+}
+
+/// Functions, extensions and children: what is woven in where, and what can be wrong with it.
+#[test]
+fn what_a_definition_is_extended_with_is_described_where_it_runs() {
+    let text = "document: {dsl: '1.0.3', namespace: test, name: f, version: '1.0.0', metadata: {millrace: {lifecycle: task}}}
+use:
+  extensions:
+    - log: {extend: composite, when: '.x', before: [{told: {emit: {event: {with: {type: a}}}}}], after: [{told: {call: log}}]}
+    - mock: {extend: call, before: [{answer: {set: {x: 1}, then: exit}}]}
+do:
+  - one: {do: [{two: {call: known, then: end}}], then: three}
+  - three: {run: {workflow: {namespace: a, name: b, version: latest, input: {x: '${ .x }'}}}}
+  - four: {run: {workflow: {namespace: a, name: b, version: '1.0.0'}, await: false}}
+  - five: {listen: {to: {any: [{with: {type: a}, correlate: {k: {from: .k}}}, {with: {type: b}}], until: {all: [{with: {type: c}}]}}}}
+";
+    let program = admit("a", text).unwrap().program;
+    expect![[r#"
+        workflow test/f/1.0.0
+          lifecycle events of instances and tasks
+          log: extension when .x
+            told: emit {"type":"a"}
+            one: do -> three
+              mock: extension
+                answer: set {"x":1} -> exit
+                two: call known, queue default -> end
+            after: do | output ${ $input }
+              told: call log, queue default
+          three: run workflow a/b/newest with {"x":"${ .x }"}
+          four: run workflow a/b/1.0.0 with {}, not awaited
+          five: listen for type = "a" and the same .k or for type = "b", until there is one for type = "c", read data
+    "#]].assert_eq(&program.describe());
+}
+
+#[test]
+fn functions_extensions_children_and_secrets_are_checked() {
+    check(
+        "use:\n  secrets: [token]\n  functions:\n    again: {do: [{a: {call: again}}]}\n    jumps: {set: {x: 1}, then: other}\n    http: {set: {x: 1}}\n    wrong: {set: {x: '${ $nope }'}}\n  extensions:\n    - e: {extend: everything}\n    - f: {extend: set, before: [{a: {set: {x: 1}, then: nowhere}}]}\ndo:\n  - a: {call: again, metadata: {millrace: {queue: x}}}\n  - b: {call: x, with: {a: '${ $secrets.tokn }', b: '${ $secrets }'}}\n  - c: {call: x, output: {as: $secrets.token}}\n  - d: {run: {workflow: {namespace: '${ .n }', name: a, version: latest}, return: stdout}}\n  - e: {call: x, with: {a: '${ $secrets.token }'}}\n",
+        expect![[r#"
+            bad.yaml:5:5: error: the function `again` calls itself, and would never end; fix: use a `for`, a jump back by `then`, or `run: workflow`
+            bad.yaml:6:26: error: a function cannot go to `other`: it is one task, in no list; fix: put tasks that follow one another into a `do`
+            bad.yaml:7:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
+            bad.yaml:8:19: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
+            bad.yaml:10:11: error: "everything" is not one of "call", "composite" or 10 other candidates; fix: see the language's reference for what is allowed here
+            bad.yaml:11:51: error: there is no task `nowhere` in this list; fix: use one of `a`, `continue`, `exit`, `end` (a jump stays within its list)
+            bad.yaml:13:44: error: `metadata.millrace.queue` means nothing here; fix: remove it
+            bad.yaml:14:18: error: `use.secrets` has no `tokn`; fix: did you mean `token`? (a definition lists the secrets that it uses: `use: { secrets: [tokn] }`)
+            bad.yaml:14:18: error: `$secrets` as a whole cannot be had; fix: name the secret, such as `$secrets.token` or `$secrets.db.password`
+            bad.yaml:15:27: error: `$secrets` is seen only by tasks that a worker does; fix: use it in the `with` or the `input.from` of a `call`, or in a `run` of a process
+            bad.yaml:16:26: error: the namespace of a child workflow cannot be an expression; fix: name it; choose between several by a `switch`
+            bad.yaml:16:75: error: `return` is for processes; a workflow gives its output; fix: remove it"#]],
+    );
 }

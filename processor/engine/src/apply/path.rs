@@ -36,7 +36,7 @@ fn is_leaf(state: &ExecutionState) -> bool {
         | ExecutionState::Catching { .. } => false,
         ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening
+        | ExecutionState::Listening { .. }
         | ExecutionState::Calling { .. } => true,
     }
 }

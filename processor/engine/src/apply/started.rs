@@ -10,7 +10,7 @@ use super::Misfit;
 
 /// The only event that an absent instance takes.
 pub(super) fn absent(event: &Event, at: Timestamp) -> Result<InstanceState, Misfit> {
-    let Event::InstanceStarted { workflow, raw_input, input } = event else {
+    let Event::InstanceStarted { workflow, raw_input, input, parent } = event else {
         return Err("it does not exist".to_owned());
     };
     let input = input.as_ref().unwrap_or(raw_input);
@@ -22,7 +22,7 @@ pub(super) fn absent(event: &Event, at: Timestamp) -> Result<InstanceState, Misf
         attempt_seen: Attempt::FIRST,
         input: input.clone(),
         started_at: at,
-        state: ExecutionState::Sequence { data: input.clone(), jumps: 0 },
+        state: ExecutionState::Sequence { data: input.clone(), jumps: 0, then: None },
     };
     Ok(InstanceState {
         workflow: workflow.clone(),
@@ -40,5 +40,6 @@ pub(super) fn absent(event: &Event, at: Timestamp) -> Result<InstanceState, Misf
         next_execution: 1,
         next_timer: 0,
         steps: 0,
+        parent: parent.clone(),
     })
 }

@@ -48,7 +48,9 @@ pub(super) fn started(
 
 fn begun(activity: &Activity, input: &Payload) -> ExecutionState {
     match activity {
-        Activity::Sequence => ExecutionState::Sequence { data: input.clone(), jumps: 0 },
+        Activity::Sequence { then } => {
+            ExecutionState::Sequence { data: input.clone(), jumps: 0, then: then.clone() }
+        }
         Activity::Loop { items } => {
             ExecutionState::Loop { items: items.clone(), index: 0, data: input.clone(), jumps: 0 }
         }
@@ -58,13 +60,14 @@ fn begun(activity: &Activity, input: &Payload) -> ExecutionState {
         }
         Activity::Trying => ExecutionState::Trying { data: input.clone(), jumps: 0, retries: 0 },
         Activity::Waiting => ExecutionState::Waiting,
-        Activity::Listening => ExecutionState::Listening,
-        Activity::Call { queue, function, arguments, deadline } => ExecutionState::Calling {
+        Activity::Listening => ExecutionState::Listening { heard: Vec::new() },
+        Activity::Call { queue, function, arguments, deadline, secrets } => ExecutionState::Calling {
             queue: queue.clone(),
             function: function.clone(),
             arguments: arguments.clone(),
             deadline: *deadline,
             dispatch: 0,
+            secrets: secrets.clone(),
         },
     }
 }
@@ -80,7 +83,7 @@ fn data_for_child(state: &mut InstanceState, scope: ExecutionId) -> Result<Paylo
         ExecutionState::Branches { .. } => Ok(scope.input.clone()),
         ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening
+        | ExecutionState::Listening { .. }
         | ExecutionState::Calling { .. } => Err(format!("{} runs no tasks now", scope.task)),
     }
 }
@@ -132,7 +135,7 @@ fn ended_well(
         }
         ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening
+        | ExecutionState::Listening { .. }
         | ExecutionState::Calling { .. } => return Err(format!("{} runs no tasks now", parent.task)),
     }
     context.map_or(Ok(()), |context| exported(state, scope, task, context))
@@ -199,7 +202,7 @@ pub(super) fn jumped(state: &mut InstanceState, id: ExecutionId) -> Result<(), M
         ExecutionState::Branches { .. }
         | ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening
+        | ExecutionState::Listening { .. }
         | ExecutionState::Calling { .. } => Err(format!("{} runs no list of tasks", scope.task)),
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn decide(
     retriable: bool,
 ) -> Result<(), Stop> {
     let error = problem::bounded(complete(error, &journal.task, retriable));
+    journal.answered = Some(token.execution);
     journal.fault(token.execution, error, retriable)?;
     journal.run()
 }

@@ -32,8 +32,8 @@ pub(crate) use too_large::{too_large, unacceptable};
 /// Decides one command on a journal on which nothing has been recorded yet.
 pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) -> Result<(), Stop> {
     let AddressedCommand { cause, command, .. } = addressed;
-    if let Command::Start { input, .. } = command {
-        return start::decide(journal, input);
+    if let Command::Start { input, parent, .. } = command {
+        return start::decide(journal, input, parent.as_ref());
     }
     let instance = journal.id.clone();
     let Some(state) = journal.instance() else { return Err(Rejection::NotFound { instance }.into()) };
@@ -43,7 +43,7 @@ pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) ->
         return Err(Rejection::InvalidState { detail }.into());
     }
     match command {
-        Command::Cancel { reason } => cancel::decide(journal, reason),
+        Command::Cancel { reason } => cancel::decide(journal, cause, reason),
         Command::Suspend { reason } => suspend::decide(journal, reason),
         Command::Resume { reason } => resume::decide(journal, reason),
         Command::Start { .. }

@@ -1,6 +1,6 @@
 //! `Start`
 
-use millrace_schemas::event::{Event, Incident, TaskError, TimerPurpose};
+use millrace_schemas::event::{Event, Incident, ParentTask, TaskError, TimerPurpose};
 use millrace_schemas::{ExecutionId, Payload};
 
 use crate::journal::{Journal, Stop};
@@ -8,18 +8,27 @@ use crate::run::Next;
 use crate::variables::View;
 use crate::{Rejection, problem};
 
-pub(super) fn decide(journal: &mut Journal<'_>, input: &Payload) -> Result<(), Stop> {
+pub(super) fn decide(
+    journal: &mut Journal<'_>,
+    input: &Payload,
+    parent: Option<&ParentTask>,
+) -> Result<(), Stop> {
     if let Some(state) = journal.instance() {
         let status = state.status.name();
         return Err(Rejection::AlreadyExists { instance: journal.id.clone(), status }.into());
     }
-    open(journal, input)?;
+    open(journal, input, parent)?;
     begin_body(journal)
 }
 
 /// The instance exists, but its body waits for a resume: a record with both would be too large.
-pub(super) fn hold(journal: &mut Journal<'_>, input: &Payload, incident: Incident) -> Result<(), Stop> {
-    open(journal, input)?;
+pub(super) fn hold(
+    journal: &mut Journal<'_>,
+    input: &Payload,
+    parent: Option<&ParentTask>,
+    incident: Incident,
+) -> Result<(), Stop> {
+    open(journal, input, parent)?;
     journal.record(Event::IncidentRaised { incident })
 }
 
@@ -30,9 +39,10 @@ pub(super) fn begin_body(journal: &mut Journal<'_>) -> Result<(), Stop> {
 }
 
 /// The workflow's `input` and `timeout`. What fails here faults the instance: the id is taken, and the error can be looked up.
-fn open(journal: &mut Journal<'_>, raw_input: &Payload) -> Result<(), Stop> {
+fn open(journal: &mut Journal<'_>, raw_input: &Payload, parent: Option<&ParentTask>) -> Result<(), Stop> {
     let workflow = journal.program.workflow.clone();
-    let started = |input| Event::InstanceStarted { workflow, raw_input: raw_input.clone(), input };
+    let parent = parent.cloned();
+    let started = |input| Event::InstanceStarted { workflow, raw_input: raw_input.clone(), input, parent };
     match shape(journal, raw_input) {
         Ok(input) => journal.record(started(input))?,
         Err(error) => {

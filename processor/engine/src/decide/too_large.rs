@@ -20,10 +20,10 @@ pub(crate) fn too_large(
 ) -> Result<Decision, Stop> {
     let AddressedCommand { cause, command, .. } = addressed;
     match command {
-        Command::Start { input, .. } => {
+        Command::Start { input, parent, .. } => {
             let next = "start another instance with less data, and cancel this one; or raise the bound and resume it";
             let incident = incident(step.bounds, found, None, next);
-            instance.attempt(step, |journal| start::hold(journal, input, incident))
+            instance.attempt(step, |journal| start::hold(journal, input, parent.as_ref(), incident))
         }
         Command::CompleteTask { token, .. } => {
             instance.attempt(step, |journal| drop_answer(journal, addressed, token.execution, found))

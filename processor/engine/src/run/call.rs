@@ -20,8 +20,9 @@ impl Journal<'_> {
         };
         let deadline = self.deadline(entering)?;
         let (queue, function) = (it.queue.clone(), it.function.clone());
+        let secrets = entering.secrets.used_in(arguments.as_ref().unwrap_or(&entering.input));
         let execution =
-            self.open(entering, deadline, Activity::Call { queue, function, arguments, deadline })?;
+            self.open(entering, deadline, Activity::Call { queue, function, arguments, deadline, secrets })?;
         Ok(self.dispatch_call(execution)?)
     }
 
@@ -37,11 +38,15 @@ impl Journal<'_> {
         if let Some(heartbeat) = heartbeat {
             self.set_timer(id, self.at().plus(heartbeat), TimerPurpose::Heartbeat)?;
         }
+        if let Kind::Child(child) = &self.task_of(self.execution(id)).kind {
+            return self.start_child(id, dispatch, child);
+        }
         let execution = self.execution(id);
-        let ExecutionState::Calling { queue, function, arguments, deadline, .. } = &execution.state else {
+        let ExecutionState::Calling { queue, function, arguments, deadline, secrets, .. } = &execution.state
+        else {
             unreachable!("only a call is sent to workers");
         };
-        let queue = queue.clone();
+        let (queue, secrets) = (queue.clone(), secrets.clone());
         let separator = if execution.iteration.is_empty() { "" } else { "#" };
         let command = TaskCommand {
             instance: self.id.clone(),
@@ -55,6 +60,7 @@ impl Journal<'_> {
             arguments: arguments.clone().unwrap_or_else(|| execution.input.clone()),
             deadline: *deadline,
             heartbeat_ms: heartbeat.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+            secrets,
         };
         self.dispatch(queue, command)
     }

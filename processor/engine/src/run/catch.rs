@@ -146,19 +146,10 @@ impl<'s> Journal<'s> {
     }
 
     fn try_of(&self, id: ExecutionId) -> &'s Try {
-        match &self.task_of(self.execution(id)).kind {
-            Kind::Try(it) => it,
-            Kind::Do { .. }
-            | Kind::Set { .. }
-            | Kind::Switch { .. }
-            | Kind::For(_)
-            | Kind::Fork { .. }
-            | Kind::Raise { .. }
-            | Kind::Wait { .. }
-            | Kind::Emit(_)
-            | Kind::Listen(_)
-            | Kind::Call(_) => unreachable!("only a `try` tries"),
-        }
+        let Kind::Try(it) = &self.task_of(self.execution(id)).kind else {
+            unreachable!("only a `try` tries");
+        };
+        it
     }
 }
 

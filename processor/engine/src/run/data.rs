@@ -65,14 +65,26 @@ impl Journal<'_> {
         raw_output: Payload,
         joined: Option<Payload>,
     ) -> Result<(), Stop> {
+        self.finish_then(id, raw_output, joined, None)
+    }
+
+    /// As [`Self::finish`]; the flow goes where `then` says, if it says so.
+    pub(super) fn finish_then(
+        &mut self,
+        id: ExecutionId,
+        raw_output: Payload,
+        joined: Option<Payload>,
+        then: Option<Flow>,
+    ) -> Result<(), Stop> {
         let execution = self.execution(id);
         let Some(scope) = execution.parent else { return self.end_instance(raw_output) };
         let task = self.task_of(execution);
         let view = View { context: joined.as_ref(), ..View::of_open(execution, task) };
+        let flow = then.or_else(|| self.flow_after(execution)).unwrap_or(task.then);
         match self.shape(task, raw_output, view) {
             Ok(Shaped { output, context }) => {
                 self.record(Event::TaskCompleted { execution: id, output, context: context.or(joined) })?;
-                self.todo.push(Next::After { scope, task: task.index, flow: task.then });
+                self.todo.push(Next::After { scope, task: task.index, flow });
                 Ok(())
             }
             Err(error) => self.fault(id, error, true),

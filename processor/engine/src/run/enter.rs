@@ -9,6 +9,7 @@ use millrace_workflow::program::{Flow, Kind, Task, TaskIndex};
 
 use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
+use crate::secrets::Secrets;
 use crate::variables::View;
 use crate::{iteration, problem};
 
@@ -22,23 +23,36 @@ pub(super) struct Entering<'p> {
     pub(super) raw: Payload,
     /// After `input.from`.
     pub(super) input: Payload,
+    /// Where the flow goes after it, when not where the task says.
+    pub(super) then: Option<Flow>,
+    /// Texts that stand for the secrets which it names, and `$secrets` made of them.
+    pub(super) secrets: Secrets,
 }
 
 impl Entering<'_> {
     pub(super) fn view(&self, at: Timestamp) -> View<'_> {
-        View { input: Some(&self.input), ..View::of(self.scope, Some(self.task), at) }
+        View {
+            input: Some(&self.input),
+            secrets: self.secrets.variable(),
+            ..View::of(self.scope, Some(self.task), at)
+        }
     }
 }
 
 impl<'s> Journal<'s> {
-    pub(super) fn enter(&mut self, scope: ExecutionId, index: TaskIndex) -> Result<(), Stop> {
+    pub(super) fn enter(
+        &mut self,
+        scope: ExecutionId,
+        index: TaskIndex,
+        then: Option<Flow>,
+    ) -> Result<(), Stop> {
         let task = self.program.task(index);
         self.task = task.reference.clone();
         if let Some(error) = self.exhausted(scope, task) {
             return self.record(Event::InstanceFaulted { error });
         }
         self.entered += 1;
-        match self.enter_kind(scope, task) {
+        match self.enter_kind(scope, task, then) {
             Ok(()) => Ok(()),
             Err(Trouble::Stop(stop)) => Err(stop),
             Err(Trouble::Task(error)) => {
@@ -69,7 +83,22 @@ impl<'s> Journal<'s> {
         if let Some(error) = self.spinning(reference) {
             return Some(error);
         }
-        let nests = matches!(task.kind, Kind::Do { .. } | Kind::For(_) | Kind::Fork { .. } | Kind::Try(_));
+        let nests = match task.kind {
+            Kind::Do { .. }
+            | Kind::For(_)
+            | Kind::Fork { .. }
+            | Kind::Try(_)
+            | Kind::Function(_)
+            | Kind::Extended(_) => true,
+            Kind::Set { .. }
+            | Kind::Switch { .. }
+            | Kind::Raise { .. }
+            | Kind::Wait { .. }
+            | Kind::Emit(_)
+            | Kind::Listen(_)
+            | Kind::Call(_)
+            | Kind::Child(_) => false,
+        };
         if nests && iteration::depth(self.state(), Some(scope)) >= bounds.depth_max {
             let max = bounds.depth_max;
             return Some(problem::runtime(
@@ -93,15 +122,19 @@ impl<'s> Journal<'s> {
         })
     }
 
-    fn enter_kind(&mut self, scope: ExecutionId, task: &'s Task) -> Result<(), Trouble> {
+    fn enter_kind(&mut self, scope: ExecutionId, task: &'s Task, then: Option<Flow>) -> Result<(), Trouble> {
         let parent = self.execution(scope);
         let raw = data(parent).clone();
+        // What an extension does before a task is not its input; and whether it runs is known by then.
+        let is_extended = self.is_within_its_extension(parent, task);
+        let given = if is_extended { parent.input.clone() } else { raw.clone() };
         let in_fork = matches!(parent.state, ExecutionState::Branches { .. });
         let (iteration, attempt) = (iteration::of_child(self.state(), parent), parent.attempt);
         let at = self.at();
-        let view = View::of(scope, Some(task), at);
-        if let Some(condition) = &task.condition
-            && !self.holds(condition, raw.value(), &view)?
+        let secrets = self.secrets(task);
+        let view = View { secrets: secrets.variable(), ..View::of(scope, Some(task), at) };
+        if let Some(condition) = task.condition.as_ref().filter(|_| !is_extended)
+            && !self.holds(condition, given.value(), &view)?
         {
             if in_fork {
                 // A fork counts its branches; one that is skipped gives the input, like a task that does nothing.
@@ -112,14 +145,14 @@ impl<'s> Journal<'s> {
             return Ok(());
         }
         if let Some(schema) = &task.input.schema {
-            let valid = schema.validate(raw.value());
+            let valid = schema.validate(given.value());
             valid.map_err(|detail| problem::validation(&task.reference, format!("input: {detail}")))?;
         }
         let input = match &task.input.from {
-            Some(from) => self.fill(from, raw.value(), &view)?,
-            None => raw.clone(),
+            Some(from) => self.fill(from, given.value(), &view)?,
+            None => given,
         };
-        let entering = Entering { scope, task, iteration, attempt, raw, input };
+        let entering = Entering { scope, task, iteration, attempt, raw, input, then, secrets };
         match &task.kind {
             Kind::Do { body } => self.enter_do(entering, body),
             Kind::Set { value } => self.enter_set(&entering, value),
@@ -132,6 +165,9 @@ impl<'s> Journal<'s> {
             Kind::Emit(it) => self.enter_emit(&entering, it),
             Kind::Listen(it) => self.enter_listen(&entering, it),
             Kind::Call(it) => self.enter_call(&entering, it),
+            Kind::Function(it) => self.enter_function(entering, it),
+            Kind::Extended(it) => self.enter_extended(&entering, it),
+            Kind::Child(it) => self.enter_child(&entering, it),
         }
     }
 
@@ -198,7 +234,7 @@ pub(crate) fn data(scope: &Execution) -> &Payload {
         ExecutionState::Branches { .. }
         | ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening
+        | ExecutionState::Listening { .. }
         | ExecutionState::Calling { .. } => &scope.input,
     }
 }

@@ -36,7 +36,7 @@ impl Journal<'_> {
             | ExecutionState::Catching { .. }
             | ExecutionState::BackingOff { .. }
             | ExecutionState::Waiting
-            | ExecutionState::Listening
+            | ExecutionState::Listening { .. }
             | ExecutionState::Calling { .. } => self.fault(scope, error, retriable),
         }
     }

@@ -28,6 +28,8 @@ impl<'s> Journal<'s> {
             Kind::For(it) => Some(&it.body),
             Kind::Try(it) if catching => Some(&it.catch.body),
             Kind::Try(it) => Some(&it.body),
+            Kind::Function(it) => Some(&it.body),
+            Kind::Extended(it) => Some(&it.body),
             Kind::Set { .. }
             | Kind::Switch { .. }
             | Kind::Fork { .. }
@@ -35,14 +37,15 @@ impl<'s> Journal<'s> {
             | Kind::Wait { .. }
             | Kind::Emit(_)
             | Kind::Listen(_)
-            | Kind::Call(_) => None,
+            | Kind::Call(_)
+            | Kind::Child(_) => None,
         }
     }
 
     pub(super) fn begin(&mut self, scope: ExecutionId) -> Result<(), Stop> {
         match self.block(scope).and_then(|it| it.tasks.first()) {
             Some(task) => {
-                self.todo.push(Next::Enter { scope, task: *task });
+                self.todo.push(Next::Enter { scope, task: *task, then: None });
                 Ok(())
             }
             None => self.list_ended(scope),
@@ -51,11 +54,16 @@ impl<'s> Journal<'s> {
 
     pub(super) fn after(&mut self, scope: ExecutionId, task: TaskIndex, flow: Flow) -> Result<(), Stop> {
         let Some(block) = self.block(scope) else { return self.branch_ended(scope, task, flow) };
-        let here = position(block, task);
+        if let Some(extended) = self.extended(scope)
+            && self.leaves_extended(scope, extended, task, flow)?
+        {
+            return Ok(());
+        }
+        let here = self.program.position(block, task);
         match flow {
             Flow::Continue => match here.and_then(|it| block.tasks.get(it + 1)) {
                 Some(next) => {
-                    self.todo.push(Next::Enter { scope, task: *next });
+                    self.todo.push(Next::Enter { scope, task: *next, then: None });
                     Ok(())
                 }
                 None => self.list_ended(scope),
@@ -63,11 +71,11 @@ impl<'s> Journal<'s> {
             Flow::Exit => self.finish(scope, data(self.execution(scope)).clone(), None),
             Flow::End => self.end_instance(data(self.execution(scope)).clone()),
             Flow::Goto(target) => {
-                let Some(there) = position(block, target) else { return self.astray(scope, task) };
+                let Some(there) = block.position(target) else { return self.astray(scope, task) };
                 if here.is_none_or(|here| there <= here) {
                     self.record(Event::SequenceJumped { execution: scope })?;
                 }
-                self.todo.push(Next::Enter { scope, task: target });
+                self.todo.push(Next::Enter { scope, task: target, then: None });
                 Ok(())
             }
         }
@@ -88,9 +96,4 @@ impl<'s> Journal<'s> {
         }
         self.finish(scope, data(execution).clone(), None)
     }
-}
-
-/// Where in the list a task stands. Tasks are numbered in preorder, so a list is sorted.
-fn position(block: &Block, task: TaskIndex) -> Option<usize> {
-    block.tasks.binary_search(&task).ok()
 }

@@ -24,7 +24,7 @@ impl Journal<'_> {
         let count = u32::try_from(branches.len()).expect("admission bounds the number of tasks");
         let deadline = self.deadline(entering)?;
         let scope = self.open(entering, deadline, Activity::Branches { count })?;
-        self.todo.extend(branches.iter().rev().map(|task| Next::Enter { scope, task: *task }));
+        self.todo.extend(branches.iter().rev().map(|task| Next::Enter { scope, task: *task, then: None }));
         Ok(())
     }
 

@@ -1,9 +1,11 @@
-//! `listen` to one event, and which events are the ones.
+//! `listen`: which events are the ones, and when there are enough of them.
 
-use millrace_schemas::event::{Activity, Event};
-use millrace_schemas::instance::ExecutionState;
+use std::collections::BTreeMap;
+
+use millrace_schemas::event::{Activity, Event, TaskError};
+use millrace_schemas::instance::{Execution, ExecutionState, Heard};
 use millrace_schemas::{ExecutionId, Payload};
-use millrace_workflow::program::{EventFilter, Kind, Listen, Matcher, Read};
+use millrace_workflow::program::{EventFilter, Kind, Listen, Matcher, Read, Strategy};
 use serde_json::Value;
 
 use super::Trouble;
@@ -12,15 +14,18 @@ use crate::journal::{Journal, Stop};
 use crate::variables::View;
 
 impl<'s> Journal<'s> {
-    pub(super) fn enter_listen(&mut self, entering: &Entering<'_>, it: &Listen) -> Result<(), Trouble> {
+    pub(super) fn enter_listen(&mut self, entering: &Entering<'_>, it: &'s Listen) -> Result<(), Trouble> {
         let deadline = self.deadline(entering)?;
         let execution = self.open(entering, deadline, Activity::Listening)?;
-        let view = entering.view(self.at());
-        let mut waiting = self.state().signals.iter();
-        let taken = waiting.find(|signal| self.accepts(&it.filter, &signal.event, &view)).cloned();
-        if let Some(signal) = taken {
+        let mut passed_over = 0;
+        while self.is_open(execution) {
+            let Some(signal) = self.state().signals.get(passed_over).cloned() else { break };
+            let Some(filter) = self.accepted(execution, it, &signal.event) else {
+                passed_over += 1;
+                continue;
+            };
             self.record(Event::SignalConsumed { execution, cause: signal.cause })?;
-            self.finish(execution, read(it.read, &signal.event), None)?;
+            self.take(execution, it, filter, &signal.event)?;
         }
         Ok(())
     }
@@ -28,13 +33,12 @@ impl<'s> Journal<'s> {
     /// Gives an event to the open `listen` that waits for it, the one entered first if there are several.
     pub(crate) fn hear(&mut self, event: &Payload) -> Result<bool, Stop> {
         let listener = self.state().executions.iter().find_map(|(id, it)| {
-            let listening = matches!(it.state, ExecutionState::Listening);
+            let listening = matches!(it.state, ExecutionState::Listening { .. });
             let listen = listening.then(|| self.listen_of(*id)).flatten()?;
-            let view = View::of_open(it, self.task_of(it));
-            self.accepts(&listen.filter, event, &view).then_some((*id, listen.read))
+            Some((*id, listen, self.accepted(*id, listen, event)?))
         });
-        let Some((id, how)) = listener else { return Ok(false) };
-        self.finish(id, read(how, event), None)?;
+        let Some((id, listen, filter)) = listener else { return Ok(false) };
+        self.take(id, listen, filter, event)?;
         Ok(true)
     }
 
@@ -42,9 +46,74 @@ impl<'s> Journal<'s> {
         if let Kind::Listen(it) = &self.task_of(self.execution(id)).kind { Some(it) } else { None }
     }
 
+    /// The filter that wants an event, if one does. Of several, those that end the `listen` come first.
+    fn accepted(&self, id: ExecutionId, listen: &Listen, event: &Payload) -> Option<usize> {
+        let execution = self.execution(id);
+        let heard = heard(execution);
+        let is_wanted = |filter: usize| match listen.strategy {
+            Strategy::First | Strategy::UntilTrue(_) => true,
+            Strategy::All => !has(heard, filter),
+            Strategy::UntilHeard { first, .. } => filter < first || !has(heard, filter),
+        };
+        let ends = if let Strategy::UntilHeard { first, .. } = listen.strategy { first } else { 0 };
+        let order = (ends..listen.filters.len()).chain(0..ends);
+        let view = View::of_open(execution, self.task_of(execution));
+        order.into_iter().find(|filter| {
+            is_wanted(*filter) && self.accepts(listen, &listen.filters[*filter], heard, event, &view)
+        })
+    }
+
+    /// Takes an event that passed a filter; ends the `listen` if it was the last.
+    fn take(&mut self, id: ExecutionId, listen: &Listen, filter: usize, event: &Payload) -> Result<(), Stop> {
+        if listen.filters.len() == 1 && matches!(listen.strategy, Strategy::First | Strategy::All)
+            || matches!(listen.strategy, Strategy::First)
+        {
+            return self.finish(id, output(listen, [event]), None);
+        }
+        let number = u32::try_from(filter).expect("admission bounds the size of a definition");
+        self.record(Event::EventHeard { execution: id, filter: number, event: event.clone() })?;
+        match self.is_enough(id, listen) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let first =
+                    if let Strategy::UntilHeard { first, .. } = listen.strategy { first } else { usize::MAX };
+                let heard = heard(self.execution(id));
+                let wanted = heard.iter().filter(|it| (it.filter as usize) < first).map(|it| &it.event);
+                self.finish(id, output(listen, wanted), None)
+            }
+            Err(error) => self.fault(id, error, true),
+        }
+    }
+
+    fn is_enough(&self, id: ExecutionId, listen: &Listen) -> Result<bool, TaskError> {
+        let execution = self.execution(id);
+        let heard = heard(execution);
+        match &listen.strategy {
+            Strategy::First => Ok(true),
+            Strategy::All => Ok((0..listen.filters.len()).all(|it| has(heard, it))),
+            Strategy::UntilHeard { first, all: true } => {
+                Ok((*first..listen.filters.len()).all(|it| has(heard, it)))
+            }
+            Strategy::UntilHeard { first, all: false } => {
+                Ok((*first..listen.filters.len()).any(|it| has(heard, it)))
+            }
+            Strategy::UntilTrue(condition) => {
+                let events = output(listen, heard.iter().map(|it| &it.event));
+                self.holds(condition, events.value(), &View::of_open(execution, self.task_of(execution)))
+            }
+        }
+    }
+
     /// Whether every entry of the filter holds. One that fails to evaluate does not: a strange event cannot fault a workflow.
-    fn accepts(&self, filter: &EventFilter, event: &Payload, view: &View<'_>) -> bool {
-        filter.attributes.iter().all(|(name, matcher)| {
+    fn accepts(
+        &self,
+        listen: &Listen,
+        filter: &EventFilter,
+        heard: &[Heard],
+        event: &Payload,
+        view: &View<'_>,
+    ) -> bool {
+        let matches = filter.attributes.iter().all(|(name, matcher)| {
             let attribute = event.value().get(name).unwrap_or(&Value::Null);
             match matcher {
                 Matcher::Equals(wanted) => wanted == attribute,
@@ -52,15 +121,52 @@ impl<'s> Journal<'s> {
                     .evaluate(it, attribute, view)
                     .is_ok_and(|it| it == Value::Bool(true) || (it == *attribute && !it.is_null())),
             }
+        });
+        if !matches || filter.correlations.is_empty() {
+            return matches;
+        }
+        let agreed = self.agreed(listen, heard, view);
+        filter.correlations.iter().all(|it| {
+            let Ok(found) = self.evaluate(&it.from, event.value(), view) else { return false };
+            match (&it.expect, agreed.get(&*it.name)) {
+                (Some(expect), _) => {
+                    let input = view.input.map_or(&Value::Null, Payload::value);
+                    self.fill(expect, input, view).is_ok_and(|it| *it.value() == found)
+                }
+                (None, Some(first)) => *first == found,
+                (None, None) => !found.is_null(),
+            }
         })
+    }
+
+    /// What the events that were taken have for each correlation: those that come must have the same.
+    fn agreed<'l>(&self, listen: &'l Listen, heard: &[Heard], view: &View<'_>) -> BTreeMap<&'l str, Value> {
+        let mut agreed = BTreeMap::new();
+        for taken in heard {
+            let Some(filter) = listen.filters.get(taken.filter as usize) else { continue };
+            for it in &filter.correlations {
+                if let Ok(found) = self.evaluate(&it.from, taken.event.value(), view) {
+                    agreed.entry(&*it.name).or_insert(found);
+                }
+            }
+        }
+        agreed
     }
 }
 
-/// What a `listen` gives: an array with one element for the event.
-fn read(how: Read, event: &Payload) -> Payload {
-    let value = match how {
+fn heard(execution: &Execution) -> &[Heard] {
+    if let ExecutionState::Listening { heard } = &execution.state { heard } else { &[] }
+}
+
+fn has(heard: &[Heard], filter: usize) -> bool {
+    heard.iter().any(|it| it.filter as usize == filter)
+}
+
+/// What a `listen` gives: an array with one element for each event.
+fn output<'e>(listen: &Listen, events: impl IntoIterator<Item = &'e Payload>) -> Payload {
+    let read = |event: &Payload| match listen.read {
         Read::Data => event.value().get("data").cloned().unwrap_or(Value::Null),
         Read::Envelope | Read::Raw => event.value().clone(),
     };
-    Payload::from(Value::Array(vec![value]))
+    Payload::from(Value::Array(events.into_iter().map(read).collect()))
 }

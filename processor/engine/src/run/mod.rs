@@ -6,9 +6,11 @@
 
 mod call;
 mod catch;
+mod child;
 mod data;
 mod emit;
 mod enter;
+mod extended;
 mod fault;
 mod flow;
 mod fork;
@@ -22,13 +24,14 @@ use millrace_workflow::program::{Flow, TaskIndex};
 
 use crate::journal::{Journal, Stop};
 
+pub use child::refused_start;
 pub(crate) use enter::data;
 
 /// One thing to do next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Enter a task of a scope.
-    Enter { scope: ExecutionId, task: TaskIndex },
+    /// Enter a task of a scope. `then`: where the flow goes after it, when not where the task says.
+    Enter { scope: ExecutionId, task: TaskIndex, then: Option<Flow> },
     /// Begin the list of a scope at its first task.
     Begin { scope: ExecutionId },
     /// A task of a scope has ended well and its output has been applied.
@@ -76,7 +79,7 @@ impl Journal<'_> {
                 continue;
             }
             match next {
-                Next::Enter { scope, task } => self.enter(scope, task)?,
+                Next::Enter { scope, task, then } => self.enter(scope, task, then)?,
                 Next::Begin { scope } => self.begin(scope)?,
                 Next::After { scope, task, flow } => self.after(scope, task, flow)?,
                 Next::Faulted { scope, error, retriable } => self.faulted(scope, error, retriable)?,

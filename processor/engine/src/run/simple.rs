@@ -1,8 +1,8 @@
-//! Tasks of few lines: `do`, `set`, `switch`, `raise`, `wait`.
+//! Tasks of few lines: `do`, calls of `use.functions`, `set`, `switch`, `raise`, `wait`.
 
 use millrace_schemas::event::{Activity, TaskError, TimerPurpose};
 use millrace_workflow::expression::Template;
-use millrace_workflow::program::{Block, Case, DurationSource, ErrorModel};
+use millrace_workflow::program::{Block, Case, DurationSource, ErrorModel, Function};
 use serde_json::Value;
 
 use super::enter::Entering;
@@ -16,7 +16,25 @@ impl Journal<'_> {
             return self.end_at_once(&entering, entering.input.clone(), entering.task.then);
         }
         let deadline = self.deadline(&entering)?;
-        let scope = self.open(&entering, deadline, Activity::Sequence)?;
+        let scope =
+            self.open(&entering, deadline, Activity::Sequence { then: self.flow_text(entering.then) })?;
+        self.todo.push(Next::Begin { scope });
+        Ok(())
+    }
+
+    /// The function's task runs with the arguments as its input.
+    pub(super) fn enter_function(
+        &mut self,
+        entering: Entering<'_>,
+        function: &Function,
+    ) -> Result<(), Trouble> {
+        let input = match &function.arguments {
+            Some(arguments) => self.fill(arguments, entering.input.value(), &entering.view(self.at()))?,
+            None => entering.input.clone(),
+        };
+        let deadline = self.deadline(&entering)?;
+        let scope =
+            self.open(&Entering { input, ..entering }, deadline, Activity::Sequence { then: None })?;
         self.todo.push(Next::Begin { scope });
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use expect_test::Expect;
 use millrace_engine::{Bounds, Decision, Effect, Instance, Moment, Rejection};
 use millrace_schemas::command::{AddressedCommand, Command};
-use millrace_schemas::event::{Activity, ChangelogEntry, Event, TaskError};
+use millrace_schemas::event::{Activity, ChangelogEntry, Event, ParentTask, TaskError};
 use millrace_schemas::instance::Status;
 use millrace_schemas::{EventId, InstanceId, Payload, TimerId, Timestamp};
 use millrace_workflow::program::Program;
@@ -75,7 +75,10 @@ impl Conversation {
                 }
                 _ => {
                     let command = self.command(verb, rest);
-                    let command = self.address(command);
+                    let mut command = self.address(command);
+                    if verb == "abandon" {
+                        command.cause.source = millrace_engine::INSTANCE_SOURCE.to_owned();
+                    }
                     self.tell(line, &command, &mut out);
                 }
             }
@@ -134,6 +137,17 @@ impl Conversation {
                 workflow: self.program.workflow.workflow.clone(),
                 version: None,
                 input: payload(rest),
+                parent: None,
+            },
+            // As the task 3.1 of `parent` sends it.
+            "child" => Command::Start {
+                workflow: self.program.workflow.workflow.clone(),
+                version: None,
+                input: payload(rest),
+                parent: Some(ParentTask {
+                    instance: InstanceId::new("parent").unwrap(),
+                    token: "3.1".parse().unwrap(),
+                }),
             },
             "complete" => Command::CompleteTask { token: first.parse().unwrap(), output: payload(second) },
             "fail" => {
@@ -161,7 +175,8 @@ impl Conversation {
                 Command::FireTimer { timer, due: Timestamp(self.due(timer).0 - 1) }
             }
             "signal" => Command::DeliverSignal { event: signal(first, payload(second).value()) },
-            "cancel" => Command::Cancel { reason: reason() },
+            // `abandon`: as a parent asks for it.
+            "cancel" | "abandon" => Command::Cancel { reason: reason() },
             "suspend" => Command::Suspend { reason: reason() },
             "resume" => Command::Resume { reason: reason() },
             _ => panic!("no such command: {verb}"),
@@ -177,7 +192,10 @@ impl Conversation {
         let Some(state) = self.instance.state() else { return "= absent\n".to_owned() };
         let mut out = format!("= {} context {}\n", status(&state.status), state.context.value());
         for (id, it) in &state.executions {
-            let activity = format!("{:?}", it.state);
+            let activity = format!("{:?}", it.state)
+                .replace(", then: None", "")
+                .replace(" { heard: [] }", "")
+                .replace(", secrets: []", "");
             writeln!(out, "=   {} {} [{}] attempt {}: {activity}", id.0, it.task, it.iteration, it.attempt.0)
                 .unwrap();
         }
@@ -253,11 +271,19 @@ pub(crate) fn describe(event: &Event) -> String {
             let activity = match activity {
                 Activity::Loop { items } => format!("Loop {items:?}"),
                 Activity::Branches { count } => format!("Branches {count}"),
-                Activity::Call { function, arguments, deadline, .. } => {
+                Activity::Call { function, arguments, deadline, secrets, .. } => {
                     let deadline = deadline.map_or_else(String::new, |it| format!(" by {}", it.0));
-                    format!("Call {function}{}{deadline}", data("with", arguments.as_ref()))
+                    let secrets: Vec<_> =
+                        secrets.iter().map(|it| format!(" secret {}", it.path.join("."))).collect();
+                    format!(
+                        "Call {function}{}{deadline}{}",
+                        data("with", arguments.as_ref()),
+                        secrets.concat()
+                    )
                 }
-                Activity::Sequence | Activity::Trying | Activity::Waiting | Activity::Listening => {
+                Activity::Sequence { then: None } => "Sequence".to_owned(),
+                Activity::Sequence { then: Some(then) } => format!("Sequence then {then}"),
+                Activity::Trying | Activity::Waiting | Activity::Listening => {
                     format!("{activity:?}")
                 }
             };
@@ -310,6 +336,9 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::InstanceCompleted { output } => format!("InstanceCompleted {output:?}"),
         Event::InstanceFaulted { error } => format!("InstanceFaulted {}", describe_error(error)),
         Event::InstanceCancelled { .. } => "InstanceCancelled".to_owned(),
+        Event::EventHeard { execution, filter, .. } => {
+            format!("EventHeard {} by filter {filter}", execution.0)
+        }
     }
 }
 
@@ -324,6 +353,24 @@ fn describe_effect(effect: &Effect) -> String {
         }
         Effect::EmitEvent { topic, event } => {
             format!("emit to {}: {event:?}", topic.as_deref().unwrap_or("-"))
+        }
+        Effect::SendCommand { to, id, command } => {
+            let what = match &**command {
+                Command::Start { workflow, version, input, parent } => {
+                    let version = version.as_deref().unwrap_or("newest");
+                    let parent = parent
+                        .as_ref()
+                        .map_or_else(String::new, |it| format!(" for {} {}", it.instance, it.token));
+                    format!("start {workflow}/{version} {input:?}{parent}")
+                }
+                Command::CompleteTask { token, output } => format!("complete {token} {output:?}"),
+                Command::FailTask { token, error, retriable } => {
+                    let permanent = if *retriable { "" } else { " for good" };
+                    format!("fail {token}{permanent} {}", describe_error(error))
+                }
+                other => other.name().to_owned(),
+            };
+            format!("to {to} as {id}: {what}")
         }
     }
 }

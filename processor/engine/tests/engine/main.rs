@@ -3,11 +3,15 @@
 mod bounds;
 mod calls;
 mod catching;
+mod children;
 mod conversation;
 mod data;
+mod extensions;
 mod flow;
 mod fork;
+mod listening;
 mod properties;
+mod secrets;
 mod signals;
 mod standstill;
 mod table;

@@ -175,7 +175,8 @@ fn play(definition: &Value, moves: &[Move], bounds: Bounds) -> Conversation {
     let mut conversation = Conversation::new(program_of(definition));
     conversation.bounds = bounds;
     let workflow = conversation.program.workflow.workflow.clone();
-    let start = Command::Start { workflow, version: None, input: Payload::from(json!({ "a": 1 })) };
+    let start =
+        Command::Start { workflow, version: None, input: Payload::from(json!({ "a": 1 })), parent: None };
     let mut sent = vec![conversation.address(start)];
     conversation.send(&sent[0]).ok();
     for next in moves {
@@ -257,7 +258,7 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
             }
             ExecutionState::BackingOff { .. }
             | ExecutionState::Waiting
-            | ExecutionState::Listening
+            | ExecutionState::Listening { .. }
             | ExecutionState::Calling { .. } => assert_eq!(open, 0),
         }
         let waits = matches!(it.state, ExecutionState::Waiting | ExecutionState::BackingOff { .. });
@@ -334,7 +335,7 @@ fn a_step_that_is_taken_back_leaves_no_effects() {
     let mut conversation = Conversation::new(program_of(&definition));
     conversation.bounds.record_bytes_max = 600;
     let workflow = conversation.program.workflow.workflow.clone();
-    let start = Command::Start { workflow, version: None, input: Payload::null() };
+    let start = Command::Start { workflow, version: None, input: Payload::null(), parent: None };
     let start = conversation.address(start);
     let decision = conversation.send(&start).unwrap();
     assert_eq!(decision.effects, Vec::<Effect>::new());

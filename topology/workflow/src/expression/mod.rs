@@ -8,6 +8,7 @@ mod convert;
 mod guard;
 mod library;
 mod path;
+mod secrets;
 mod template;
 mod uri;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use millrace_schemas::Timestamp;
 use serde_json::Value;
 
+pub(crate) use secrets::secrets;
 pub use template::Template;
 pub use uri::UriTemplate;
 

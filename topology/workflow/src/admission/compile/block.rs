@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::extension::Placed;
 use super::flow::Jump;
 use super::{Compiler, DEPTH_MAX, Scope, TASKS_MAX};
 use crate::admission::spelling;
@@ -16,6 +17,9 @@ const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
 /// One entry of a list.
 struct Item {
     name: Arc<str>,
+    /// What stands in the list.
+    listed: TaskIndex,
+    /// The task itself, without the extensions around it.
     task: TaskIndex,
     pointer: String,
 }
@@ -25,12 +29,12 @@ impl Compiler<'_, '_> {
     pub(super) fn block(&mut self, list: &Value, scope: &Scope, parent: Option<TaskIndex>) -> Block {
         let mut jumps = Vec::new();
         let items = self.items(list, scope, parent, &mut jumps);
-        let names: BTreeMap<&str, TaskIndex> = items.iter().map(|it| (&*it.name, it.task)).collect();
+        let names: BTreeMap<&str, TaskIndex> = items.iter().map(|it| (&*it.name, it.listed)).collect();
         for jump in jumps {
             self.resolve(&jump, &names);
         }
         self.warn_of_unreachable(&items);
-        Block { tasks: items.iter().map(|it| it.task).collect() }
+        Block { tasks: items.iter().map(|it| it.listed).collect() }
     }
 
     /// The branches of a fork. None of them comes before or after another, so none can jump to another.
@@ -45,7 +49,7 @@ impl Compiler<'_, '_> {
                 "put tasks that follow one another into a `do` within the branch",
             );
         }
-        items.iter().map(|it| it.task).collect()
+        items.iter().map(|it| it.listed).collect()
     }
 
     fn items(
@@ -79,9 +83,7 @@ impl Compiler<'_, '_> {
                 );
                 continue;
             };
-            if self.tasks.len() >= TASKS_MAX {
-                let message = format!("the definition has more than {TASKS_MAX} tasks");
-                self.report.error(&at.pointer, message, "split it into several workflows, or use a `for`");
+            if self.is_full(&at) {
                 return items;
             }
             let here = Scope { depth: scope.depth + 1, ..at.below(name) };
@@ -96,10 +98,22 @@ impl Compiler<'_, '_> {
                 let message = format!("the name `{name}` is taken by another task of this list");
                 self.report.error(&here.pointer, message, "rename one of the two");
             }
-            let task = self.task(name, task, &here, parent, jumps);
-            items.push(Item { name: name.as_str().into(), task, pointer: here.pointer });
+            let Placed { listed, task } = self.task(name, task, &here, parent, jumps);
+            items.push(Item { name: name.as_str().into(), listed, task, pointer: here.pointer });
         }
         items
+    }
+
+    /// Whether there is no place for another task. Functions and extensions can make many of few.
+    pub(super) fn is_full(&mut self, scope: &Scope) -> bool {
+        let is_full = self.tasks.len() >= TASKS_MAX;
+        if is_full {
+            let message = format!(
+                "the definition has more than {TASKS_MAX} tasks, those of functions and extensions counted wherever they are used"
+            );
+            self.report.error(&scope.pointer, message, "split it into several workflows, or use a `for`");
+        }
+        is_full
     }
 
     fn resolve(&mut self, jump: &Jump, names: &BTreeMap<&str, TaskIndex>) {
@@ -132,7 +146,7 @@ impl Compiler<'_, '_> {
             };
             let mut follow = |flow: Flow| match flow {
                 Flow::Continue => open.push(at + 1),
-                Flow::Goto(target) => open.extend(items.iter().position(|it| it.task == target)),
+                Flow::Goto(target) => open.extend(items.iter().position(|it| it.listed == target)),
                 Flow::Exit | Flow::End => {}
             };
             let mut falls_through = true;

@@ -8,9 +8,6 @@ use crate::expression::{self, Expression, ExpressionError, GLOBALS, Template};
 use crate::program::{DurationSource, ExportModel, InputModel, OutputModel};
 use crate::schema::Schema;
 
-/// Variables that the language has and this release does not fill.
-const EMPTY_VARIABLES: [&str; 2] = ["secrets", "authorization"];
-
 impl Compiler<'_, '_> {
     /// A property that is always an expression, `${ }` or not. None if it is absent or wrong.
     pub(super) fn expression(&mut self, holder: &Value, key: &str, scope: &Scope) -> Option<Expression> {
@@ -21,7 +18,7 @@ impl Compiler<'_, '_> {
     pub(super) fn compile_expression(&mut self, text: &str, scope: &Scope) -> Option<Expression> {
         match Expression::compile(text, &scope.locals) {
             Ok(expression) => {
-                self.check_variables(expression.text(), &scope.pointer);
+                self.check_secrets(expression.text(), &scope.pointer);
                 Some(expression)
             }
             Err(error) => {
@@ -35,7 +32,7 @@ impl Compiler<'_, '_> {
         let variables: Vec<String> = GLOBALS
             .iter()
             .copied()
-            .filter(|it| !EMPTY_VARIABLES.contains(it))
+            .filter(|it| *it != "secrets" || self.sees_secrets)
             .chain(scope.locals.iter().map(|it| &**it))
             .map(|it| format!("${it}"))
             .collect();
@@ -47,19 +44,11 @@ impl Compiler<'_, '_> {
         self.report.error(pointer, error.to_string(), fix);
     }
 
-    fn check_variables(&mut self, code: &str, pointer: &str) {
-        for name in EMPTY_VARIABLES {
-            if expression::names(code, name) {
-                self.report.unsupported(pointer, &format!("`${name}`"), "let the worker look it up");
-            }
-        }
-    }
-
     /// Any JSON, in which strings that are wholly `${ }` are expressions.
     pub(super) fn template(&mut self, value: &Value, scope: &Scope) -> Template {
         match Template::compile(value, &scope.locals) {
             Ok(template) => {
-                template.for_each_expression(&mut |it| self.check_variables(it.text(), &scope.pointer));
+                template.for_each_expression(&mut |it| self.check_secrets(it.text(), &scope.pointer));
                 template
             }
             Err(errors) => {

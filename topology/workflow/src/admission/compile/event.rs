@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::metadata::Allowed;
 use super::{Compiler, Scope};
 use crate::expression::unwrap;
-use crate::program::{Emit, EventFilter, Kind, Listen, Matcher, Read};
+use crate::program::{Correlation, Emit, EventFilter, Kind, Listen, Matcher, Read, Strategy};
 
 /// Types that mean something to Millrace itself.
 const RESERVED: &str = "io.millrace.";
@@ -31,33 +31,67 @@ impl Compiler<'_, '_> {
         let here = scope.below("listen");
         let listen = task.get("listen").unwrap_or(&Value::Null);
         if task.get("foreach").is_some() {
-            self.report.unsupported(&scope.at("foreach"), "`foreach` of `listen`", "listen to one event");
+            let instead = "listen in a loop: `listen` to one event, do the tasks, and jump back by `then`";
+            self.report.unsupported(&scope.at("foreach"), "`foreach` of `listen`", instead);
         }
         let to = listen.get("to").unwrap_or(&Value::Null);
         let to_scope = here.below("to");
-        for strategy in ["all", "any"] {
-            if to.get(strategy).is_some() {
-                let instead = "listen `to: { one: { with: { type: … } } }`";
-                self.report.unsupported(
-                    &to_scope.at(strategy),
-                    &format!("`listen` to `{strategy}` of several events"),
-                    instead,
-                );
+        let (mut filters, is_all) = self.filters(to, &to_scope);
+        let strategy = match to.get("until") {
+            None | Some(Value::Bool(false)) if is_all => Strategy::All,
+            None | Some(Value::Bool(_)) => Strategy::First,
+            Some(Value::String(condition)) => self
+                .compile_expression(condition, &to_scope.below("until"))
+                .map_or(Strategy::First, Strategy::UntilTrue),
+            Some(until) => {
+                let first = filters.len();
+                let (ends, all) = self.filters(until, &to_scope.below("until"));
+                filters.extend(ends);
+                Strategy::UntilHeard { first, all }
             }
-        }
-        let one = to.get("one").unwrap_or(&Value::Null);
-        let one_scope = to_scope.below("one");
-        if one.get("correlate").is_some() {
-            let instead = "let the sender address the instance by its id (`subject`, or the record's key)";
-            self.report.unsupported(&one_scope.at("correlate"), "`correlate`", instead);
-        }
-        let filter = self.filter(one.get("with"), &one_scope.below("with"));
+        };
         let read = match listen.get("read").and_then(Value::as_str) {
             Some("envelope") => Read::Envelope,
             Some("raw") => Read::Raw,
             _ => Read::Data,
         };
-        Kind::Listen(Listen { filter, read })
+        Kind::Listen(Listen { filters, strategy, read })
+    }
+
+    /// The filters of a strategy, and whether an event is wanted for each. `any: []` takes every event.
+    fn filters(&mut self, to: &Value, scope: &Scope) -> (Vec<EventFilter>, bool) {
+        if let Some(one) = to.get("one") {
+            return (vec![self.event_filter(one, &scope.below("one"))], true);
+        }
+        let (key, is_all) = if to.get("all").is_some() { ("all", true) } else { ("any", false) };
+        let here = scope.below(key);
+        let list = to.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut filters: Vec<EventFilter> = list
+            .iter()
+            .enumerate()
+            .map(|(index, it)| self.event_filter(it, &here.below(&index.to_string())))
+            .collect();
+        if filters.is_empty() {
+            if is_all {
+                let fix = "name an event; or listen to `any: []`, which takes every event";
+                self.report.error(&here.pointer, "there is no event to listen to", fix);
+            }
+            filters.push(EventFilter::default());
+        }
+        (filters, is_all)
+    }
+
+    fn event_filter(&mut self, filter: &Value, scope: &Scope) -> EventFilter {
+        let mut compiled = self.filter(filter.get("with"), &scope.below("with"));
+        let here = scope.below("correlate");
+        for (name, entry) in filter.get("correlate").and_then(Value::as_object).into_iter().flatten() {
+            let at = here.below(name);
+            let expect = entry.get("expect").map(|it| self.template(it, &at.below("expect")));
+            if let Some(from) = self.expression(entry, "from", &at) {
+                compiled.correlations.push(Correlation { name: name.as_str().into(), from, expect });
+            }
+        }
+        compiled
     }
 
     fn filter(&mut self, with: Option<&Value>, scope: &Scope) -> EventFilter {
@@ -83,7 +117,7 @@ impl Compiler<'_, '_> {
             };
             attributes.extend(matcher.map(|it| (name.clone(), it)));
         }
-        EventFilter { attributes }
+        EventFilter { attributes, correlations: Vec::new() }
     }
 
     fn check_type(&mut self, with: Option<&Value>, scope: &Scope) {

@@ -2,12 +2,11 @@
 //!
 //! The task's arguments are those of the language, in one form: the endpoint is its URI, with names replaced by what the data has.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::call::{HTTP, merged};
-use super::metadata::{Allowed, Metadata};
+use super::call::HTTP;
+use super::metadata::Allowed;
 use super::{Compiler, Scope};
-use crate::admission::dsl_schema;
 use crate::expression::{self, Template, UriTemplate};
 use crate::program::{BUILT_IN_QUEUE, Call, Kind};
 
@@ -28,38 +27,15 @@ const CARRIER_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
-/// What a call is made of: the task's own `with`, over that of the entry of `use.functions` that it names.
-struct With<'a> {
-    own: Option<&'a Value>,
-    own_scope: Scope,
-    defaults: Option<(&'a Value, Scope)>,
-}
-
-impl<'a> With<'a> {
-    /// An argument, and where it stands.
-    fn get(&self, name: &str) -> Option<(&'a Value, Scope)> {
-        if let Some(value) = self.own.and_then(|it| it.get(name)) {
-            return Some((value, self.own_scope.below(name)));
-        }
-        let (defaults, scope) = self.defaults.as_ref()?;
-        Some((defaults.get(name)?, scope.below(name)))
-    }
-}
-
 impl Compiler<'_, '_> {
-    pub(super) fn call_http(&mut self, task: &Value, scope: &Scope, entry: Option<(Value, String)>) -> Kind {
-        let mut own = self.metadata(task, scope, Allowed::BuiltInCall);
-        let mut with = With { own: task.get("with"), own_scope: scope.below("with"), defaults: None };
-        if let Some((entry, pointer)) = &entry {
-            let at = Scope { pointer: pointer.clone(), ..scope.clone() };
-            let theirs = self.metadata(entry, &at, Allowed::BuiltInCall);
-            own = Metadata { heartbeat: own.heartbeat.or(theirs.heartbeat), ..own };
-            with.defaults = entry.get("with").map(|it| (it, at.below("with")));
-            self.check_merged(&with, entry, scope);
-        }
+    pub(super) fn call_http(&mut self, task: &Value, scope: &Scope) -> Kind {
+        let own = self.metadata(task, scope, Allowed::BuiltInCall);
+        let with = task.get("with").unwrap_or(&Value::Null);
+        let with_scope = scope.below("with");
         let mut arguments = Vec::new();
         for name in ARGUMENTS {
-            let Some((value, at)) = with.get(name) else { continue };
+            let Some(value) = with.get(name) else { continue };
+            let at = with_scope.below(name);
             let value = match name {
                 "method" => self.method(value, &at),
                 "endpoint" => self.endpoint(value, &at),
@@ -73,16 +49,8 @@ impl Compiler<'_, '_> {
             queue: BUILT_IN_QUEUE.into(),
             arguments: Some(Template::of_object(arguments)),
             heartbeat: own.heartbeat,
+            secrets: self.secrets(task, "with"),
         })
-    }
-
-    /// A task that calls an entry of `use.functions` has the form of any call; with the entry's defaults it must be an HTTP call.
-    fn check_merged(&mut self, with: &With<'_>, entry: &Value, scope: &Scope) {
-        let (Some(own), Some((defaults, _))) = (with.own, &with.defaults) else { return };
-        if dsl_schema::check_task(HTTP, entry).is_empty() {
-            let whole = json!({ "call": HTTP, "with": merged(defaults, own) });
-            self.report.violations(&scope.pointer, dsl_schema::check_task(HTTP, &whole));
-        }
     }
 
     fn method(&mut self, value: &Value, scope: &Scope) -> Template {

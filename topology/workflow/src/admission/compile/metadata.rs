@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Compiler, Scope};
 use crate::admission::{duration, spelling};
-use crate::program::{BUILT_IN_QUEUE, History};
+use crate::program::{BUILT_IN_QUEUE, History, Lifecycle};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
 const TOPIC_BYTES_MAX: usize = 249;
@@ -29,7 +29,7 @@ pub(super) enum Allowed {
 impl Allowed {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Document => &["queue", "history"],
+            Self::Document => &["queue", "history", "lifecycle"],
             Self::Call => &["queue", "heartbeat"],
             Self::BuiltInCall => &["heartbeat"],
             Self::Emit => &["topic"],
@@ -44,13 +44,14 @@ pub(super) struct Metadata {
     pub(super) heartbeat: Option<Duration>,
     pub(super) topic: Option<String>,
     pub(super) history: Option<History>,
+    pub(super) lifecycle: Option<Lifecycle>,
 }
 
 impl Compiler<'_, '_> {
     /// `document.metadata.millrace`
     pub(super) fn document_metadata(&mut self) -> Metadata {
         let Some(document) = self.definition.get("document") else { return Metadata::default() };
-        let scope = Scope { pointer: "/document".to_owned(), locals: Vec::new(), depth: 0 };
+        let scope = Scope { pointer: "/document".to_owned(), base: None, locals: Vec::new(), depth: 0 };
         self.metadata(document, &scope, Allowed::Document)
     }
 
@@ -82,6 +83,17 @@ impl Compiler<'_, '_> {
                 "queue" => metadata.queue = self.topic_name(value, &pointer, QUEUE_BYTES_MAX).map(Into::into),
                 "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
                 "history" => metadata.history = self.history(value, &scope.below(key)),
+                "lifecycle" => match value {
+                    Value::Bool(false) => metadata.lifecycle = Some(Lifecycle::Off),
+                    Value::String(it) if it == "off" => metadata.lifecycle = Some(Lifecycle::Off),
+                    Value::String(it) if it == "workflow" => metadata.lifecycle = Some(Lifecycle::Workflow),
+                    Value::String(it) if it == "task" => metadata.lifecycle = Some(Lifecycle::Task),
+                    _ => self.report.error(
+                        &pointer,
+                        format!("{value} does not say which lifecycle events are published"),
+                        "write `off`, `workflow`, or `task`, which has those of the workflow too",
+                    ),
+                },
                 _ => match duration::parse(value) {
                     Ok(every) if !every.is_zero() => metadata.heartbeat = Some(every),
                     Ok(_) => self.report.error(

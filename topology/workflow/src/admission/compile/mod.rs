@@ -5,13 +5,17 @@
 
 mod block;
 mod call;
+mod child;
 mod data;
 mod event;
+mod extension;
 mod faults;
 mod flow;
+mod function;
 mod history;
 mod http;
 mod metadata;
+mod secrets;
 mod task;
 mod workflow;
 
@@ -21,7 +25,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::report::Report;
-use crate::program::{Program, Task};
+use crate::program::{Program, Task, TaskIndex};
 
 pub(super) use workflow::compile;
 
@@ -37,20 +41,47 @@ struct Compiler<'c, 's> {
     tasks: Vec<Option<Task>>,
     /// The queue of calls that do not name one.
     queue: Arc<str>,
+    /// `use.extensions`
+    extensions: Vec<Arc<extension::Extension>>,
+    /// What is compiled is added by an extension.
+    is_adding: bool,
+    /// What is compiled is given to a worker, which has secrets.
+    sees_secrets: bool,
+    /// The functions that are being compiled, each called by the one before.
+    calling: Vec<String>,
 }
 
 /// Where in the definition the compiler is.
 #[derive(Clone, Debug)]
 struct Scope {
-    /// JSON pointer.
+    /// JSON pointer into the definition.
     pointer: String,
+    /// Set where the definition is used in another place than it stands in: what functions and extensions are made of.
+    base: Option<Arc<Rebase>>,
     /// Loop and catch variables, without `$`, the innermost last.
     locals: Vec<Arc<str>>,
     /// Tasks around.
     depth: usize,
 }
 
+/// Tasks have references of their own for each place in which a part of the definition is used.
+#[derive(Debug)]
+struct Rebase {
+    /// Bytes of the pointer that are replaced…
+    length: usize,
+    /// …by this.
+    reference: String,
+}
+
 impl Scope {
+    /// What names a task here.
+    fn reference(&self) -> String {
+        match &self.base {
+            None => self.pointer.clone(),
+            Some(base) => format!("{}{}", base.reference, &self.pointer[base.length..]),
+        }
+    }
+
     /// The value `key` of the value here.
     fn at(&self, key: &str) -> String {
         format!("{}/{}", self.pointer, super::source::escape(key))
@@ -67,11 +98,18 @@ impl Scope {
     }
 }
 
-fn by_reference(tasks: &[Task]) -> HashMap<Arc<str>, crate::program::TaskIndex> {
+fn by_reference(tasks: &[Task]) -> HashMap<Arc<str>, TaskIndex> {
     tasks.iter().map(|it| (Arc::clone(&it.reference), it.index)).collect()
 }
 
 impl Compiler<'_, '_> {
+    /// A place for the next task.
+    fn place(&mut self) -> TaskIndex {
+        let index = TaskIndex(u32::try_from(self.tasks.len()).expect("TASKS_MAX is far below 2^32"));
+        self.tasks.push(None);
+        index
+    }
+
     /// `use.<kind>.<name>`, with its pointer. None, and an error at `pointer`, if it is not there.
     fn used(&mut self, kind: &str, name: &str, pointer: &str) -> Option<(Value, String)> {
         let entries = self.definition.get("use").and_then(|it| it.get(kind)).and_then(Value::as_object);
@@ -96,8 +134,21 @@ fn complete(tasks: Vec<Option<Task>>) -> Option<Vec<Task>> {
 
 impl Program {
     fn assemble(head: workflow::Head, tasks: Vec<Task>) -> Self {
-        let workflow::Head { workflow, digest, definition, input, output, timeout, history, body } = head;
+        let workflow::Head { workflow, digest, definition, input, output, timeout, history, lifecycle, body } =
+            head;
         let by_reference = by_reference(&tasks);
-        Self { workflow, digest, definition, input, output, timeout, history, body, tasks, by_reference }
+        Self {
+            workflow,
+            digest,
+            definition,
+            input,
+            output,
+            timeout,
+            history,
+            lifecycle,
+            body,
+            tasks,
+            by_reference,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::call::{BUILT_IN, HTTP};
+use super::extension::{Item, Placed};
 use super::flow::Jump;
 use super::metadata::Allowed;
 use super::{Compiler, Scope};
@@ -16,7 +17,7 @@ const KEYWORDS: [&str; 12] =
     ["call", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait", "do"];
 
 impl Compiler<'_, '_> {
-    /// Compiles a task and everything in it.
+    /// Compiles a task, everything in it, and what extensions add to it.
     pub(super) fn task(
         &mut self,
         name: &str,
@@ -24,14 +25,29 @@ impl Compiler<'_, '_> {
         scope: &Scope,
         parent: Option<TaskIndex>,
         jumps: &mut Vec<Jump>,
+    ) -> Placed {
+        match self.keyword(task, scope) {
+            Some(keyword) => self.extended(&Item { name, keyword, task, scope }, parent, jumps),
+            None => {
+                let task = self.place();
+                Placed { listed: task, task }
+            }
+        }
+    }
+
+    /// Compiles a task and everything in it.
+    pub(super) fn compile_task(
+        &mut self,
+        item: &Item<'_>,
+        parent: Option<TaskIndex>,
+        jumps: &mut Vec<Jump>,
     ) -> TaskIndex {
-        let index = TaskIndex(u32::try_from(self.tasks.len()).expect("TASKS_MAX is far below 2^32"));
-        self.tasks.push(None);
-        let Some(keyword) = self.keyword(task, scope) else { return index };
-        if keyword == "run" {
+        let Item { name, keyword, task, scope } = *item;
+        let index = self.place();
+        if keyword == "run" && task.get("run").is_none_or(|it| it.get("workflow").is_none()) {
             self.report.unsupported(
                 &scope.at("run"),
-                "`run`",
+                "`run` of anything but a workflow",
                 "call a function by its name, and let a worker of yours do it",
             );
             return index;
@@ -45,19 +61,22 @@ impl Compiler<'_, '_> {
         if !matches!(keyword, "call" | "emit") {
             self.metadata(task, scope, Allowed::Other);
         }
+        let is_for_worker = self.is_for_worker(keyword, task);
         let compiled = Task {
             index,
             parent,
             name: name.into(),
-            reference: scope.pointer.as_str().into(),
+            reference: scope.reference().into(),
             definition: Arc::new(task.clone()),
             condition: self.expression(task, "if", scope),
-            input: self.input(task, scope),
+            input: self.for_worker(is_for_worker, |it| it.input(task, scope)),
             output: self.output(task, scope),
             export: self.export(task, scope),
             timeout: self.timeout(task, scope),
             then: self.then(task, scope, index, None, jumps),
-            kind: self.kind(keyword, task, scope, index, jumps),
+            kind: self.for_worker(is_for_worker, |it| it.kind(keyword, task, scope, index, jumps)),
+            on_behalf_of: None,
+            extended_by: None,
         };
         self.tasks[index.0 as usize] = Some(compiled);
         index
@@ -142,7 +161,8 @@ impl Compiler<'_, '_> {
             }
             "emit" => self.emit(task, scope),
             "listen" => self.listen(task, scope),
-            "call" => self.call(task, scope),
+            "call" => self.call(task, scope, index),
+            "run" => self.child(task, scope),
             _ => Kind::Do { body: self.list(task, "do", scope, index) },
         }
     }

@@ -9,7 +9,7 @@ use super::{Compiler, Scope, complete};
 use crate::admission::canonical::digest;
 use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
-use crate::program::{Block, DurationSource, History, InputModel, OutputModel, Program};
+use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program};
 
 /// The properties of a definition.
 const PROPERTIES: [&str; 8] = ["document", "input", "use", "do", "timeout", "output", "schedule", "metadata"];
@@ -23,20 +23,30 @@ pub(super) struct Head {
     pub(super) output: OutputModel,
     pub(super) timeout: Option<DurationSource>,
     pub(super) history: History,
+    pub(super) lifecycle: Option<Lifecycle>,
     pub(super) body: Block,
 }
 
 /// The program, if the definition is complete enough to have one. It may run only if there was no error.
 pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>) -> Option<Program> {
     report.violations("", dsl_schema::check_workflow(definition));
-    let root = Scope { pointer: String::new(), locals: Vec::new(), depth: 0 };
-    let mut compiler = Compiler { report, definition, tasks: Vec::new(), queue: "default".into() };
+    let root = Scope { pointer: String::new(), base: None, locals: Vec::new(), depth: 0 };
+    let mut compiler = Compiler {
+        report,
+        definition,
+        tasks: Vec::new(),
+        queue: "default".into(),
+        extensions: Compiler::extensions(definition),
+        is_adding: false,
+        sees_secrets: false,
+        calling: Vec::new(),
+    };
     compiler.check_document();
-    compiler.check_use();
     let metadata = compiler.document_metadata();
     if let Some(queue) = metadata.queue {
         compiler.queue = queue;
     }
+    compiler.check_use();
     let input = compiler.input(definition, &root);
     let output = compiler.output(definition, &root);
     let timeout = compiler.timeout(definition, &root);
@@ -54,6 +64,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         output,
         timeout,
         history: metadata.history.unwrap_or_default(),
+        lifecycle: metadata.lifecycle,
         body,
     };
     Some(Program::assemble(head, tasks))
@@ -94,25 +105,12 @@ impl Compiler<'_, '_> {
     }
 
     fn check_use(&mut self) {
-        const LATER: [(&str, &str); 4] = [
-            ("authentications", "let the worker authenticate"),
-            ("secrets", "let the worker read its secrets"),
-            ("extensions", "write the tasks where they belong"),
-            ("catalogs", "call a function that your workers know"),
-        ];
+        const LATER: [(&str, &str); 1] = [("authentications", "let the worker authenticate")];
         for (name, instead) in LATER {
             if self.definition.get("use").is_some_and(|it| it.get(name).is_some()) {
                 self.report.unsupported(&format!("/use/{name}"), &format!("`use.{name}`"), instead);
             }
         }
-        let functions =
-            self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
-        for (name, function) in functions.into_iter().flatten() {
-            self.check_function(
-                name,
-                function,
-                &format!("/use/functions/{}", crate::admission::source::escape(name)),
-            );
-        }
+        self.check_functions();
     }
 }

@@ -1,0 +1,156 @@
+//! `run: workflow`: another instance, which is a child of this one.
+//!
+//! To this instance a child is a call like any other: the child is sent a start where a worker is sent a task, and answers with the
+//! token of the task when it ends. So answers that come late or twice, retries, timeouts and incidents are as they are for calls.
+//!
+//! Both ways commands go through the public inbox, in the transaction of what decided them. A child's id is made of its parent's id and
+//! of the task's token, so it is the same however often it is decided, and no other's.
+
+use millrace_schemas::command::Command;
+use millrace_schemas::event::{Activity, Event, ParentTask, TaskError};
+use millrace_schemas::instance::{Execution, ExecutionState, InstanceState};
+use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken};
+use millrace_workflow::program::{CHILD_QUEUE, Child};
+
+use super::Trouble;
+use super::enter::Entering;
+use crate::apply::subtree;
+use crate::journal::{Journal, Stop};
+use crate::problem;
+
+impl Journal<'_> {
+    pub(super) fn enter_child(&mut self, entering: &Entering<'_>, it: &Child) -> Result<(), Trouble> {
+        let input = self.fill(&it.input, entering.input.value(), &entering.view(self.at()))?;
+        let deadline = self.deadline(entering)?;
+        let next = TaskToken { execution: ExecutionId(self.state().next_execution), dispatch: 1 };
+        child_id(self.id, next).map_err(|detail| problem::runtime(&entering.task.reference, detail))?;
+        let activity = Activity::Call {
+            queue: CHILD_QUEUE.into(),
+            function: named(it).into(),
+            arguments: Some(input),
+            deadline: deadline.filter(|_| it.is_awaited),
+            secrets: Vec::new(),
+        };
+        let execution = self.open(entering, deadline, activity)?;
+        self.dispatch_call(execution)?;
+        if !it.is_awaited {
+            self.answered = Some(execution);
+            self.finish(execution, entering.input.clone(), None)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a child on its way.
+    pub(super) fn start_child(&mut self, id: ExecutionId, dispatch: u32, it: &Child) -> Result<(), Stop> {
+        let token = TaskToken { execution: id, dispatch };
+        let child = match child_id(self.id, token) {
+            Ok(child) => child,
+            Err(detail) => {
+                let error = problem::runtime(&self.execution(id).task, detail);
+                return self.fault(id, error, false);
+            }
+        };
+        let ExecutionState::Calling { arguments, .. } = &self.execution(id).state else {
+            unreachable!("a child that is started is waited for, if only for a moment");
+        };
+        let command = Command::Start {
+            workflow: it.workflow.clone(),
+            version: it.version.clone(),
+            input: arguments.clone().unwrap_or_else(Payload::null),
+            parent: it.is_awaited.then(|| ParentTask { instance: self.id.clone(), token }),
+        };
+        let name = format!("{child}/start");
+        self.send(child, name, command)
+    }
+
+    /// What an event means for other instances: children of what it ends are cancelled, and a parent is told of the end.
+    pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Stop> {
+        match event {
+            Event::TaskCancelled { execution } | Event::TaskFaulted { execution: Some(execution), .. } => {
+                let ending = subtree(&self.state().executions, *execution);
+                self.cancel_children_of(|id| ending.contains(&id))
+            }
+            Event::InstanceCompleted { output } => {
+                self.ended(|token| Command::CompleteTask { token, output: output.clone() })
+            }
+            Event::InstanceFaulted { error } => {
+                self.ended(|token| Command::FailTask { token, error: error.clone(), retriable: true })
+            }
+            Event::InstanceCancelled { reason } => {
+                let detail = format!("the child workflow was cancelled: {reason}");
+                let error = TaskError { instance: None, ..problem::runtime("", detail) };
+                self.ended(|token| Command::FailTask { token, error, retriable: false })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, answer: impl FnOnce(TaskToken) -> Command) -> Result<(), Stop> {
+        self.cancel_children_of(|_| true)?;
+        let parent = self.instance().and_then(|it| it.parent.clone()).filter(|_| !self.is_parent_told);
+        let Some(ParentTask { instance, token }) = parent else { return Ok(()) };
+        let name = format!("{}/end", self.id);
+        self.send(instance, name, answer(token))
+    }
+
+    fn cancel_children_of(&mut self, is_ending: impl Fn(ExecutionId) -> bool) -> Result<(), Stop> {
+        let Some(state) = self.instance() else { return Ok(()) };
+        for child in children(self.id, state, |id| is_ending(id) && self.answered != Some(id)) {
+            if !self.unsend_start(&child) {
+                let reason = format!("the instance {} no longer waits for it", self.id);
+                let name = format!("{child}/cancel");
+                self.send(child, name, Command::Cancel { reason })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The children that open tasks wait for.
+fn children(id: &InstanceId, state: &InstanceState, wanted: impl Fn(ExecutionId) -> bool) -> Vec<InstanceId> {
+    let child = |(execution, it): (&ExecutionId, &Execution)| match &it.state {
+        ExecutionState::Calling { queue, dispatch, .. } if **queue == *CHILD_QUEUE => {
+            let token = TaskToken { execution: *execution, dispatch: *dispatch };
+            child_id(id, token).ok().filter(|_| wanted(*execution))
+        }
+        _ => None,
+    };
+    state.executions.iter().filter_map(child).collect()
+}
+
+/// The id of the child that a task of `parent` waits for.
+fn child_id(parent: &InstanceId, token: TaskToken) -> Result<InstanceId, String> {
+    InstanceId::new(&format!("{parent}.{token}")).map_err(|error| {
+        format!(
+            "no child can be made of {parent}: {error}; look for a workflow that runs itself without an end"
+        )
+    })
+}
+
+/// The workflow, as people see it in the place of a function.
+fn named(child: &Child) -> String {
+    match &child.version {
+        Some(version) => format!("{}/{version}", child.workflow),
+        None => child.workflow.to_string(),
+    }
+}
+
+/// What a parent is told when a start that it has sent is refused. None, if nobody waits; or if the start came twice, and the child is
+/// there.
+#[must_use]
+pub fn refused_start(
+    child: &InstanceId,
+    command: &Command,
+    state: Option<&InstanceState>,
+    error: TaskError,
+) -> Option<crate::Effect> {
+    let Command::Start { parent: Some(parent), .. } = command else { return None };
+    if state.is_some_and(|it| it.parent.as_ref() == Some(parent)) {
+        return None;
+    }
+    Some(crate::Effect::SendCommand {
+        to: parent.instance.clone(),
+        id: format!("{child}/refused"),
+        command: Box::new(Command::FailTask { token: parent.token, error, retriable: false }),
+    })
+}
