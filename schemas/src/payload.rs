@@ -28,6 +28,15 @@ impl Payload {
     /// reader stops at 127, to protect the stack. So whoever makes a payload asks [`Self::is_too_deep`] before it is recorded.
     pub const DEPTH_MAX: usize = 120;
 
+    /// Deepest nesting of what comes in by the inbox: a workflow can still wrap it before [`Self::DEPTH_MAX`] is reached.
+    pub const INBOX_DEPTH_MAX: usize = 100;
+
+    /// Whether it is nested too deeply for an event of the inbox.
+    #[must_use]
+    pub fn is_too_deep_for_inbox(&self) -> bool {
+        is_deeper_than(&self.0, Self::INBOX_DEPTH_MAX)
+    }
+
     /// Whether it is nested more deeply than [`Self::DEPTH_MAX`].
     #[must_use]
     pub fn is_too_deep(&self) -> bool {

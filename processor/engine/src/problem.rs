@@ -37,6 +37,11 @@ fn shortened(text: String) -> String {
     }
 }
 
+/// What was asked for is not there, or not allowed, as things are set up.
+pub(crate) fn configuration(task: &str, detail: String) -> TaskError {
+    standard("configuration", 400, "Configuration Error", task, detail)
+}
+
 /// Data that breaks its schema.
 pub(crate) fn validation(task: &str, detail: String) -> TaskError {
     standard("validation", 400, "Validation Error", task, detail)

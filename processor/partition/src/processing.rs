@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_engine::{Effect, Instance, Moment, Rejection};
+use millrace_engine::{Effect, Instance, Moment, Rejection, refused_start};
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
-use millrace_schemas::instance::Status;
+use millrace_schemas::instance::{InstanceState, Status};
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 use millrace_workflow::program::Program;
 use std::sync::Arc;
@@ -280,6 +280,7 @@ impl Partition {
                 return None;
             }
             let detail = format!("instance {id} is quarantined: {why}");
+            self.tell_parent(command, &detail, records);
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
             return None;
         }
@@ -298,6 +299,7 @@ impl Partition {
             Resolved::Unknown(workflow) => {
                 let detail =
                     format!("workflow {workflow} is not deployed; deploy it, then send the event again");
+                self.tell_parent(command, &format!("workflow {workflow} is not deployed"), records);
                 self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
                 return None;
             }
@@ -329,6 +331,7 @@ impl Partition {
                 Some((outgoing, Entry { instance: id.clone(), value: bytes, history }))
             }
             Err(rejection @ Rejection::InvalidArgument { .. }) => {
+                self.tell_parent(command, &rejection.to_string(), records);
                 self.dead_letter(record, "invalid-argument", rejection.to_string(), moment.at, work, records);
                 None
             }
@@ -337,6 +340,7 @@ impl Partition {
                 | Rejection::AlreadyExists { .. }
                 | Rejection::InvalidState { .. }),
             ) => {
+                self.tell_parent_of(instance.state(), command, &rejection.to_string(), records);
                 self.reject(command, &rejection, moment.at, work, records);
                 None
             }
@@ -345,6 +349,23 @@ impl Partition {
             work.instances.insert(id.clone(), instance);
         }
         decided
+    }
+
+    /// A start that another instance has sent cannot be done: the task that waits fails.
+    fn tell_parent(&self, command: &AddressedCommand, detail: &str, records: &mut Vec<OutgoingRecord>) {
+        self.tell_parent_of(None, command, detail, records);
+    }
+
+    fn tell_parent_of(
+        &self,
+        state: Option<&InstanceState>,
+        command: &AddressedCommand,
+        detail: &str,
+        records: &mut Vec<OutgoingRecord>,
+    ) {
+        let told = refused_start(&command.instance, &command.command, state, detail);
+        let traceparent = command.traceparent.as_deref();
+        records.extend(told.map(|it| self.records.effect(&command.instance, &it, traceparent)));
     }
 
     fn reject(

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_engine::Effect;
+use millrace_engine::{Effect, INSTANCE_SOURCE};
 use millrace_placement::PartitionIndex;
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxError, InboxRecord, TRACEPARENT, read_command, rejection_event,
+    CloudEvent, EventRecord, InboxError, InboxRecord, TRACEPARENT, command_event, read_command,
+    rejection_event,
 };
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::command::{AddressedCommand, Command};
@@ -239,6 +240,12 @@ impl Records {
                     Err(_) => EventRecord::structured(event.value()),
                 };
                 outgoing(topic, Some(key(instance)), record)
+            }
+            Effect::SendCommand { to, id, command } => {
+                let id = EventId { source: INSTANCE_SOURCE.to_owned(), id: id.clone() };
+                let event = command_event(id, to, command).expect("one of those that instances send");
+                let record = event.with_traceparent(traceparent).to_binary();
+                outgoing(&self.topics.events, Some(key(to)), record)
             }
         }
     }

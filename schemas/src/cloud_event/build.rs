@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CloudEvent, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
+use crate::command::Command;
 use crate::event::{ParentTask, TaskError};
 use crate::{EventId, InstanceId, TaskToken, WorkflowName};
 
@@ -20,6 +21,31 @@ pub fn start_event(
         .with_subject(instance.as_str())
         .with_extension(WORKFLOW, workflow)
         .with_data(input)
+}
+
+/// The event that asks for `command`, for those commands that one instance sends to another: start, cancel, and answers to tasks.
+/// None for the others.
+#[must_use]
+pub fn command_event(id: EventId, to: &InstanceId, command: &Command) -> Option<CloudEvent> {
+    match command {
+        Command::Start { workflow, version, input, parent } => {
+            let start = start_event(id, to, workflow, version.as_deref(), input.value().clone());
+            Some(match parent {
+                Some(parent) => with_parent(start, parent),
+                None => start,
+            })
+        }
+        Command::CompleteTask { token, output } => {
+            Some(complete_event(id, to, *token, output.value().clone()))
+        }
+        Command::FailTask { token, error, retriable } => Some(fail_event(id, to, *token, error, *retriable)),
+        Command::Cancel { reason } => Some(cancel_event(id, to, reason)),
+        Command::RecordHeartbeat { .. }
+        | Command::FireTimer { .. }
+        | Command::DeliverSignal { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. } => None,
+    }
 }
 
 /// Starts an instance for a task of another one, `parent`, which is answered when it ends.

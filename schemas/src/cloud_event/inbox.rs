@@ -106,9 +106,6 @@ impl InboxError {
     }
 }
 
-/// Deepest nesting of an event's data: a workflow can still wrap it before [`Payload::DEPTH_MAX`] is reached.
-const DATA_DEPTH_MAX: usize = 100;
-
 /// What a record of the inbox asks for.
 ///
 /// `codec` knows the schemas of data that is Avro.
@@ -121,10 +118,10 @@ pub fn read_command<B: AsRef<[u8]>>(
 ) -> Result<AddressedCommand, InboxError> {
     let event = CloudEvent::read(record, codec)?;
     if let Some(EventData::Json(data)) = &event.data
-        && is_deeper_than(data, DATA_DEPTH_MAX)
+        && is_deeper_than(data, Payload::INBOX_DEPTH_MAX)
     {
         return Err(InboxError::UnreadableData {
-            detail: format!("it is nested more than {DATA_DEPTH_MAX} deep"),
+            detail: format!("it is nested more than {} deep", Payload::INBOX_DEPTH_MAX),
         });
     }
     let instance = instance(event.subject.as_deref(), record.key)?;

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use build::{
-    cancel_event, complete_event, fail_event, heartbeat_event, rejection_event, resume_event, signal_event,
-    start_event, suspend_event, with_parent,
+    cancel_event, command_event, complete_event, fail_event, heartbeat_event, rejection_event, resume_event,
+    signal_event, start_event, suspend_event, with_parent,
 };
 pub use inbox::{InboxError, read_command};
 pub use kafka::{EventRecord, InboxRecord};

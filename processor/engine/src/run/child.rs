@@ -21,6 +21,9 @@ use crate::problem;
 impl Journal<'_> {
     pub(super) fn enter_child(&mut self, entering: &Entering<'_>, it: &Child) -> Result<(), Trouble> {
         let input = self.fill(&it.input, entering.input.value(), &entering.view(self.at()))?;
+        if input.is_too_deep_for_inbox() {
+            return Err(problem::runtime(&entering.task.reference, too_deep("the input of the child")).into());
+        }
         let deadline = self.deadline(entering)?;
         let next = TaskToken { execution: ExecutionId(self.state().next_execution), dispatch: 1 };
         child_id(self.id, next).map_err(|detail| problem::runtime(&entering.task.reference, detail))?;
@@ -70,9 +73,17 @@ impl Journal<'_> {
                 let ending = subtree(&self.state().executions, *execution);
                 self.cancel_children_of(|id| ending.contains(&id))
             }
-            Event::InstanceCompleted { output } => {
-                self.ended(|token| Command::CompleteTask { token, output: output.clone() })
-            }
+            Event::InstanceCompleted { output } => self.ended(|token| match output.is_too_deep_for_inbox() {
+                false => Command::CompleteTask { token, output: output.clone() },
+                true => {
+                    let error = problem::runtime("", too_deep("the output of the child workflow"));
+                    Command::FailTask {
+                        token,
+                        error: TaskError { instance: None, ..error },
+                        retriable: false,
+                    }
+                }
+            }),
             Event::InstanceFaulted { error } => {
                 self.ended(|token| Command::FailTask { token, error: error.clone(), retriable: true })
             }
@@ -127,6 +138,10 @@ fn child_id(parent: &InstanceId, token: TaskToken) -> Result<InstanceId, String>
     })
 }
 
+fn too_deep(what: &str) -> String {
+    format!("{what} is nested more than {} deep; flatten it", Payload::INBOX_DEPTH_MAX)
+}
+
 /// The workflow, as people see it in the place of a function.
 fn named(child: &Child) -> String {
     match &child.version {
@@ -142,12 +157,14 @@ pub fn refused_start(
     child: &InstanceId,
     command: &Command,
     state: Option<&InstanceState>,
-    error: TaskError,
+    detail: &str,
 ) -> Option<crate::Effect> {
     let Command::Start { parent: Some(parent), .. } = command else { return None };
     if state.is_some_and(|it| it.parent.as_ref() == Some(parent)) {
         return None;
     }
+    let detail = format!("the child workflow could not be started: {detail}");
+    let error = TaskError { instance: None, ..problem::configuration("", detail) };
     Some(crate::Effect::SendCommand {
         to: parent.instance.clone(),
         id: format!("{child}/refused"),

@@ -332,6 +332,16 @@ impl World {
                     headers: record.headers.clone(),
                     value: record.value.clone(),
                 });
+            } else if *record.topic == self.config.topics.events() {
+                let offset = Offset(self.durable.events.len() as i64);
+                self.durable.events.push(InboundRecord {
+                    source: Source::Events(own),
+                    offset,
+                    timestamp: self.now,
+                    key: record.key.clone(),
+                    headers: record.headers.clone(),
+                    value: record.value.clone(),
+                });
             } else {
                 self.durable.out.push(record.clone());
             }

@@ -46,13 +46,45 @@ do:
           - loser: {wait: {minutes: 5}}
 ";
 
+/// Instances that start others: two that are waited for, one that loses a race and is cancelled, one that nobody waits for.
+const FAMILY: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: family, version: 1.0.0}
+do:
+  - both:
+      fork:
+        branches:
+          - calls: {run: {workflow: {namespace: sim, name: call, version: latest}}}
+          - once: {run: {workflow: {namespace: sim, name: once, version: 1.0.0}}}
+  - race:
+      fork:
+        compete: true
+        branches:
+          - winner: {run: {workflow: {namespace: sim, name: nap, version: latest}}}
+          - loser: {run: {workflow: {namespace: sim, name: wait, version: latest}}}
+  - alone: {run: {workflow: {namespace: sim, name: nap, version: latest}, await: false}}
+";
+
+/// A short child.
+const NAP: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: nap, version: 1.0.0}
+do:
+  - nap: {wait: {milliseconds: 300}}
+";
+
+/// A child that ends as it starts: its answer may be there before anybody expects it.
+const ONCE: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: once, version: 1.0.0}
+do:
+  - once: {set: {done: true}}
+";
+
 /// What processors know from the definitions topic.
 #[derive(Debug)]
 pub(crate) struct Catalog(BTreeMap<WorkflowVersion, Arc<Program>>);
 
 /// Compiled once.
 pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let programs = [COLLECT, CALL, WAIT].map(|text| {
+    let programs = [COLLECT, CALL, WAIT, FAMILY, NAP, ONCE].map(|text| {
         let admitted = millrace_workflow::admission::admit("sim.yaml", text);
         let program = admitted.map_err(|it| format!("{it:?}")).expect("the definitions are valid").program;
         (program.workflow.clone(), Arc::new(program))

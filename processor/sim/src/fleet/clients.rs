@@ -45,6 +45,7 @@ enum Kind {
     Collect { count: u32 },
     Call,
     Wait,
+    Family,
 }
 
 impl Clients {
@@ -135,6 +136,11 @@ impl Clients {
         self.users.iter().try_for_each(|user| {
             let state = keys.get(&user.id).and_then(Key::state);
             user.check(state).map_err(|it| format!("{} ({:?}): {it}", user.id, user.kind))
+        })?;
+        // Whoever started them, and whether or not anybody waits for them.
+        keys.iter().try_for_each(|(id, key)| match key.state() {
+            Some(state) if !state.status.is_terminal() => Err(format!("{id} is {}", state.status.name())),
+            Some(_) | None => Ok(()),
         })
     }
 }
@@ -152,6 +158,7 @@ impl User {
         let kind = match rng.random_range(0..10) {
             it if it < swarm.collect_of_ten => Kind::Collect { count: rng.random_range(1..=12) },
             it if it < swarm.collect_of_ten + swarm.call_of_ten => Kind::Call,
+            _ if rng.random_bool(0.5) => Kind::Family,
             _ => Kind::Wait,
         };
         let is_cancelled =
@@ -161,6 +168,7 @@ impl User {
             Kind::Collect { .. } => "collect",
             Kind::Call => "call",
             Kind::Wait => "wait",
+            Kind::Family => "family",
         };
         let event_id = |what: &str| EventId { source: "user".to_owned(), id: format!("{id}/{what}") };
         let start = |what: &str| start_event(event_id(what), &id, &workflow(name), None, json!({"n": n}));
@@ -192,7 +200,7 @@ impl User {
                     false => Err(format!("its output is {}", output.value() as &Value)),
                 }
             }
-            (Status::Completed { .. }, Kind::Call | Kind::Wait) => Ok(()),
+            (Status::Completed { .. }, Kind::Call | Kind::Wait | Kind::Family) => Ok(()),
             (status, _) => Err(format!("it is {}", status.name())),
         }
     }

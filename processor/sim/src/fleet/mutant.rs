@@ -42,13 +42,16 @@ pub enum Mutant {
     HistoryNotWritten,
     /// Forwarded records leave outside of the transaction.
     ForwardOutsideTransaction,
+    /// Commands that one instance sends another leave once the transaction is known to be committed. (That they leave before it
+    /// does no harm: whoever decides again decides the same, for the log has an order.)
+    CommandAfterTransaction,
     /// The high watermark is read before the pending offsets have been waited for.
     EndBeforeStableOffset,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -67,6 +70,7 @@ impl Mutant {
         Self::NoGroupFence,
         Self::HistoryNotWritten,
         Self::ForwardOutsideTransaction,
+        Self::CommandAfterTransaction,
         Self::EndBeforeStableOffset,
     ];
 }

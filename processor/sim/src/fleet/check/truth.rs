@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use millrace_engine::Instance;
 use millrace_placement::{home, key_group};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
-use millrace_schemas::event::ChangelogEntry;
+use millrace_schemas::event::{ChangelogEntry, Event, ParentTask};
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::partition::Checkpoint;
-use millrace_schemas::{EventId, InstanceId, Offset, Stamp};
+use millrace_schemas::{EventId, InstanceId, Offset, Stamp, TaskToken};
 
 use super::Checks;
 use crate::fleet::broker::{Broker, Place};
@@ -47,6 +47,9 @@ pub(crate) struct Key {
     /// The state after each of its entries.
     versions: BTreeMap<Offset, InstanceState>,
     causes: BTreeSet<EventId>,
+    /// The tasks that it has sent out, children among them.
+    dispatched: BTreeSet<TaskToken>,
+    parent: Option<ParentTask>,
 }
 
 impl Key {
@@ -68,6 +71,20 @@ impl Truth {
     pub(crate) fn new(codec: Codec, partitions: usize, skew_ms: i64, checks: Checks) -> Self {
         let logs = (0..partitions).map(|_| Lineage::default()).collect();
         Self { codec, checks, skew_ms, logs, keys: BTreeMap::new(), claimed: Vec::new() }
+    }
+
+    /// At the end: every child was started by a task of its parent that was committed.
+    pub(crate) fn check_children(&self) -> Result<(), String> {
+        self.keys.iter().try_for_each(|(id, key)| {
+            let Some(parent) = &key.parent else { return Ok(()) };
+            match self.keys.get(&parent.instance) {
+                Some(it) if it.dispatched.contains(&parent.token) => Ok(()),
+                Some(_) => {
+                    Err(format!("{id} was started by a task {} of its parent that never was", parent.token))
+                }
+                None => Err(format!("{id} was started by {}, which does not exist", parent.instance)),
+            }
+        })
     }
 
     pub(crate) fn keys(&self) -> &BTreeMap<InstanceId, Key> {
@@ -155,6 +172,8 @@ impl Truth {
             instance: Instance::absent(id.clone()),
             versions: BTreeMap::new(),
             causes: BTreeSet::new(),
+            dispatched: BTreeSet::new(),
+            parent: None,
         });
         if !key.causes.insert(entry.cause.clone()) {
             return Err(format!("{id}: {} was decided a second time, at {}", entry.cause, offset.0));
@@ -164,6 +183,15 @@ impl Truth {
             && entry.at.0 + 2 * self.skew_ms < due
         {
             return Err(format!("{id}: {} fired {} ms early", entry.cause, due - entry.at.0));
+        }
+        for event in &entry.events {
+            match event {
+                Event::TaskDispatched { execution, dispatch } => {
+                    key.dispatched.insert(TaskToken { execution: *execution, dispatch: *dispatch });
+                }
+                Event::InstanceStarted { parent, .. } => key.parent.clone_from(parent),
+                _ => {}
+            }
         }
         key.instance.apply_entry(entry).map_err(|it| format!("{id} at {}: {it}", offset.0))?;
         key.versions.insert(offset, key.instance.state().expect("an entry leaves a state").clone());

@@ -1,6 +1,7 @@
 //! A lane's transaction, a request at a time: what `runtime`'s committer and `kafka-log`'s lane do.
 
 use millrace_partition::{Input, OutgoingRecord};
+use millrace_placement::key_group;
 use millrace_schemas::Offset;
 use rand::RngExt;
 
@@ -101,6 +102,9 @@ impl World {
         for outgoing in share.transaction.records.clone() {
             let place = self.place_of(&outgoing);
             let record = self.record(outgoing, writer);
+            if matches!(place, Place::Events(_)) && self.has(Mutant::CommandAfterTransaction) {
+                continue;
+            }
             if matches!(place, Place::Internal(to) if to != share.incarnation.index)
                 && self.has(Mutant::ForwardOutsideTransaction)
             {
@@ -126,6 +130,11 @@ impl World {
                     "only .internal is addressed by partition"
                 );
                 Place::Internal(usize::try_from(partition).expect("partitions count from 0"))
+            }
+            // The shell's producer partitions as everybody's does.
+            None if *outgoing.topic == self.config.topics.events() => {
+                let group = outgoing.key.as_deref().map_or(0, |it| key_group(it).0);
+                Place::Events(usize::from(group) % self.swarm.event_partitions)
             }
             None => Place::Other(outgoing.topic.to_string()),
         }
@@ -208,12 +217,29 @@ impl World {
         }
     }
 
+    fn send_commands(&mut self, shares: &[Share]) {
+        for share in shares {
+            for outgoing in share.transaction.records.clone() {
+                let place = self.place_of(&outgoing);
+                if let Place::Events(_) = place {
+                    let record = self.record(outgoing, share.incarnation.number);
+                    self.broker.produce(&place, record);
+                }
+            }
+        }
+    }
+
     /// The outcome of a transaction reaches the partitions.
     fn conclude(&mut self, number: usize, shares: Vec<Share>, outcome: Outcome) {
         let was_told = self.has(Mutant::SnapshotBeforeCommit);
         match outcome {
             Outcome::Committed if was_told => {}
-            Outcome::Committed => self.tell_committed(number, &shares),
+            Outcome::Committed => {
+                if self.has(Mutant::CommandAfterTransaction) {
+                    self.send_commands(&shares);
+                }
+                self.tell_committed(number, &shares);
+            }
             Outcome::Aborted if was_told => {
                 for share in &shares {
                     self.renew(number, &share.incarnation);

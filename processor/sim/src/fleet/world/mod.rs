@@ -287,6 +287,7 @@ impl World {
     /// What must be true in the end.
     fn check_rest(&mut self) -> Result<(), String> {
         self.clients.check(self.truth.keys())?;
+        self.truth.check_children()?;
         // Each nonsense has become one dead letter, and nothing else has.
         let letters = Place::Other(self.config.topics.dead_letters());
         let (letters, _) = self.broker.log(&letters).committed(Offset(0), usize::MAX);
