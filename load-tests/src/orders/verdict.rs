@@ -162,7 +162,7 @@ mod tests {
 
     fn started() -> ChangelogEntry {
         let workflow = "shop/order/1.0.0".parse().expect("three parts");
-        entry(Event::InstanceStarted { workflow, raw_input: Payload::null(), input: None })
+        entry(Event::InstanceStarted { workflow, raw_input: Payload::null(), input: None, parent: None })
     }
 
     fn completed(status: &str, order: &Order) -> ChangelogEntry {

@@ -1,6 +1,7 @@
-//! What comes with each step from outside: the moment, and the limits.
+//! What comes with each step from outside: the moment, and the limits and other settings of the fleet.
 
 use millrace_schemas::Timestamp;
+use millrace_workflow::program::Lifecycle;
 
 /// What the core may know of the world at one step. Time and randomness are data.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub struct Bounds {
     pub deferred_max: usize,
     /// Most events from outside that wait for a `listen`. Past it further ones are rejected.
     pub signals_max: usize,
+    /// Which lifecycle events are published of instances whose definition does not say.
+    pub lifecycle: Lifecycle,
 }
 
 impl Default for Bounds {
@@ -44,6 +47,7 @@ impl Default for Bounds {
             depth_max: 100,
             deferred_max: 1_000,
             signals_max: 100,
+            lifecycle: Lifecycle::Off,
         }
     }
 }

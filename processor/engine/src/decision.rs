@@ -6,6 +6,7 @@ use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{InstanceId, Payload};
+use serde_json::Value;
 
 /// What follows from a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,13 @@ pub enum Effect {
         topic: Option<Arc<str>>,
         /// The CloudEvent in its structured JSON form.
         event: Payload,
+    },
+    /// To `<prefix>.lifecycle`: what happened, as the language has it.
+    PublishLifecycle {
+        /// Such as `io.serverlessworkflow.workflow.started.v1`.
+        event_type: String,
+        /// The data of the CloudEvent.
+        data: Value,
     },
     /// To `<prefix>.events`: a command for another instance, a child or the parent.
     SendCommand {

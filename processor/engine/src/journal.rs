@@ -39,7 +39,7 @@ pub(crate) struct Journal<'s> {
     pub(crate) weight: Weight,
     state: &'s mut Option<InstanceState>,
     events: Vec<Event>,
-    effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
     bytes: usize,
     undo: Undo,
 }
@@ -132,6 +132,7 @@ impl<'s> Journal<'s> {
         self.bytes += bytes;
         self.check_size(self.bytes)?;
         self.follow(&event)?;
+        self.tell(&event);
         self.undo.before(self.state.as_ref(), &event);
         apply(self.id, self.state, &event, self.moment.at)
             .expect("an event decided from a state applies to that state");
@@ -208,7 +209,7 @@ impl<'s> Journal<'s> {
                 let TaskToken { execution, .. } = task.token;
                 state.as_ref().is_some_and(|it| it.executions.contains_key(&execution))
             }
-            Effect::EmitEvent { .. } | Effect::SendCommand { .. } => true,
+            Effect::EmitEvent { .. } | Effect::SendCommand { .. } | Effect::PublishLifecycle { .. } => true,
         });
         Decision { events, effects }
     }

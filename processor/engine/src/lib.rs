@@ -33,6 +33,7 @@ mod error;
 mod instance;
 mod iteration;
 mod journal;
+mod lifecycle;
 mod problem;
 mod run;
 mod secrets;

@@ -280,7 +280,7 @@ impl Partition {
                 return None;
             }
             let detail = format!("instance {id} is quarantined: {why}");
-            self.tell_parent(command, &detail, records);
+            self.tell_parent(command, &detail, moment.at, records);
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
             return None;
         }
@@ -299,7 +299,12 @@ impl Partition {
             Resolved::Unknown(workflow) => {
                 let detail =
                     format!("workflow {workflow} is not deployed; deploy it, then send the event again");
-                self.tell_parent(command, &format!("workflow {workflow} is not deployed"), records);
+                self.tell_parent(
+                    command,
+                    &format!("workflow {workflow} is not deployed"),
+                    moment.at,
+                    records,
+                );
                 self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
                 return None;
             }
@@ -318,11 +323,11 @@ impl Partition {
                     traceparent: command.traceparent.clone(),
                     events: decision.events,
                 };
-                for effect in &decision.effects {
+                for (number, effect) in decision.effects.iter().enumerate() {
                     if let Effect::DispatchTask { .. } = effect {
                         work.observations.push(Observation::TaskDispatched);
                     }
-                    records.push(self.records.effect(id, effect, command.traceparent.as_deref()));
+                    records.push(self.records.effect(command, number, effect, moment.at));
                 }
                 observe(command, &entry, &instance, moment.at, &mut work.observations);
                 let outgoing = self.records.entry(id, &entry);
@@ -331,7 +336,7 @@ impl Partition {
                 Some((outgoing, Entry { instance: id.clone(), value: bytes, history }))
             }
             Err(rejection @ Rejection::InvalidArgument { .. }) => {
-                self.tell_parent(command, &rejection.to_string(), records);
+                self.tell_parent(command, &rejection.to_string(), moment.at, records);
                 self.dead_letter(record, "invalid-argument", rejection.to_string(), moment.at, work, records);
                 None
             }
@@ -340,7 +345,7 @@ impl Partition {
                 | Rejection::AlreadyExists { .. }
                 | Rejection::InvalidState { .. }),
             ) => {
-                self.tell_parent_of(instance.state(), command, &rejection.to_string(), records);
+                self.tell_parent_of(instance.state(), command, &rejection.to_string(), moment.at, records);
                 self.reject(command, &rejection, moment.at, work, records);
                 None
             }
@@ -352,8 +357,14 @@ impl Partition {
     }
 
     /// A start that another instance has sent cannot be done: the task that waits fails.
-    fn tell_parent(&self, command: &AddressedCommand, detail: &str, records: &mut Vec<OutgoingRecord>) {
-        self.tell_parent_of(None, command, detail, records);
+    fn tell_parent(
+        &self,
+        command: &AddressedCommand,
+        detail: &str,
+        at: Timestamp,
+        records: &mut Vec<OutgoingRecord>,
+    ) {
+        self.tell_parent_of(None, command, detail, at, records);
     }
 
     fn tell_parent_of(
@@ -361,11 +372,11 @@ impl Partition {
         state: Option<&InstanceState>,
         command: &AddressedCommand,
         detail: &str,
+        at: Timestamp,
         records: &mut Vec<OutgoingRecord>,
     ) {
         let told = refused_start(&command.instance, &command.command, state, detail);
-        let traceparent = command.traceparent.as_deref();
-        records.extend(told.map(|it| self.records.effect(&command.instance, &it, traceparent)));
+        records.extend(told.map(|it| self.records.effect(command, 0, &it, at)));
     }
 
     fn reject(

@@ -215,12 +215,15 @@ impl Records {
         RecordPosition { topic: topic.to_string(), partition, offset: record.offset }
     }
 
+    /// A consequence of `command`, its `number`-th.
     pub(crate) fn effect(
         &self,
-        instance: &InstanceId,
+        command: &AddressedCommand,
+        number: usize,
         effect: &Effect,
-        traceparent: Option<&str>,
+        at: Timestamp,
     ) -> OutgoingRecord {
+        let (instance, traceparent) = (&command.instance, command.traceparent.as_deref());
         match effect {
             Effect::DispatchTask { queue, task } => OutgoingRecord {
                 topic: self.topics.all.commands(queue).into(),
@@ -240,6 +243,17 @@ impl Records {
                     Err(_) => EventRecord::structured(event.value()),
                 };
                 outgoing(topic, Some(key(instance)), record)
+            }
+            Effect::PublishLifecycle { event_type, data } => {
+                let EventId { source, id } = &command.cause;
+                let id =
+                    EventId { source: self.source.clone(), id: format!("{instance}/{source}/{id}/{number}") };
+                let event = CloudEvent::new(id, event_type)
+                    .with_subject(instance.as_str())
+                    .with_time(at)
+                    .with_data(data.clone())
+                    .with_traceparent(traceparent);
+                outgoing(&self.topics.lifecycle, Some(key(instance)), event.to_binary())
             }
             Effect::SendCommand { to, id, command } => {
                 let id = EventId { source: INSTANCE_SOURCE.to_owned(), id: id.clone() };

@@ -13,7 +13,7 @@ use millrace_engine::{Bounds, Decision, Effect, Instance, Moment, Rejection};
 use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{Activity, ChangelogEntry, Event, ParentTask, TaskError};
 use millrace_schemas::instance::Status;
-use millrace_schemas::{EventId, InstanceId, Payload, TimerId, Timestamp};
+use millrace_schemas::{EventId, InstanceId, Payload, TaskToken, TimerId, Timestamp};
 use millrace_workflow::program::Program;
 use serde_json::{Value, json};
 
@@ -39,6 +39,10 @@ pub(crate) struct Conversation {
     pub(crate) at: Timestamp,
     /// Everything that was decided.
     pub(crate) log: Vec<ChangelogEntry>,
+    /// The calls that were answered.
+    pub(crate) answered: Vec<TaskToken>,
+    /// All that followed from it outside.
+    pub(crate) effects: Vec<Effect>,
     sent: u64,
     last: Option<AddressedCommand>,
 }
@@ -52,6 +56,8 @@ impl Conversation {
             bounds: Bounds::default(),
             at: Timestamp(0),
             log: vec![],
+            answered: vec![],
+            effects: vec![],
             sent: 0,
             last: None,
         }
@@ -124,6 +130,12 @@ impl Conversation {
                 replayed.apply_entry(&entry).unwrap();
                 assert_eq!(replayed, self.instance, "live state and replayed state are the same");
                 self.log.push(entry);
+                self.effects.extend(decision.effects.iter().cloned());
+                if let Command::CompleteTask { token, .. } | Command::FailTask { token, .. } =
+                    &command.command
+                {
+                    self.answered.push(*token);
+                }
             }
         }
         decided
@@ -354,6 +366,7 @@ fn describe_effect(effect: &Effect) -> String {
         Effect::EmitEvent { topic, event } => {
             format!("emit to {}: {event:?}", topic.as_deref().unwrap_or("-"))
         }
+        Effect::PublishLifecycle { event_type, data } => format!("{event_type} {data}"),
         Effect::SendCommand { to, id, command } => {
             let what = match &**command {
                 Command::Start { workflow, version, input, parent } => {

@@ -9,6 +9,7 @@ mod data;
 mod extensions;
 mod flow;
 mod fork;
+mod lifecycle;
 mod listening;
 mod properties;
 mod secrets;

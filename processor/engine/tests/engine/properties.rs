@@ -11,6 +11,7 @@ use millrace_schemas::command::Command;
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
 use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken, TimerId};
+use millrace_workflow::program::Lifecycle;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -33,6 +34,11 @@ fn task() -> impl Strategy<Value = Value> {
         2 => Just(json!({ "call": "g", "timeout": { "after": "PT3S" }, "metadata": { "millrace": { "heartbeat": "PT2S" } } })),
         2 => Just(json!({ "wait": "PT1S" })),
         2 => Just(json!({ "listen": { "to": { "one": { "with": { "type": "t" } } } } })),
+        1 => Just(json!({ "listen": { "to": { "all": [{ "with": { "type": "t" } }, { "with": { "type": "t" } }] } } })),
+        1 => Just(json!({ "listen": { "to": { "any": [], "until": "length > 1" } }, "timeout": { "after": "PT5S" } })),
+        3 => Just(json!({ "run": { "workflow": { "namespace": "a", "name": "b", "version": "1.0.0" } } })),
+        1 => Just(json!({ "run": { "workflow": { "namespace": "a", "name": "b", "version": "latest" }, "await": false } })),
+        2 => Just(json!({ "call": "known", "with": { "x": "${ . }" } })),
         1 => Just(json!({ "raise": { "error": { "type": "https://x", "status": 400 } } })),
         1 => Just(json!({ "emit": { "event": { "with": { "type": "e", "data": "${ . }" } } } })),
         1 => Just(json!({ "set": "${ 1 }", "if": "false" })),
@@ -68,13 +74,43 @@ fn list(tasks: &[Value]) -> Value {
 }
 
 fn definition() -> impl Strategy<Value = Value> {
-    (prop::collection::vec(task(), 1..4), prop::option::of(5_u64..20)).prop_map(|(tasks, timeout)| {
+    let parts = (prop::collection::vec(task(), 1..4), prop::option::of(5_u64..20), extensions(), task());
+    parts.prop_map(|(tasks, timeout, extensions, function)| {
+        let function = match function.get("call") {
+            Some(call) if call == "known" => json!({ "set": "${ .x }" }),
+            _ => without_calls_of_itself(&function),
+        };
         let mut definition = json!({ "do": list(&tasks) });
+        definition["use"] = json!({ "functions": { "known": function }, "extensions": extensions });
         if let Some(after) = timeout {
             definition["timeout"] = json!({ "after": format!("PT{after}S") });
         }
         definition
     })
+}
+
+/// A function may not call itself.
+fn without_calls_of_itself(task: &Value) -> Value {
+    serde_json::from_str(&task.to_string().replace("\"call\":\"known\"", "\"call\":\"f\"")).unwrap()
+}
+
+fn extensions() -> impl Strategy<Value = Vec<Value>> {
+    let extend = prop_oneof![Just("all"), Just("call"), Just("composite"), Just("switch"), Just("set")];
+    let before = prop_oneof![
+        2 => Just(json!([])),
+        1 => Just(json!([{ "b": { "set": "${ 1 }" } }])),
+        1 => Just(json!([{ "b": { "call": "f" } }, { "c": { "set": "${ 2 }", "if": "$context == null", "then": "exit" } }])),
+    ];
+    let after = prop_oneof![
+        2 => Just(json!([])),
+        1 => Just(json!([{ "a": { "wait": "PT1S" } }])),
+        1 => Just(json!([{ "a": { "call": "f" } }])),
+    ];
+    let when = prop_oneof![2 => Just("true"), 1 => Just(". != 1"), 1 => Just(".a.b == 1")];
+    let extension = (extend, when, before, after).prop_map(|(extend, when, before, after)| {
+        json!({ "e": { "extend": extend, "when": when, "before": before, "after": after } })
+    });
+    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(extension, 1..3)]
 }
 
 /// What happens next; numbers choose among what is open.
@@ -115,7 +151,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 fn bounds() -> impl Strategy<Value = Bounds> {
     let record = prop_oneof![2 => Just(900_000_usize), 1 => 150..3_000_usize];
     let state = prop_oneof![3 => Just(1_000_000_usize), 1 => 200..4_000_usize];
-    (record, state).prop_map(|(record_bytes_max, state_bytes_max)| Bounds {
+    let lifecycle = prop_oneof![Just(Lifecycle::Off), Just(Lifecycle::Workflow), Just(Lifecycle::Task)];
+    (record, state, lifecycle).prop_map(|(record_bytes_max, state_bytes_max, lifecycle)| Bounds {
+        lifecycle,
         record_bytes_max,
         state_bytes_max,
         steps_max: 500,
@@ -276,6 +314,29 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
     );
 }
 
+/// Answers what is open and fires what is due, until nothing is left to do but to send events.
+fn drain(conversation: &mut Conversation) {
+    for _ in 0..1_000 {
+        let Some(state) = conversation.instance.state().filter(|it| !it.status.is_terminal()) else { return };
+        let command = match &state.status {
+            Status::Suspended { .. } | Status::Incident { .. } => Command::Resume { reason: String::new() },
+            _ => match (open_calls(state).first(), state.timers.first_key_value()) {
+                (Some(token), _) => Command::CompleteTask { token: *token, output: Payload::null() },
+                (None, Some((timer, it))) => {
+                    let (timer, due) = (*timer, it.due);
+                    conversation.at = conversation.at.max(due);
+                    Command::FireTimer { timer, due }
+                }
+                (None, None) => return,
+            },
+        };
+        let addressed = conversation.address(command);
+        let refused = conversation.send(&addressed).is_err();
+        assert!(!refused, "what is open can be answered, and what is due fires: {addressed:?}");
+    }
+    panic!("it goes on for ever: {:?}", conversation.instance.state());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -307,6 +368,40 @@ proptest! {
     #[test]
     fn the_same_commands_make_the_same_log(definition in definition(), moves in moves(), bounds in bounds()) {
         prop_assert_eq!(play(&definition, &moves, bounds).log, play(&definition, &moves, bounds).log);
+    }
+
+    #[test]
+    fn every_run_ends_or_waits_for_an_event(definition in definition(), moves in moves()) {
+        let mut conversation = play(&definition, &moves, Bounds { steps_max: 300, ..Bounds::default() });
+        drain(&mut conversation);
+        let Some(state) = conversation.instance.state() else { return Ok(()) };
+        let listens = |it: &millrace_schemas::instance::Execution| matches!(it.state, ExecutionState::Listening { .. });
+        prop_assert!(state.status.is_terminal() || state.executions.values().any(listens), "{:?}", state);
+    }
+
+    #[test]
+    fn a_child_answers_or_is_cancelled_and_never_starts_twice(definition in definition(), moves in moves(), bounds in bounds()) {
+        let mut conversation = play(&definition, &moves, bounds);
+        let cancel = Command::Cancel { reason: String::new() };
+        let cancel = conversation.address(cancel);
+        conversation.send(&cancel).ok();
+        let (mut started, mut cancelled) = (BTreeSet::new(), BTreeSet::new());
+        for effect in &conversation.effects {
+            let Effect::SendCommand { to, command, .. } = effect else { continue };
+            match &**command {
+                Command::Start { parent, .. } => {
+                    prop_assert!(!started.contains(to), "{} starts twice", to);
+                    if parent.is_some() { started.insert(to.clone()); }
+                }
+                Command::Cancel { .. } => prop_assert!(started.contains(to) && cancelled.insert(to.clone()), "{} is cancelled", to),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        let answered: BTreeSet<InstanceId> = conversation.answered.iter().map(|it| InstanceId::new(format!("i.{it}")).unwrap()).collect();
+        for child in &started {
+            // Both, if the answer waited for a resume that never came.
+            prop_assert!(cancelled.contains(child) || answered.contains(child), "{} was left alone", child);
+        }
     }
 
     #[test]

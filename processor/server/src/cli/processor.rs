@@ -9,6 +9,7 @@ use millrace_kafka_log::GroupProtocol;
 use millrace_partition::{Config, TailLimit};
 use millrace_runtime::ProcessorConfig;
 use millrace_schemas::registry::Registry;
+use millrace_workflow::program::Lifecycle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -174,6 +175,21 @@ struct Limits {
     /// Most events that wait for a `listen`
     #[arg(long, default_value_t = Bounds::default().signals_max, value_name = "EVENTS")]
     signals_max: usize,
+
+    /// Which of the language's lifecycle events are published, to the lifecycle topic: of instances whose definition does not say
+    #[arg(long, default_value = "off", env = "MILLRACE_LIFECYCLE", value_name = "EVENTS")]
+    lifecycle: Published,
+}
+
+/// Lifecycle events that are published.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Published {
+    /// None
+    Off,
+    /// Of instances: started, suspended, resumed, completed, faulted, cancelled
+    Workflow,
+    /// Of tasks, too: a few records for each task
+    Task,
 }
 
 impl From<&Limits> for Bounds {
@@ -186,6 +202,11 @@ impl From<&Limits> for Bounds {
             depth_max: limits.depth_max,
             deferred_max: limits.deferred_max,
             signals_max: limits.signals_max,
+            lifecycle: match limits.lifecycle {
+                Published::Off => Lifecycle::Off,
+                Published::Workflow => Lifecycle::Workflow,
+                Published::Task => Lifecycle::Task,
+            },
         }
     }
 }

@@ -151,6 +151,7 @@ mod tests {
                 workflow: "shop/order/1.0.0".parse().expect("is legal"),
                 raw_input: json!({"amount": 3}).into(),
                 input: None,
+                parent: None,
             },
             Event::TaskStarted {
                 execution: ExecutionId(1),

@@ -223,7 +223,7 @@ impl TaskView {
             ExecutionState::Sequence { .. }
             | ExecutionState::Branches { .. }
             | ExecutionState::Waiting
-            | ExecutionState::Listening => {}
+            | ExecutionState::Listening { .. } => {}
             ExecutionState::Loop { index, .. } => view.index = Some(*index),
             ExecutionState::Trying { retries, .. } => view.retries = Some(*retries),
             ExecutionState::BackingOff { error, retries } => {
@@ -291,7 +291,7 @@ fn state_name(state: &ExecutionState) -> &'static str {
         ExecutionState::BackingOff { .. } => "backing_off",
         ExecutionState::Catching { .. } => "catching",
         ExecutionState::Waiting => "waiting",
-        ExecutionState::Listening => "listening",
+        ExecutionState::Listening { .. } => "listening",
         ExecutionState::Calling { .. } => "calling",
     }
 }
@@ -330,13 +330,15 @@ mod tests {
     }
 
     fn running() -> InstanceState {
-        let root = execution(None, "/do", ExecutionState::Sequence { data: Payload::null(), jumps: 0 });
+        let root =
+            execution(None, "/do", ExecutionState::Sequence { data: Payload::null(), jumps: 0, then: None });
         let calling = ExecutionState::Calling {
             queue: "orders".into(),
             function: "reserve-stock".into(),
             arguments: None,
             deadline: Some(Timestamp(61_000)),
             dispatch: 2,
+            secrets: Vec::new(),
         };
         let timer =
             Timer { execution: ExecutionId(1), due: Timestamp(61_000), purpose: TimerPurpose::Timeout };
@@ -358,6 +360,7 @@ mod tests {
             signals: VecDeque::new(),
             next_execution: 2,
             next_timer: 2,
+            parent: None,
             steps: 1,
         }
     }

@@ -1,0 +1,148 @@
+//! The language's lifecycle events: what happened to an instance and its tasks, for anybody who wants to follow.
+//!
+//! They are told as the events of the changelog are recorded, so they leave in the same transaction; a replay tells nothing.
+
+use millrace_schemas::event::{Event, TaskError};
+use millrace_schemas::instance::{Execution, InstanceState};
+use millrace_schemas::{ExecutionId, Timestamp};
+use millrace_workflow::program::{Kind, Lifecycle};
+use serde_json::{Value, json};
+
+use crate::journal::Journal;
+use crate::{Effect, apply, timing};
+
+/// What all types begin with.
+const PREFIX: &str = "io.serverlessworkflow.";
+
+impl Journal<'_> {
+    /// Tells what `event`, which is about to be applied, means to those who follow.
+    pub(crate) fn tell(&mut self, event: &Event) {
+        let level = self.program.lifecycle.unwrap_or(self.bounds.lifecycle);
+        if level == Lifecycle::Off {
+            return;
+        }
+        self.tell_of_workflow(event);
+        if level == Lifecycle::Task {
+            self.tell_of_tasks(event);
+        }
+    }
+
+    fn tell_of_workflow(&mut self, event: &Event) {
+        let at = time(self.at());
+        match event {
+            Event::InstanceStarted { workflow, .. } => {
+                let definition = json!({
+                    "namespace": &*workflow.workflow.namespace,
+                    "name": &*workflow.workflow.name,
+                    "version": &*workflow.version,
+                });
+                self.publish("workflow.started", json!({ "definition": definition, "startedAt": at }));
+            }
+            Event::InstanceSuspended { .. } | Event::IncidentRaised { .. } => {
+                self.publish("workflow.suspended", json!({ "suspendedAt": at }));
+            }
+            Event::InstanceResumed { .. } => self.publish("workflow.resumed", json!({ "resumedAt": at })),
+            Event::InstanceCompleted { output } => {
+                self.publish("workflow.completed", json!({ "completedAt": at, "output": output.value() }));
+            }
+            Event::InstanceFaulted { error } => {
+                self.publish("workflow.faulted", json!({ "faultedAt": at, "error": problem(error) }));
+            }
+            Event::InstanceCancelled { .. } => {
+                self.publish("workflow.cancelled", json!({ "cancelledAt": at }))
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_of_tasks(&mut self, event: &Event) {
+        let at = time(self.at());
+        match event {
+            Event::TaskStarted { task, .. } => self.task_begins(task),
+            Event::TaskRan { task, output, parent, .. } => {
+                let output = output
+                    .as_ref()
+                    .or_else(|| self.instance()?.executions.get(parent).map(crate::run::data))
+                    .map(|it| it.value().clone());
+                self.task_begins(task);
+                self.publish_task("completed", task, json!({ "completedAt": at, "output": output }));
+            }
+            Event::TaskCompleted { execution, output, .. } => {
+                let task = self.execution(*execution).task.clone();
+                self.publish_task("completed", &task, json!({ "completedAt": at, "output": output.value() }));
+            }
+            Event::TaskFaulted { execution, task, error } => {
+                match execution {
+                    None => self.task_begins(task),
+                    Some(execution) => self.cancelled_below(*execution),
+                }
+                self.publish_task("faulted", task, json!({ "faultedAt": at, "error": problem(error) }));
+            }
+            Event::TaskCancelled { execution } => {
+                self.cancelled_below(*execution);
+                let task = self.execution(*execution).task.clone();
+                self.publish_task("cancelled", &task, json!({ "cancelledAt": at }));
+            }
+            Event::RetryStarted { execution } => {
+                let task = self.execution(*execution).task.clone();
+                self.publish_task("retried", &task, json!({ "retriedAt": at }));
+            }
+            Event::InstanceSuspended { .. } | Event::IncidentRaised { .. } => {
+                self.each_open_task("suspended", &json!({ "suspendedAt": at }));
+            }
+            Event::InstanceResumed { .. } => self.each_open_task("resumed", &json!({ "resumedAt": at })),
+            Event::InstanceCompleted { .. }
+            | Event::InstanceFaulted { .. }
+            | Event::InstanceCancelled { .. } => self.cancelled_below(ExecutionId::ROOT),
+            _ => {}
+        }
+    }
+
+    fn task_begins(&mut self, task: &str) {
+        let at = time(self.at());
+        self.publish_task("created", task, json!({ "createdAt": at }));
+        self.publish_task("started", task, json!({ "startedAt": at }));
+    }
+
+    /// What is open below an execution ends with it.
+    fn cancelled_below(&mut self, id: ExecutionId) {
+        let Some(state) = self.instance() else { return };
+        let below = apply::subtree(&state.executions, id);
+        let tasks = open_tasks(state, |it| *it != id && below.contains(it));
+        let data = json!({ "cancelledAt": time(self.at()) });
+        tasks.iter().for_each(|task| self.publish_task("cancelled", task, data.clone()));
+    }
+
+    fn each_open_task(&mut self, what: &str, data: &Value) {
+        let tasks = self.instance().map(|it| open_tasks(it, |_| true)).unwrap_or_default();
+        tasks.iter().for_each(|task| self.publish_task(what, task, data.clone()));
+    }
+
+    fn publish_task(&mut self, what: &str, task: &str, mut data: Value) {
+        let is_told = self.program.find(task).is_some_and(|it| !matches!(it.kind, Kind::Extended(_)));
+        if is_told {
+            data["workflow"] = self.id.as_str().into();
+            data["task"] = task.into();
+            self.effects
+                .push(Effect::PublishLifecycle { event_type: format!("{PREFIX}task.{what}.v1"), data });
+        }
+    }
+
+    fn publish(&mut self, what: &str, mut data: Value) {
+        data["name"] = self.id.as_str().into();
+        self.effects.push(Effect::PublishLifecycle { event_type: format!("{PREFIX}{what}.v1"), data });
+    }
+}
+
+fn open_tasks(state: &InstanceState, wanted: impl Fn(&ExecutionId) -> bool) -> Vec<std::sync::Arc<str>> {
+    let is_task = |(id, it): &(&ExecutionId, &Execution)| it.parent.is_some() && wanted(id);
+    state.executions.iter().filter(is_task).map(|(_, it)| it.task.clone()).collect()
+}
+
+fn time(at: Timestamp) -> Value {
+    timing::rfc3339(at).into()
+}
+
+fn problem(error: &TaskError) -> Value {
+    serde_json::to_value(error).expect("an error is plain JSON")
+}
