@@ -194,6 +194,7 @@ mod tests {
             arguments: Payload::from(arguments),
             deadline: None,
             heartbeat_ms: None,
+            secrets: Vec::new(),
         })
     }
 
