@@ -73,6 +73,10 @@ pub(crate) struct Arguments {
     /// How long ended instances and their history are kept
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     retention: Duration,
+
+    /// Folder of the secrets that definitions may name: a file for each
+    #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER")]
+    secrets: Option<PathBuf>,
 }
 
 /// Printed once everything serves.
@@ -194,7 +198,8 @@ impl World {
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
-        let builtin = worker::builtin(&world.global, worker_codec)?;
+        let secrets = crate::cli::worker::secrets(arguments.secrets.as_deref())?;
+        let builtin = worker::builtin(&world.global, worker_codec, secrets)?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));
