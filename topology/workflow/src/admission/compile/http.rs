@@ -1,10 +1,11 @@
 //! `call: http`: a task for the built-in worker.
 //!
-//! The task's arguments are those of the language, in one form: the endpoint is its URI, with names replaced by what the data has.
+//! The task's arguments are those of the language, in one form: the endpoint is its URI, with names replaced by what the data has;
+//! `authentication` stands beside it, where no data can put one.
 
 use serde_json::{Value, json};
 
-use super::call::{HTTP, merged};
+use super::call::merged;
 use super::metadata::{Allowed, Metadata};
 use super::{Compiler, Scope};
 use crate::admission::dsl_schema;
@@ -28,8 +29,11 @@ const CARRIER_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
+/// Makes the arguments of one of the language's calls.
+pub(super) type Arguments<'c, 's> = fn(&mut Compiler<'c, 's>, &With<'_>) -> Vec<(String, Template)>;
+
 /// What a call is made of: the task's own `with`, over that of the entry of `use.functions` that it names.
-struct With<'a> {
+pub(super) struct With<'a> {
     own: Option<&'a Value>,
     own_scope: Scope,
     defaults: Option<(&'a Value, Scope)>,
@@ -37,7 +41,7 @@ struct With<'a> {
 
 impl<'a> With<'a> {
     /// An argument, and where it stands.
-    fn get(&self, name: &str) -> Option<(&'a Value, Scope)> {
+    pub(super) fn get(&self, name: &str) -> Option<(&'a Value, Scope)> {
         if let Some(value) = self.own.and_then(|it| it.get(name)) {
             return Some((value, self.own_scope.below(name)));
         }
@@ -46,8 +50,16 @@ impl<'a> With<'a> {
     }
 }
 
-impl Compiler<'_, '_> {
-    pub(super) fn call_http(&mut self, task: &Value, scope: &Scope, entry: Option<(Value, String)>) -> Kind {
+impl<'c, 's> Compiler<'c, 's> {
+    /// A call that the language defines, as a task for the built-in worker.
+    pub(super) fn built_in_call(
+        &mut self,
+        function: &'static str,
+        task: &Value,
+        scope: &Scope,
+        entry: Option<(Value, String)>,
+        arguments: Arguments<'c, 's>,
+    ) -> Kind {
         let mut own = self.metadata(task, scope, Allowed::BuiltInCall);
         let mut with = With { own: task.get("with"), own_scope: scope.below("with"), defaults: None };
         if let Some((entry, pointer)) = &entry {
@@ -55,33 +67,57 @@ impl Compiler<'_, '_> {
             let theirs = self.metadata(entry, &at, Allowed::BuiltInCall);
             own = Metadata { heartbeat: own.heartbeat.or(theirs.heartbeat), ..own };
             with.defaults = entry.get("with").map(|it| (it, at.below("with")));
-            self.check_merged(&with, entry, scope);
+            self.check_merged(function, &with, entry, scope);
         }
+        Kind::Call(Call {
+            function: function.into(),
+            queue: BUILT_IN_QUEUE.into(),
+            arguments: Some(Template::of_object(arguments(self, &with))),
+            heartbeat: own.heartbeat,
+        })
+    }
+}
+
+impl Compiler<'_, '_> {
+    pub(super) fn http_arguments(&mut self, with: &With<'_>) -> Vec<(String, Template)> {
         let mut arguments = Vec::new();
         for name in ARGUMENTS {
             let Some((value, at)) = with.get(name) else { continue };
             let value = match name {
                 "method" => self.method(value, &at),
-                "endpoint" => self.endpoint(value, &at),
+                "endpoint" => {
+                    if let Some(policy) = value.get("authentication") {
+                        self.check_authorization(with);
+                        let policy = self.authentication(policy, &at.below("authentication"));
+                        arguments.push(("authentication".to_owned(), policy));
+                    }
+                    self.endpoint(value, &at)
+                }
                 "headers" => self.headers(value, &at),
                 _ => self.template(value, &at),
             };
             arguments.push((name.to_owned(), value));
         }
-        Kind::Call(Call {
-            function: HTTP.into(),
-            queue: BUILT_IN_QUEUE.into(),
-            arguments: Some(Template::of_object(arguments)),
-            heartbeat: own.heartbeat,
-        })
+        arguments
     }
 
-    /// A task that calls an entry of `use.functions` has the form of any call; with the entry's defaults it must be an HTTP call.
-    fn check_merged(&mut self, with: &With<'_>, entry: &Value, scope: &Scope) {
+    /// A task that calls an entry of `use.functions` has the form of any call; with the entry's defaults it must be one of the
+    /// language's.
+    fn check_merged(&mut self, function: &'static str, with: &With<'_>, entry: &Value, scope: &Scope) {
         let (Some(own), Some((defaults, _))) = (with.own, &with.defaults) else { return };
-        if dsl_schema::check_task(HTTP, entry).is_empty() {
-            let whole = json!({ "call": HTTP, "with": merged(defaults, own) });
-            self.report.violations(&scope.pointer, dsl_schema::check_task(HTTP, &whole));
+        if dsl_schema::check_task(function, entry).is_empty() {
+            let whole = json!({ "call": function, "with": merged(defaults, own) });
+            self.report.violations(&scope.pointer, dsl_schema::check_task(function, &whole));
+        }
+    }
+
+    /// Of a header and a policy that both say who calls, the policy would go unheard, or the header.
+    fn check_authorization(&mut self, with: &With<'_>) {
+        let Some((headers, at)) = with.get("headers") else { return };
+        let names = headers.as_object().into_iter().flatten().map(|it| it.0);
+        for name in names.filter(|it| it.eq_ignore_ascii_case("authorization")) {
+            let message = format!("the header `{name}` is what `authentication` is for");
+            self.report.error(&at.at(name), message, "keep one of the two");
         }
     }
 
@@ -96,20 +132,20 @@ impl Compiler<'_, '_> {
     }
 
     /// The endpoint's URI.
-    fn endpoint(&mut self, value: &Value, scope: &Scope) -> Template {
-        if value.get("authentication").is_some() {
-            let instead = "let a worker of yours make calls that need credentials: those in a definition could be read by everybody";
-            self.report.unsupported(&scope.at("authentication"), "`authentication`", instead);
+    pub(super) fn endpoint(&mut self, value: &Value, scope: &Scope) -> Template {
+        match value.get("uri") {
+            Some(uri) => self.uri(uri, &scope.below("uri")),
+            None => self.uri(value, scope),
         }
-        let (uri, scope) = match value.get("uri") {
-            Some(uri) => (uri, scope.below("uri")),
-            None => (value, scope.clone()),
-        };
-        let Some(text) = constant(uri) else { return self.template(uri, &scope) };
+    }
+
+    /// A URI: a template or an expression.
+    pub(super) fn uri(&mut self, uri: &Value, scope: &Scope) -> Template {
+        let Some(text) = constant(uri) else { return self.template(uri, scope) };
         let fix = "write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input";
         match UriTemplate::parse(text) {
             Ok(template) => {
-                self.check_uri(text, &scope);
+                self.check_uri(text, scope);
                 Template::of_uri(template)
             }
             Err(problem) => {
@@ -126,11 +162,8 @@ impl Compiler<'_, '_> {
             self.report.error(&scope.pointer, message, "begin it with `https://` or `http://`");
         }
         if rest.split(['/', '?', '#', '\\']).next().is_some_and(|it| it.contains('@')) {
-            self.report.unsupported(
-                &scope.pointer,
-                "a URI with credentials in it",
-                "let a worker of yours make calls that need credentials: those in a definition could be read by everybody",
-            );
+            let instead = "use `authentication`: what is in a URI could be read by everybody";
+            self.report.unsupported(&scope.pointer, "a URI with credentials in it", instead);
         }
     }
 

@@ -94,9 +94,7 @@ impl Compiler<'_, '_> {
     }
 
     fn check_use(&mut self) {
-        const LATER: [(&str, &str); 4] = [
-            ("authentications", "let the worker authenticate"),
-            ("secrets", "let the worker read its secrets"),
+        const LATER: [(&str, &str); 2] = [
             ("extensions", "write the tasks where they belong"),
             ("catalogs", "call a function that your workers know"),
         ];
@@ -105,6 +103,8 @@ impl Compiler<'_, '_> {
                 self.report.unsupported(&format!("/use/{name}"), &format!("`use.{name}`"), instead);
             }
         }
+        self.check_secrets();
+        self.check_authentications();
         let functions =
             self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
         for (name, function) in functions.into_iter().flatten() {
