@@ -92,7 +92,8 @@ impl Caller {
         task: &Task,
         call: impl AsyncFnOnce(&mut Redaction) -> Result<Value, TaskFailure>,
     ) -> Result<Value, TaskFailure> {
-        let limit = task.time_left().map_or(self.settings().timeout, |it| it.min(TIMEOUT_MAX));
+        let usual = self.settings().timeout;
+        let limit = task.time_left().map_or(usual, |it| it.min(TIMEOUT_MAX));
         let mut redaction = Redaction::default();
         let called = tokio::time::timeout(limit, call(&mut redaction)).await.unwrap_or_else(|_| {
             let title = format!("there was no whole answer within {limit:?}");

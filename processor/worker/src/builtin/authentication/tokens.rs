@@ -70,7 +70,7 @@ impl Tokens {
         match ask(client, policy, held.refresh.as_deref(), redaction).await {
             Ok(token) => {
                 let end = Instant::now() + token.usable;
-                held.refresh = token.refresh.or(held.refresh.take());
+                held.refresh = token.refresh.or_else(|| held.refresh.take());
                 held.token = Some((token.text.clone(), end));
                 held.failed = None;
                 Ok(token.text)

@@ -37,7 +37,7 @@ pub(super) fn write(
 }
 
 /// A list repeats its name; what is nested is JSON.
-fn each<'f>(fields: &'f Map<String, Value>) -> impl Iterator<Item = (&'f str, String)> {
+fn each(fields: &Map<String, Value>) -> impl Iterator<Item = (&str, String)> {
     fields.iter().flat_map(|(name, value)| {
         let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
         values.iter().filter_map(move |it| match it {
