@@ -1,7 +1,7 @@
 //! `millrace worker`: the built-in worker, which does the calls that the language defines.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use millrace_schemas::codec::Codec;
@@ -32,34 +32,31 @@ pub(crate) struct Arguments {
     response_bytes_max: NonZeroU32,
 
     /// Folder of the secrets that definitions may name: a file for each, as Kubernetes mounts them. They are read when they are used
-    #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER")]
-    secrets: Option<PathBuf>,
+    #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
+    secrets: Option<Secrets>,
 }
 
 impl Arguments {
-    fn settings(&self) -> anyhow::Result<Settings> {
+    fn settings(&self) -> Settings {
         let targets = match self.allow_private_networks {
             true => Targets::PUBLIC.and_loopback().and_private(),
             false => Targets::PUBLIC,
         };
-        Ok(Settings {
+        Settings {
             targets,
             concurrency: self.concurrency.get(),
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
-            secrets: secrets(self.secrets.as_deref())?,
-        })
+            secrets: self.secrets.clone().unwrap_or_default(),
+        }
     }
 }
 
 /// The secrets in a folder. What is in it may change, and it may be empty; it must be there.
-pub(crate) fn secrets(folder: Option<&Path>) -> anyhow::Result<Secrets> {
-    match folder {
-        None => Ok(Secrets::none()),
-        Some(folder) if folder.is_dir() => Ok(Secrets::in_folder(folder)),
-        Some(folder) => {
-            let problem = format!("{} is no folder, so there are no secrets in it", folder.display());
-            Err(Failure::refused(problem, "name the folder that the secrets are in").into())
-        }
+pub(crate) fn parse_secrets(folder: &str) -> Result<Secrets, String> {
+    if Path::new(folder).is_dir() {
+        Ok(Secrets::in_folder(folder))
+    } else {
+        Err("there is no such folder".to_owned())
     }
 }
 
@@ -113,7 +110,7 @@ struct Document {
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
-    let worker = build(global, clients::codec(global).await?, arguments.settings()?)?;
+    let worker = build(global, clients::codec(global).await?, arguments.settings())?;
     let functions = [Http::FUNCTION, OpenApi::FUNCTION];
     let document = Document { queue: global.topics().commands(QUEUE), functions };
     output.show(&document, || format!("millrace worker: {}", document.queue))?;
