@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::oauth2::OAuth2;
+use super::oauth2::{OAuth2, Token};
 use crate::TaskFailure;
 use crate::builtin::client::Client;
 use crate::builtin::secrets::Redaction;
@@ -90,7 +90,7 @@ async fn ask(
     policy: &OAuth2,
     refresh: Option<&str>,
     redaction: &mut Redaction,
-) -> Result<super::oauth2::Token, TaskFailure> {
+) -> Result<Token, TaskFailure> {
     let endpoint = match policy.discovery() {
         None => policy.endpoint(None)?,
         Some(request) => {

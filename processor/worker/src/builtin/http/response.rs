@@ -206,6 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn the_request_is_shown_without_secrets() {
+        let mut redaction = Redaction::default();
+        redaction.add("hunter2 & co");
+        let arguments = json!({
+            "method": "get",
+            "endpoint": "https://a.b/x",
+            "query": { "key": "hunter2 & co" },
+            "headers": { "x-key": "Key hunter2 & co" },
+            "output": "response",
+        });
+        let arguments = Arguments::deserialize(&arguments).unwrap();
+        let request = Request::new(&arguments, "key", None).unwrap();
+        let response =
+            Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from("null") };
+        let output = judge(&request, &response, arguments.wanted(), &redaction).unwrap();
+        assert_eq!(output["request"]["uri"], "https://a.b/x?key=***");
+        assert_eq!(output["request"]["headers"]["x-key"], "Key ***");
+    }
+
+    #[test]
     fn an_error_status_is_a_failure_that_may_pass_or_not() {
         let plain = json!({});
         let answers = [302, 400, 401, 403, 404, 408, 425, 429, 500, 503]
