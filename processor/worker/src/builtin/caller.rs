@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::authentication::{Policy, Tokens, digest};
+use super::authentication::{Login, Policy, Tokens, digest};
 use super::client::Client;
 use super::http::{Request, Response, redirect};
 use super::openapi::Documents;
@@ -19,6 +19,8 @@ use crate::{Task, TaskFailure};
 
 /// Longest time of a call whose task has a later deadline: a place in the worker is not held for ever.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+
+const BEARER: &str = "Bearer ";
 
 /// How calls are made.
 #[derive(Clone, Debug)]
@@ -165,47 +167,74 @@ impl Caller {
         policy: Option<&Policy>,
         redaction: &mut Redaction,
     ) -> Result<reqwest::Response, TaskFailure> {
+        let client = &self.0.client;
+        let Some(policy) = policy else { return client.send(request, None).await };
+        if let Policy::Digest(login) = policy {
+            return self.send_digest(request, login, redaction).await;
+        }
+        let shown = self.authorization(policy, None, redaction).await?;
+        let response = client.send(request, shown.as_ref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        // A token may have been taken back before its time.
+        let renewed = self.authorization(policy, shown.as_ref(), redaction).await?;
+        if renewed == shown {
+            return Ok(response);
+        }
+        client.send(request, renewed.as_ref()).await
+    }
+
+    /// What stands in `Authorization`, by a policy: another one than `refused`, if there is another. None for Digest, which answers
+    /// a challenge.
+    ///
+    /// # Errors
+    /// When there is no token to be had, or the credentials cannot stand in a header.
+    pub(super) async fn authorization(
+        &self,
+        policy: &Policy,
+        refused: Option<&HeaderValue>,
+        redaction: &mut Redaction,
+    ) -> Result<Option<HeaderValue>, TaskFailure> {
         let Shared { client, tokens, .. } = &*self.0;
         match policy {
-            None => client.send(request, None).await,
-            Some(Policy::Basic(login)) => client.send(request, Some(&login.basic(redaction)?)).await,
-            Some(Policy::Bearer { token }) => client.send(request, Some(&bearer(token)?)).await,
-            Some(Policy::Digest(login)) => {
-                let mut response = client.send(request, None).await?;
-                // The second challenge counts if it only says that the nonce of the first is too old.
-                for round in 0..2 {
-                    if response.status() != StatusCode::UNAUTHORIZED {
-                        break;
-                    }
-                    let Some(challenge) = digest::challenge(response.headers(), request)? else { break };
-                    if round > 0 && !challenge.is_stale() {
-                        break;
-                    }
-                    let answer = digest::answer(&challenge, login, request);
-                    redaction.add(&answer);
-                    response = client.send(request, Some(&secret_header(&answer)?)).await?;
-                }
-                Ok(response)
-            }
-            Some(Policy::OAuth2(policy)) => {
-                let token = tokens.get(client, policy, None, redaction).await?;
-                let response = client.send(request, Some(&bearer(&token)?)).await?;
-                if response.status() != StatusCode::UNAUTHORIZED {
-                    return Ok(response);
-                }
-                // It may have been taken back before its time.
-                let renewed = tokens.get(client, policy, Some(&token), redaction).await?;
-                if renewed == token {
-                    return Ok(response);
-                }
-                client.send(request, Some(&bearer(&renewed)?)).await
+            Policy::Basic(login) => login.basic(redaction).map(Some),
+            Policy::Bearer { token } => bearer(token).map(Some),
+            Policy::Digest(_) => Ok(None),
+            Policy::OAuth2(policy) => {
+                let refused = refused.and_then(|it| it.to_str().ok()?.strip_prefix(BEARER));
+                bearer(&tokens.get(client, policy, refused, redaction).await?).map(Some)
             }
         }
+    }
+
+    async fn send_digest(
+        &self,
+        request: &Request,
+        login: &Login,
+        redaction: &mut Redaction,
+    ) -> Result<reqwest::Response, TaskFailure> {
+        let client = &self.0.client;
+        let mut response = client.send(request, None).await?;
+        for round in 0..2 {
+            if response.status() != StatusCode::UNAUTHORIZED {
+                break;
+            }
+            let Some(challenge) = digest::challenge(response.headers(), request)? else { break };
+            // The second challenge counts if it only says that the nonce of the first is too old.
+            if round > 0 && !challenge.is_stale() {
+                break;
+            }
+            let answer = digest::answer(&challenge, login, request);
+            redaction.add(&answer);
+            response = client.send(request, Some(&secret_header(&answer)?)).await?;
+        }
+        Ok(response)
     }
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, TaskFailure> {
-    secret_header(&format!("Bearer {token}"))
+    secret_header(&format!("{BEARER}{token}"))
 }
 
 /// # Errors

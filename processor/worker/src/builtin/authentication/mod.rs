@@ -11,5 +11,5 @@ mod policy;
 mod tests;
 mod tokens;
 
-pub(super) use policy::Policy;
+pub(super) use policy::{Login, Policy};
 pub(super) use tokens::Tokens;

@@ -72,9 +72,16 @@ impl Document {
     /// A permanent failure of the type `configuration`: when there is none, or it cannot be followed to its end.
     pub(super) fn operation(&self, id: &str) -> Result<Operation<'_>, TaskFailure> {
         let paths = self.root.get("paths").and_then(Value::as_object);
-        let mut similar = None;
-        for (path, item) in paths.into_iter().flatten() {
-            let item = self.resolve(item)?;
+        let (mut similar, mut unread) = (None, None);
+        for (path, item) in paths.into_iter().flatten().filter(|it| it.0.starts_with('/')) {
+            let item = match self.resolve(item) {
+                Ok(item) => item,
+                // What cannot be followed matters only if the operation is nowhere else.
+                Err(failure) => {
+                    unread.get_or_insert(failure);
+                    continue;
+                }
+            };
             for method in METHODS {
                 let Some(operation) = item.get(method).filter(|it| it.is_object()) else { continue };
                 let named = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
@@ -85,6 +92,9 @@ impl Document {
                     similar = Some(named);
                 }
             }
+        }
+        if let Some(failure) = unread {
+            return Err(failure);
         }
         let problem = format!("the document has no operation `{id}`");
         let failure = TaskFailure::configuration(problem);

@@ -182,10 +182,7 @@ impl<'d> Operation<'d> {
     }
 
     /// What the answers may be, for the header `Accept`: JSON before all others.
-    ///
-    /// # Errors
-    /// When a reference leads nowhere.
-    pub(super) fn accepted(&self) -> Result<Option<String>, TaskFailure> {
+    pub(super) fn accepted(&self) -> Option<String> {
         let mut types = match self.document.version {
             Version::Swagger2 => self.own_or_global("produces"),
             Version::OpenApi3 => {
@@ -196,7 +193,8 @@ impl<'d> Operation<'d> {
                     .flatten()
                     .filter(|(status, _)| status.starts_with('2') || *status == "default")
                 {
-                    let response = self.document.resolve(response)?;
+                    // Without it the service may say what it likes: no reason not to call it.
+                    let Ok(response) = self.document.resolve(response) else { continue };
                     let contents = response.get("content").and_then(Value::as_object);
                     types.extend(contents.into_iter().flatten().map(|it| it.0.clone()));
                 }
@@ -213,7 +211,7 @@ impl<'d> Operation<'d> {
         let parts =
             seen.into_iter().enumerate().map(|(at, it)| if at == 0 { it } else { format!("{it};q=0.5") });
         let accept = parts.collect::<Vec<_>>().join(", ");
-        Ok((!accept.is_empty()).then_some(accept))
+        (!accept.is_empty()).then_some(accept)
     }
 
     /// Where the operation's server is, without a slash at the end.

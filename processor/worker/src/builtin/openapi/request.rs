@@ -48,7 +48,7 @@ pub(super) fn request(
         let (name, value) = header_value(COOKIE.as_str(), &placed.cookies.join("; "))?;
         headers.insert(name, value);
     }
-    if let Some(accepted) = operation.accepted()?
+    if let Some(accepted) = operation.accepted()
         && let Ok(accepted) = HeaderValue::from_str(&accepted)
     {
         headers.insert(ACCEPT, accepted);

@@ -212,6 +212,7 @@ fn openapi() -> Value {
                     "responses": {
                         "200": { "content": { "text/csv": {}, "application/hal+json": {} } },
                         "404": { "content": { "text/html": {} } },
+                        "202": { "$ref": "responses.yaml#/accepted" },
                         "default": { "$ref": "#/components/responses/Problem" },
                     },
                 },
@@ -231,6 +232,8 @@ fn openapi() -> Value {
                     "requestBody": { "required": true, "content": { "text/plain": {} } },
                 },
             },
+            "/elsewhere": { "$ref": "paths.yaml#/elsewhere" },
+            "x-paths": { "$ref": "other.yaml" },
             "/far": { "get": { "operationId": "far", "parameters": [{ "$ref": "other.yaml#/x" }] } },
             "/lost": { "get": { "operationId": "lost", "parameters": [{ "$ref": "#/components/nothing" }] } },
             "/round": { "get": { "operationId": "round", "parameters": [{ "$ref": "#/components/parameters/a" }] } },
@@ -284,6 +287,7 @@ fn openapi_3_is_called() {
             ("addNote", json!({ "undeclared": "people", "id": 7, "note": "x" })),
             ("addNote", json!({ "undeclared": "people", "id": 7 })),
             ("addNote", json!({ "id": 7 })),
+            ("elsewhere", json!({})),
             ("far", json!({})),
             ("lost", json!({})),
             ("round", json!({})),
@@ -331,6 +335,8 @@ fn openapi_3_is_called() {
             validation (400): the operation `addNote` needs the parameter `body`
 
             validation (400): the operation `addNote` needs the parameter `undeclared`
+
+            configuration (400): the document https://docs.example/v1/api.json refers to "paths.yaml#/elsewhere", outside of it: references to other documents are not followed: bundle them into one
 
             configuration (400): the document https://docs.example/v1/api.json refers to "other.yaml#/x", outside of it: references to other documents are not followed: bundle them into one
 
