@@ -56,6 +56,11 @@ impl TaskFailure {
         Self::new(title, retriable).with_standard_type("communication", status)
     }
 
+    /// Who asks is not known: there are no credentials, or not the right ones.
+    pub(crate) fn authentication(title: String) -> Self {
+        Self::permanent(title).with_standard_type("authentication", 401)
+    }
+
     /// What was asked for is not allowed here.
     pub(crate) fn authorization(title: String) -> Self {
         Self::permanent(title).with_standard_type("authorization", 403)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use millrace_schemas::event::SecretMarker;
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{InstanceId, TaskToken, Timestamp, WorkflowVersion};
 use serde::de::DeserializeOwned;
@@ -70,6 +71,12 @@ impl Task {
     #[must_use]
     pub fn raw_arguments(&self) -> &Value {
         self.command.arguments.value()
+    }
+
+    /// Texts in the arguments that stand for secrets. Whoever has the secrets puts them in; nobody else can.
+    #[must_use]
+    pub fn secrets(&self) -> &[SecretMarker] {
+        &self.command.secrets
     }
 
     /// The arguments, as a type of yours.
@@ -173,6 +180,7 @@ pub(crate) mod tests {
             arguments: Payload::from(arguments),
             deadline: None,
             heartbeat_ms: None,
+            secrets: Vec::new(),
         }
     }
 

@@ -144,6 +144,7 @@ fn task(number: u32, function: &str) -> TaskCommand {
         arguments: Payload::from(json!({ "number": number })),
         deadline: None,
         heartbeat_ms: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -173,20 +173,19 @@ fn durations_must_be_durations() {
 #[test]
 fn what_is_not_supported_yet_is_refused_as_such() {
     check(
-        "schedule: {cron: '* * * * *'}\nuse:\n  secrets: [a]\n  authentications: {x: {basic: {username: a, password: b}}}\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: openapi}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
+        "schedule: {cron: '* * * * *'}\nuse:\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: grpc}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
         expect![[r#"
             bad.yaml:2:1: error: `schedule` is not supported yet; fix: start instances by io.millrace.instance.start events
-            bad.yaml:5:3: error: `use.authentications` is not supported yet; fix: let the worker authenticate
-            bad.yaml:7:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
-            bad.yaml:13:21: error: the property `endpoint` is missing; fix: add `endpoint`
-            bad.yaml:13:21: error: the property `method` is missing; fix: add `method`
-            bad.yaml:14:9: error: `call: openapi` is not supported yet; fix: call a function by its name, and let a worker of yours do it
-            bad.yaml:15:9: error: `run` of anything but a workflow is not supported yet; fix: call a function by its name, and let a worker of yours do it
-            bad.yaml:16:23: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event
-            bad.yaml:19:9: error: this function is elsewhere; fix: deploy it by `millrace deploy`, which fetches the function; or write it into `use.functions`, under this name
-            bad.yaml:20:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`
-            bad.yaml:21:39: error: the schema format `avro:1` is not supported yet; fix: use JSON Schema: `format: json`
-            bad.yaml:22:45: error: an expression inside of a value to compare with is not supported yet; fix: compare the whole value by one expression"#]],
+            bad.yaml:5:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
+            bad.yaml:11:21: error: the property `endpoint` is missing; fix: add `endpoint`
+            bad.yaml:11:21: error: the property `method` is missing; fix: add `method`
+            bad.yaml:12:9: error: `call: grpc` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:13:9: error: `run` of anything but a workflow is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:14:23: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event
+            bad.yaml:17:9: error: this function is elsewhere; fix: deploy it by `millrace deploy`, which fetches the function; or write it into `use.functions`, under this name
+            bad.yaml:18:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`
+            bad.yaml:19:39: error: the schema format `avro:1` is not supported yet; fix: use JSON Schema: `format: json`
+            bad.yaml:20:45: error: an expression inside of a value to compare with is not supported yet; fix: compare the whole value by one expression"#]],
     );
 }
 
@@ -197,16 +196,15 @@ fn an_http_call_is_checked_before_it_is_made() {
         expect![[r#"
             bad.yaml:4:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
             bad.yaml:6:24: error: the property `endpoint` is missing; fix: add `endpoint`
-            bad.yaml:7:75: error: `authentication` is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:7:92: error: `use.authentications` has no `x`; fix: remove it (they are defined under `use.authentications`)
             bad.yaml:9:21: error: the property `method` is missing; fix: add `method`
             bad.yaml:10:28: error: `connect` is no method to call; fix: use `get`, `post`, `put`, `patch`, `delete`, `head` or `options`
             bad.yaml:10:45: error: "/pets" is no absolute URI; fix: write such as `https://example.com/pets/{petId}`, or `${ … }`
             bad.yaml:11:28: error: `trace` is no method to call; fix: use `get`, `post`, `put`, `patch`, `delete`, `head` or `options`
             bad.yaml:11:43: error: `ftp` is no scheme of HTTP; fix: begin it with `https://` or `http://`
-            bad.yaml:12:41: error: a URI with credentials in it is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:12:41: error: a URI with credentials in it is not supported yet; fix: use `authentication`: what is in a URI could be read by everybody
             bad.yaml:13:41: error: this is no URI template: `{+path}` is more than a name; fix: write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input
             bad.yaml:14:52: error: this is no URI template: there is a `{` without a `}` after it; fix: write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input
-            bad.yaml:14:76: error: `authentication` is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
             bad.yaml:15:76: error: `a b` cannot be the name of a header; fix: a header's name has letters, digits and `-`
             bad.yaml:15:86: error: the header `Host` is set by the client itself; fix: remove it
             bad.yaml:15:107: error: 1 is not of type "string"; fix: see the language's reference for what is allowed here
@@ -216,6 +214,59 @@ fn an_http_call_is_checked_before_it_is_made() {
             bad.yaml:17:73: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
             bad.yaml:18:89: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
             bad.yaml:19:44: error: the queue `builtin` is that of Millrace's own worker; fix: give your workers a queue of another name"#]],
+    );
+}
+
+#[test]
+fn a_policy_is_checked_before_a_call_shows_it() {
+    check(
+        "use:\n  secrets: [shop, '../x']\n  authentications:\n    shop: {basic: {use: shop}}\n    typo: {bearer: {use: shpo}}\n    person: {oauth2: {authority: 'https://a.b', grant: authorization_code}}\n    odd: {basik: {username: a, password: b}}\ndo:\n  - a: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {use: shp}}}}\n  - b: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {use: shop}}, headers: {authorization: x}}}\n  - c: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {digest: {use: other}}}}}\n  - d: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {oauth2: {grant: password, client: {authentication: private_key_jwt}}}}}}\n  - e: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {oidc: {authority: 'ftp://a.b', grant: client_credentials}}}}}\n  - f: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {basic: {username: '${ . | }', password: '${ $nope }'}}}}}\n  - g: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {basic: {username: a}}}}}\n  - h: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {bearer: {token: a}, basic: {username: a, password: b}}}}}\n  - i: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {ntlm: {}}}}}\n  - i2: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {use: shop, basic: {}}}}}\n  - i3: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {bearer: {use: shop, token: x}}}}}\n  - i4: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {use: '${ .x }'}}}}\n  - i5: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {}}}}\n  - i6: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {oauth2: {authority: 'a.b', grant: magic, client: {ID: x}}}}}}\n  - j: {call: openapi, with: {document: {endpoint: {uri: 'https://a.b', authentication: {use: shop}}}, operationId: x, authentication: {use: sohp}}}\n  - k: {call: http, with: {method: get, endpoint: {uri: 'https://a.b', authentication: {oauth2: {authority: 'https://a.b', grant: refresh_token}}}}}\n",
+        expect![[r#"
+            bad.yaml:3:19: error: `../x` cannot be the name of a secret; fix: use letters, digits, `-`, `_` and `.`, and do not begin with `.`
+            bad.yaml:6:21: error: `use.secrets` has no `shpo`; fix: did you mean `shop`?
+            bad.yaml:7:49: error: the grant `authorization_code` is not supported yet; fix: use a grant that needs no person, such as `client_credentials`
+            bad.yaml:8:11: error: `basik` is no way to authenticate; fix: did you mean `basic`?
+            bad.yaml:10:89: error: `use.authentications` has no `shp`; fix: did you mean `shop`? (they are defined under `use.authentications`)
+            bad.yaml:11:112: error: the header `authorization` is what `authentication` is for; fix: keep one of the two
+            bad.yaml:12:98: error: `use.secrets` has no `other`; fix: add it, if this workflow may use it: `use: { secrets: [other] }`
+            bad.yaml:13:89: error: this policy needs `authority`, `username`, `password`, `client.assertion`; fix: add `authority`, `username`, `password`, `client.assertion`, or let a secret have it all: `use`
+            bad.yaml:14:89: error: this policy needs `client.id`; fix: add `client.id`, or let a secret have it all: `use`
+            bad.yaml:14:96: error: `ftp` is no scheme of HTTP; fix: begin it with `https://` or `http://`
+            bad.yaml:15:97: error: expression `. |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:15:119: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime
+            bad.yaml:16:89: error: the property `password` is missing; fix: add `password`
+            bad.yaml:17:72: error: a policy says one way to authenticate; fix: keep one of `basic`, `bearer`, `digest`, `oauth2`, `oidc`
+            bad.yaml:18:89: error: `ntlm` is no way to authenticate; fix: use one of `basic`, `bearer`, `digest`, `oauth2`, `oidc`
+            bad.yaml:19:101: error: `basic` means nothing beside `use`; fix: keep one of the two
+            bad.yaml:20:110: error: `token` means nothing beside `use`; fix: keep one of the two
+            bad.yaml:21:90: error: `use.authentications` has no `${ .x }`; fix: use one of `shop`, `typo`, `person`, `odd` (they are defined under `use.authentications`)
+            bad.yaml:22:73: error: a policy says one way to authenticate; fix: keep one of `basic`, `bearer`, `digest`, `oauth2`, `oidc`
+            bad.yaml:23:99: error: "a.b" is no absolute URI; fix: write such as `https://example.com/pets/{petId}`, or `${ … }`
+            bad.yaml:23:117: error: "magic" is not one of "authorization_code", "client_credentials" or 3 other candidates; fix: see the language's reference for what is allowed here
+            bad.yaml:23:131: error: unknown property `ID`; fix: remove it, or correct its name or its indentation
+            bad.yaml:24:137: error: `use.authentications` has no `sohp`; fix: did you mean `shop`? (they are defined under `use.authentications`)
+            bad.yaml:25:89: error: this policy needs `subject`; fix: add `subject`, or let a secret have it all: `use`"#]],
+    );
+}
+
+#[test]
+fn a_call_of_a_document_is_checked_before_it_is_made() {
+    check(
+        "use:\n  functions:\n    openapi: {call: greet}\n    pet: {call: openapi, with: {document: {endpoint: 'https://a.b/{id}'}, operationId: getPet}}\ndo:\n  - a: {call: openapi}\n  - b: {call: openapi, with: {document: {}, operationId: 5}}\n  - c: {call: openapi, with: {document: {endpoint: 'ftp://a.b'}, operationId: x, parameters: [1]}}\n  - d: {call: openapi, with: {document: {endpoint: 'https://a.b/{'}, operationId: x, output: bytes}}\n  - e: {call: openapi, with: {document: {endpoint: 'https://a.b', uri: x}, operationID: x}}\n  - f: {call: openapi, with: {document: {endpoint: 'https://a.b'}, operationId: x, parameters: {a: '${ $nope }'}}}\n  - g: {call: pet, with: {parameters: {id: '${ .id }'}}}\n  - h: {call: pet, with: {redirect: 5}}\n  - i: {call: openapi, with: {document: {endpoint: 'https://a.b'}, operationId: x}, metadata: {millrace: {queue: mine}}}\n  - j: {openapi: {}}\n",
+        expect![[r#"
+            bad.yaml:4:5: error: `call: openapi` is a call of the language, and never this function; fix: give the function another name
+            bad.yaml:7:5: error: the property `with` is missing; fix: add `with`
+            bad.yaml:8:31: error: the property `endpoint` is missing; fix: add `endpoint`
+            bad.yaml:8:45: error: 5 is not of type "string"; fix: see the language's reference for what is allowed here
+            bad.yaml:9:42: error: `ftp` is no scheme of HTTP; fix: begin it with `https://` or `http://`
+            bad.yaml:9:82: error: [1] is not of type "object"; fix: see the language's reference for what is allowed here
+            bad.yaml:10:42: error: this is no URI template: there is a `{` without a `}` after it; fix: write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input
+            bad.yaml:10:86: error: "bytes" is not one of "raw", "content" or "response"; fix: see the language's reference for what is allowed here
+            bad.yaml:11:24: error: the property `operationId` is missing; fix: add `operationId`
+            bad.yaml:11:31: error: unknown property `uri`; fix: remove it, or correct its name or its indentation
+            bad.yaml:12:97: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
+            bad.yaml:15:107: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
+            bad.yaml:16:5: error: `openapi` is no kind of task; fix: write `call: openapi`"#]],
     );
 }
 
@@ -611,7 +662,7 @@ fn functions_extensions_children_and_secrets_are_checked() {
             bad.yaml:10:11: error: "everything" is not one of "call", "composite" or 10 other candidates; fix: see the language's reference for what is allowed here
             bad.yaml:11:51: error: there is no task `nowhere` in this list; fix: use one of `a`, `continue`, `exit`, `end` (a jump stays within its list)
             bad.yaml:13:44: error: `metadata.millrace.queue` means nothing here; fix: remove it
-            bad.yaml:14:18: error: `use.secrets` has no `tokn`; fix: did you mean `token`? (a definition lists the secrets that it uses: `use: { secrets: [tokn] }`)
+            bad.yaml:14:18: error: `use.secrets` has no `tokn`; fix: did you mean `token`?
             bad.yaml:14:18: error: `$secrets` as a whole cannot be had; fix: name the secret, such as `$secrets.token` or `$secrets.db.password`
             bad.yaml:15:27: error: `$secrets` is seen only by tasks that a worker does; fix: use it in the `with` or the `input.from` of a `call`, or in a `run` of a process
             bad.yaml:16:26: error: the namespace of a child workflow cannot be an expression; fix: name it; choose between several by a `switch`

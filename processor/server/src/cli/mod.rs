@@ -73,7 +73,7 @@ enum Command {
     Doctor,
     /// Run one member of the fleet
     Processor(Box<processor::Arguments>),
-    /// Run the built-in worker: HTTP calls of workflows
+    /// Run the built-in worker: calls by HTTP and OpenAPI of workflows
     Worker(worker::Arguments),
 }
 

@@ -1,10 +1,11 @@
 //! `millrace worker`: the built-in worker, which does the calls that the language defines.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::Path;
 
 use clap::Args;
 use millrace_schemas::codec::Codec;
-use millrace_worker::builtin::{Http, HttpSettings, QUEUE, Targets};
+use millrace_worker::builtin::{Caller, Http, HttpSettings, OpenApi, QUEUE, Secrets, Targets};
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,10 @@ pub(crate) struct Arguments {
     /// Largest content of a response, in bytes; a call that brings more fails. Kafka must take it as a record: by default, 1 MiB
     #[arg(long, default_value = "1048576", env = "MILLRACE_RESPONSE_BYTES_MAX", value_name = "BYTES")]
     response_bytes_max: NonZeroU32,
+
+    /// Folder of the secrets that definitions may name: a file for each, as Kubernetes mounts them. They are read when they are used
+    #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
+    secrets: Option<Secrets>,
 }
 
 impl Arguments {
@@ -41,36 +46,50 @@ impl Arguments {
             targets,
             concurrency: self.concurrency.get(),
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
+            secrets: self.secrets.clone().unwrap_or_default(),
         }
     }
 }
 
+/// The secrets in a folder. What is in it may change, and it may be empty; it must be there.
+pub(crate) fn parse_secrets(folder: &str) -> Result<Secrets, String> {
+    if Path::new(folder).is_dir() {
+        Ok(Secrets::in_folder(folder))
+    } else {
+        Err("there is no such folder".to_owned())
+    }
+}
+
 /// What the built-in worker may do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) targets: Targets,
     pub(crate) concurrency: usize,
     pub(crate) response_bytes_max: usize,
+    pub(crate) secrets: Secrets,
 }
 
 impl Settings {
-    /// The usual, with calls to `targets`.
-    pub(crate) fn to(targets: Targets) -> Self {
-        Self { targets, concurrency: 64, response_bytes_max: HttpSettings::default().response_bytes_max }
+    /// The usual, with calls to `targets`, by these secrets.
+    pub(crate) fn to(targets: Targets, secrets: Secrets) -> Self {
+        let response_bytes_max = HttpSettings::default().response_bytes_max;
+        Self { targets, concurrency: 64, response_bytes_max, secrets }
     }
 }
 
 /// The built-in worker of the fleet.
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
-    let Settings { targets, concurrency, response_bytes_max } = settings;
+    let Settings { targets, concurrency, response_bytes_max, secrets } = settings;
     let build = || -> Result<Worker, WorkerError> {
-        let http = Http::new(HttpSettings { targets, response_bytes_max, ..HttpSettings::default() })?;
+        let settings = HttpSettings { targets, response_bytes_max, secrets, ..HttpSettings::default() };
+        let caller = Caller::new(settings)?;
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)
             .queue(QUEUE)
             .codec(codec)
             .concurrency(concurrency)
-            .function(Http::FUNCTION, http);
+            .function(Http::FUNCTION, Http::new(&caller))
+            .function(OpenApi::FUNCTION, OpenApi::new(&caller));
         for (name, value) in &global.kafka_set {
             builder = builder.kafka_option(name, value);
         }
@@ -85,14 +104,15 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
 #[derive(Serialize)]
 struct Document {
     queue: String,
-    functions: [&'static str; 1],
+    functions: [&'static str; 2],
 }
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
     let worker = build(global, clients::codec(global).await?, arguments.settings())?;
-    let document = Document { queue: global.topics().commands(QUEUE), functions: [Http::FUNCTION] };
+    let functions = [Http::FUNCTION, OpenApi::FUNCTION];
+    let document = Document { queue: global.topics().commands(QUEUE), functions };
     output.show(&document, || format!("millrace worker: {}", document.queue))?;
     Box::pin(worker.run(async move { shutdown.cancelled().await })).await.map_err(|error| {
         let fix = "see the log; when that is mended, start it again: unfinished tasks run again";

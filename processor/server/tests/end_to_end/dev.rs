@@ -163,6 +163,84 @@ async fn the_orders_of_the_demo_end() {
     assert_eq!(fleet.stop_processor(), Some(0));
 }
 
+/// A shop that describes itself, and answers who has the key.
+async fn shop() -> String {
+    use axum::Json;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::{get, post};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let document = json!({
+        "openapi": "3.1.0",
+        "paths": { "/orders/{id}": { "post": {
+            "operationId": "placeOrder",
+            "parameters": [{ "name": "id", "in": "path", "required": true }],
+            "requestBody": { "content": { "application/json": {} } },
+        } } },
+    });
+    let place = async |headers: HeaderMap, Json(order): Json<Value>| {
+        let is_known = headers.get("authorization").is_some_and(|it| it == "Bearer hunter2");
+        if is_known { (StatusCode::OK, Json(order)) } else { (StatusCode::UNAUTHORIZED, Json(Value::Null)) }
+    };
+    let router = axum::Router::new()
+        .route("/openapi.json", get(async || Json(document)))
+        .route("/orders/{id}", post(place));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_is_called_with_a_secret_that_no_record_has() {
+    let shop = shop().await;
+    let definition = format!(
+        "document: {{dsl: '1.0.3', namespace: demo, name: shop, version: '1.0.0'}}
+use:
+  secrets: [shop-key]
+  authentications: {{shop: {{bearer: {{use: shop-key}}}}}}
+do:
+  - place:
+      call: openapi
+      with:
+        document: {{endpoint: 'http://{shop}/openapi.json'}}
+        operationId: placeOrder
+        parameters: {{id: '${{ .id }}', items: '${{ .items }}'}}
+        authentication: {{use: shop}}
+        output: response
+"
+    );
+    let mut fleet = Fleet::new(Place::Dev, 1, &[&definition]).await;
+    assert_eq!(fleet.stop_processor(), Some(0));
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("shop-key"), "hunter2\n").unwrap();
+    fleet.start_processor(&["--secrets", secrets.path().to_str().unwrap()]).await;
+    let start = ["start", "demo/shop", "--id", "s-1", "--input", r#"{"id": "a/b", "items": [1, 2]}"#];
+    fleet.run(&start).succeeds();
+    fleet.until_status("s-1", "completed").await;
+    let output = fleet.instance("s-1").await["output"].clone();
+    assert_eq!(output["content"], json!({ "items": [1, 2] }), "{output:#}");
+    assert_eq!(output["request"]["uri"], format!("http://{shop}/orders/a%2Fb"));
+    let history = fleet.json(&["history", "s-1"]).to_string();
+    assert!(history.contains("shop-key") && !history.contains("hunter2"), "{history}");
+    assert!(!fleet.log().contains("hunter2"));
+
+    // Without the secret, the call says which one it misses.
+    std::fs::remove_file(secrets.path().join("shop-key")).unwrap();
+    assert_eq!(fleet.stop_processor(), Some(0));
+    fleet.start_processor(&["--secrets", secrets.path().to_str().unwrap()]).await;
+    fleet.run(&["start", "demo/shop", "--id", "s-2", "--input", r#"{"id": 1, "items": []}"#]).succeeds();
+    fleet.until_status("s-2", "faulted").await;
+    let instance = fleet.instance("s-2").await.to_string();
+    assert!(instance.contains("errors/configuration") && instance.contains("`shop-key`"), "{instance}");
+    assert_eq!(fleet.stop_processor(), Some(0));
+}
+
+#[test]
+fn secrets_that_are_in_no_folder_are_refused_before_anything_starts() {
+    let ran = another(&["--ephemeral", "--secrets", "/nowhere/at/all"]);
+    assert!(ran.stderr().contains("there is no such folder"), "{}", ran.stderr());
+}
+
 /// Ends when it is dropped, whatever the test has found.
 struct Ended(Child);
 

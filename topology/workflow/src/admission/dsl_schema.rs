@@ -21,13 +21,19 @@ pub(super) struct Violation {
     pub(super) fix: String,
 }
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+static PUBLISHED: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../dsl/workflow-1.0.3.yaml");
-    let mut schema =
-        Source::parse(text).map_err(|it| it.message).expect("the published schema is YAML").value;
+    Source::parse(text).map_err(|it| it.message).expect("the published schema is YAML").value
+});
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = PUBLISHED.clone();
     // Lists of tasks, branches, and the tasks in `use.functions`, are checked task by task.
     schema["$defs"]["taskList"] = json!({ "type": "array" });
     schema["$defs"]["task"] = json!({ "type": "object" });
+    // So are policies: each by its kind.
+    schema["$defs"]["authenticationPolicy"] = json!({ "type": "object" });
+    schema["$defs"]["referenceableAuthenticationPolicy"] = json!({ "type": "object" });
     // The source of an emitted event has a default.
     let with = "/$defs/emitTask/allOf/1/properties/emit/properties/event/properties/with/required";
     *schema.pointer_mut(with).expect("the published schema says what an event needs") = json!(["type"]);
@@ -51,6 +57,7 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         ("wait", "#/$defs/waitTask"),
         ("call", "#/$defs/callTask"),
         ("http", "#/$defs/callTask"),
+        ("openapi", "#/$defs/callTask"),
     ]
     .into_iter()
     .map(|(kind, reference)| {
@@ -63,6 +70,7 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         let title = match kind {
             "call" => Some("CallFunction"),
             "http" => Some("CallHTTP"),
+            "openapi" => Some("CallOpenAPI"),
             _ => None,
         };
         if let Some(title) = title {
@@ -77,6 +85,23 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
     .collect()
 });
 
+/// The properties of a policy, by its kind, where no secret has them.
+static POLICIES: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
+    let kinds = PUBLISHED["$defs"]["authenticationPolicy"]["oneOf"].as_array().into_iter().flatten();
+    kinds
+        .flat_map(|it| it["properties"].as_object().into_iter().flatten())
+        .map(|(kind, policy)| {
+            // Of its two forms the other one is the name of a secret.
+            let mut schema = policy["oneOf"][0].clone();
+            schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+            schema["$defs"] = PUBLISHED["$defs"].clone();
+            schema["type"] = json!("object");
+            schema["unevaluatedProperties"] = json!(false);
+            (kind.clone(), compile(&schema))
+        })
+        .collect()
+});
+
 fn compile(schema: &Value) -> Validator {
     jsonschema::draft202012::new(schema).expect("the published schema is a schema")
 }
@@ -86,9 +111,14 @@ pub(super) fn check_workflow(definition: &Value) -> Vec<Violation> {
     violations(&WORKFLOW, definition)
 }
 
-/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` stands for `call: http`.
+/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` and `openapi` stand for those calls.
 pub(super) fn check_task(kind: &str, task: &Value) -> Vec<Violation> {
     TASKS.get(kind).map_or_else(Vec::new, |it| violations(it, task))
+}
+
+/// Violations of the properties of a policy of this kind.
+pub(super) fn check_policy(kind: &str, properties: &Value) -> Vec<Violation> {
+    POLICIES.get(kind).map_or_else(Vec::new, |it| violations(it, properties))
 }
 
 fn violations(validator: &Validator, value: &Value) -> Vec<Violation> {

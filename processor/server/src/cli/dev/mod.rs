@@ -17,12 +17,14 @@ use millrace_local_store::LocalStore;
 use millrace_placement::Topics;
 use millrace_runtime::ProcessorHandle;
 use millrace_schemas::registry::Registry;
+use millrace_worker::builtin::Secrets;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::processor::Settings;
 use crate::cli::topics;
+use crate::cli::worker::parse_secrets;
 use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
@@ -73,6 +75,10 @@ pub(crate) struct Arguments {
     /// How long ended instances and their history are kept
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     retention: Duration,
+
+    /// Folder of the secrets that definitions may name: a file for each
+    #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
+    secrets: Option<Secrets>,
 }
 
 /// Printed once everything serves.
@@ -194,7 +200,8 @@ impl World {
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
-        let builtin = worker::builtin(&world.global, worker_codec)?;
+        let secrets = arguments.secrets.clone().unwrap_or_default();
+        let builtin = worker::builtin(&world.global, worker_codec, secrets)?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));

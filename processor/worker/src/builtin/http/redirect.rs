@@ -24,7 +24,7 @@ const HARMLESS: [&str; 7] = [
 ///
 /// # Errors
 /// A permanent failure, when it leads nowhere that a call may go to, or when there were too many.
-pub(super) fn next(
+pub(in crate::builtin) fn next(
     request: &Request,
     status: StatusCode,
     headers: &HeaderMap,

@@ -16,6 +16,8 @@ pub(super) struct Arguments {
     pub(super) method: String,
     /// A URI, or `{ uri }`.
     pub(super) endpoint: Value,
+    /// A whole policy. It is no part of `endpoint`, where data could put one.
+    pub(super) authentication: Option<Value>,
     pub(super) query: Option<Map<String, Value>>,
     pub(super) headers: Option<Map<String, Value>>,
     #[serde(default)]
@@ -26,10 +28,24 @@ pub(super) struct Arguments {
     pub(super) redirect: bool,
 }
 
+impl Arguments {
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted { output: self.output, redirect: self.redirect }
+    }
+}
+
+/// What is wanted of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::builtin) struct Wanted {
+    pub(in crate::builtin) output: Output,
+    /// Whether redirects are followed, and what then still redirects is an output.
+    pub(in crate::builtin) redirect: bool,
+}
+
 /// What the task's output is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Output {
+pub(in crate::builtin) enum Output {
     /// The content: JSON, or text.
     #[default]
     Content,
@@ -41,11 +57,11 @@ pub(super) enum Output {
 
 /// What is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Bytes>,
+pub(in crate::builtin) struct Request {
+    pub(in crate::builtin) method: Method,
+    pub(in crate::builtin) url: Url,
+    pub(in crate::builtin) headers: HeaderMap,
+    pub(in crate::builtin) body: Option<Bytes>,
 }
 
 /// Headers that say how a message is carried: the client sets them. A caller who could set them could smuggle a second request.
@@ -79,23 +95,28 @@ impl Request {
         let url = url(&arguments.endpoint, arguments.query.as_ref())?;
         let mut headers = headers(arguments.headers.as_ref())?;
         let body = body(&arguments.body, &mut headers)?;
-        let ours = [
-            (IDEMPOTENCY_KEY, Some(idempotency_header(idempotency_key))),
-            (TRACEPARENT, traceparent.and_then(|it| it.parse().ok())),
-        ];
-        for (name, value) in ours {
-            if let Some(value) = value
-                && !headers.contains_key(&name)
-            {
-                headers.insert(name, value);
-            }
-        }
+        idempotent(&mut headers, idempotency_key, traceparent);
         Ok(Self { method, url, headers, body })
     }
 
     /// The request in a message: without the query, which may hold what is nobody's business.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::builtin) fn name(&self) -> String {
         format!("{} {}{}", self.method, self.url.origin().ascii_serialization(), self.url.path())
+    }
+}
+
+/// Adds what tells a service that it has had this request before, and whose it is; what is there already stays.
+pub(in crate::builtin) fn idempotent(headers: &mut HeaderMap, key: &str, traceparent: Option<&str>) {
+    let ours = [
+        (IDEMPOTENCY_KEY, Some(idempotency_header(key))),
+        (TRACEPARENT, traceparent.and_then(|it| it.parse().ok())),
+    ];
+    for (name, value) in ours {
+        if let Some(value) = value
+            && !headers.contains_key(&name)
+        {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -113,7 +134,7 @@ fn method(text: &str) -> Result<Method, TaskFailure> {
 fn url(endpoint: &Value, query: Option<&Map<String, Value>>) -> Result<Url, TaskFailure> {
     let text = match endpoint {
         Value::Object(entries) if entries.keys().any(|it| it != "uri") => {
-            return Err(invalid("an endpoint has a `uri`; nothing else is supported yet"));
+            return Err(invalid("an endpoint has a `uri`, and nothing else that an expression gives"));
         }
         Value::Object(entries) => entries.get("uri").and_then(Value::as_str),
         other => other.as_str(),
@@ -138,9 +159,17 @@ fn url(endpoint: &Value, query: Option<&Map<String, Value>>) -> Result<Url, Task
     Ok(url)
 }
 
+/// The URL of an endpoint: a URI, or `{ uri }`.
+///
 /// # Errors
 /// When it is nothing that a call may go to.
-pub(super) fn check(url: &Url) -> Result<(), TaskFailure> {
+pub(in crate::builtin) fn endpoint_url(endpoint: &Value) -> Result<Url, TaskFailure> {
+    url(endpoint, None)
+}
+
+/// # Errors
+/// When it is nothing that a call may go to.
+pub(in crate::builtin) fn check(url: &Url) -> Result<(), TaskFailure> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid(format!("`{}` is no scheme of HTTP", url.scheme())));
     }
@@ -154,17 +183,27 @@ fn headers(given: Option<&Map<String, Value>>) -> Result<HeaderMap, TaskFailure>
     let mut headers = HeaderMap::new();
     for (name, value) in given.into_iter().flatten() {
         let Some(value) = scalar(value, "header", name)? else { continue };
-        let header = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| invalid(format!("{name:?} cannot be the name of a header")))?;
-        if CARRIER_HEADERS.contains(&header.as_str()) {
-            return Err(invalid(format!("the header {header} is set by the client itself")));
-        }
-        // Line breaks are refused here; with them, data could add headers, or a request.
-        let value = HeaderValue::from_str(&value)
-            .map_err(|_| invalid(format!("the value of the header {header} must be printable ASCII")))?;
+        let (header, value) = header_value(name, &value)?;
         headers.append(header, value);
     }
     Ok(headers)
+}
+
+/// # Errors
+/// When it cannot be a header, or is one that the caller may not set.
+pub(in crate::builtin) fn header_value(
+    name: &str,
+    value: &str,
+) -> Result<(HeaderName, HeaderValue), TaskFailure> {
+    let header = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| invalid(format!("{name:?} cannot be the name of a header")))?;
+    if CARRIER_HEADERS.contains(&header.as_str()) {
+        return Err(invalid(format!("the header {header} is set by the client itself")));
+    }
+    // Line breaks are refused here; with them, data could add headers, or a request.
+    let value = HeaderValue::from_str(value)
+        .map_err(|_| invalid(format!("the value of the header {header} must be printable ASCII")))?;
+    Ok((header, value))
 }
 
 /// A value as text; none for `null`, which is left out.
@@ -199,7 +238,7 @@ fn body(body: &Value, headers: &mut HeaderMap) -> Result<Option<Bytes>, TaskFail
     Ok(Some(bytes.into()))
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(in crate::builtin) const FORM: &str = "application/x-www-form-urlencoded";
 
 fn form(fields: &Map<String, Value>) -> Result<String, TaskFailure> {
     // A URL's query is written by the same rules.
@@ -215,11 +254,11 @@ fn form(fields: &Map<String, Value>) -> Result<String, TaskFailure> {
 }
 
 /// `application/json` of `Application/JSON; charset=utf-8`.
-pub(super) fn media_type(content_type: &str) -> String {
+pub(in crate::builtin) fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-pub(super) fn is_json(media_type: &str) -> bool {
+pub(in crate::builtin) fn is_json(media_type: &str) -> bool {
     matches!(media_type, "application/json" | "text/json") || media_type.ends_with("+json")
 }
 
@@ -354,7 +393,7 @@ mod tests {
 
                 permanent https://serverlessworkflow.io/spec/1.0.0/errors/validation (400): a URI with credentials in it is not supported: everybody could read them
 
-                permanent https://serverlessworkflow.io/spec/1.0.0/errors/validation (400): an endpoint has a `uri`; nothing else is supported yet
+                permanent https://serverlessworkflow.io/spec/1.0.0/errors/validation (400): an endpoint has a `uri`, and nothing else that an expression gives
 
                 permanent https://serverlessworkflow.io/spec/1.0.0/errors/validation (400): the query parameter "x" must be text, a number, true, false or null
 
@@ -372,7 +411,7 @@ mod tests {
 
                 unknown variant `bytes`, expected one of `content`, `response`, `raw`
 
-                unknown field `timeout`, expected one of `method`, `endpoint`, `query`, `headers`, `body`, `output`, `redirect`"#]],
+                unknown field `timeout`, expected one of `method`, `endpoint`, `authentication`, `query`, `headers`, `body`, `output`, `redirect`"#]],
         );
     }
 

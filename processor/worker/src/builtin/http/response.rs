@@ -7,15 +7,16 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, PROXY_AUTHORIZATION};
 use serde_json::{Map, Value, json};
 
-use super::request::{Arguments, Output, Request, is_json, media_type};
+use super::request::{Output, Request, Wanted, is_json, media_type};
 use crate::TaskFailure;
+use crate::builtin::secrets::Redaction;
 
 /// An answer that was read.
 #[derive(Clone, Debug)]
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(in crate::builtin) struct Response {
+    pub(in crate::builtin) status: StatusCode,
+    pub(in crate::builtin) headers: HeaderMap,
+    pub(in crate::builtin) body: Bytes,
 }
 
 /// Deepest nesting of a content: the processor takes answers that are nested 100 deep, and `output: response` wraps it.
@@ -26,24 +27,21 @@ const DETAIL_CHARS_MAX: usize = 1_000;
 
 /// # Errors
 /// When the status is one of an error, or when the content cannot be given as it was asked for.
-pub(super) fn judge(
+pub(in crate::builtin) fn judge(
     request: &Request,
     response: &Response,
-    arguments: &Arguments,
+    wanted: Wanted,
+    redaction: &Redaction,
 ) -> Result<Value, TaskFailure> {
-    let is_good = response.status.is_success() || (arguments.redirect && response.status.is_redirection());
+    let is_good = response.status.is_success() || (wanted.redirect && response.status.is_redirection());
     if !is_good {
         return Err(error_status(request, response));
     }
-    match arguments.output {
+    match wanted.output {
         Output::Raw => Ok(STANDARD.encode(&response.body).into()),
         Output::Content => content(request, response),
         Output::Response => Ok(json!({
-            "request": {
-                "method": request.method.as_str(),
-                "uri": request.url.as_str(),
-                "headers": header_map(&request.headers),
-            },
+            "request": told(request, redaction),
             "statusCode": response.status.as_u16(),
             "headers": header_map(&response.headers),
             "content": content(request, response)?,
@@ -51,19 +49,31 @@ pub(super) fn judge(
     }
 }
 
+/// The request as the output shows it: without secrets.
+fn told(request: &Request, redaction: &Redaction) -> Value {
+    let mut told = json!({
+        "method": request.method.as_str(),
+        "uri": request.url.as_str(),
+        "headers": header_map(&request.headers),
+    });
+    redaction.value(&mut told);
+    told
+}
+
 /// More content than is read.
-pub(super) fn too_large(request: &Request, bytes_max: usize) -> TaskFailure {
+pub(in crate::builtin) fn too_large(request: &Request, bytes_max: usize) -> TaskFailure {
     unreadable(request, format!("the content has more than {bytes_max} bytes"))
 }
 
 fn error_status(request: &Request, response: &Response) -> TaskFailure {
     let status = response.status;
     let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    let failure = TaskFailure::communication(
-        format!("{} answered {status}", request.name()),
-        status.as_u16(),
-        is_passing,
-    );
+    let title = format!("{} answered {status}", request.name());
+    let failure = match status {
+        StatusCode::UNAUTHORIZED => TaskFailure::authentication(title),
+        StatusCode::FORBIDDEN => TaskFailure::authorization(title),
+        _ => TaskFailure::communication(title, status.as_u16(), is_passing),
+    };
     if status.is_redirection() {
         return failure.with_detail("it redirects; with `redirect: true` the call would follow");
     }
@@ -127,7 +137,7 @@ fn is_deeper_than(value: &Value, depth: usize) -> bool {
     }
 }
 
-fn shortened(text: &str) -> String {
+pub(in crate::builtin) fn shortened(text: &str) -> String {
     match text.char_indices().nth(DETAIL_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -143,6 +153,7 @@ mod tests {
     use serde::Deserialize as _;
 
     use super::*;
+    use crate::builtin::http::request::Arguments;
 
     /// What becomes of an answer, for these arguments besides the usual.
     fn judged(more: &Value, status: u16, content_type: &str, body: &[u8]) -> String {
@@ -156,7 +167,7 @@ mod tests {
         }
         let body = Bytes::copy_from_slice(body);
         let response = Response { status: StatusCode::from_u16(status).unwrap(), headers, body };
-        match judge(&request, &response, &arguments) {
+        match judge(&request, &response, arguments.wanted(), &Redaction::default()) {
             Ok(output) => output.to_string(),
             Err(failure) => failure.to_string(),
         }
@@ -195,15 +206,37 @@ mod tests {
     }
 
     #[test]
+    fn the_request_is_shown_without_secrets() {
+        let mut redaction = Redaction::default();
+        redaction.add("hunter2 & co");
+        let arguments = json!({
+            "method": "get",
+            "endpoint": "https://a.b/x",
+            "query": { "key": "hunter2 & co" },
+            "headers": { "x-key": "Key hunter2 & co" },
+            "output": "response",
+        });
+        let arguments = Arguments::deserialize(&arguments).unwrap();
+        let request = Request::new(&arguments, "key", None).unwrap();
+        let response =
+            Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from("null") };
+        let output = judge(&request, &response, arguments.wanted(), &redaction).unwrap();
+        assert_eq!(output["request"]["uri"], "https://a.b/x?key=***");
+        assert_eq!(output["request"]["headers"]["x-key"], "Key ***");
+    }
+
+    #[test]
     fn an_error_status_is_a_failure_that_may_pass_or_not() {
         let plain = json!({});
-        let answers = [302, 400, 404, 408, 425, 429, 500, 503]
+        let answers = [302, 400, 401, 403, 404, 408, 425, 429, 500, 503]
             .map(|status| (plain.clone(), status, "text/plain", b"no such pet" as &[u8]));
         check(
             &answers,
             expect![[r#"
                 permanent https://serverlessworkflow.io/spec/1.0.0/errors/communication (302): GET https://a.b/x answered 302 Found: it redirects; with `redirect: true` the call would follow
                 permanent https://serverlessworkflow.io/spec/1.0.0/errors/communication (400): GET https://a.b/x answered 400 Bad Request: no such pet
+                permanent https://serverlessworkflow.io/spec/1.0.0/errors/authentication (401): GET https://a.b/x answered 401 Unauthorized: no such pet
+                permanent https://serverlessworkflow.io/spec/1.0.0/errors/authorization (403): GET https://a.b/x answered 403 Forbidden: no such pet
                 permanent https://serverlessworkflow.io/spec/1.0.0/errors/communication (404): GET https://a.b/x answered 404 Not Found: no such pet
                 retriable https://serverlessworkflow.io/spec/1.0.0/errors/communication (408): GET https://a.b/x answered 408 Request Timeout: no such pet
                 retriable https://serverlessworkflow.io/spec/1.0.0/errors/communication (425): GET https://a.b/x answered 425 Too Early: no such pet

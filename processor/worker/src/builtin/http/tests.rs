@@ -15,8 +15,8 @@ use millrace_schemas::event::TaskError;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Http, HttpSettings};
-use crate::builtin::Targets;
+use super::Http;
+use crate::builtin::{Caller, HttpSettings, Targets};
 use crate::task::{Pulse, tests::command};
 use crate::{Handler as _, Task, TaskFailure};
 
@@ -79,7 +79,7 @@ impl Pulse for Nowhere {
 
 async fn call(settings: HttpSettings, arguments: Value) -> Result<Value, TaskFailure> {
     let task = Task::new(command("http", arguments), Some(TRACE.into()), std::sync::Arc::new(Nowhere));
-    Http::new(settings).unwrap().handle(task).await
+    Http::new(&Caller::new(settings).unwrap()).handle(task).await
 }
 
 async fn get_path(address: SocketAddr, path: &str) -> Result<Value, TaskFailure> {

@@ -4,22 +4,44 @@ use serde_json::Value;
 
 use super::metadata::Allowed;
 use super::{Compiler, Scope};
-use crate::program::{Call, Kind, TaskIndex};
+use crate::expression::Template;
+use crate::program::{BUILT_IN_QUEUE, Call, Kind, TaskIndex};
 
 /// Calls that the language defines.
-pub(super) const BUILT_IN: [&str; 6] = ["asyncapi", "grpc", HTTP, "openapi", "a2a", "mcp"];
+pub(super) const BUILT_IN: [&str; 6] = ["asyncapi", "grpc", HTTP, OPENAPI, "a2a", "mcp"];
 
-/// The one of them that this release has.
 pub(super) const HTTP: &str = "http";
+pub(super) const OPENAPI: &str = "openapi";
+
+/// Those of them that this release has.
+pub(super) const SUPPORTED: [&str; 2] = [HTTP, OPENAPI];
 
 /// Longest name of a function, in bytes.
 const FUNCTION_BYTES_MAX: usize = 256;
 
-impl Compiler<'_, '_> {
+/// Makes the arguments of one of the language's calls.
+pub(super) type Arguments<'c, 's> = fn(&mut Compiler<'c, 's>, &With<'_>) -> Vec<(String, Template)>;
+
+/// The `with` of a call.
+pub(super) struct With<'a> {
+    value: &'a Value,
+    scope: Scope,
+}
+
+impl<'a> With<'a> {
+    /// An argument, and where it stands.
+    pub(super) fn get(&self, name: &str) -> Option<(&'a Value, Scope)> {
+        Some((self.value.get(name)?, self.scope.below(name)))
+    }
+}
+
+impl<'c, 's> Compiler<'c, 's> {
     pub(super) fn call(&mut self, task: &Value, scope: &Scope, index: TaskIndex) -> Kind {
         let name = task.get("call").and_then(Value::as_str).unwrap_or_default();
-        if name == HTTP {
-            return self.call_http(task, scope);
+        match name {
+            HTTP => return self.built_in_call(HTTP, task, scope, Compiler::http_arguments),
+            OPENAPI => return self.built_in_call(OPENAPI, task, scope, Compiler::openapi_arguments),
+            _ => {}
         }
         if let Some((function, pointer)) = self.function(name) {
             let function = function.clone();
@@ -35,19 +57,14 @@ impl Compiler<'_, '_> {
         }
         let arguments = task.get("with").map(|it| self.template(it, &scope.below("with")));
         let queue = own.queue.unwrap_or_else(|| self.queue.clone());
-        Kind::Call(Call {
-            function: name.into(),
-            queue,
-            arguments,
-            heartbeat: own.heartbeat,
-            secrets: self.secrets(task, "with"),
-        })
+        let secrets = self.secrets(task, arguments.as_ref());
+        Kind::Call(Call { function: name.into(), queue, arguments, heartbeat: own.heartbeat, secrets })
     }
 
     /// Reports calls that the language has and this release has not. True if there is nothing more to say about the task.
     pub(super) fn refuse_call(&mut self, name: &str, scope: &Scope) -> bool {
         let pointer = scope.at("call");
-        if name == HTTP || self.function(name).is_some() {
+        if SUPPORTED.contains(&name) || self.function(name).is_some() {
             return false;
         }
         if BUILT_IN.contains(&name) {
@@ -60,5 +77,26 @@ impl Compiler<'_, '_> {
             return false;
         }
         true
+    }
+
+    /// A call that the language defines, as a task for the built-in worker.
+    pub(super) fn built_in_call(
+        &mut self,
+        function: &'static str,
+        task: &Value,
+        scope: &Scope,
+        arguments: Arguments<'c, 's>,
+    ) -> Kind {
+        let own = self.metadata(task, scope, Allowed::BuiltInCall);
+        let with = With { value: task.get("with").unwrap_or(&Value::Null), scope: scope.below("with") };
+        let arguments = Template::of_object(arguments(self, &with));
+        let secrets = self.secrets(task, Some(&arguments));
+        Kind::Call(Call {
+            function: function.into(),
+            queue: BUILT_IN_QUEUE.into(),
+            arguments: Some(arguments),
+            heartbeat: own.heartbeat,
+            secrets,
+        })
     }
 }

@@ -1,14 +1,13 @@
 //! `call: http`: a task for the built-in worker.
 //!
-//! The task's arguments are those of the language, in one form: the endpoint is its URI, with names replaced by what the data has.
+//! The task's arguments are those of the language, in one form: the endpoint is its URI, with names replaced by what the data has;
+//! `authentication` stands beside it, where no data can put one.
 
 use serde_json::Value;
 
-use super::call::HTTP;
-use super::metadata::Allowed;
+use super::call::With;
 use super::{Compiler, Scope};
 use crate::expression::{self, Template, UriTemplate};
-use crate::program::{BUILT_IN_QUEUE, Call, Kind};
 
 /// The arguments, in the order in which the worker's request shows them.
 const ARGUMENTS: [&str; 7] = ["method", "endpoint", "query", "headers", "body", "output", "redirect"];
@@ -28,29 +27,36 @@ const CARRIER_HEADERS: [&str; 9] = [
 ];
 
 impl Compiler<'_, '_> {
-    pub(super) fn call_http(&mut self, task: &Value, scope: &Scope) -> Kind {
-        let own = self.metadata(task, scope, Allowed::BuiltInCall);
-        let with = task.get("with").unwrap_or(&Value::Null);
-        let with_scope = scope.below("with");
+    pub(super) fn http_arguments(&mut self, with: &With<'_>) -> Vec<(String, Template)> {
         let mut arguments = Vec::new();
         for name in ARGUMENTS {
-            let Some(value) = with.get(name) else { continue };
-            let at = with_scope.below(name);
+            let Some((value, at)) = with.get(name) else { continue };
             let value = match name {
                 "method" => self.method(value, &at),
-                "endpoint" => self.endpoint(value, &at),
+                "endpoint" => {
+                    if let Some(policy) = value.get("authentication") {
+                        self.check_authorization(with);
+                        let policy = self.authentication(policy, &at.below("authentication"));
+                        arguments.push(("authentication".to_owned(), policy));
+                    }
+                    self.endpoint(value, &at)
+                }
                 "headers" => self.headers(value, &at),
                 _ => self.template(value, &at),
             };
             arguments.push((name.to_owned(), value));
         }
-        Kind::Call(Call {
-            function: HTTP.into(),
-            queue: BUILT_IN_QUEUE.into(),
-            arguments: Some(Template::of_object(arguments)),
-            heartbeat: own.heartbeat,
-            secrets: self.secrets(task, "with"),
-        })
+        arguments
+    }
+
+    /// Of a header and a policy that both say who calls, the policy would go unheard, or the header.
+    fn check_authorization(&mut self, with: &With<'_>) {
+        let Some((headers, at)) = with.get("headers") else { return };
+        let names = headers.as_object().into_iter().flatten().map(|it| it.0);
+        for name in names.filter(|it| it.eq_ignore_ascii_case("authorization")) {
+            let message = format!("the header `{name}` is what `authentication` is for");
+            self.report.error(&at.at(name), message, "keep one of the two");
+        }
     }
 
     fn method(&mut self, value: &Value, scope: &Scope) -> Template {
@@ -64,20 +70,20 @@ impl Compiler<'_, '_> {
     }
 
     /// The endpoint's URI.
-    fn endpoint(&mut self, value: &Value, scope: &Scope) -> Template {
-        if value.get("authentication").is_some() {
-            let instead = "let a worker of yours make calls that need credentials: those in a definition could be read by everybody";
-            self.report.unsupported(&scope.at("authentication"), "`authentication`", instead);
+    pub(super) fn endpoint(&mut self, value: &Value, scope: &Scope) -> Template {
+        match value.get("uri") {
+            Some(uri) => self.uri(uri, &scope.below("uri")),
+            None => self.uri(value, scope),
         }
-        let (uri, scope) = match value.get("uri") {
-            Some(uri) => (uri, scope.below("uri")),
-            None => (value, scope.clone()),
-        };
-        let Some(text) = constant(uri) else { return self.template(uri, &scope) };
+    }
+
+    /// A URI: a template or an expression.
+    pub(super) fn uri(&mut self, uri: &Value, scope: &Scope) -> Template {
+        let Some(text) = constant(uri) else { return self.template(uri, scope) };
         let fix = "write such as `https://example.com/pets/{petId}`, where `petId` is a property of the task's input";
         match UriTemplate::parse(text) {
             Ok(template) => {
-                self.check_uri(text, &scope);
+                self.check_uri(text, scope);
                 Template::of_uri(template)
             }
             Err(problem) => {
@@ -94,11 +100,8 @@ impl Compiler<'_, '_> {
             self.report.error(&scope.pointer, message, "begin it with `https://` or `http://`");
         }
         if rest.split(['/', '?', '#', '\\']).next().is_some_and(|it| it.contains('@')) {
-            self.report.unsupported(
-                &scope.pointer,
-                "a URI with credentials in it",
-                "let a worker of yours make calls that need credentials: those in a definition could be read by everybody",
-            );
+            let instead = "use `authentication`: what is in a URI could be read by everybody";
+            self.report.unsupported(&scope.pointer, "a URI with credentials in it", instead);
         }
     }
 

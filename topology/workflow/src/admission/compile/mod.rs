@@ -3,6 +3,7 @@
 //! Compiling goes on after an error, to find the others; what it makes then is thrown away. So each step copes with data of a
 //! wrong shape, in silence: the schema has reported that.
 
+mod authentication;
 mod block;
 mod call;
 mod child;
@@ -15,6 +16,7 @@ mod function;
 mod history;
 mod http;
 mod metadata;
+mod openapi;
 mod secrets;
 mod task;
 mod workflow;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Compiler;
 use crate::admission::spelling;
-use crate::expression;
+use crate::expression::{self, Template};
 
 impl Compiler<'_, '_> {
     /// The names in `use.secrets`.
@@ -42,16 +42,19 @@ impl Compiler<'_, '_> {
         if known.contains(&name) {
             return;
         }
-        let hint = spelling::hint(name, &known);
-        let fix =
-            format!("{hint} (a definition lists the secrets that it uses: `use: {{ secrets: [{name}] }}`)");
+        let fix = match spelling::suggest(name, known) {
+            Some(it) => format!("did you mean `{it}`?"),
+            None => format!("add it, if this workflow may use it: `use: {{ secrets: [{name}] }}`"),
+        };
         self.report.error(pointer, format!("`use.secrets` has no `{name}`"), fix);
     }
 
     /// The secrets that a task's arguments and its `input.from` name.
-    pub(super) fn secrets(&self, task: &Value, arguments: &str) -> Vec<Vec<String>> {
+    pub(super) fn secrets(&self, task: &Value, arguments: Option<&Template>) -> Vec<Vec<String>> {
         let mut found = BTreeSet::new();
-        collect(task.get(arguments).unwrap_or(&Value::Null), &mut found);
+        if let Some(arguments) = arguments {
+            arguments.for_each_expression(&mut |it| found.extend(expression::secrets(it.text())));
+        }
         collect(task.get("input").and_then(|it| it.get("from")).unwrap_or(&Value::Null), &mut found);
         found.into_iter().filter(|it: &Vec<String>| !it.is_empty()).collect()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::call::{BUILT_IN, HTTP};
+use super::call::{BUILT_IN, SUPPORTED};
 use super::extension::{Item, Placed};
 use super::flow::Jump;
 use super::metadata::Allowed;
@@ -56,7 +56,7 @@ impl Compiler<'_, '_> {
         if called.is_some_and(|it| self.refuse_call(it, scope)) {
             return index;
         }
-        let form = if called == Some(HTTP) { HTTP } else { keyword };
+        let form = SUPPORTED.into_iter().find(|it| called == Some(*it)).unwrap_or(keyword);
         self.report.violations(&scope.pointer, dsl_schema::check_task(form, task));
         if !matches!(keyword, "call" | "emit") {
             self.metadata(task, scope, Allowed::Other);

@@ -105,12 +105,8 @@ impl Compiler<'_, '_> {
     }
 
     fn check_use(&mut self) {
-        const LATER: [(&str, &str); 1] = [("authentications", "let the worker authenticate")];
-        for (name, instead) in LATER {
-            if self.definition.get("use").is_some_and(|it| it.get(name).is_some()) {
-                self.report.unsupported(&format!("/use/{name}"), &format!("`use.{name}`"), instead);
-            }
-        }
+        self.check_secret_names();
+        self.check_authentications();
         self.check_functions();
     }
 }

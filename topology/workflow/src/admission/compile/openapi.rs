@@ -1,0 +1,41 @@
+//! `call: openapi`: a task for the built-in worker, which has the document and knows what is in it.
+
+use serde_json::Value;
+
+use super::call::With;
+use super::{Compiler, Scope};
+use crate::expression::Template;
+
+/// The arguments, in the order in which the worker shows them.
+const ARGUMENTS: [&str; 6] =
+    ["document", "operationId", "parameters", "authentication", "output", "redirect"];
+
+impl Compiler<'_, '_> {
+    pub(super) fn openapi_arguments(&mut self, with: &With<'_>) -> Vec<(String, Template)> {
+        let mut arguments = Vec::new();
+        for name in ARGUMENTS {
+            let Some((value, at)) = with.get(name) else { continue };
+            let value = match name {
+                "document" => self.resource(value, &at),
+                "authentication" => self.authentication(value, &at),
+                _ => self.template(value, &at),
+            };
+            arguments.push((name.to_owned(), value));
+        }
+        arguments
+    }
+
+    /// An external resource: where it is, and how to be let in there.
+    pub(super) fn resource(&mut self, value: &Value, scope: &Scope) -> Template {
+        let mut entries = Vec::new();
+        if let Some(endpoint) = value.get("endpoint") {
+            let scope = scope.below("endpoint");
+            entries.push(("endpoint".to_owned(), self.endpoint(endpoint, &scope)));
+            if let Some(policy) = endpoint.get("authentication") {
+                let at = scope.below("authentication");
+                entries.push(("authentication".to_owned(), self.authentication(policy, &at)));
+            }
+        }
+        Template::of_object(entries)
+    }
+}
