@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use clap::Args;
 use millrace_schemas::codec::Codec;
-use millrace_worker::builtin::{Http, HttpSettings, QUEUE, Targets};
+use millrace_worker::builtin::{Http, HttpSettings, QUEUE, Rewrite, Targets};
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -41,30 +41,38 @@ impl Arguments {
             targets,
             concurrency: self.concurrency.get(),
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
+            rewrites: Vec::new(),
         }
     }
 }
 
 /// What the built-in worker may do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) targets: Targets,
     pub(crate) concurrency: usize,
     pub(crate) response_bytes_max: usize,
+    /// For tests.
+    pub(crate) rewrites: Vec<Rewrite>,
 }
 
 impl Settings {
     /// The usual, with calls to `targets`.
     pub(crate) fn to(targets: Targets) -> Self {
-        Self { targets, concurrency: 64, response_bytes_max: HttpSettings::default().response_bytes_max }
+        Self {
+            targets,
+            concurrency: 64,
+            response_bytes_max: HttpSettings::default().response_bytes_max,
+            rewrites: Vec::new(),
+        }
     }
 }
 
 /// The built-in worker of the fleet.
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
-    let Settings { targets, concurrency, response_bytes_max } = settings;
+    let Settings { targets, concurrency, response_bytes_max, rewrites } = settings;
     let build = || -> Result<Worker, WorkerError> {
-        let http = Http::new(HttpSettings { targets, response_bytes_max, ..HttpSettings::default() })?;
+        let http = Http::new(HttpSettings { targets, response_bytes_max, rewrites, ..HttpSettings::default() })?;
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)
             .queue(QUEUE)

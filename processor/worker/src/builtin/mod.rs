@@ -4,9 +4,11 @@
 //! Reading order: [`Http`], `call: http`; [`Targets`], which machines it may talk to.
 
 mod http;
+mod rewrite;
 mod targets;
 
 pub use http::{Http, HttpSettings};
+pub use rewrite::Rewrite;
 pub use targets::Targets;
 
 /// The queue of these calls. Definitions cannot send other functions there.

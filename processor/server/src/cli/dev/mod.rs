@@ -17,6 +17,7 @@ use millrace_local_store::LocalStore;
 use millrace_placement::Topics;
 use millrace_runtime::ProcessorHandle;
 use millrace_schemas::registry::Registry;
+use millrace_worker::builtin::Rewrite;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,6 +74,10 @@ pub(crate) struct Arguments {
     /// How long ended instances and their history are kept
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     retention: Duration,
+
+    /// For tests: the built-in worker calls TO where a definition says FROM; may be repeated
+    #[arg(long, value_name = "FROM=TO", hide = true)]
+    http_map: Vec<Rewrite>,
 }
 
 /// Printed once everything serves.
@@ -194,7 +199,7 @@ impl World {
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
-        let builtin = worker::builtin(&world.global, worker_codec)?;
+        let builtin = worker::builtin(&world.global, worker_codec, &arguments.http_map)?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));

@@ -14,6 +14,7 @@ use reqwest::Client;
 use reqwest::redirect::Policy;
 use serde_json::Value;
 
+use super::rewrite::{Rewrite, rewritten};
 use super::targets::{GuardedResolver, Refused, Targets};
 use crate::worker::WorkerError;
 use crate::{Handler, Task, TaskFailure};
@@ -39,6 +40,8 @@ pub struct HttpSettings {
     pub connect_timeout: Duration,
     /// Longest time of a call whose task has no timeout.
     pub timeout: Duration,
+    /// For tests: requests that go elsewhere than they say. What they go to is judged, not what they say.
+    pub rewrites: Vec<Rewrite>,
 }
 
 impl Default for HttpSettings {
@@ -49,6 +52,7 @@ impl Default for HttpSettings {
             response_bytes_max: 1024 * 1024,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(60),
+            rewrites: Vec::new(),
         }
     }
 }
@@ -99,6 +103,7 @@ impl Http {
         let arguments: Arguments = task.arguments()?;
         let mut request = Request::new(&arguments, task.idempotency_key(), task.traceparent())?;
         for hop in 0.. {
+            request.url = rewritten(&self.settings.rewrites, request.url);
             self.settings.targets.check_url(&request.url).map_err(|it| refused(&request, it))?;
             let response = self.send(&request).await?;
             if arguments.redirect
