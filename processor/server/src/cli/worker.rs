@@ -72,7 +72,8 @@ impl Settings {
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
     let Settings { targets, concurrency, response_bytes_max, rewrites } = settings;
     let build = || -> Result<Worker, WorkerError> {
-        let http = Http::new(HttpSettings { targets, response_bytes_max, rewrites, ..HttpSettings::default() })?;
+        let http =
+            Http::new(HttpSettings { targets, response_bytes_max, rewrites, ..HttpSettings::default() })?;
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)
             .queue(QUEUE)

@@ -20,10 +20,10 @@ impl FromStr for Rewrite {
             Some((from, to)) if is_http(from) && is_http(to) => {
                 Ok(Self { from: from.to_owned(), to: to.to_owned() })
             }
-            _ => Err(
-                "write it as FROM=TO, two beginnings of URIs: https://api.example=http://127.0.0.1:8000"
-                    .to_owned(),
-            ),
+            _ => {
+                Err("write it as FROM=TO, two beginnings of URIs: https://api.example=http://127.0.0.1:8000"
+                    .to_owned())
+            }
         }
     }
 }

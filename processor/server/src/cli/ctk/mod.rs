@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::cli::deploy::{self, Admission, Candidate};
 use crate::cli::waiting::{Ending, Watch};
-use crate::clients::{self, Kafka};
+use crate::clients::{self, Kafka, Tail};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -90,6 +90,8 @@ struct Evidence {
     partition: u32,
     /// Of each record of the instance.
     offsets: Vec<i64>,
+    /// How often another owner took the partition over, between the first of them and the last.
+    takeovers: usize,
     /// The processes that ran it, if they were ours: the later ones went on after a kill.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     processes: Vec<own::Run>,
@@ -112,13 +114,14 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     if global.names_cluster {
         only_without_cluster(arguments)?;
         let candidate = with_free_version(global, candidate).await?;
-        let document = Scenario::begin(global, candidate, input).await?.finish(output, arguments, None).await?;
+        let scenario = Scenario::begin(global, candidate, input).await?;
+        let document = scenario.finish(output, arguments, None).await?;
         return show(output, &document).map(|()| Exit::Success);
     }
-    let mut own = output.patiently("starting millrace dev", Own::start(global, &arguments.http_map)).await?;
+    let own = output.patiently("starting millrace dev", Own::start(global, &arguments.http_map)).await?;
     let global = own.global().clone();
     let scenario = Scenario::begin(&global, candidate, input).await?;
-    let document = scenario.finish(output, arguments, Some(&mut own)).await?;
+    let document = scenario.finish(output, arguments, Some(own)).await?;
     show(output, &document).map(|()| Exit::Success)
 }
 
@@ -185,20 +188,27 @@ struct Scenario<'g> {
     from: Offset,
     partition: u32,
     watch: Watch,
+    /// Follows the changelog, for the kill.
+    tail: Tail,
 }
 
 impl<'g> Scenario<'g> {
-    /// Deploys it.
+    /// Deploys it, and begins to follow what there is of the instance: nothing. Side by side, since each takes a new client its second.
     async fn begin(global: &'g Global, candidate: Candidate, input: Value) -> anyhow::Result<Self> {
         let (kafka, codec) = (Kafka::new(global), clients::codec(global).await?);
         let workflow = candidate.program.workflow.clone();
-        deploy::deploy(global, &[candidate]).await?;
         let id = InstanceId::new(format!("ctk-{}", Uuid::now_v7()))?;
         let topic = kafka.topics().changelog();
         let partition = home_of(&id, kafka.partitions(&topic).await?).0;
         let from = kafka.end(&topic, i32::try_from(partition)?).await?;
-        let watch = Watch::begin(global, &kafka, &id).await?;
-        Ok(Self { global, kafka, codec, id, workflow, input, from, partition, watch })
+        let changelog = [(topic, i32::try_from(partition)?)];
+        let candidates = [candidate];
+        let (_, watch, tail) = tokio::try_join!(
+            deploy::deploy(global, &candidates),
+            Watch::begin(global, &kafka, &id),
+            kafka.tail_from_end(&changelog),
+        )?;
+        Ok(Self { global, kafka, codec, id, workflow, input, from, partition, watch, tail })
     }
 
     /// Starts it, and waits for its end.
@@ -206,39 +216,40 @@ impl<'g> Scenario<'g> {
         self,
         output: Output,
         arguments: &Arguments,
-        mut own: Option<&mut Own>,
+        own: Option<Own>,
     ) -> anyhow::Result<Document> {
-        let Self { global, kafka, codec, id, workflow, input, from, partition, watch } = self;
+        let Self { global, kafka, codec, id, workflow, input, from, partition, watch, tail } = self;
         let log = Log { kafka: &kafka, codec: &codec, id: &id, from, partition: i32::try_from(partition)? };
         let version = workflow.version.to_string();
         let event = start_event(clients::event_id(), &id, &workflow.workflow, Some(&version), input);
         let cause = event.event_id.clone();
-        let mut killing = None;
-        if let (Some(after), Some(own)) = (arguments.kill_after, own.as_deref_mut()) {
-            // Follows before there is anything to follow, so that the kill comes as close behind the record as can be.
-            killing = Some(Box::pin(kill_after(own, log.follow().await?, id.clone(), after.get())));
+        let (mut victim, mut own) = (None, own);
+        if let Some(after) = arguments.kill_after {
+            // A task of its own: the kill must come close behind the record, whatever else is waited for.
+            let kill = own.take().map(|own| kill_after(own, tail, codec.clone(), id.clone(), after.get()));
+            victim = kill.map(tokio::spawn);
         }
         let sent = kafka.send_event(event).await?;
         let mut ending = Box::pin(watch.until_the_end(output, &cause, &sent, arguments.timeout));
-        let ending = match &mut killing {
+        let ending = match &mut victim {
             None => ending.await?,
             Some(it) => tokio::select! {
+                // First: a kill that fails is why it does not end.
+                biased;
                 killed = &mut *it => {
-                    killed?;
-                    killing = None;
+                    own = Some(killed??);
+                    victim = None;
                     ending.await?
                 }
                 ended = &mut ending => ended?,
             },
         };
-        let mut entries = log.read().await?;
-        // The record that ends it may be the one to kill after. What is answered is what is there after the kill.
-        if let (Some(killing), Some(after)) = (killing, arguments.kill_after)
-            && entries.len() >= after.get()
-        {
-            killing.await?;
-            entries = log.read().await?;
+        let has_ended = !matches!(ending, Ending::Rejected { .. } | Ending::TimedOut { .. });
+        // The record that ended it may be the one to kill after. What is answered is what is there after the kill.
+        if let Some(victim) = victim.filter(|_| has_ended) {
+            own = Some(victim.await??);
         }
+        let (entries, takeovers) = log.read().await?;
         let evidence = Evidence {
             instance: id.clone(),
             workflow: workflow.to_string(),
@@ -246,7 +257,8 @@ impl<'g> Scenario<'g> {
             topic: kafka.topics().changelog(),
             partition,
             offsets: entries.iter().map(|(offset, _)| offset.0).collect(),
-            processes: own.map(|it| it.runs().to_vec()).unwrap_or_default(),
+            takeovers,
+            processes: own.as_ref().map(|it| it.runs().to_vec()).unwrap_or_default(),
         };
         let tasks = tasks::fold(&id, entries.iter().map(|it| &it.1))?;
         let (status, output, error) = match ending {
@@ -263,19 +275,39 @@ impl<'g> Scenario<'g> {
     }
 }
 
-/// Ends the processes after the n-th record of the instance, and starts others.
-async fn kill_after(own: &mut Own, mut tail: clients::Tail, id: InstanceId, after: usize) -> anyhow::Result<()> {
+/// Ends the processes after the n-th record of the instance, and starts others. Leaves them alone if it ends with fewer.
+async fn kill_after(
+    mut own: Own,
+    mut tail: Tail,
+    codec: Codec,
+    id: InstanceId,
+    after: usize,
+) -> anyhow::Result<Own> {
     let mut seen = 0;
-    while seen < after {
+    loop {
         let record = tail.next().await?;
-        seen += usize::from(record.key.as_deref() == Some(id.as_str().as_bytes()));
+        if record.key.as_deref() != Some(id.as_str().as_bytes()) {
+            continue;
+        }
+        seen += 1;
+        if seen == after {
+            own.kill_and_start_again(after).await?;
+            return Ok(own);
+        }
+        let value = record.value.as_deref().map(|it| codec.decode_changelog(it)).transpose();
+        if let Some(ChangelogRecord::Entry(entry)) =
+            value.map_err(|error| clients::undecodable(&record, error))?
+            && entry.events.iter().any(tasks::is_end)
+        {
+            return Ok(own);
+        }
     }
-    own.kill_and_start_again(after).await
 }
 
 fn late(arguments: &Arguments, tasks: &[TaskView], incident: Option<String>) -> Failure {
     let open: Vec<&str> = tasks.iter().filter(|it| it.is_open()).map(TaskView::reference).collect();
-    let what = format!("the instance has not ended after {:?}; open: [{}]", arguments.timeout, open.join(", "));
+    let what =
+        format!("the instance has not ended after {:?}; open: [{}]", arguments.timeout, open.join(", "));
     let fix = incident.map_or_else(
         || "give it longer with --timeout; a call waits for a worker of its queue".to_owned(),
         |it| format!("it stands still: {it}"),
@@ -293,25 +325,31 @@ struct Log<'l> {
 }
 
 impl Log<'_> {
-    async fn follow(&self) -> anyhow::Result<clients::Tail> {
-        self.kafka.tail_from_end(&[(self.kafka.topics().changelog(), self.partition)]).await
-    }
-
-    /// Every entry so far that is committed.
-    async fn read(&self) -> anyhow::Result<Vec<(Offset, ChangelogEntry)>> {
-        let mut entries = Vec::new();
-        for record in self.kafka.read(&self.kafka.topics().changelog(), self.partition, Some(self.from)).await? {
-            let (Some(key), Some(value)) = (&record.key, &record.value) else { continue };
-            if key != self.id.as_str().as_bytes() {
+    /// Every entry so far that is committed, and how often the owner changed between the first and the last.
+    async fn read(&self) -> anyhow::Result<(Vec<(Offset, ChangelogEntry)>, usize)> {
+        let (mut entries, mut claims, mut takeovers) = (Vec::new(), 0, 0);
+        for record in
+            self.kafka.read(&self.kafka.topics().changelog(), self.partition, Some(self.from)).await?
+        {
+            let Some(value) = &record.value else { continue };
+            let is_ours = record.key.as_deref() == Some(self.id.as_str().as_bytes());
+            if record.key.is_some() && !is_ours {
                 continue;
             }
-            let read = self.codec.decode_changelog(value);
-            if let ChangelogRecord::Entry(entry) =
-                read.map_err(|error| clients::undecodable(&record, error))?
-            {
-                entries.push((record.offset, entry));
+            match self.codec.decode_changelog(value).map_err(|error| clients::undecodable(&record, error))? {
+                ChangelogRecord::Entry(entry) if is_ours => {
+                    entries.push((record.offset, entry));
+                    takeovers = claims;
+                }
+                ChangelogRecord::Claim(_) if !entries.is_empty() => claims += 1,
+                ChangelogRecord::Entry(_)
+                | ChangelogRecord::Claim(_)
+                | ChangelogRecord::Positions(_)
+                | ChangelogRecord::Adopted(_)
+                | ChangelogRecord::Released(_)
+                | ChangelogRecord::Installed(_) => {}
             }
         }
-        Ok(entries)
+        Ok((entries, takeovers))
     }
 }

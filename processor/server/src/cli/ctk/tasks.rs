@@ -68,12 +68,7 @@ pub(crate) fn fold<'e>(
     for entry in entries {
         for event in &entry.events {
             // What an event says of tasks is told by what was open before it, and after it.
-            let is_end = matches!(
-                event,
-                Event::InstanceCompleted { .. }
-                    | Event::InstanceFaulted { .. }
-                    | Event::InstanceCancelled { .. }
-            );
+            let is_end = is_end(event);
             if is_end {
                 fold.instance_ends(event, instance.state());
             }
@@ -84,6 +79,14 @@ pub(crate) fn fold<'e>(
         }
     }
     Ok(fold.tasks)
+}
+
+/// Whether the instance has ended by it.
+pub(crate) fn is_end(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::InstanceCompleted { .. } | Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. }
+    )
 }
 
 #[derive(Default)]
