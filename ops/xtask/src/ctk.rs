@@ -68,7 +68,7 @@ struct Process {
 
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
     let folder = workspace.run_folder("ctk")?;
-    let programs = workspace.build(Profile::Release, &folder)?;
+    let programs = workspace.build(Profile::Dev, &folder)?;
     through(workspace, &programs, &folder, plan)
 }
 

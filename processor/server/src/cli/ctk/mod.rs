@@ -20,6 +20,7 @@ use millrace_worker::builtin::Rewrite;
 use millrace_workflow::admission::with_version;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cli::deploy::{self, Admission, Candidate};
@@ -27,6 +28,7 @@ use crate::cli::waiting::{Ending, Watch};
 use crate::clients::{self, Kafka, Tail};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
+use crate::member;
 use crate::output::Output;
 use crate::reading::home_of;
 
@@ -118,11 +120,28 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
         let document = scenario.finish(output, arguments, None).await?;
         return show(output, &document).map(|()| Exit::Success);
     }
+    // A signal must not leave the other process behind.
+    let stopped = CancellationToken::new();
+    member::stop_on_signals(stopped.clone())?;
+    let document = tokio::select! {
+        ran = Box::pin(on_its_own(global, output, arguments, candidate, input)) => ran?,
+        () = stopped.cancelled() => {
+            return Err(Failure::new("stopped by a signal before the instance had ended", "run it again").into());
+        }
+    };
+    show(output, &document).map(|()| Exit::Success)
+}
+
+async fn on_its_own(
+    global: &Global,
+    output: Output,
+    arguments: &Arguments,
+    candidate: Candidate,
+    input: Value,
+) -> anyhow::Result<Document> {
     let own = output.patiently("starting millrace dev", Own::start(global, &arguments.http_map)).await?;
     let global = own.global().clone();
-    let scenario = Scenario::begin(&global, candidate, input).await?;
-    let document = scenario.finish(output, arguments, Some(own)).await?;
-    show(output, &document).map(|()| Exit::Success)
+    Scenario::begin(&global, candidate, input).await?.finish(output, arguments, Some(own)).await
 }
 
 /// Always JSON: whoever runs the kit is a program.
