@@ -14,8 +14,8 @@ use crate::steps;
 use crate::workspace::{Profile, Programs, Workspace};
 
 const FOLDER: &str = "topology/conformance";
-/// Scenarios mostly wait: for connections, for pauses of their own.
-const SIDE_BY_SIDE: usize = 2;
+/// For each core. Scenarios mostly wait: for connections, for pauses of their own.
+const SIDE_BY_SIDE: usize = 4;
 /// For one scenario, on a machine that has other things to do.
 const SECONDS_MAX: u32 = 180;
 

@@ -20,7 +20,7 @@ use crate::exit::Failure;
 /// It must serve within this time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How many addresses are tried.
-const TRIES: usize = 10;
+const TRIES: usize = 3;
 
 /// A `millrace dev` that ends with its guard.
 #[derive(Debug)]
