@@ -12,7 +12,7 @@ case ${1:-} in
   *) echo "setup.sh takes no arguments" >&2; exit 2 ;;
 esac
 
-PYTHON_PACKAGES=(confluent-kafka fastavro)
+PYTHON_PACKAGES=(confluent-kafka fastavro pyyaml)
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/millrace/venv
 
 if ! command -v cargo >/dev/null; then
@@ -52,7 +52,7 @@ if ((release != 17)); then
   echo "setup: java is release $release; Cassandra needs 11 to 17: install a JDK 17 and set JAVA to its java" >&2
 fi
 
-if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro, yaml' 2>/dev/null; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
 fi

@@ -8,7 +8,7 @@ use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{dev_kill, faults, orders, sim, steps};
+use crate::{ctk, dev_kill, faults, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -22,6 +22,8 @@ const IN_DEV: &str = "dev::";
 const SEEDS: u64 = 5_000;
 /// Of `millrace dev`.
 const DEV_KILLS: u32 = 5;
+/// Of the conformance kit: where most instances of it are in the middle of something, if they ever are.
+const KILL_POINTS: [u32; 1] = [1];
 /// Long enough for one of each fault.
 const FAULTS: Duration = Duration::from_secs(90);
 
@@ -50,6 +52,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     let folder = run.folder.clone();
     if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
         on_dev(workspace, &mut run, &programs);
+        on_the_kit(workspace, &mut run, &programs);
         on_servers(workspace, &mut run, &features, programs.clone());
         through_faults(workspace, &mut run, programs);
     }
@@ -63,6 +66,19 @@ fn on_dev(workspace: &Workspace, run: &mut Run, programs: &Programs) {
         std::fs::create_dir_all(&folder)?;
         let plan = dev_kill::Plan { times: DEV_KILLS, seed: 1, report: None };
         let verdict = dev_kill::through(workspace, programs, &folder, &plan)?;
+        say!("{}", verdict.detail);
+        anyhow::ensure!(verdict.holds, verdict.detail);
+        Ok(())
+    });
+}
+
+/// In a `millrace dev` for each scenario.
+fn on_the_kit(workspace: &Workspace, run: &mut Run, programs: &Programs) {
+    let folder = run.folder.join("ctk");
+    run.step("conformance kit", || {
+        std::fs::create_dir_all(&folder)?;
+        let plan = ctk::Plan { kill_points: KILL_POINTS.to_vec() };
+        let verdict = ctk::through(workspace, programs, &folder, &plan)?;
         say!("{}", verdict.detail);
         anyhow::ensure!(verdict.holds, verdict.detail);
         Ok(())

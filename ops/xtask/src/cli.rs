@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
-use crate::{bench, ci, dev_kill, faults, fuzz, orders, quickstart, setup, sim};
+use crate::{bench, ci, ctk, dev_kill, faults, fuzz, orders, quickstart, setup, sim};
 
 /// The checks of this repository: one name for each
 #[derive(Debug, Parser)]
@@ -100,8 +100,12 @@ enum Check {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/dev-kill.md")]
         report: Option<PathBuf>,
     },
-    /// The conformance kit of the workflow language
-    Ctk,
+    /// The conformance kit of the workflow language, and features of our own in its words
+    Ctk {
+        /// Then all of it again, with the processor killed after so many records of the instance, for each of these
+        #[arg(long, value_name = "N,M", value_delimiter = ',', num_args = 0..=1, default_missing_values = ["1", "2", "3"])]
+        kill_points: Vec<u32>,
+    },
     /// Charts, dashboards and alert rules
     #[command(name = "ops-check")]
     Operations,
@@ -192,7 +196,7 @@ impl Check {
             Self::Faults { .. } => "faults".to_owned(),
             Self::Fuzz { .. } => "fuzz".to_owned(),
             Self::DevKill { .. } => "dev-kill".to_owned(),
-            Self::Ctk => "ctk".to_owned(),
+            Self::Ctk { .. } => "ctk".to_owned(),
             Self::Operations => "ops-check".to_owned(),
         }
     }
@@ -231,7 +235,8 @@ impl Check {
                 let mutants = mutants.then(|| sim::run(&workspace, sim::Plan::Mutants { enough: 20 }));
                 seeds.or(mutants).unwrap_or_else(|| bail!("give --seeds or --mutants"))
             }
-            Self::Ctk | Self::Operations => bail!("not built yet"),
+            Self::Ctk { kill_points } => ctk::run(&workspace()?, &ctk::Plan { kill_points }),
+            Self::Operations => bail!("not built yet"),
         }
     }
 }
@@ -249,9 +254,21 @@ mod tests {
 
     #[test]
     fn a_check_that_is_not_built_fails() {
-        for arguments in [["x", "ctk"].as_slice(), &["x", "ops-check"]] {
-            let cli = Cli::try_parse_from(arguments).expect("is a check");
-            assert_eq!(cli.check.run().expect_err("is not built").to_string(), "not built yet");
+        let cli = Cli::try_parse_from(["x", "ops-check"]).expect("is a check");
+        assert_eq!(cli.check.run().expect_err("is not built").to_string(), "not built yet");
+    }
+
+    #[test]
+    fn kill_points_are_asked_for() {
+        for (arguments, points) in [
+            (&["x", "ctk"][..], &[][..]),
+            (&["x", "ctk", "--kill-points"], &[1, 2, 3]),
+            (&["x", "ctk", "--kill-points", "2,5"], &[2, 5]),
+        ] {
+            let Check::Ctk { kill_points } = Cli::try_parse_from(arguments).expect("is a check").check else {
+                panic!("{arguments:?}")
+            };
+            assert_eq!(kill_points, points);
         }
     }
 }

@@ -25,6 +25,10 @@ pub(crate) struct Global {
     #[arg(help_heading = "Connection")]
     pub(crate) bootstrap: String,
 
+    /// Whether somebody has said which brokers.
+    #[arg(skip)]
+    pub(crate) names_cluster: bool,
+
     /// Prefix of all topics of the fleet
     #[arg(long, global = true, env = "MILLRACE_PREFIX", default_value = Topics::DEFAULT_PREFIX)]
     #[arg(help_heading = "Connection", value_parser = parse_prefix)]

@@ -23,7 +23,7 @@ pub(crate) enum Speaker {
     Command,
     /// A member of the fleet: says what it does.
     Processor,
-    /// Everything in one process: as a command, and without what the Kafka client says of connections to ourselves, which ends in
+    /// Everything in one process, or in a process of ours: as a command, and without what the Kafka client says of connections to ourselves, which ends in
     /// complaints whenever the broker stops.
     Dev,
 }

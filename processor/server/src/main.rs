@@ -18,8 +18,6 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::cli::Cli;
 use crate::exit::Problem;
 use crate::output::Output;
@@ -31,7 +29,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     logging::start(cli.global.log, cli.global.verbose, cli.speaker());
     let output = Output::new(cli.global.output);
     match Box::pin(cli.run()).await {

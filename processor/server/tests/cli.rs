@@ -74,6 +74,7 @@ fn help_lists_every_command_and_every_exit_code() {
         "dead-letters",
         "doctor",
         "processor",
+        "ctk",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} in\n{text}");
     }
@@ -211,4 +212,30 @@ fn the_doctor_reports_every_server_that_is_out_of_reach() {
         document["checks"].as_array().unwrap().iter().filter(|it| it["state"] == "fail").collect();
     assert_eq!(failed.iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>(), ["kafka", "store"]);
     assert!(failed.iter().all(|it| it["fix"].is_string()));
+}
+
+#[test]
+fn a_scenario_with_a_definition_that_is_refused_is_invalid() {
+    let (_folder, path) = file("hello.yaml", &HELLO.replace("call: greet", "call: mcp"));
+    let output = millrace(&["ctk", "--workflow", &path]);
+    assert_eq!(code(&output), 2);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["status"], "invalid");
+    assert!(!document["findings"].as_array().unwrap().is_empty());
+    assert!(stderr(&output).contains("hello.yaml:"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_a_scenario_wants_of_the_worker_is_refused_with_a_cluster() {
+    let (_folder, path) = file("hello.yaml", HELLO);
+    for (arguments, name) in [
+        (["--http-map", "https://a.example=http://127.0.0.1:1"], "--http-map"),
+        (["--kill-after", "1"], "--kill-after"),
+    ] {
+        let output = millrace(&[&["ctk", "--workflow", &path][..], &arguments].concat());
+        // Not 2, which says that the definition was refused.
+        assert_eq!((code(&output), stdout(&output).as_str()), (1, ""));
+        let said = stderr(&output);
+        assert!(said.contains(name) && said.contains("not for a cluster"), "{said}");
+    }
 }

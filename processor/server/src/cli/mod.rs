@@ -1,6 +1,7 @@
 //! The command line: one file a command. This file is the table of contents.
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
@@ -8,6 +9,7 @@ use crate::logging::Speaker;
 use crate::output::Output;
 
 mod control;
+mod ctk;
 mod data;
 mod dead_letters;
 mod deploy;
@@ -75,14 +77,24 @@ enum Command {
     Processor(Box<processor::Arguments>),
     /// Run the built-in worker: calls by HTTP and OpenAPI of workflows
     Worker(worker::Arguments),
+    /// Run one scenario of the language's conformance kit; without --bootstrap, in a `millrace dev` of its own
+    Ctk(ctk::Arguments),
 }
 
 impl Cli {
+    /// What was asked for. Ends the process if that cannot be meant.
+    pub(crate) fn from_command_line() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.global.names_cluster = matches.value_source("bootstrap") != Some(ValueSource::DefaultValue);
+        cli
+    }
+
     /// Who will log.
     pub(crate) fn speaker(&self) -> Speaker {
         match self.command {
             Command::Processor(_) | Command::Worker(_) => Speaker::Processor,
-            Command::Dev(_) => Speaker::Dev,
+            Command::Dev(_) | Command::Ctk(_) => Speaker::Dev,
             _ => Speaker::Command,
         }
     }
@@ -114,14 +126,13 @@ impl Cli {
             Command::Doctor => Box::pin(doctor::run(&global, output)).await,
             Command::Processor(arguments) => Box::pin(processor::run(&global, output, &arguments)).await,
             Command::Worker(arguments) => Box::pin(worker::run(&global, output, &arguments)).await,
+            Command::Ctk(arguments) => Box::pin(ctk::run(&global, output, &arguments)).await,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 use millrace_schemas::codec::Codec;
-use millrace_worker::builtin::{Caller, Http, HttpSettings, OpenApi, QUEUE, Secrets, Targets};
+use millrace_worker::builtin::{Caller, Http, HttpSettings, OpenApi, QUEUE, Rewrite, Secrets, Targets};
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,7 @@ impl Arguments {
             concurrency: self.concurrency.get(),
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
             secrets: self.secrets.clone().unwrap_or_default(),
+            rewrites: Vec::new(),
         }
     }
 }
@@ -67,21 +68,24 @@ pub(crate) struct Settings {
     pub(crate) concurrency: usize,
     pub(crate) response_bytes_max: usize,
     pub(crate) secrets: Secrets,
+    /// For tests.
+    pub(crate) rewrites: Vec<Rewrite>,
 }
 
 impl Settings {
     /// The usual, with calls to `targets`, by these secrets.
     pub(crate) fn to(targets: Targets, secrets: Secrets) -> Self {
         let response_bytes_max = HttpSettings::default().response_bytes_max;
-        Self { targets, concurrency: 64, response_bytes_max, secrets }
+        Self { targets, concurrency: 64, response_bytes_max, secrets, rewrites: Vec::new() }
     }
 }
 
 /// The built-in worker of the fleet.
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
-    let Settings { targets, concurrency, response_bytes_max, secrets } = settings;
+    let Settings { targets, concurrency, response_bytes_max, secrets, rewrites } = settings;
     let build = || -> Result<Worker, WorkerError> {
-        let settings = HttpSettings { targets, response_bytes_max, secrets, ..HttpSettings::default() };
+        let settings =
+            HttpSettings { targets, response_bytes_max, secrets, rewrites, ..HttpSettings::default() };
         let caller = Caller::new(settings)?;
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)

@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ctk;
 mod dev;
 mod servers;
 mod stories;

@@ -12,6 +12,7 @@ use super::authentication::{Login, Policy, Tokens, digest};
 use super::client::Client;
 use super::http::{Request, Response, redirect};
 use super::openapi::Documents;
+use super::rewrite::Rewrite;
 use super::secrets::{Redaction, Secrets};
 use super::targets::Targets;
 use crate::worker::WorkerError;
@@ -37,6 +38,8 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// What the credentials of calls are read from.
     pub secrets: Secrets,
+    /// For tests: requests that go elsewhere than they say. What they go to is judged, not what they say.
+    pub rewrites: Vec<Rewrite>,
 }
 
 impl Default for HttpSettings {
@@ -49,6 +52,7 @@ impl Default for HttpSettings {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(60),
             secrets: Secrets::none(),
+            rewrites: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use reqwest::redirect::Policy;
 
 use super::HttpSettings;
 use super::http::{Request, Response, too_large};
+use super::rewrite::rewritten;
 use super::targets::{GuardedResolver, Refused};
 use crate::TaskFailure;
 use crate::worker::WorkerError;
@@ -72,12 +73,13 @@ impl Client {
         authorization: Option<&HeaderValue>,
     ) -> Result<reqwest::Response, TaskFailure> {
         let Request { method, url, headers, body } = request;
-        self.settings.targets.check_url(url).map_err(|it| refused(request, it))?;
+        let url = rewritten(&self.settings.rewrites, url.clone());
+        self.settings.targets.check_url(&url).map_err(|it| refused(request, it))?;
         let mut headers = headers.clone();
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let built = self.connections.request(method.clone(), url.clone()).headers(headers);
+        let built = self.connections.request(method.clone(), url).headers(headers);
         let built = match body {
             Some(body) => built.body(body.clone()),
             None => built,

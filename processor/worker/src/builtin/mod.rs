@@ -9,6 +9,7 @@ mod caller;
 mod client;
 mod http;
 mod openapi;
+mod rewrite;
 mod secrets;
 mod shelf;
 mod targets;
@@ -17,6 +18,7 @@ mod uri;
 pub use caller::{Caller, HttpSettings};
 pub use http::Http;
 pub use openapi::OpenApi;
+pub use rewrite::Rewrite;
 pub use secrets::Secrets;
 pub use targets::Targets;
 

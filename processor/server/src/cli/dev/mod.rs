@@ -17,7 +17,7 @@ use millrace_local_store::LocalStore;
 use millrace_placement::Topics;
 use millrace_runtime::ProcessorHandle;
 use millrace_schemas::registry::Registry;
-use millrace_worker::builtin::Secrets;
+use millrace_worker::builtin::{Rewrite, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,6 +79,10 @@ pub(crate) struct Arguments {
     /// Folder of the secrets that definitions may name: a file for each
     #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
     secrets: Option<Secrets>,
+
+    /// For tests: the built-in worker calls TO where a definition says FROM; may be repeated
+    #[arg(long, value_name = "FROM=TO", hide = true)]
+    http_map: Vec<Rewrite>,
 }
 
 /// Printed once everything serves.
@@ -201,7 +205,7 @@ impl World {
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
         let secrets = arguments.secrets.clone().unwrap_or_default();
-        let builtin = worker::builtin(&world.global, worker_codec, secrets)?;
+        let builtin = worker::builtin(&world.global, worker_codec, secrets, &arguments.http_map)?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));

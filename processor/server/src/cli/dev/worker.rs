@@ -2,13 +2,19 @@
 
 use millrace_schemas::codec::Codec;
 use millrace_worker::Worker;
-use millrace_worker::builtin::{Secrets, Targets};
+use millrace_worker::builtin::{Rewrite, Secrets, Targets};
 
 use crate::cli::worker::{self, Settings};
 use crate::config::Global;
 
 /// The built-in worker of a development's fleet. What is being developed runs on this machine, so calls may go there, besides
 /// public addresses.
-pub(crate) fn builtin(global: &Global, codec: Codec, secrets: Secrets) -> anyhow::Result<Worker> {
-    worker::build(global, codec, Settings::to(Targets::PUBLIC.and_loopback(), secrets))
+pub(crate) fn builtin(
+    global: &Global,
+    codec: Codec,
+    secrets: Secrets,
+    rewrites: &[Rewrite],
+) -> anyhow::Result<Worker> {
+    let settings = Settings::to(Targets::PUBLIC.and_loopback(), secrets);
+    worker::build(global, codec, Settings { rewrites: rewrites.to_vec(), ..settings })
 }
