@@ -109,6 +109,8 @@ fn nothing_outside_of_the_data_is_in_reach() {
             "nothing(1)",
             "$it",
             "get_search_list",
+            "jn(2; 1)",
+            "__matches(\"a\"; \"\")",
         ],
         json!(null),
         expect![[r#"
@@ -132,7 +134,9 @@ fn nothing_outside_of_the_data_is_in_reach() {
             refused: expression `$nowhere`: there is no variable `$nowhere` here
             refused: expression `nothing(1)`: there is no function `nothing` here
             refused: expression `$it`: there is no variable `$it` here
-            refused: expression `get_search_list`: there is no function `get_search_list` here"#]],
+            refused: expression `get_search_list`: there is no function `get_search_list` here
+            refused: expression `jn(2; 1)`: `jn` is not available: its time grows with its argument
+            refused: expression `__matches("a"; "")`: there is no function `__matches` here"#]],
     );
 }
 
@@ -181,7 +185,7 @@ fn failures_say_what_failed() {
             failed: expression `{a: 1} | tobytes`: "cannot convert {\"a\":1} to bytes"
             first(range(10; 20)) => 10
             1, 2 => 1
-            failed: expression `"xx" * 9000000000000000000`: it asks for more than can be computed
+            failed: expression `"xx" * 9000000000000000000`: it makes a text of more than 4 MiB
             failed: expression `[limit(300000; repeat("abcdef"))]`: its output is larger than 1048576 bytes
             failed: expression `reduce range(200) as $i (0; [.])`: its output is nested more than 100 deep
             refused: expression `.a } and ${ .b`: expected token at `} and ${ .b`"#]],

@@ -8,7 +8,9 @@ use jaq_json::Val;
 use serde_json::Value;
 
 use super::convert::{to_jq, to_json};
-use super::library::{Jq, Library, is_allowed};
+use super::library::{Jq, Library, Seat, is_allowed, is_endless};
+use super::meter;
+use super::value::Metered;
 use super::{GLOBALS, Variables};
 
 /// Holds what `now` gives. The guard refuses it in definitions.
@@ -40,20 +42,20 @@ impl Filter {
     }
 
     pub(super) fn first(&self, input: &Value, variables: &impl Variables) -> Result<Value, String> {
-        let now = Val::from(variables.at().0 as f64 / 1000.0);
-        let values = self.names.iter().map(|it| variables.get(it).map_or(Val::Null, |value| to_jq(&value)));
-        let context = Ctx::<Jq>::new(&self.filter.lut, Vars::new(std::iter::once(now).chain(values)));
-        let input = to_jq(input);
-        // jaq panics on some absurd values, such as a string repeated 2^60 times; that must not end the process.
-        let run = || self.filter.id.run((context, input)).map(unwrap_valr).next();
-        let Ok(first) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
-            return Err("it asks for more than can be computed".to_owned());
-        };
-        match first {
-            None => Err("it gave no value".to_owned()),
-            Some(Err(error)) => Err(super::shortened(&error.to_string())),
-            Some(Ok(value)) => to_json(&value),
-        }
+        meter::bounded(|| {
+            let now = Metered::from(variables.at().0 as f64 / 1000.0);
+            let values = self
+                .names
+                .iter()
+                .map(|it| variables.get(it).map_or_else(|| Metered::plain(Val::Null), |value| to_jq(&value)));
+            let variables = Vars::new(std::iter::once(now).chain(values));
+            let context = Ctx::<Jq>::new(Seat::new(&self.filter.lut), variables);
+            match self.filter.id.run((context, to_jq(input))).map(unwrap_valr).next() {
+                None => Err("it gave no value".to_owned()),
+                Some(Err(error)) => Err(super::shortened(&error.to_string())),
+                Some(Ok(value)) => to_json(value.as_value()),
+            }
+        })
     }
 }
 
@@ -90,6 +92,9 @@ fn describe_compile(errors: &jaq_core::compile::Errors<&str, ()>) -> String {
     let Some((name, undefined)) = errors.first().and_then(|(_, errors)| errors.first()) else {
         return "it does not compile".to_owned();
     };
+    if is_endless(name) {
+        return format!("`{name}` is not available: its time grows with its argument");
+    }
     if !is_allowed(name) {
         return format!("`{name}` is not available: an expression sees only its data");
     }

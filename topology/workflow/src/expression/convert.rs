@@ -3,11 +3,25 @@
 use jaq_json::{Num, Val};
 use serde_json::{Map, Number, Value};
 
+use super::meter::VALUE_DEPTH_MAX;
+use super::value::Metered;
 use super::{OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX};
 
 /// JSON as jq sees it.
-pub(super) fn to_jq(value: &Value) -> Val {
-    match value {
+pub(super) fn to_jq(value: &Value) -> Metered {
+    let (value, depth) = build(value);
+    Metered::given(value, depth)
+}
+
+/// The value, and how deep it is nested.
+fn build(value: &Value) -> (Val, usize) {
+    let mut depth = 0;
+    let mut part = |value: &Value| {
+        let (part, below) = build(value);
+        depth = depth.max(below + 1);
+        part
+    };
+    let value = match value {
         Value::Null => Val::Null,
         Value::Bool(is) => Val::Bool(*is),
         Value::Number(number) => Val::Num(match (number.as_i64(), number.as_u64()) {
@@ -16,14 +30,17 @@ pub(super) fn to_jq(value: &Value) -> Val {
             (None, None) => Num::Float(number.as_f64().unwrap_or(f64::NAN)),
         }),
         Value::String(text) => Val::utf8_str(text.clone().into_bytes()),
-        Value::Array(items) => items.iter().map(to_jq).collect(),
-        Value::Object(entries) => Val::obj(
-            entries
-                .iter()
-                .map(|(key, item)| (Val::utf8_str(key.clone().into_bytes()), to_jq(item)))
-                .collect(),
-        ),
-    }
+        Value::Array(items) => {
+            let items = items.iter().map(part).collect();
+            return (items, depth.max(1));
+        }
+        Value::Object(entries) => {
+            let key = |key: &str| Val::utf8_str(key.as_bytes().to_vec());
+            let entries = entries.iter().map(|(name, item)| (key(name), part(item))).collect();
+            return (Val::obj(entries), depth.max(1));
+        }
+    };
+    (value, 0)
 }
 
 /// jq's value as JSON, of at most [`OUTPUT_BYTES_MAX`] bytes, approximately.
@@ -61,6 +78,7 @@ fn convert(value: &Val, bytes_left: &mut usize, depth_left: usize) -> Result<Val
             let mut object = Map::with_capacity(entries.len());
             for (key, item) in entries.iter() {
                 let Val::TStr(key) = key else {
+                    let key = super::shortened(&Metered::given(key.clone(), VALUE_DEPTH_MAX).to_string());
                     return Err(format!("its output has the key {key}, which is no string"));
                 };
                 take(bytes_left, key.len() + 2)?;
@@ -82,7 +100,8 @@ fn take(bytes_left: &mut usize, bytes: usize) -> Result<(), String> {
 }
 
 fn convert_number(number: &Num) -> Result<Number, String> {
-    let not_json = || format!("its output holds {number}, which is no JSON number");
+    let not_json =
+        || format!("its output holds {}, which is no JSON number", super::shortened(&number.to_string()));
     match number {
         Num::Int(int) => Ok(Number::from(*int)),
         // As jq prints them: a number that is whole stays whole.

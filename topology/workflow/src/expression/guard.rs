@@ -4,6 +4,7 @@
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
 
 use super::compile::NOW;
+use super::functions;
 
 /// Longest expression, in bytes.
 pub(super) const BYTES_MAX: usize = 16 * 1024;
@@ -48,6 +49,9 @@ fn operators(tokens: &[Token<&str>]) -> Result<usize, String> {
             }
             Tok::Word if matches!(*text, "import" | "include") => {
                 return Err("modules are not available".to_owned());
+            }
+            Tok::Word if functions::HIDDEN.iter().any(|it| it.0 == *text) => {
+                return Err(format!("there is no function `{text}` here"));
             }
             Tok::Var if *text == NOW => return Err(format!("there is no variable `{NOW}` here")),
             Tok::Sym if !matches!(*text, "." | ":" | ";" | "?") => here += 1,

@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use jaq_core::data::JustLut;
+use jaq_core::data::{DataT, HasLut};
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
 use jaq_core::load::parse::Def;
 use jaq_core::native::Fun;
-use jaq_json::Val;
+
+use super::functions;
+use super::meter::{self, Place};
+use super::value::Metered;
 
 /// Functions that reach out of the expression, or depend on the machine.
 const FORBIDDEN: &[&str] = &[
@@ -30,11 +33,42 @@ const FORBIDDEN: &[&str] = &[
     "input_filename",
 ];
 
-pub(super) type Jq = JustLut<Val>;
+/// Functions of Bessel: their time grows with their argument, and no workflow needs them.
+const ENDLESS: &[&str] = &["jn", "yn"];
+
+/// jaq, on values that are counted.
+pub(super) struct Jq;
+
+impl DataT for Jq {
+    type V<'a> = Metered;
+    type Data<'a> = Seat<'a>;
+}
+
+/// What each of jaq's contexts holds. jaq asks for its program at every step, so here the steps are counted.
+#[derive(Clone)]
+pub(super) struct Seat<'a> {
+    program: &'a jaq_core::Lut<Jq>,
+    _place: Place,
+}
+
+impl<'a> Seat<'a> {
+    pub(super) fn new(program: &'a jaq_core::Lut<Jq>) -> Self {
+        Self { program, _place: Place::new() }
+    }
+}
+
+impl<'a> HasLut<'a, Jq> for Seat<'a> {
+    fn lut(&self) -> &'a jaq_core::Lut<Jq> {
+        meter::step();
+        self.program
+    }
+}
 
 /// Definitions in jq, in an order in which each knows those before it, with the names that each mentions.
 static DEFINITIONS: LazyLock<Vec<(Def<&'static str>, BTreeSet<String>)>> = LazyLock::new(|| {
+    let ours = jaq_core::load::parse(functions::DEFINITIONS, |it| it.defs()).unwrap_or_default();
     jaq_core::defs()
+        .chain(ours)
         .chain(jaq_std::defs())
         .chain(jaq_json::defs())
         .filter(|it| is_allowed(it.name))
@@ -48,7 +82,11 @@ static DEFINITIONS: LazyLock<Vec<(Def<&'static str>, BTreeSet<String>)>> = LazyL
 });
 
 pub(super) fn is_allowed(name: &str) -> bool {
-    !FORBIDDEN.contains(&name)
+    !FORBIDDEN.contains(&name) && !is_endless(name)
+}
+
+pub(super) fn is_endless(name: &str) -> bool {
+    ENDLESS.contains(&name)
 }
 
 /// What a program may call.
@@ -80,8 +118,13 @@ impl Library {
 
     fn of(wanted: impl Fn(&str) -> bool) -> Self {
         let definitions = DEFINITIONS.iter().filter(|it| wanted(it.0.name)).map(|it| it.0.clone()).collect();
-        let functions = jaq_core::funs::<Jq>().chain(jaq_std::funs::<Jq>()).chain(jaq_json::funs::<Jq>());
-        Self { definitions, functions: functions.filter(|it| is_allowed(it.0) && wanted(it.0)).collect() }
+        let hidden = |(name, arguments, native): Fun<Jq>| {
+            let hidden = functions::HIDDEN.iter().find(|it| it.1 == name).map_or(name, |it| it.0);
+            (hidden, arguments, native)
+        };
+        let natives =
+            jaq_core::funs::<Jq>().chain(jaq_std::funs::<Jq>().map(hidden)).chain(functions::functions());
+        Self { definitions, functions: natives.filter(|it| is_allowed(it.0) && wanted(it.0)).collect() }
     }
 }
 

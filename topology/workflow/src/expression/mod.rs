@@ -1,16 +1,21 @@
 //! Expressions: jq, by `jaq`, with guards.
 //!
-//! No process, file or environment is in reach; `now` is the record's time; only the first output counts; what comes out is
-//! bounded. What an expression gave is recorded in the events, so it is never evaluated again on replay.
+//! No process, file or environment is in reach; `now` is the record's time; only the first output counts; what it takes to
+//! compute, and what comes out, is bounded. What an expression gave is recorded in the events, so it is never evaluated again on replay.
 
 mod compile;
 mod convert;
+mod functions;
 mod guard;
+mod json_text;
 mod library;
+mod meter;
 mod path;
+mod regex;
 mod secrets;
 mod template;
 mod uri;
+mod value;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,6 +24,9 @@ use std::sync::Arc;
 use millrace_schemas::Timestamp;
 use serde_json::Value;
 
+pub use meter::{
+    BYTES_MAX, DIGITS_MAX, FUEL_MAX, PATH_MAX, STACK_BYTES_MAX, TEXT_BYTES_MAX, VALUE_DEPTH_MAX,
+};
 pub(crate) use secrets::secrets;
 pub use template::Template;
 pub use uri::UriTemplate;

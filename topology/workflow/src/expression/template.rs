@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Expression, ExpressionError, UriTemplate, Variables, unwrap};
+use super::{Expression, ExpressionError, UriTemplate, Variables, meter, unwrap};
 
 /// A JSON value whose strings that are wholly `${ … }` are expressions. Expressions found inside *data* are never evaluated: only
 /// those that are in the definition.
@@ -75,12 +75,15 @@ impl Template {
         }
     }
 
-    /// The value with all expressions replaced by what they give.
+    /// The value with all expressions replaced by what they give. They share the bounds of one expression.
     ///
     /// # Errors
     /// The first expression that fails.
     pub fn evaluate(&self, input: &Value, variables: &impl Variables) -> Result<Value, ExpressionError> {
-        self.0.evaluate(input, variables)
+        match &self.0 {
+            Node::Constant(value) => Ok(value.clone()),
+            node => meter::shared(|| node.evaluate(input, variables)),
+        }
     }
 }
 
