@@ -56,9 +56,19 @@ impl TaskFailure {
         Self::new(title, retriable).with_standard_type("communication", status)
     }
 
+    /// Who asked is not known there.
+    pub(crate) fn authentication(title: String) -> Self {
+        Self::permanent(title).with_standard_type("authentication", 401)
+    }
+
     /// What was asked for is not allowed here.
     pub(crate) fn authorization(title: String) -> Self {
         Self::permanent(title).with_standard_type("authorization", 403)
+    }
+
+    /// It took too long.
+    pub(crate) fn timeout(title: String) -> Self {
+        Self::new(title, true).with_standard_type("timeout", 408)
     }
 
     fn with_standard_type(mut self, name: &str, status: u16) -> Self {

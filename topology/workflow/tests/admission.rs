@@ -173,7 +173,7 @@ fn durations_must_be_durations() {
 #[test]
 fn what_is_not_supported_yet_is_refused_as_such() {
     check(
-        "schedule: {cron: '* * * * *'}\nuse:\n  secrets: [a]\n  authentications: {x: {basic: {username: a, password: b}}}\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: openapi}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
+        "schedule: {cron: '* * * * *'}\nuse:\n  secrets: [a]\n  authentications: {x: {basic: {username: a, password: b}}}\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: openapi}\n  - c: {run: {workflow: {namespace: a, name: b, version: '1'}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
         expect![[r#"
             bad.yaml:2:1: error: `schedule` is not supported yet; fix: start instances by io.millrace.instance.start events
             bad.yaml:4:3: error: `use.secrets` is not supported yet; fix: let the worker read its secrets
@@ -185,7 +185,7 @@ fn what_is_not_supported_yet_is_refused_as_such() {
             bad.yaml:13:21: error: the property `endpoint` is missing; fix: add `endpoint`
             bad.yaml:13:21: error: the property `method` is missing; fix: add `method`
             bad.yaml:14:9: error: `call: openapi` is not supported yet; fix: call a function by its name, and let a worker of yours do it
-            bad.yaml:15:9: error: `run` is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:15:15: error: `run: workflow` is not supported yet; fix: call a function by its name, and let a worker of yours do it
             bad.yaml:16:23: error: `listen` to `all` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
             bad.yaml:17:23: error: `listen` to `any` of several events is not supported yet; fix: listen `to: { one: { with: { type: … } } }`
             bad.yaml:18:46: error: `correlate` is not supported yet; fix: let the sender address the instance by its id (`subject`, or the record's key)

@@ -4,11 +4,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use clap::Args;
 use millrace_schemas::codec::Codec;
-use millrace_worker::builtin::{Http, HttpSettings, QUEUE, Targets};
+use millrace_worker::builtin::{
+    Http, HttpSettings, ProcessSettings, Processes, QUEUE, Resources, Script, Shell, Targets,
+};
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::programs;
 use crate::clients;
 use crate::config::Global;
 use crate::exit::{Exit, Failure};
@@ -29,6 +32,9 @@ pub(crate) struct Arguments {
     /// Largest content of a response, in bytes; a call that brings more fails. Kafka must take it as a record: by default, 1 MiB
     #[arg(long, default_value = "1048576", env = "MILLRACE_RESPONSE_BYTES_MAX", value_name = "BYTES")]
     response_bytes_max: NonZeroU32,
+
+    #[command(flatten)]
+    programs: programs::Arguments,
 }
 
 impl Arguments {
@@ -41,36 +47,45 @@ impl Arguments {
             targets,
             concurrency: self.concurrency.get(),
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
+            programs: self.programs.settings(),
         }
     }
 }
 
 /// What the built-in worker may do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) targets: Targets,
     pub(crate) concurrency: usize,
+    /// Also the most that a program may write, and that a resource may have.
     pub(crate) response_bytes_max: usize,
+    pub(crate) programs: programs::Settings,
 }
 
 impl Settings {
-    /// The usual, with calls to `targets`.
-    pub(crate) fn to(targets: Targets) -> Self {
-        Self { targets, concurrency: 64, response_bytes_max: HttpSettings::default().response_bytes_max }
+    /// The usual, with calls to `targets` and these programs.
+    pub(crate) fn to(targets: Targets, programs: programs::Settings) -> Self {
+        let response_bytes_max = HttpSettings::default().response_bytes_max;
+        Self { targets, concurrency: 64, response_bytes_max, programs }
     }
 }
 
 /// The built-in worker of the fleet.
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
-    let Settings { targets, concurrency, response_bytes_max } = settings;
+    let Settings { targets, concurrency, response_bytes_max, programs } = settings;
     let build = || -> Result<Worker, WorkerError> {
         let http = Http::new(HttpSettings { targets, response_bytes_max, ..HttpSettings::default() })?;
+        let resources = Resources::new(targets, response_bytes_max)?;
+        let processes =
+            Processes::new(ProcessSettings { output_bytes_max: response_bytes_max, ..programs.processes });
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)
             .queue(QUEUE)
             .codec(codec)
             .concurrency(concurrency)
-            .function(Http::FUNCTION, http);
+            .function(Http::FUNCTION, http)
+            .function(Script::FUNCTION, Script::new(&processes, &resources))
+            .function(Shell::FUNCTION, Shell::new(&processes));
         for (name, value) in &global.kafka_set {
             builder = builder.kafka_option(name, value);
         }
@@ -81,18 +96,20 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
     })
 }
 
+const FUNCTIONS: [&str; 3] = [Http::FUNCTION, Script::FUNCTION, Shell::FUNCTION];
+
 /// Printed at the start.
 #[derive(Serialize)]
 struct Document {
     queue: String,
-    functions: [&'static str; 1],
+    functions: [&'static str; FUNCTIONS.len()],
 }
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
     let worker = build(global, clients::codec(global).await?, arguments.settings())?;
-    let document = Document { queue: global.topics().commands(QUEUE), functions: [Http::FUNCTION] };
+    let document = Document { queue: global.topics().commands(QUEUE), functions: FUNCTIONS };
     output.show(&document, || format!("millrace worker: {}", document.queue))?;
     Box::pin(worker.run(async move { shutdown.cancelled().await })).await.map_err(|error| {
         let fix = "see the log; when that is mended, start it again: unfinished tasks run again";

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::processor::Settings;
+use crate::cli::programs;
 use crate::cli::topics;
 use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
@@ -73,6 +74,9 @@ pub(crate) struct Arguments {
     /// How long ended instances and their history are kept
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     retention: Duration,
+
+    #[command(flatten)]
+    programs: programs::Arguments,
 }
 
 /// Printed once everything serves.
@@ -194,7 +198,7 @@ impl World {
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
-        let builtin = worker::builtin(&world.global, worker_codec)?;
+        let builtin = worker::builtin(&world.global, worker_codec, arguments.programs.settings())?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));

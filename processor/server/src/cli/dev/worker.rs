@@ -4,11 +4,12 @@ use millrace_schemas::codec::Codec;
 use millrace_worker::Worker;
 use millrace_worker::builtin::Targets;
 
+use crate::cli::programs;
 use crate::cli::worker::{self, Settings};
 use crate::config::Global;
 
 /// The built-in worker of a development's fleet. What is being developed runs on this machine, so calls may go there, besides
 /// public addresses.
-pub(crate) fn builtin(global: &Global, codec: Codec) -> anyhow::Result<Worker> {
-    worker::build(global, codec, Settings::to(Targets::PUBLIC.and_loopback()))
+pub(crate) fn builtin(global: &Global, codec: Codec, programs: programs::Settings) -> anyhow::Result<Worker> {
+    worker::build(global, codec, Settings::to(Targets::PUBLIC.and_loopback(), programs))
 }

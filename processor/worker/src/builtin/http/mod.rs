@@ -18,6 +18,7 @@ use super::targets::{GuardedResolver, Refused, Targets};
 use crate::worker::WorkerError;
 use crate::{Handler, Task, TaskFailure};
 
+pub(super) use request::idempotency_header;
 use request::{Arguments, Request};
 use response::{Response, judge};
 
@@ -71,6 +72,8 @@ impl Http {
             Client::builder()
                 .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(GuardedResolver(settings.targets))
+                // Requests are recorded and judged as HTTP/1.1.
+                .http1_only()
                 // A proxy would connect to what was never judged; redirects are followed here, where each is judged.
                 .no_proxy()
                 .redirect(Policy::none())

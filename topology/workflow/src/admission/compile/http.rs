@@ -96,7 +96,7 @@ impl Compiler<'_, '_> {
     }
 
     /// The endpoint's URI.
-    fn endpoint(&mut self, value: &Value, scope: &Scope) -> Template {
+    pub(super) fn endpoint(&mut self, value: &Value, scope: &Scope) -> Template {
         if value.get("authentication").is_some() {
             let instead = "let a worker of yours make calls that need credentials: those in a definition could be read by everybody";
             self.report.unsupported(&scope.at("authentication"), "`authentication`", instead);

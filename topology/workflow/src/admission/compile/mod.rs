@@ -12,6 +12,7 @@ mod flow;
 mod history;
 mod http;
 mod metadata;
+mod run;
 mod task;
 mod workflow;
 

@@ -28,12 +28,7 @@ impl Compiler<'_, '_> {
         let index = TaskIndex(u32::try_from(self.tasks.len()).expect("TASKS_MAX is far below 2^32"));
         self.tasks.push(None);
         let Some(keyword) = self.keyword(task, scope) else { return index };
-        if keyword == "run" {
-            self.report.unsupported(
-                &scope.at("run"),
-                "`run`",
-                "call a function by its name, and let a worker of yours do it",
-            );
+        if keyword == "run" && self.refuse_run(task, scope) {
             return index;
         }
         let called = task.get("call").and_then(Value::as_str).filter(|_| keyword == "call");
@@ -42,7 +37,7 @@ impl Compiler<'_, '_> {
         }
         let form = if called == Some(HTTP) { HTTP } else { keyword };
         self.report.violations(&scope.pointer, dsl_schema::check_task(form, task));
-        if !matches!(keyword, "call" | "emit") {
+        if !matches!(keyword, "call" | "emit" | "run") {
             self.metadata(task, scope, Allowed::Other);
         }
         let compiled = Task {
@@ -143,6 +138,7 @@ impl Compiler<'_, '_> {
             "emit" => self.emit(task, scope),
             "listen" => self.listen(task, scope),
             "call" => self.call(task, scope),
+            "run" => self.run(task, scope),
             _ => Kind::Do { body: self.list(task, "do", scope, index) },
         }
     }

@@ -1,0 +1,62 @@
+//! Which programs the built-in worker may run for a definition: options of `millrace worker` and `millrace dev`.
+
+use std::num::NonZeroU64;
+
+use clap::Args;
+use millrace_worker::builtin::{ProcessLimits, ProcessSettings};
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Programs of definitions")]
+pub(crate) struct Arguments {
+    /// Let definitions run scripts and shell commands on this machine, as this user. Whoever may deploy a workflow may then do here
+    /// what this user may do: run the worker as a user, and on a machine, that has nothing to lose
+    #[arg(long, env = "MILLRACE_ALLOW_PROCESSES")]
+    allow_processes: bool,
+
+    /// Time on processors that each process of a script or command may use
+    #[arg(long, default_value = "600", env = "MILLRACE_PROCESS_CPU_SECONDS_MAX", value_name = "SECONDS")]
+    process_cpu_seconds_max: NonZeroU64,
+
+    /// Address space that each process of a script or command may use; Node.js reserves about a gigabyte
+    #[arg(
+        long,
+        default_value = "4294967296",
+        env = "MILLRACE_PROCESS_MEMORY_BYTES_MAX",
+        value_name = "BYTES"
+    )]
+    process_memory_bytes_max: NonZeroU64,
+
+    /// Largest file that a script or command may write
+    #[arg(long, default_value = "268435456", env = "MILLRACE_PROCESS_FILE_BYTES_MAX", value_name = "BYTES")]
+    process_file_bytes_max: NonZeroU64,
+
+    /// Processes and threads of this user up to which scripts and commands may start more; the worker's own count, and so do those
+    /// of other programs. Has no effect for root
+    #[arg(long, default_value = "4096", env = "MILLRACE_PROCESSES_MAX", value_name = "PROCESSES")]
+    processes_max: NonZeroU64,
+}
+
+impl Arguments {
+    pub(crate) fn settings(&self) -> Settings {
+        let limits = ProcessLimits {
+            cpu_seconds: self.process_cpu_seconds_max.get(),
+            memory_bytes: self.process_memory_bytes_max.get(),
+            file_bytes: self.process_file_bytes_max.get(),
+            processes: self.processes_max.get(),
+        };
+        Settings {
+            processes: ProcessSettings {
+                is_allowed: self.allow_processes,
+                limits,
+                ..ProcessSettings::default()
+            },
+        }
+    }
+}
+
+/// What definitions may run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Scripts and commands.
+    pub(crate) processes: ProcessSettings,
+}
