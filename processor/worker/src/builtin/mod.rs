@@ -2,13 +2,16 @@
 //! reads the queue [`QUEUE`], and knows the record contract and nothing of the engine.
 //!
 //! Reading order: [`Http`], `call: http`; [`Targets`], which machines it may talk to; [`Resources`], what definitions refer to;
+//! [`Grpc`], `call: grpc`;
 //! [`Script`] and [`Shell`], `run: script` and `run: shell`, with [`Processes`], which runs them.
 
+mod grpc;
 mod http;
 mod process;
 mod resources;
 mod targets;
 
+pub use grpc::{Grpc, GrpcSettings};
 pub use http::{Http, HttpSettings};
 pub use process::{ProcessLimits, ProcessSettings, Processes, Script, Shell};
 pub use resources::Resources;
