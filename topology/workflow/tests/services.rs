@@ -59,3 +59,43 @@ fn a_process_becomes_a_task_of_the_built_in_worker() {
             builtin container {"container":{"image":"x","lifetime":{"cleanup":"eventually","after":120000}}}"#]],
     );
 }
+
+#[test]
+fn a_call_of_a_service_is_checked_before_it_is_made() {
+    check(
+        "use:\n  functions:\n    grpc: {call: greet}\n    half: {call: grpc, with: {method: Say}}\n    hello: {call: grpc, with: {proto: {endpoint: 'https://a.b/c.proto'}, service: {name: G, host: a.b}, method: Say}}\ndo:\n  - a: {call: grpc, with: {proto: {endpoint: 'file://a.proto'}, service: {name: G, host: 'a b', port: 99999}}}\n  - b: {call: grpc, with: {proto: {endpoint: 'https://a.b/c'}, service: {name: G, host: a, authentication: {use: x}}, method: Say, arguments: {x: '${ $nope }'}}}\n  - c: {call: hello, with: {metod: Say}}\n  - d: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, operation: o}}\n  - e: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, operation: o, message: {payload: {a: '${ .a | }'}}, protocol: smoke, authentication: {basic: {username: a, password: b}}}}\n  - f: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, operation: o, subscription: {filter: '${ .x | }', consume: {until: '${ $nope }', for: soon}, foreach: {do: []}}}}\n  - g: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, operation: o, subscription: {consume: {amount: 5, for: '${ .x }'}}}, metadata: {millrace: {queue: mine}}}\n",
+        expect![[r#"
+            bad.yaml:4:5: error: `call: grpc` is a call of the language, and never this function; fix: give the function another name
+            bad.yaml:5:24: error: the property `proto` is missing; fix: add `proto`
+            bad.yaml:5:24: error: the property `service` is missing; fix: add `service`
+            bad.yaml:8:21: error: the property `method` is missing; fix: add `method`
+            bad.yaml:8:84: error: "a b" does not match "^[a-zA-Z0-9](?:[a-zA-Z0-9-.]{0,61}[a-zA-Z0-9])?$"; fix: see the language's reference for what is allowed here
+            bad.yaml:8:97: error: 99999 is greater than the maximum of 65535; fix: see the language's reference for what is allowed here
+            bad.yaml:9:64: error: `authentication` of such a call is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:9:144: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
+            bad.yaml:10:22: error: unknown property `metod`; fix: remove it, or correct its name or its indentation
+            bad.yaml:11:25: error: the property `subscription` is missing; fix: add `subscription`
+            bad.yaml:12:105: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:12:123: error: "smoke" is not one of "amqp", "amqp1" or 17 other candidates; fix: see the language's reference for what is allowed here
+            bad.yaml:12:140: error: `authentication` of such a call is not supported yet; fix: let a worker of yours make calls that need credentials: those in a definition could be read by everybody
+            bad.yaml:13:100: error: expression `.x |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+            bad.yaml:13:131: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $task, $workflow, $runtime
+            bad.yaml:13:152: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
+            bad.yaml:13:164: error: `foreach` of a subscription is not supported yet; fix: let a `for` over the task's output follow, or `listen` to events in a loop
+            bad.yaml:14:121: error: an expression here is not supported yet; fix: write the duration such as `PT30M` or `{ minutes: 30 }`
+            bad.yaml:14:162: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`"#]],
+    );
+}
+
+#[test]
+fn a_call_of_a_service_becomes_a_task_of_the_built_in_worker() {
+    check_calls(
+        "use:\n  functions:\n    hello: {call: grpc, with: {proto: {endpoint: 'https://a.b/c.proto'}, service: {name: G, host: a.b, port: 50051}, method: Say, arguments: {a: 1}}}\ndo:\n  - a: {call: grpc, with: {proto: {endpoint: 'https://a.b/{file}'}, service: {name: G, host: a.b}, method: Say, arguments: {x: '${ .x }'}}}\n  - b: {call: hello, with: {arguments: {b: '${ .b }'}}}\n  - c: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, operation: o, server: {name: s, variables: {v: '${ .v }'}}, message: {payload: {id: '${ .id }'}}}}\n  - d: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, channel: c, protocol: kafka, subscription: {filter: '${ .payload.id == $context.id and $input.x }', consume: {while: '${ length < 5 }', for: {minutes: 5}}}}}\n  - e: {call: asyncapi, with: {document: {endpoint: 'https://a.b/c'}, channel: c, subscription: {consume: {amount: 3}}}}\n",
+        expect![[r#"
+            builtin grpc {"proto":{"endpoint":"https://a.b/{file}"},"service":{"name":"G","host":"a.b"},"method":"Say","arguments":{"x":"${ .x }"}}
+            builtin grpc {"proto":{"endpoint":"https://a.b/c.proto"},"service":{"name":"G","host":"a.b","port":50051},"method":"Say","arguments":{"b":"${ .b }"}}
+            builtin asyncapi {"document":{"endpoint":"https://a.b/c"},"operation":"o","server":{"name":"s","variables":{"v":"${ .v }"}},"message":{"payload":{"id":"${ .id }"}}}
+            builtin asyncapi {"document":{"endpoint":"https://a.b/c"},"channel":"c","protocol":"kafka","subscription":{"consume":{"while":"length < 5","for":300000},"filter":".payload.id == $context.id and $input.x","variables":{"context":"${ $context }","input":"${ $input }"}}}
+            builtin asyncapi {"document":{"endpoint":"https://a.b/c"},"channel":"c","subscription":{"consume":{"amount":3}}}"#]],
+    );
+}

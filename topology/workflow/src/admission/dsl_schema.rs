@@ -51,6 +51,8 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         ("wait", "#/$defs/waitTask"),
         ("call", "#/$defs/callTask"),
         ("http", "#/$defs/callTask"),
+        ("grpc", "#/$defs/callTask"),
+        ("asyncapi", "#/$defs/callTask"),
     ]
     .into_iter()
     .map(|(kind, reference)| {
@@ -63,6 +65,8 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         let title = match kind {
             "call" => Some("CallFunction"),
             "http" => Some("CallHTTP"),
+            "grpc" => Some("CallGRPC"),
+            "asyncapi" => Some("CallAsyncAPI"),
             _ => None,
         };
         if let Some(title) = title {
@@ -86,7 +90,7 @@ pub(super) fn check_workflow(definition: &Value) -> Vec<Violation> {
     violations(&WORKFLOW, definition)
 }
 
-/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` stands for `call: http`.
+/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` stands for `call: http`, and so on.
 pub(super) fn check_task(kind: &str, task: &Value) -> Vec<Violation> {
     TASKS.get(kind).map_or_else(Vec::new, |it| violations(it, task))
 }

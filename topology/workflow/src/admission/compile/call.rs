@@ -8,9 +8,12 @@ use crate::admission::dsl_schema;
 use crate::program::{Call, Kind};
 
 /// Calls that the language defines.
-pub(super) const BUILT_IN: [&str; 6] = ["asyncapi", "grpc", HTTP, "openapi", "a2a", "mcp"];
+pub(super) const BUILT_IN: [&str; 6] = [ASYNC_API, GRPC, HTTP, "openapi", "a2a", "mcp"];
 
-/// The one of them that this release has.
+/// Those of them that this release has.
+pub(super) const SUPPORTED: [&str; 3] = [ASYNC_API, GRPC, HTTP];
+pub(super) const ASYNC_API: &str = "asyncapi";
+pub(super) const GRPC: &str = "grpc";
 pub(super) const HTTP: &str = "http";
 
 /// Properties of an entry of `use.functions` that have a meaning here.
@@ -24,8 +27,11 @@ impl Compiler<'_, '_> {
         let name = task.get("call").and_then(Value::as_str).unwrap_or_default();
         let entry = if BUILT_IN.contains(&name) { None } else { self.function(name) };
         let called = entry.as_ref().and_then(|(it, _)| it.get("call")?.as_str());
-        if called.unwrap_or(name) == HTTP {
-            return self.call_http(task, scope, entry);
+        match called.unwrap_or(name) {
+            HTTP => return self.call_http(task, scope, entry),
+            GRPC => return self.call_grpc(task, scope, entry),
+            ASYNC_API => return self.call_async_api(task, scope, entry),
+            _ => {}
         }
         let mut own = self.metadata(task, scope, Allowed::Call);
         let mut function = name.to_owned();
@@ -70,7 +76,7 @@ impl Compiler<'_, '_> {
     /// Reports calls that the language has and this release has not. True if there is nothing more to say about the task.
     pub(super) fn refuse_call(&mut self, name: &str, scope: &Scope) -> bool {
         let pointer = scope.at("call");
-        if name == HTTP {
+        if SUPPORTED.contains(&name) {
             return false;
         }
         if BUILT_IN.contains(&name) {
@@ -108,9 +114,10 @@ impl Compiler<'_, '_> {
         if self.refuse_call(called, &scope) {
             return;
         }
-        let form = if called == HTTP { HTTP } else { "call" };
+        let is_built_in = SUPPORTED.contains(&called);
+        let form = if is_built_in { called } else { "call" };
         self.report.violations(pointer, dsl_schema::check_task(form, function));
-        if called != HTTP && self.function(called).is_some() {
+        if !is_built_in && self.function(called).is_some() {
             let instead = "call the function that your workers know";
             self.report.unsupported(
                 &scope.at("call"),

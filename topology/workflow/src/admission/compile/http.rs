@@ -29,15 +29,15 @@ const CARRIER_HEADERS: [&str; 9] = [
 ];
 
 /// What a call is made of: the task's own `with`, over that of the entry of `use.functions` that it names.
-struct With<'a> {
-    own: Option<&'a Value>,
-    own_scope: Scope,
-    defaults: Option<(&'a Value, Scope)>,
+pub(super) struct With<'a> {
+    pub(super) own: Option<&'a Value>,
+    pub(super) own_scope: Scope,
+    pub(super) defaults: Option<(&'a Value, Scope)>,
 }
 
 impl<'a> With<'a> {
     /// An argument, and where it stands.
-    fn get(&self, name: &str) -> Option<(&'a Value, Scope)> {
+    pub(super) fn get(&self, name: &str) -> Option<(&'a Value, Scope)> {
         if let Some(value) = self.own.and_then(|it| it.get(name)) {
             return Some((value, self.own_scope.below(name)));
         }

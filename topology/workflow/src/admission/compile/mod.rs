@@ -13,6 +13,7 @@ mod history;
 mod http;
 mod metadata;
 mod run;
+mod service;
 mod task;
 mod workflow;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::call::{BUILT_IN, HTTP};
+use super::call::{BUILT_IN, SUPPORTED};
 use super::flow::Jump;
 use super::metadata::Allowed;
 use super::{Compiler, Scope};
@@ -35,7 +35,7 @@ impl Compiler<'_, '_> {
         if called.is_some_and(|it| self.refuse_call(it, scope)) {
             return index;
         }
-        let form = if called == Some(HTTP) { HTTP } else { keyword };
+        let form = called.filter(|it| SUPPORTED.contains(it)).unwrap_or(keyword);
         self.report.violations(&scope.pointer, dsl_schema::check_task(form, task));
         if !matches!(keyword, "call" | "emit" | "run") {
             self.metadata(task, scope, Allowed::Other);
