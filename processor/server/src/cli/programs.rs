@@ -1,9 +1,10 @@
 //! Which programs the built-in worker may run for a definition: options of `millrace worker` and `millrace dev`.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 use clap::Args;
-use millrace_worker::builtin::{ProcessLimits, ProcessSettings};
+use millrace_worker::builtin::{ContainerSettings, ProcessLimits, ProcessSettings};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Programs of definitions")]
@@ -34,6 +35,21 @@ pub(crate) struct Arguments {
     /// of other programs. Has no effect for root
     #[arg(long, default_value = "4096", env = "MILLRACE_PROCESSES_MAX", value_name = "PROCESSES")]
     processes_max: NonZeroU64,
+
+    /// Let definitions run containers, by this command: docker, podman, or the path of what takes the same arguments. Containers have
+    /// the network and the limits that the runtime gives them
+    #[arg(long, env = "MILLRACE_CONTAINER_RUNTIME", value_name = "COMMAND")]
+    container_runtime: Option<String>,
+
+    /// A folder of this machine that containers may be given, with all that is in it; without one they are given none. Can be repeated
+    #[arg(
+        long,
+        env = "MILLRACE_ALLOW_CONTAINER_VOLUMES",
+        value_name = "FOLDER",
+        value_delimiter = ',',
+        requires = "container_runtime"
+    )]
+    allow_container_volumes: Vec<PathBuf>,
 }
 
 impl Arguments {
@@ -50,6 +66,10 @@ impl Arguments {
                 limits,
                 ..ProcessSettings::default()
             },
+            containers: ContainerSettings {
+                runtime: self.container_runtime.clone(),
+                volumes: self.allow_container_volumes.clone(),
+            },
         }
     }
 }
@@ -59,4 +79,5 @@ impl Arguments {
 pub(crate) struct Settings {
     /// Scripts and commands.
     pub(crate) processes: ProcessSettings,
+    pub(crate) containers: ContainerSettings,
 }

@@ -5,7 +5,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use clap::Args;
 use millrace_schemas::codec::Codec;
 use millrace_worker::builtin::{
-    Http, HttpSettings, ProcessSettings, Processes, QUEUE, Resources, Script, Shell, Targets,
+    Container, Grpc, GrpcSettings, Http, HttpSettings, ProcessSettings, Processes, QUEUE, Resources, Script,
+    Shell, Targets,
 };
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
@@ -76,6 +77,8 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
     let build = || -> Result<Worker, WorkerError> {
         let http = Http::new(HttpSettings { targets, response_bytes_max, ..HttpSettings::default() })?;
         let resources = Resources::new(targets, response_bytes_max)?;
+        let grpc = GrpcSettings { targets, response_bytes_max, ..GrpcSettings::default() };
+        let grpc = Grpc::new(grpc, &resources)?;
         let processes =
             Processes::new(ProcessSettings { output_bytes_max: response_bytes_max, ..programs.processes });
         let mut builder = Worker::builder(&global.bootstrap)
@@ -85,7 +88,9 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .concurrency(concurrency)
             .function(Http::FUNCTION, http)
             .function(Script::FUNCTION, Script::new(&processes, &resources))
-            .function(Shell::FUNCTION, Shell::new(&processes));
+            .function(Shell::FUNCTION, Shell::new(&processes))
+            .function(Container::FUNCTION, Container::new(&processes, programs.containers))
+            .function(Grpc::FUNCTION, grpc);
         for (name, value) in &global.kafka_set {
             builder = builder.kafka_option(name, value);
         }
@@ -96,7 +101,8 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
     })
 }
 
-const FUNCTIONS: [&str; 3] = [Http::FUNCTION, Script::FUNCTION, Shell::FUNCTION];
+const FUNCTIONS: [&str; 5] =
+    [Http::FUNCTION, Script::FUNCTION, Shell::FUNCTION, Container::FUNCTION, Grpc::FUNCTION];
 
 /// Printed at the start.
 #[derive(Serialize)]

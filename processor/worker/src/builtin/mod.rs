@@ -3,14 +3,16 @@
 //!
 //! Reading order: [`Http`], `call: http`; [`Targets`], which machines it may talk to; [`Resources`], what definitions refer to;
 //! [`Grpc`], `call: grpc`;
-//! [`Script`] and [`Shell`], `run: script` and `run: shell`, with [`Processes`], which runs them.
+//! [`Script`] and [`Shell`], `run: script` and `run: shell`, with [`Processes`], which runs them; [`Container`], `run: container`.
 
+mod container;
 mod grpc;
 mod http;
 mod process;
 mod resources;
 mod targets;
 
+pub use container::{Container, ContainerSettings};
 pub use grpc::{Grpc, GrpcSettings};
 pub use http::{Http, HttpSettings};
 pub use process::{ProcessLimits, ProcessSettings, Processes, Script, Shell};

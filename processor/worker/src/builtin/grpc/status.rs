@@ -146,7 +146,8 @@ mod tests {
             permanent communication (500): it answered INTERNAL
             retriable communication (503): it answered UNAVAILABLE
             permanent communication (500): it answered DATA_LOSS
-            permanent authentication (401): it answered UNAUTHENTICATED"#]].assert_eq(&said.join("\n"));
+            permanent authentication (401): it answered UNAUTHENTICATED"#]]
+        .assert_eq(&said.join("\n"));
     }
 
     #[test]

@@ -18,3 +18,6 @@ mod tests;
 pub use processes::{ProcessLimits, ProcessSettings, Processes};
 pub use script::Script;
 pub use shell::Shell;
+
+pub(super) use arguments::{Arguments, environment, text};
+pub(super) use processes::Program;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::arguments::{Arguments, Return};
-use super::running::{Running, Trouble};
+use super::running::{Finally, Running, Trouble, quiet};
 use crate::{Task, TaskFailure};
 
 /// Longest time of a program whose task has a later deadline: a place in the worker is not held for ever.
@@ -23,6 +23,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Most programs that run although nobody waits for them.
 const UNAWAITED_MAX: usize = 64;
+
+/// Longest time of a command that tidies up.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where programs are looked for, if the worker itself does not say.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -182,6 +185,37 @@ impl Processes {
             drop(place);
         });
         Ok(arguments.input)
+    }
+}
+
+impl Processes {
+    /// Runs a command of the operator's, whatever comes of it.
+    pub(in crate::builtin) async fn run_quietly(&self, argv: Vec<String>) {
+        run_quietly(&argv).await;
+    }
+
+    /// Runs a command of the operator's after a while, or when the worker stops.
+    pub(in crate::builtin) fn run_later(&self, after: Duration, argv: Vec<String>) {
+        // Dropped, when the worker stops or with the runtime, it starts the command and does not wait.
+        let mut command = Finally(Some(argv));
+        let stop = self.runner.stop.clone();
+        tokio::spawn(async move {
+            if timeout(after, stop.cancelled()).await.is_err()
+                && let Some(argv) = command.0.take()
+            {
+                run_quietly(&argv).await;
+            }
+        });
+    }
+}
+
+async fn run_quietly(argv: &[String]) {
+    let Some(command) = quiet(argv) else { return };
+    let status = Command::from(command).kill_on_drop(true).status();
+    match timeout(QUIET_TIMEOUT, status).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, command = argv[0], "a command cannot be run"),
+        Err(_) => tracing::warn!(command = argv[0], "a command did not end in time"),
     }
 }
 

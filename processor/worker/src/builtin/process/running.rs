@@ -36,7 +36,7 @@ struct Parts {
     // Dropped in this order: the processes, before the folder that they are in.
     group: Group,
     child: Child,
-    after_kill: AfterKill,
+    after_kill: Finally,
     _folder: Option<TempDir>,
     kill_grace: Duration,
 }
@@ -56,7 +56,7 @@ impl Running {
         Ok(Self(Some(Parts {
             group: Group(group),
             child,
-            after_kill: AfterKill(after_kill),
+            after_kill: Finally(after_kill),
             _folder: folder,
             kill_grace,
         })))
@@ -118,10 +118,10 @@ impl Parts {
         if let Err(error) = self.child.wait().await {
             tracing::warn!(%error, "a killed process cannot be waited for");
         }
-        if let Some(command) = self.after_kill.take()
+        if let Some(command) = self.after_kill.0.take().and_then(|it| quiet(&it))
             && let Err(error) = Command::from(command).status().await
         {
-            tracing::warn!(%error, "what a killed process leaves could not be removed");
+            tracing::warn!(%error, "what a program leaves could not be removed");
         }
     }
 }
@@ -151,28 +151,26 @@ impl Drop for Group {
     }
 }
 
-/// A command that removes what a killed program leaves. Dropped, it is started and not waited for.
+/// A command that removes what a program leaves. Dropped, it is started and not waited for.
 #[derive(Debug)]
-struct AfterKill(Option<Vec<String>>);
+pub(super) struct Finally(pub(super) Option<Vec<String>>);
 
-impl AfterKill {
-    fn take(&mut self) -> Option<std::process::Command> {
-        let argv = self.0.take()?;
-        let (program, arguments) = argv.split_first()?;
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Some(command)
+impl Drop for Finally {
+    fn drop(&mut self) {
+        if let Some(mut command) = self.0.take().and_then(|it| quiet(&it))
+            && let Err(error) = command.spawn()
+        {
+            tracing::warn!(%error, "what a program leaves could not be removed");
+        }
     }
 }
 
-impl Drop for AfterKill {
-    fn drop(&mut self) {
-        if let Some(mut command) = self.take()
-            && let Err(error) = command.spawn()
-        {
-            tracing::warn!(%error, "what a killed process leaves could not be removed");
-        }
-    }
+/// A command whose output nobody wants.
+pub(super) fn quiet(argv: &[String]) -> Option<std::process::Command> {
+    let (program, arguments) = argv.split_first()?;
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Some(command)
 }
 
 /// What a stream gives.
