@@ -46,6 +46,11 @@ impl TaskFailure {
         Self::permanent(title).with_standard_type("validation", 400)
     }
 
+    /// An expression that the worker evaluates is none, or fails.
+    pub(crate) fn expression(title: String) -> Self {
+        Self::permanent(title).with_standard_type("expression", 400)
+    }
+
     /// The workflow and its workers do not fit together.
     pub(crate) fn configuration(title: String) -> Self {
         Self::permanent(title).with_standard_type("configuration", 400)

@@ -5,8 +5,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use clap::Args;
 use millrace_schemas::codec::Codec;
 use millrace_worker::builtin::{
-    Container, Grpc, GrpcSettings, Http, HttpSettings, ProcessSettings, Processes, QUEUE, Resources, Script,
-    Shell, Targets,
+    AsyncApi, AsyncApiSettings, Container, Grpc, GrpcSettings, Http, HttpSettings, ProcessSettings,
+    Processes, QUEUE, Resources, Script, Shell, Targets,
 };
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
@@ -79,6 +79,13 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
         let resources = Resources::new(targets, response_bytes_max)?;
         let grpc = GrpcSettings { targets, response_bytes_max, ..GrpcSettings::default() };
         let grpc = Grpc::new(grpc, &resources)?;
+        let async_api = AsyncApiSettings {
+            targets,
+            bytes_max: response_bytes_max,
+            own_topics: format!("{}.", global.prefix),
+            timeout: HttpSettings::default().timeout,
+        };
+        let async_api = AsyncApi::new(async_api, &resources)?;
         let processes =
             Processes::new(ProcessSettings { output_bytes_max: response_bytes_max, ..programs.processes });
         let mut builder = Worker::builder(&global.bootstrap)
@@ -90,7 +97,8 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .function(Script::FUNCTION, Script::new(&processes, &resources))
             .function(Shell::FUNCTION, Shell::new(&processes))
             .function(Container::FUNCTION, Container::new(&processes, programs.containers))
-            .function(Grpc::FUNCTION, grpc);
+            .function(Grpc::FUNCTION, grpc)
+            .function(AsyncApi::FUNCTION, async_api);
         for (name, value) in &global.kafka_set {
             builder = builder.kafka_option(name, value);
         }
@@ -101,8 +109,14 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
     })
 }
 
-const FUNCTIONS: [&str; 5] =
-    [Http::FUNCTION, Script::FUNCTION, Shell::FUNCTION, Container::FUNCTION, Grpc::FUNCTION];
+const FUNCTIONS: [&str; 6] = [
+    Http::FUNCTION,
+    Script::FUNCTION,
+    Shell::FUNCTION,
+    Container::FUNCTION,
+    Grpc::FUNCTION,
+    AsyncApi::FUNCTION,
+];
 
 /// Printed at the start.
 #[derive(Serialize)]

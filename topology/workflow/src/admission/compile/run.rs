@@ -32,6 +32,11 @@ impl Compiler<'_, '_> {
         let here = scope.below("run");
         // Without one, or with several, the schema has said so.
         let function = PROCESSES.into_iter().find(|it| run.get(it).is_some()).unwrap_or(PROCESSES[0]);
+        if run.get("container").is_some_and(|it| it.get("lifetime").is_none()) {
+            let message =
+                "the container is kept when it has ended, as the language has it without `lifetime`";
+            self.report.warning(&here.at("container"), message, "add `lifetime: { cleanup: always }`");
+        }
         let process = self.process(run.get(function).unwrap_or(&Value::Null), &here.below(function));
         let mut arguments = vec![(function.to_owned(), process)];
         for option in ["return", "await"] {
