@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use millrace_worker::builtin::{ContainerSettings, ProcessLimits, ProcessSettings};
 
+/// Flattened into others, whose name it may not have.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Programs of definitions")]
-pub(crate) struct Arguments {
+pub(crate) struct ProgramArguments {
     /// Let definitions run scripts and shell commands on this machine, as this user. Whoever may deploy a workflow may then do here
     /// what this user may do: run the worker as a user, and on a machine, that has nothing to lose
     #[arg(long, env = "MILLRACE_ALLOW_PROCESSES")]
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
     allow_container_volumes: Vec<PathBuf>,
 }
 
-impl Arguments {
+impl ProgramArguments {
     pub(crate) fn settings(&self) -> Settings {
         let limits = ProcessLimits {
             cpu_seconds: self.process_cpu_seconds_max.get(),

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     response_bytes_max: NonZeroU32,
 
     #[command(flatten)]
-    programs: programs::Arguments,
+    programs: programs::ProgramArguments,
 }
 
 impl Arguments {

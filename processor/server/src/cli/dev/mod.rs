@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
     retention: Duration,
 
     #[command(flatten)]
-    programs: programs::Arguments,
+    programs: programs::ProgramArguments,
 }
 
 /// Printed once everything serves.
