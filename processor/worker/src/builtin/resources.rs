@@ -104,6 +104,7 @@ impl Resources {
     fn keep(&self, url: Url, content: Kept) {
         let mut kept = self.lock();
         if kept.len() >= KEPT_MAX && !kept.contains_key(&url) {
+            // Whichever it is: it is got again when it is needed.
             kept.pop_first();
         }
         kept.insert(url, content);

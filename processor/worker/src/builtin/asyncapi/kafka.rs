@@ -58,8 +58,7 @@ pub(super) async fn publish(
         return Err(TaskFailure::validation(title));
     }
     let mut config = config(settings, place).await?;
-    let reader = Closing::new(config.create_with_context::<_, StreamConsumer<Quiet>>(Quiet)?);
-    partitions(settings, &reader, topic).await?;
+    judged_partitions(settings, &config, topic).await?;
     config
         .set("acks", "all")
         .set("enable.idempotence", "true")
@@ -104,6 +103,7 @@ pub(super) async fn consume(
 ) -> Result<Value, TaskFailure> {
     let topic = topic(place)?;
     let mut config = config(settings, place).await?;
+    let partitions = judged_partitions(settings, &config, topic).await?;
     let group = Uuid::new_v5(&Uuid::NAMESPACE_OID, task.idempotency_key().as_bytes());
     config
         .set("group.id", format!("millrace-{}", group.simple()))
@@ -111,7 +111,6 @@ pub(super) async fn consume(
         .set("isolation.level", "read_committed")
         .set("queued.max.messages.kbytes", "4096");
     let consumer = Closing::new(config.create_with_context::<_, StreamConsumer<Quiet>>(Quiet)?);
-    let partitions = partitions(settings, &consumer, topic).await?;
     let begin = begin(&consumer, topic.to_owned(), partitions).await?;
     let deadline = subscription.duration.map(|it| tokio::time::Instant::now() + it);
     consumer.get().assign(&begin)?;
@@ -169,14 +168,16 @@ async fn begin(
         .await
 }
 
-/// The partitions of a topic, whose brokers have all been judged.
-async fn partitions(
+/// The partitions of a topic, whose brokers have all been judged. A client of no group asks for them: one of a group would look for
+/// its coordinator at once, wherever that is.
+async fn judged_partitions(
     settings: &AsyncApiSettings,
-    consumer: &Closing<StreamConsumer<Quiet>>,
+    config: &ClientConfig,
     topic: &str,
 ) -> Result<Vec<i32>, TaskFailure> {
+    let reader = Closing::new(config.create_with_context::<_, StreamConsumer<Quiet>>(Quiet)?);
     let name = topic.to_owned();
-    let (brokers, partitions) = consumer
+    let (brokers, partitions) = reader
         .blocking(move |it| {
             let metadata = it.fetch_metadata(Some(&name), ANSWER_MAX)?;
             let brokers: Vec<(String, u16)> = metadata
