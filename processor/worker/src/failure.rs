@@ -46,6 +46,11 @@ impl TaskFailure {
         Self::permanent(title).with_standard_type("validation", 400)
     }
 
+    /// An expression that the worker evaluates is none, or fails.
+    pub(crate) fn expression(title: String) -> Self {
+        Self::permanent(title).with_standard_type("expression", 400)
+    }
+
     /// The workflow and its workers do not fit together.
     pub(crate) fn configuration(title: String) -> Self {
         Self::permanent(title).with_standard_type("configuration", 400)
@@ -64,6 +69,11 @@ impl TaskFailure {
     /// What was asked for is not allowed here.
     pub(crate) fn authorization(title: String) -> Self {
         Self::permanent(title).with_standard_type("authorization", 403)
+    }
+
+    /// It took too long.
+    pub(crate) fn timeout(title: String) -> Self {
+        Self::new(title, true).with_standard_type("timeout", 408)
     }
 
     fn with_standard_type(mut self, name: &str, status: u16) -> Self {

@@ -37,6 +37,12 @@ impl Task {
         Self { command: Arc::new(command), traceparent, pulse: Some(pulse) }
     }
 
+    /// The same, with other arguments.
+    pub(crate) fn with_arguments(mut self, arguments: Value) -> Self {
+        Arc::make_mut(&mut self.command).arguments = arguments.into();
+        self
+    }
+
     /// The instance that waits for the answer.
     #[must_use]
     pub fn instance(&self) -> &InstanceId {

@@ -179,8 +179,7 @@ fn what_is_not_supported_yet_is_refused_as_such() {
             bad.yaml:5:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
             bad.yaml:11:21: error: the property `endpoint` is missing; fix: add `endpoint`
             bad.yaml:11:21: error: the property `method` is missing; fix: add `method`
-            bad.yaml:12:9: error: `call: grpc` is not supported yet; fix: call a function by its name, and let a worker of yours do it
-            bad.yaml:13:9: error: `run` of anything but a workflow is not supported yet; fix: call a function by its name, and let a worker of yours do it
+            bad.yaml:12:5: error: the property `with` is missing; fix: add `with`
             bad.yaml:14:23: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event
             bad.yaml:17:9: error: this function is elsewhere; fix: deploy it by `millrace deploy`, which fetches the function; or write it into `use.functions`, under this name
             bad.yaml:18:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`

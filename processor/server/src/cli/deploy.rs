@@ -221,6 +221,9 @@ pub(crate) async fn deploy(global: &Global, admitted: &[Candidate]) -> anyhow::R
         specs.extend(topics.queue_specs(partitions, &queues));
         specs.extend(program.emit_topics().iter().map(|topic| Topics::user_spec(topic, partitions)));
     }
+    // Definitions share queues, and a broker takes no request that names a topic twice.
+    specs.sort_by(|one, other| one.name.cmp(&other.name));
+    specs.dedup_by(|one, other| one.name == other.name);
     kafka.create_topics(&specs).await?;
     let mut outcomes = Vec::new();
     for Candidate { definition, .. } in admitted {

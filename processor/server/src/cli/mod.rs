@@ -21,6 +21,7 @@ mod get;
 mod history;
 mod list;
 mod processor;
+mod programs;
 mod signal;
 mod start;
 mod topics;

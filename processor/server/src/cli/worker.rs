@@ -5,11 +5,15 @@ use std::path::Path;
 
 use clap::Args;
 use millrace_schemas::codec::Codec;
-use millrace_worker::builtin::{Caller, Http, HttpSettings, OpenApi, QUEUE, Rewrite, Secrets, Targets};
+use millrace_worker::builtin::{
+    AsyncApi, AsyncApiSettings, Caller, Container, Grpc, GrpcSettings, Http, HttpSettings, OpenApi,
+    ProcessSettings, Processes, QUEUE, Resources, Rewrite, Script, Secrets, Shell, Targets,
+};
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::programs;
 use crate::clients;
 use crate::config::Global;
 use crate::exit::{Exit, Failure};
@@ -34,6 +38,9 @@ pub(crate) struct Arguments {
     /// Folder of the secrets that definitions may name: a file for each, as Kubernetes mounts them. They are read when they are used
     #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
     secrets: Option<Secrets>,
+
+    #[command(flatten)]
+    programs: programs::ProgramArguments,
 }
 
 impl Arguments {
@@ -48,6 +55,7 @@ impl Arguments {
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
             secrets: self.secrets.clone().unwrap_or_default(),
             rewrites: Vec::new(),
+            programs: self.programs.settings(),
         }
     }
 }
@@ -66,26 +74,45 @@ pub(crate) fn parse_secrets(folder: &str) -> Result<Secrets, String> {
 pub(crate) struct Settings {
     pub(crate) targets: Targets,
     pub(crate) concurrency: usize,
+    /// Also the most that a program may write, and that a resource may have.
     pub(crate) response_bytes_max: usize,
     pub(crate) secrets: Secrets,
+    pub(crate) programs: programs::Settings,
     /// For tests.
     pub(crate) rewrites: Vec<Rewrite>,
 }
 
 impl Settings {
-    /// The usual, with calls to `targets`, by these secrets.
-    pub(crate) fn to(targets: Targets, secrets: Secrets) -> Self {
+    /// The usual, with calls to `targets`, by these secrets, and these programs.
+    pub(crate) fn to(targets: Targets, secrets: Secrets, programs: programs::Settings) -> Self {
         let response_bytes_max = HttpSettings::default().response_bytes_max;
-        Self { targets, concurrency: 64, response_bytes_max, secrets, rewrites: Vec::new() }
+        Self { targets, concurrency: 64, response_bytes_max, secrets, programs, rewrites: Vec::new() }
     }
 }
 
 /// The built-in worker of the fleet.
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
-    let Settings { targets, concurrency, response_bytes_max, secrets, rewrites } = settings;
+    let Settings { targets, concurrency, response_bytes_max, secrets, programs, rewrites } = settings;
     let build = || -> Result<Worker, WorkerError> {
-        let settings =
-            HttpSettings { targets, response_bytes_max, secrets, rewrites, ..HttpSettings::default() };
+        let resources = Resources::new(targets, response_bytes_max)?;
+        let grpc = GrpcSettings { targets, response_bytes_max, ..GrpcSettings::default() };
+        let grpc = Grpc::new(grpc, &resources)?;
+        let async_api = AsyncApiSettings {
+            targets,
+            bytes_max: response_bytes_max,
+            own_topics: format!("{}.", global.prefix),
+            timeout: HttpSettings::default().timeout,
+        };
+        let async_api = AsyncApi::new(async_api, &resources)?;
+        let processes =
+            Processes::new(ProcessSettings { output_bytes_max: response_bytes_max, ..programs.processes });
+        let settings = HttpSettings {
+            targets,
+            response_bytes_max,
+            secrets: secrets.clone(),
+            rewrites,
+            ..HttpSettings::default()
+        };
         let caller = Caller::new(settings)?;
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)
@@ -93,7 +120,12 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .codec(codec)
             .concurrency(concurrency)
             .function(Http::FUNCTION, Http::new(&caller))
-            .function(OpenApi::FUNCTION, OpenApi::new(&caller));
+            .function(OpenApi::FUNCTION, OpenApi::new(&caller))
+            .function(Script::FUNCTION, secrets.fill(Script::new(&processes, &resources)))
+            .function(Shell::FUNCTION, secrets.fill(Shell::new(&processes)))
+            .function(Container::FUNCTION, secrets.fill(Container::new(&processes, programs.containers)))
+            .function(Grpc::FUNCTION, secrets.fill(grpc))
+            .function(AsyncApi::FUNCTION, secrets.fill(async_api));
         for (name, value) in &global.kafka_set {
             builder = builder.kafka_option(name, value);
         }
@@ -104,19 +136,28 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
     })
 }
 
+const FUNCTIONS: [&str; 7] = [
+    Http::FUNCTION,
+    OpenApi::FUNCTION,
+    Script::FUNCTION,
+    Shell::FUNCTION,
+    Container::FUNCTION,
+    Grpc::FUNCTION,
+    AsyncApi::FUNCTION,
+];
+
 /// Printed at the start.
 #[derive(Serialize)]
 struct Document {
     queue: String,
-    functions: [&'static str; 2],
+    functions: [&'static str; FUNCTIONS.len()],
 }
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
     let worker = build(global, clients::codec(global).await?, arguments.settings())?;
-    let functions = [Http::FUNCTION, OpenApi::FUNCTION];
-    let document = Document { queue: global.topics().commands(QUEUE), functions };
+    let document = Document { queue: global.topics().commands(QUEUE), functions: FUNCTIONS };
     output.show(&document, || format!("millrace worker: {}", document.queue))?;
     Box::pin(worker.run(async move { shutdown.cancelled().await })).await.map_err(|error| {
         let fix = "see the log; when that is mended, start it again: unfinished tasks run again";

@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use super::HttpSettings;
 use super::http::{Request, Response, too_large};
 use super::rewrite::rewritten;
-use super::targets::{GuardedResolver, Refused};
+use super::targets::{GuardedResolver, Refused, Targets};
 use crate::TaskFailure;
 use crate::worker::WorkerError;
 
@@ -31,30 +31,12 @@ impl Client {
     /// # Errors
     /// When the client cannot be made.
     pub(super) fn new(settings: HttpSettings) -> Result<Self, WorkerError> {
-        let builder = || {
-            Connections::builder()
-                .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
-                .dns_resolver(GuardedResolver(settings.targets))
-                // A proxy would connect to what was never judged; redirects are followed by the calls, where each is judged.
-                .no_proxy()
-                .redirect(Policy::none())
-                // Whether a request may be sent again is the workflow's to say.
-                .retry(reqwest::retry::never())
-                .referer(false)
+        let connections = connections(settings.targets, |it| {
+            // Requests are recorded and judged as HTTP/1.1.
+            it.http1_only()
                 .connect_timeout(settings.connect_timeout)
                 .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
                 .pool_idle_timeout(IDLE)
-        };
-        let connections = builder().build().or_else(|error| {
-            // A machine without certificates can still make calls without TLS; those with it say that they trust nobody.
-            tracing::warn!(
-                error = &error as &dyn Error,
-                "the system has no certificates of authorities: calls by https will fail"
-            );
-            builder().tls_certs_only([]).build()
-        });
-        let connections = connections.map_err(|error| WorkerError::Setting {
-            problem: format!("the HTTP client cannot be made: {}", chain(&error)),
         })?;
         Ok(Self { connections, settings })
     }
@@ -113,6 +95,38 @@ impl Client {
     }
 }
 
+/// Connections that reach only what calls may reach.
+///
+/// # Errors
+/// When they cannot be made.
+pub(super) fn connections(
+    targets: Targets,
+    with: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<Connections, WorkerError> {
+    let builder = || {
+        with(Connections::builder())
+            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(GuardedResolver(targets))
+            // A proxy would connect to what was never judged; redirects are followed by the calls, where each is judged.
+            .no_proxy()
+            .redirect(Policy::none())
+            // Whether a request may be sent again is the workflow's to say.
+            .retry(reqwest::retry::never())
+            .referer(false)
+    };
+    let made = builder().build().or_else(|error| {
+        // A machine without certificates can still make calls without TLS; those with it say that they trust nobody.
+        tracing::warn!(
+            error = &error as &dyn Error,
+            "the system has no certificates of authorities: calls by https will fail"
+        );
+        builder().tls_certs_only([]).build()
+    });
+    made.map_err(|error| WorkerError::Setting {
+        problem: format!("the HTTP client cannot be made: {}", chain(&error)),
+    })
+}
+
 /// A request that brought no answer.
 fn failed(request: &Request, error: reqwest::Error) -> TaskFailure {
     let error = error.without_url();
@@ -145,7 +159,7 @@ fn refused(request: &Request, refused: Refused) -> TaskFailure {
 }
 
 /// An error and its causes.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |&it| it.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

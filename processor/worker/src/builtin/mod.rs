@@ -2,24 +2,37 @@
 //! reads the queue [`QUEUE`], and knows the record contract and nothing of the engine.
 //!
 //! Reading order: [`Caller`], what all calls by HTTP share; [`Http`], `call: http`; [`OpenApi`], `call: openapi`; `authentication`,
-//! how a call says who it is; [`Secrets`], what it knows that no definition says; [`Targets`], which machines it may talk to.
+//! how a call says who it is; [`Secrets`], what it knows that no definition says; [`Targets`], which machines it may talk to;
+//! [`Resources`], what definitions refer to; [`Grpc`], `call: grpc`; [`AsyncApi`], `call: asyncapi`; [`Script`] and [`Shell`],
+//! `run: script` and `run: shell`, with [`Processes`], which runs them; [`Container`], `run: container`.
 
+mod asyncapi;
 mod authentication;
 mod caller;
 mod client;
+mod container;
+mod grpc;
 mod http;
 mod openapi;
+mod process;
+mod resources;
 mod rewrite;
 mod secrets;
 mod shelf;
 mod targets;
 mod uri;
+mod yaml;
 
+pub use asyncapi::{AsyncApi, AsyncApiSettings};
 pub use caller::{Caller, HttpSettings};
+pub use container::{Container, ContainerSettings};
+pub use grpc::{Grpc, GrpcSettings};
 pub use http::Http;
 pub use openapi::OpenApi;
+pub use process::{ProcessLimits, ProcessSettings, Processes, Script, Shell};
+pub use resources::Resources;
 pub use rewrite::Rewrite;
-pub use secrets::Secrets;
+pub use secrets::{Filled, Secrets};
 pub use targets::Targets;
 
 /// The queue of these calls. Definitions cannot send other functions there.

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::TaskFailure;
+
 /// Where calls may go. Public addresses, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
@@ -56,6 +58,23 @@ impl Targets {
             Ok(address) => self.check(address),
             Err(_) => Ok(()),
         }
+    }
+}
+
+impl Targets {
+    /// The addresses of a host that calls may go to.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn resolve(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, TaskFailure> {
+        let found = tokio::net::lookup_host((host, port)).await.map_err(|error| {
+            TaskFailure::communication(format!("the name {host:?} cannot be resolved"), 503, true)
+                .with_detail(error.to_string())
+        })?;
+        allowed(self, &found.collect::<Vec<_>>()).map_err(|refused| {
+            let title = format!("{host} has {refused}, and calls may not go there");
+            TaskFailure::authorization(title).with_detail(refused.fix())
+        })
     }
 }
 

@@ -58,6 +58,8 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         ("call", "#/$defs/callTask"),
         ("http", "#/$defs/callTask"),
         ("openapi", "#/$defs/callTask"),
+        ("grpc", "#/$defs/callTask"),
+        ("asyncapi", "#/$defs/callTask"),
     ]
     .into_iter()
     .map(|(kind, reference)| {
@@ -71,6 +73,8 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
             "call" => Some("CallFunction"),
             "http" => Some("CallHTTP"),
             "openapi" => Some("CallOpenAPI"),
+            "grpc" => Some("CallGRPC"),
+            "asyncapi" => Some("CallAsyncAPI"),
             _ => None,
         };
         if let Some(title) = title {
@@ -111,7 +115,7 @@ pub(super) fn check_workflow(definition: &Value) -> Vec<Violation> {
     violations(&WORKFLOW, definition)
 }
 
-/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` and `openapi` stand for those calls.
+/// Violations of one task, whose keyword is `kind`, outside of the tasks in it. `http` stands for `call: http`, and so on.
 pub(super) fn check_task(kind: &str, task: &Value) -> Vec<Violation> {
     TASKS.get(kind).map_or_else(Vec::new, |it| violations(it, task))
 }

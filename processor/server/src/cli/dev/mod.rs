@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::processor::Settings;
+use crate::cli::programs;
 use crate::cli::topics;
 use crate::cli::worker::parse_secrets;
 use crate::clients::{self, Kafka};
@@ -83,6 +84,9 @@ pub(crate) struct Arguments {
     /// For tests: the built-in worker calls TO where a definition says FROM; may be repeated
     #[arg(long, value_name = "FROM=TO", hide = true)]
     http_map: Vec<Rewrite>,
+
+    #[command(flatten)]
+    programs: programs::ProgramArguments,
 }
 
 /// Printed once everything serves.
@@ -205,7 +209,8 @@ impl World {
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
         let secrets = arguments.secrets.clone().unwrap_or_default();
-        let builtin = worker::builtin(&world.global, worker_codec, secrets, &arguments.http_map)?;
+        let programs = arguments.programs.settings();
+        let builtin = worker::builtin(&world.global, worker_codec, secrets, programs, &arguments.http_map)?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));

@@ -4,6 +4,7 @@ use millrace_schemas::codec::Codec;
 use millrace_worker::Worker;
 use millrace_worker::builtin::{Rewrite, Secrets, Targets};
 
+use crate::cli::programs;
 use crate::cli::worker::{self, Settings};
 use crate::config::Global;
 
@@ -13,8 +14,9 @@ pub(crate) fn builtin(
     global: &Global,
     codec: Codec,
     secrets: Secrets,
+    programs: programs::Settings,
     rewrites: &[Rewrite],
 ) -> anyhow::Result<Worker> {
-    let settings = Settings::to(Targets::PUBLIC.and_loopback(), secrets);
+    let settings = Settings::to(Targets::PUBLIC.and_loopback(), secrets, programs);
     worker::build(global, codec, Settings { rewrites: rewrites.to_vec(), ..settings })
 }

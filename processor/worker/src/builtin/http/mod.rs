@@ -13,7 +13,8 @@ use super::secrets::Redaction;
 use crate::{Handler, Task, TaskFailure};
 
 pub(super) use request::{
-    FORM, Output, Request, Wanted, check, endpoint_url, header_value, idempotent, is_json, media_type,
+    FORM, Output, Request, Wanted, check, endpoint_url, header_value, idempotency_header, idempotent,
+    is_json, media_type,
 };
 pub(super) use response::{Response, judge, shortened, too_large};
 

@@ -263,7 +263,7 @@ pub(in crate::builtin) fn is_json(media_type: &str) -> bool {
 }
 
 /// The key itself if a header can carry it, else a name for it: the same key gives the same name.
-fn idempotency_header(key: &str) -> HeaderValue {
+pub(in crate::builtin) fn idempotency_header(key: &str) -> HeaderValue {
     let fits = key.len() <= IDEMPOTENCY_KEY_BYTES_MAX && key.bytes().all(|it| it.is_ascii_graphic());
     let text =
         if fits { key.to_owned() } else { Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()).to_string() };

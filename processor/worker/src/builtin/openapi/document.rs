@@ -4,8 +4,8 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::operation::Operation;
-use super::yaml;
 use crate::TaskFailure;
+use crate::builtin::yaml;
 
 /// How many references may lead from one to the next: what is longer goes in a circle.
 const HOPS_MAX: usize = 32;

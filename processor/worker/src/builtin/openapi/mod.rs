@@ -12,7 +12,6 @@ mod request;
 mod style;
 #[cfg(test)]
 mod tests;
-mod yaml;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

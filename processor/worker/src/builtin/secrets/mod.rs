@@ -5,6 +5,7 @@
 //! takes them out again of what is told.
 
 mod fill;
+mod filled;
 mod redaction;
 mod source;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use crate::{Task, TaskFailure};
 
+pub use filled::Filled;
 pub use source::Secrets;
 
 pub(super) use fill::{Markers, fill};

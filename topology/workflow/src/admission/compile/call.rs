@@ -8,13 +8,15 @@ use crate::expression::Template;
 use crate::program::{BUILT_IN_QUEUE, Call, Kind, TaskIndex};
 
 /// Calls that the language defines.
-pub(super) const BUILT_IN: [&str; 6] = ["asyncapi", "grpc", HTTP, OPENAPI, "a2a", "mcp"];
+pub(super) const BUILT_IN: [&str; 6] = [ASYNC_API, GRPC, HTTP, OPENAPI, "a2a", "mcp"];
 
+pub(super) const ASYNC_API: &str = "asyncapi";
+pub(super) const GRPC: &str = "grpc";
 pub(super) const HTTP: &str = "http";
 pub(super) const OPENAPI: &str = "openapi";
 
 /// Those of them that this release has.
-pub(super) const SUPPORTED: [&str; 2] = [HTTP, OPENAPI];
+pub(super) const SUPPORTED: [&str; 4] = [ASYNC_API, GRPC, HTTP, OPENAPI];
 
 /// Longest name of a function, in bytes.
 const FUNCTION_BYTES_MAX: usize = 256;
@@ -41,6 +43,8 @@ impl<'c, 's> Compiler<'c, 's> {
         match name {
             HTTP => return self.built_in_call(HTTP, task, scope, Compiler::http_arguments),
             OPENAPI => return self.built_in_call(OPENAPI, task, scope, Compiler::openapi_arguments),
+            GRPC => return self.built_in_call(GRPC, task, scope, Compiler::grpc_arguments),
+            ASYNC_API => return self.built_in_call(ASYNC_API, task, scope, Compiler::async_api_arguments),
             _ => {}
         }
         if let Some((function, pointer)) = self.function(name) {

@@ -17,7 +17,9 @@ mod history;
 mod http;
 mod metadata;
 mod openapi;
+mod run;
 mod secrets;
+mod service;
 mod task;
 mod workflow;
 

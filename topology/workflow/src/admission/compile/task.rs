@@ -44,21 +44,13 @@ impl Compiler<'_, '_> {
     ) -> TaskIndex {
         let Item { name, keyword, task, scope } = *item;
         let index = self.place();
-        if keyword == "run" && task.get("run").is_none_or(|it| it.get("workflow").is_none()) {
-            self.report.unsupported(
-                &scope.at("run"),
-                "`run` of anything but a workflow",
-                "call a function by its name, and let a worker of yours do it",
-            );
-            return index;
-        }
         let called = task.get("call").and_then(Value::as_str).filter(|_| keyword == "call");
         if called.is_some_and(|it| self.refuse_call(it, scope)) {
             return index;
         }
-        let form = SUPPORTED.into_iter().find(|it| called == Some(*it)).unwrap_or(keyword);
+        let form = called.filter(|it| SUPPORTED.contains(it)).unwrap_or(keyword);
         self.report.violations(&scope.pointer, dsl_schema::check_task(form, task));
-        if !matches!(keyword, "call" | "emit") {
+        if !matches!(keyword, "call" | "emit" | "run") {
             self.metadata(task, scope, Allowed::Other);
         }
         let is_for_worker = self.is_for_worker(keyword, task);
@@ -162,7 +154,7 @@ impl Compiler<'_, '_> {
             "emit" => self.emit(task, scope),
             "listen" => self.listen(task, scope),
             "call" => self.call(task, scope, index),
-            "run" => self.child(task, scope),
+            "run" => self.run(task, scope),
             _ => Kind::Do { body: self.list(task, "do", scope, index) },
         }
     }

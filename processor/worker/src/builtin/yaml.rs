@@ -1,4 +1,4 @@
-//! YAML to JSON, for documents.
+//! YAML to JSON, for documents that describe services.
 
 use saphyr::{Scalar, Yaml, YamlLoader};
 use saphyr_parser::{Event, Parser};
@@ -11,7 +11,7 @@ const ALIASES_MAX: usize = 10_000;
 
 /// # Errors
 /// What is wrong, for people.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(in crate::builtin) fn parse(text: &str) -> Result<Value, String> {
     check_depth(text)?;
     let mut loader = YamlLoader::<Yaml<'_>>::default();
     loader.alias_limit(ALIASES_MAX);
