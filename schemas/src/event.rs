@@ -218,6 +218,26 @@ pub enum Event {
         filter: u32,
         /// The whole CloudEvent as a JSON object in the structured form.
         event: Payload,
+        /// Whether it takes no more after it.
+        is_last: bool,
+    },
+    /// A `listen` begins its tasks for an event that it took (`foreach`).
+    EventRoundStarted {
+        /// The `listen`.
+        execution: ExecutionId,
+        /// Which of the events that it took, from 0.
+        index: u32,
+        /// What its first task is given: the event as it is read.
+        data: Payload,
+    },
+    /// A `listen` has done its tasks for an event.
+    EventRoundEnded {
+        /// The `listen`.
+        execution: ExecutionId,
+        /// The output for the event, transformed.
+        output: Payload,
+        /// The new `$context`, when it exports.
+        context: Option<Payload>,
     },
 }
 
@@ -277,6 +297,8 @@ pub enum Activity {
         /// Texts in the arguments that stand for secrets.
         secrets: Vec<SecretMarker>,
     },
+    /// Waits for events, and runs tasks for each (`listen` with `foreach`).
+    Gathering,
 }
 
 /// What a timer is for.

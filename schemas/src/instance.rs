@@ -198,6 +198,23 @@ pub enum ExecutionState {
         /// As in [`crate::event::Activity::Call`].
         secrets: Vec<SecretMarker>,
     },
+    /// Waits for events, and runs a list for each, one after the other.
+    Gathering {
+        /// What it took so far.
+        heard: Vec<Heard>,
+        /// Whether it takes no more.
+        is_done: bool,
+        /// Whether it runs its list for an event. At rest it is when one task is open.
+        is_busy: bool,
+        /// Which of the events that it took its list runs for, or ran for last.
+        index: u32,
+        /// What flows to the next task.
+        data: Payload,
+        /// Jumps backwards so far.
+        jumps: u32,
+        /// The output for each event that is done.
+        outputs: Vec<Payload>,
+    },
 }
 
 /// An event that a `listen` took.

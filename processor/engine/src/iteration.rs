@@ -16,7 +16,9 @@ use millrace_schemas::instance::{Execution, ExecutionState, InstanceState};
 /// The iteration of what runs directly in `scope`.
 pub(crate) fn of_child(state: &InstanceState, scope: &Execution) -> Arc<str> {
     let (index, jumps) = match &scope.state {
-        ExecutionState::Loop { index, jumps, .. } => (Some(*index), *jumps),
+        ExecutionState::Loop { index, jumps, .. } | ExecutionState::Gathering { index, jumps, .. } => {
+            (Some(*index), *jumps)
+        }
         ExecutionState::Sequence { jumps, .. }
         | ExecutionState::Trying { jumps, .. }
         | ExecutionState::Catching { jumps, .. } => (None, *jumps),

@@ -106,6 +106,10 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         | Event::InstanceFaulted { error } => error_bytes(error),
         Event::SignalBuffered { cause, event } => cause.source.len() + cause.id.len() + payload_bytes(event),
         Event::EventHeard { event, .. } => payload_bytes(event),
+        Event::EventRoundStarted { data, .. } => payload_bytes(data),
+        Event::EventRoundEnded { output, context, .. } => {
+            payload_bytes(output) + optional_bytes(context.as_ref())
+        }
         Event::SignalConsumed { cause, .. } => cause.source.len() + cause.id.len(),
         Event::CommandDeferred { cause, command } => {
             cause.source.len() + cause.id.len() + command_bytes(command)
@@ -135,7 +139,8 @@ fn activity_bytes(activity: &Activity) -> usize {
         | Activity::Branches { .. }
         | Activity::Trying
         | Activity::Waiting
-        | Activity::Listening => 0,
+        | Activity::Listening
+        | Activity::Gathering => 0,
     }
 }
 
@@ -167,6 +172,10 @@ fn execution_state_bytes(state: &ExecutionState) -> usize {
         ExecutionState::Catching { error, data, .. } => error_bytes(error) + payload_bytes(data),
         ExecutionState::Calling { arguments, .. } => optional_bytes(arguments.as_ref()),
         ExecutionState::Listening { heard } => heard.iter().map(|it| payload_bytes(&it.event)).sum(),
+        ExecutionState::Gathering { heard, data, outputs, .. } => {
+            let heard: usize = heard.iter().map(|it| payload_bytes(&it.event)).sum();
+            heard + payload_bytes(data) + outputs.iter().map(payload_bytes).sum::<usize>()
+        }
         ExecutionState::Waiting => 0,
     }
 }
@@ -218,6 +227,8 @@ impl Weight {
             | Event::SignalBuffered { .. }
             | Event::SignalConsumed { .. }
             | Event::EventHeard { .. }
+            | Event::EventRoundStarted { .. }
+            | Event::EventRoundEnded { .. }
             | Event::InstanceSuspended { .. }
             | Event::IncidentRaised { .. }
             | Event::CommandDeferred { .. }

@@ -83,11 +83,13 @@ impl Touched {
             | Event::InstanceResumed { .. } => {}
             Event::TaskStarted { parent, .. } => self.keep(state, *parent),
             Event::TaskRan { parent, .. } => self.keep_path(state, *parent),
+            Event::EventRoundEnded { execution, .. } => self.keep_path(state, *execution),
             Event::SequenceJumped { execution }
             | Event::IterationStarted { execution, .. }
             | Event::RetryScheduled { execution, .. }
             | Event::ErrorCaught { execution, .. }
             | Event::EventHeard { execution, .. }
+            | Event::EventRoundStarted { execution, .. }
             | Event::TaskDispatched { execution, .. } => self.keep(state, *execution),
             Event::RetryStarted { execution } => self.keep_path(state, *execution),
             Event::TaskCompleted { execution, .. } | Event::TaskCancelled { execution } => {

@@ -196,6 +196,20 @@ impl Sight<'_, '_> {
                         }
                     }
                 }
+                ExecutionState::Gathering { heard, index, .. } => {
+                    if let Kind::Listen(it) = &self.journal.task_of(scope).kind
+                        && let Some(foreach) = &it.foreach
+                    {
+                        if *foreach.item == *name {
+                            return run::wanted(it, heard)
+                                .nth(*index as usize)
+                                .map(|event| Cow::Owned(run::read(it.read, event)));
+                        }
+                        if *foreach.at == *name {
+                            return Some(Cow::Owned(Value::from(*index)));
+                        }
+                    }
+                }
                 ExecutionState::Catching { error, .. } => {
                     if let Kind::Try(it) = &self.journal.task_of(scope).kind
                         && *it.catch.as_ == *name

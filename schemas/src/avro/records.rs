@@ -89,7 +89,9 @@ avro_union!(Event + "" {
     22 InstanceCompleted { output },
     23 InstanceFaulted { error },
     24 InstanceCancelled { reason },
-    25 EventHeard { execution, filter, event },
+    25 EventHeard { execution, filter, event, is_last },
+    26 EventRoundStarted { execution, index, data },
+    27 EventRoundEnded { execution, output, context },
 });
 
 avro_union!(Activity + "Activity" {
@@ -100,6 +102,7 @@ avro_union!(Activity + "Activity" {
     4 Waiting {},
     5 Listening {},
     6 Call { queue, function, arguments, deadline, secrets },
+    7 Gathering {},
 });
 
 avro_enum!(TimerPurpose {
@@ -205,6 +208,7 @@ avro_union!(ExecutionState + "State" {
     6 Waiting {},
     7 Listening { heard },
     8 Calling { queue, function, arguments, deadline, dispatch, secrets },
+    9 Gathering { heard, is_done, is_busy, index, data, jumps, outputs },
 });
 
 avro_record!(Branch { output, context });

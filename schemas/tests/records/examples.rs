@@ -218,7 +218,15 @@ fn later_events() -> Vec<Event> {
         started(Activity::Sequence { then: Some("/do/4/ship".into()) }),
         started(call),
         Event::CommandDeferred { cause: cause(), command: start },
-        Event::EventHeard { execution, filter: 1, event: payload(json!({"specversion": "1.0"})) },
+        started(Activity::Gathering),
+        Event::EventHeard {
+            execution,
+            filter: 1,
+            event: payload(json!({"specversion": "1.0"})),
+            is_last: true,
+        },
+        Event::EventRoundStarted { execution, index: 1, data: payload(json!(1)) },
+        Event::EventRoundEnded { execution, output: payload(json!([])), context: Some(payload(json!({}))) },
     ]
 }
 
@@ -457,6 +465,15 @@ fn with_later_states(snapshot: &mut Snapshot) {
     let states = vec![
         ExecutionState::Sequence { data: data(), jumps: 0, then: Some("exit".into()) },
         ExecutionState::Listening { heard: vec![Heard { filter: 1, event: data() }] },
+        ExecutionState::Gathering {
+            heard: vec![Heard { filter: 0, event: data() }],
+            is_done: true,
+            is_busy: true,
+            index: 0,
+            data: data(),
+            jumps: 1,
+            outputs: vec![data()],
+        },
         ExecutionState::Calling {
             queue: "orders".into(),
             function: "charge-payment".into(),

@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use crate::program::{
-    Backoff, Block, Call, Catch, Child, DurationSource, Emit, EventFilter, Extended, Flow, For, Function,
-    History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex, Try,
+    Backoff, Block, Call, Catch, Child, DurationSource, Emit, EventFilter, Extended, Flow, For, Foreach,
+    Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex,
+    Try,
 };
 
 impl Program {
@@ -70,7 +71,8 @@ impl Describer<'_> {
             Kind::Do { body }
             | Kind::For(For { body, .. })
             | Kind::Function(Function { body, .. })
-            | Kind::Extended(Extended { body, .. }) => self.block(body, depth + 1),
+            | Kind::Extended(Extended { body, .. })
+            | Kind::Listen(Listen { foreach: Some(Foreach { body, .. }), .. }) => self.block(body, depth + 1),
             Kind::Fork { branches, .. } => branches.iter().try_for_each(|it| self.task(*it, depth + 1)),
             Kind::Switch { cases } => cases.iter().try_for_each(|case| {
                 let when = case
@@ -147,7 +149,7 @@ fn summary(kind: &Kind) -> String {
 }
 
 fn listening(listen: &Listen) -> String {
-    let Listen { filters, strategy, read } = listen;
+    let Listen { filters, strategy, read, foreach } = listen;
     let filters: Vec<String> = filters.iter().map(filter).collect();
     let events = match strategy {
         Strategy::First => filters.join(" or for "),
@@ -164,7 +166,9 @@ fn listening(listen: &Listen) -> String {
         Read::Envelope => "envelope",
         Read::Raw => "raw",
     };
-    format!("listen for {events}, read {read}")
+    let foreach =
+        foreach.as_ref().map_or_else(String::new, |it| format!(", for each ${}, ${}", it.item, it.at));
+    format!("listen for {events}, read {read}{foreach}")
 }
 
 fn filter(filter: &EventFilter) -> String {

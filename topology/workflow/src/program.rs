@@ -411,6 +411,23 @@ pub struct Listen {
     pub strategy: Strategy,
     /// `read`
     pub read: Read,
+    /// `foreach`
+    pub foreach: Option<Foreach>,
+}
+
+/// `foreach` of a `listen`: tasks for each event that it takes, one event after the other.
+#[derive(Debug)]
+pub struct Foreach {
+    /// Name of the variable that holds the event as it is read, without `$`; `item` by default.
+    pub item: Arc<str>,
+    /// Name of the variable that holds its index, without `$`; `index` by default.
+    pub at: Arc<str>,
+    /// `do`
+    pub body: Block,
+    /// `output`: of each event.
+    pub output: OutputModel,
+    /// `export`: after each event.
+    pub export: Option<ExportModel>,
 }
 
 /// How many events a `listen` takes.

@@ -22,7 +22,8 @@ pub(super) fn dispatched(state: &mut InstanceState, id: ExecutionId, next: u32) 
         | ExecutionState::BackingOff { .. }
         | ExecutionState::Catching { .. }
         | ExecutionState::Waiting
-        | ExecutionState::Listening { .. } => Err(format!("{} is no call", call.task)),
+        | ExecutionState::Listening { .. }
+        | ExecutionState::Gathering { .. } => Err(format!("{} is no call", call.task)),
     }
 }
 

@@ -68,7 +68,15 @@ fn existing(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(
         Event::TaskDispatched { execution, dispatch } => dispatch::dispatched(state, *execution, *dispatch),
         Event::HeartbeatRecorded { execution, due } => dispatch::heartbeat(state, *execution, *due),
         Event::SignalBuffered { cause, event } => signal::buffered(state, cause, event),
-        Event::EventHeard { execution, filter, event } => signal::heard(state, *execution, *filter, event),
+        Event::EventHeard { execution, filter, event, is_last } => {
+            signal::heard(state, *execution, *filter, event, *is_last)
+        }
+        Event::EventRoundStarted { execution, index, data } => {
+            signal::round_started(state, *execution, *index, data)
+        }
+        Event::EventRoundEnded { execution, output, context } => {
+            task::round_ended(state, *execution, output, context.as_ref())
+        }
         Event::SignalConsumed { execution, cause } => signal::consumed(state, *execution, cause),
         Event::InstanceSuspended { reason } => standstill::suspended(state, reason),
         Event::IncidentRaised { incident } => standstill::incident(state, incident),

@@ -33,7 +33,8 @@ fn is_leaf(state: &ExecutionState) -> bool {
         | ExecutionState::Loop { .. }
         | ExecutionState::Branches { .. }
         | ExecutionState::Trying { .. }
-        | ExecutionState::Catching { .. } => false,
+        | ExecutionState::Catching { .. }
+        | ExecutionState::Gathering { .. } => false,
         ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
         | ExecutionState::Listening { .. }

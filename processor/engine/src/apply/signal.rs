@@ -14,7 +14,7 @@ pub(super) fn buffered(state: &mut InstanceState, cause: &EventId, event: &Paylo
 /// `SignalConsumed`
 pub(super) fn consumed(state: &mut InstanceState, id: ExecutionId, cause: &EventId) -> Result<(), Misfit> {
     let listener = execution(state, id)?;
-    if !matches!(listener.state, ExecutionState::Listening { .. }) {
+    if !matches!(listener.state, ExecutionState::Listening { .. } | ExecutionState::Gathering { .. }) {
         return Err(format!("{} does not listen", listener.task));
     }
     let position = state.signals.iter().position(|it| it.cause == *cause);
@@ -29,11 +29,35 @@ pub(super) fn heard(
     id: ExecutionId,
     filter: u32,
     event: &Payload,
+    is_last: bool,
 ) -> Result<(), Misfit> {
     let listener = execution(state, id)?;
-    let ExecutionState::Listening { heard } = &mut listener.state else {
-        return Err(format!("{} does not listen", listener.task));
-    };
-    heard.push(Heard { filter, event: event.clone() });
+    let taken = Heard { filter, event: event.clone() };
+    match &mut listener.state {
+        ExecutionState::Listening { heard } => heard.push(taken),
+        ExecutionState::Gathering { heard, is_done, .. } if !*is_done => {
+            heard.push(taken);
+            *is_done = is_last;
+        }
+        _ => return Err(format!("{} does not listen", listener.task)),
+    }
     Ok(())
+}
+
+/// `EventRoundStarted`
+pub(super) fn round_started(
+    state: &mut InstanceState,
+    id: ExecutionId,
+    next: u32,
+    item: &Payload,
+) -> Result<(), Misfit> {
+    let listener = execution(state, id)?;
+    match &mut listener.state {
+        ExecutionState::Gathering { is_busy, index, data, jumps, .. } if !*is_busy => {
+            (*is_busy, *index, *jumps) = (true, next, 0);
+            *data = item.clone();
+            Ok(())
+        }
+        _ => Err(format!("{} can begin no tasks for an event", listener.task)),
+    }
 }

@@ -61,6 +61,15 @@ fn begun(activity: &Activity, input: &Payload) -> ExecutionState {
         Activity::Trying => ExecutionState::Trying { data: input.clone(), jumps: 0, retries: 0 },
         Activity::Waiting => ExecutionState::Waiting,
         Activity::Listening => ExecutionState::Listening { heard: Vec::new() },
+        Activity::Gathering => ExecutionState::Gathering {
+            heard: Vec::new(),
+            is_done: false,
+            is_busy: false,
+            index: 0,
+            data: input.clone(),
+            jumps: 0,
+            outputs: Vec::new(),
+        },
         Activity::Call { queue, function, arguments, deadline, secrets } => ExecutionState::Calling {
             queue: queue.clone(),
             function: function.clone(),
@@ -79,7 +88,8 @@ fn data_for_child(state: &mut InstanceState, scope: ExecutionId) -> Result<Paylo
         ExecutionState::Sequence { data, .. }
         | ExecutionState::Loop { data, .. }
         | ExecutionState::Trying { data, .. }
-        | ExecutionState::Catching { data, .. } => Ok(data.clone()),
+        | ExecutionState::Catching { data, .. }
+        | ExecutionState::Gathering { data, .. } => Ok(data.clone()),
         ExecutionState::Branches { .. } => Ok(scope.input.clone()),
         ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting
@@ -129,7 +139,8 @@ fn ended_well(
         ExecutionState::Sequence { data, .. }
         | ExecutionState::Loop { data, .. }
         | ExecutionState::Trying { data, .. }
-        | ExecutionState::Catching { data, .. } => *data = output,
+        | ExecutionState::Catching { data, .. }
+        | ExecutionState::Gathering { data, .. } => *data = output,
         ExecutionState::Branches { branches } => {
             branch(&parent.task, branches, task)?.output = Some(output);
         }
@@ -195,7 +206,8 @@ pub(super) fn jumped(state: &mut InstanceState, id: ExecutionId) -> Result<(), M
         ExecutionState::Sequence { jumps, .. }
         | ExecutionState::Loop { jumps, .. }
         | ExecutionState::Trying { jumps, .. }
-        | ExecutionState::Catching { jumps, .. } => {
+        | ExecutionState::Catching { jumps, .. }
+        | ExecutionState::Gathering { jumps, .. } => {
             *jumps += 1;
             Ok(())
         }
@@ -216,5 +228,25 @@ pub(super) fn iteration_started(state: &mut InstanceState, id: ExecutionId, next
         Ok(())
     } else {
         Err(format!("{} is no loop", scope.task))
+    }
+}
+
+/// `EventRoundEnded`
+pub(super) fn round_ended(
+    state: &mut InstanceState,
+    id: ExecutionId,
+    output: &Payload,
+    context: Option<&Payload>,
+) -> Result<(), Misfit> {
+    let scope = execution(state, id)?;
+    let ExecutionState::Gathering { is_busy, outputs, .. } = &mut scope.state else {
+        return Err(format!("{} runs no tasks for an event", scope.task));
+    };
+    *is_busy = false;
+    outputs.push(output.clone());
+    let (task, parent) = (scope.task.clone(), scope.parent);
+    match (context, parent) {
+        (Some(context), Some(parent)) => exported(state, parent, &task, context),
+        _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::{ExecutionId, Payload};
-use millrace_workflow::program::{Flow, Task};
+use millrace_workflow::program::{ExportModel, Flow, OutputModel, Task};
 
 use super::enter::Entering;
 use super::{Next, Trouble};
@@ -18,25 +18,38 @@ struct Shaped {
 
 impl Journal<'_> {
     fn shape(&self, task: &Task, raw_output: Payload, view: View<'_>) -> Result<Shaped, TaskError> {
+        let (output, context) = self.shape_by(task, &task.output, task.export.as_ref(), raw_output, view)?;
+        Ok(Shaped { output, context })
+    }
+
+    /// As [`Self::shape`], by other models than the task's own. Gives the output and the new `$context`.
+    pub(super) fn shape_by(
+        &self,
+        task: &Task,
+        model: &OutputModel,
+        export: Option<&ExportModel>,
+        raw_output: Payload,
+        view: View<'_>,
+    ) -> Result<(Payload, Option<Payload>), TaskError> {
         let view = View { raw_output: Some(&raw_output), ..view };
-        let output = match &task.output.as_ {
+        let output = match &model.as_ {
             Some(as_) => {
                 self.fill(as_, raw_output.value(), &View { output: Some(&raw_output), ..view.clone() })?
             }
             // Forks and listens wrap what they are given.
             None => readable(raw_output.clone(), &task.reference)?,
         };
-        if let Some(schema) = &task.output.schema {
+        if let Some(schema) = &model.schema {
             let valid = schema.validate(output.value());
             valid.map_err(|detail| problem::validation(&task.reference, format!("output: {detail}")))?;
         }
-        let Some(export) = &task.export else { return Ok(Shaped { output, context: None }) };
+        let Some(export) = export else { return Ok((output, None)) };
         let context = self.fill(&export.as_, output.value(), &View { output: Some(&output), ..view })?;
         if let Some(schema) = &export.schema {
             let valid = schema.validate(context.value());
             valid.map_err(|detail| problem::validation(&task.reference, format!("export: {detail}")))?;
         }
-        Ok(Shaped { output, context: Some(context) })
+        Ok((output, Some(context)))
     }
 
     /// A task that ends as soon as it is entered.

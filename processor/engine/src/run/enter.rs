@@ -230,7 +230,8 @@ pub(crate) fn data(scope: &Execution) -> &Payload {
         ExecutionState::Sequence { data, .. }
         | ExecutionState::Loop { data, .. }
         | ExecutionState::Trying { data, .. }
-        | ExecutionState::Catching { data, .. } => data,
+        | ExecutionState::Catching { data, .. }
+        | ExecutionState::Gathering { data, .. } => data,
         ExecutionState::Branches { .. }
         | ExecutionState::BackingOff { .. }
         | ExecutionState::Waiting

@@ -34,6 +34,7 @@ impl Journal<'_> {
             ExecutionState::Sequence { .. }
             | ExecutionState::Loop { .. }
             | ExecutionState::Catching { .. }
+            | ExecutionState::Gathering { .. }
             | ExecutionState::BackingOff { .. }
             | ExecutionState::Waiting
             | ExecutionState::Listening { .. }

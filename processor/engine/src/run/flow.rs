@@ -30,13 +30,13 @@ impl<'s> Journal<'s> {
             Kind::Try(it) => Some(&it.body),
             Kind::Function(it) => Some(&it.body),
             Kind::Extended(it) => Some(&it.body),
+            Kind::Listen(it) => it.foreach.as_ref().map(|it| &it.body),
             Kind::Set { .. }
             | Kind::Switch { .. }
             | Kind::Fork { .. }
             | Kind::Raise { .. }
             | Kind::Wait { .. }
             | Kind::Emit(_)
-            | Kind::Listen(_)
             | Kind::Call(_)
             | Kind::Child(_) => None,
         }
@@ -68,6 +68,7 @@ impl<'s> Journal<'s> {
                 }
                 None => self.list_ended(scope),
             },
+            Flow::Exit if self.gathers(scope) => self.event_round_ended(scope, true),
             Flow::Exit => self.finish(scope, data(self.execution(scope)).clone(), None),
             Flow::End => self.end_instance(data(self.execution(scope)).clone()),
             Flow::Goto(target) => {
@@ -93,6 +94,9 @@ impl<'s> Journal<'s> {
         let execution = self.execution(scope);
         if let ExecutionState::Loop { index, .. } = execution.state {
             return self.round(scope, index + 1);
+        }
+        if self.gathers(scope) {
+            return self.event_round_ended(scope, false);
         }
         self.finish(scope, data(execution).clone(), None)
     }

@@ -8,17 +8,18 @@ use millrace_schemas::{ExecutionId, Payload};
 use millrace_workflow::program::{EventFilter, Kind, Listen, Matcher, Read, Strategy};
 use serde_json::Value;
 
-use super::Trouble;
-use super::enter::Entering;
+use super::enter::{Entering, data};
+use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
 use crate::variables::View;
 
 impl<'s> Journal<'s> {
     pub(super) fn enter_listen(&mut self, entering: &Entering<'_>, it: &'s Listen) -> Result<(), Trouble> {
         let deadline = self.deadline(entering)?;
-        let execution = self.open(entering, deadline, Activity::Listening)?;
+        let activity = if it.foreach.is_some() { Activity::Gathering } else { Activity::Listening };
+        let execution = self.open(entering, deadline, activity)?;
         let mut passed_over = 0;
-        while self.is_open(execution) {
+        while self.is_open(execution) && self.is_listening(execution) {
             let Some(signal) = self.state().signals.get(passed_over).cloned() else { break };
             let Some(filter) = self.accepted(execution, it, &signal.event) else {
                 passed_over += 1;
@@ -32,9 +33,8 @@ impl<'s> Journal<'s> {
 
     /// Gives an event to the open `listen` that waits for it, the one entered first if there are several.
     pub(crate) fn hear(&mut self, event: &Payload) -> Result<bool, Stop> {
-        let listener = self.state().executions.iter().find_map(|(id, it)| {
-            let listening = matches!(it.state, ExecutionState::Listening { .. });
-            let listen = listening.then(|| self.listen_of(*id)).flatten()?;
+        let listener = self.state().executions.keys().find_map(|id| {
+            let listen = self.is_listening(*id).then(|| self.listen_of(*id)).flatten()?;
             Some((*id, listen, self.accepted(*id, listen, event)?))
         });
         let Some((id, listen, filter)) = listener else { return Ok(false) };
@@ -63,31 +63,94 @@ impl<'s> Journal<'s> {
         })
     }
 
+    fn is_listening(&self, id: ExecutionId) -> bool {
+        match self.execution(id).state {
+            ExecutionState::Listening { .. } => true,
+            ExecutionState::Gathering { is_done, .. } => !is_done,
+            _ => false,
+        }
+    }
+
     /// Takes an event that passed a filter; ends the `listen` if it was the last.
     fn take(&mut self, id: ExecutionId, listen: &Listen, filter: usize, event: &Payload) -> Result<(), Stop> {
-        if listen.filters.len() == 1 && matches!(listen.strategy, Strategy::First | Strategy::All)
-            || matches!(listen.strategy, Strategy::First)
-        {
+        let is_only = listen.filters.len() == 1 && matches!(listen.strategy, Strategy::All);
+        if listen.foreach.is_none() && (is_only || matches!(listen.strategy, Strategy::First)) {
             return self.finish(id, output(listen, [event]), None);
         }
         let number = u32::try_from(filter).expect("admission bounds the size of a definition");
-        self.record(Event::EventHeard { execution: id, filter: number, event: event.clone() })?;
-        match self.is_enough(id, listen) {
-            Ok(false) => Ok(()),
-            Ok(true) => {
-                let first =
-                    if let Strategy::UntilHeard { first, .. } = listen.strategy { first } else { usize::MAX };
-                let heard = heard(self.execution(id));
-                let wanted = heard.iter().filter(|it| (it.filter as usize) < first).map(|it| &it.event);
-                self.finish(id, output(listen, wanted), None)
+        let mut taken = heard(self.execution(id)).to_vec();
+        taken.push(Heard { filter: number, event: event.clone() });
+        let is_last = match self.is_enough(id, listen, &taken) {
+            Ok(is_last) => is_last,
+            Err(error) => {
+                self.cancel_children(id)?;
+                return self.fault(id, error, true);
+            }
+        };
+        self.record(Event::EventHeard { execution: id, filter: number, event: event.clone(), is_last })?;
+        if listen.foreach.is_some() {
+            return self.next_event_round(id, listen);
+        }
+        match is_last {
+            true => self.finish(id, output(listen, wanted(listen, &taken)), None),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a scope is a `listen` with `foreach`.
+    pub(super) fn gathers(&self, scope: ExecutionId) -> bool {
+        matches!(self.execution(scope).state, ExecutionState::Gathering { .. })
+    }
+
+    /// Begins the tasks for the next event, if there is one and they are not at another one.
+    fn next_event_round(&mut self, id: ExecutionId, listen: &Listen) -> Result<(), Stop> {
+        let ExecutionState::Gathering { heard, is_done, is_busy, outputs, .. } = &self.execution(id).state
+        else {
+            unreachable!("a `listen` with `foreach` gathers");
+        };
+        if *is_busy {
+            return Ok(());
+        }
+        let done = outputs.len();
+        let next = wanted(listen, heard).nth(done).map(|event| Payload::from(read(listen.read, event)));
+        if let Some(data) = next {
+            let index = u32::try_from(done).expect("the state is bounded");
+            self.record(Event::EventRoundStarted { execution: id, index, data })?;
+            self.todo.push(Next::Begin { scope: id });
+            return Ok(());
+        }
+        if !is_done {
+            return Ok(());
+        }
+        let outputs = outputs.iter().map(|it| it.value().clone()).collect();
+        self.finish(id, Payload::from(Value::Array(outputs)), None)
+    }
+
+    /// The tasks for an event are done. With `is_last`, no other event is looked at.
+    pub(super) fn event_round_ended(&mut self, id: ExecutionId, is_last: bool) -> Result<(), Stop> {
+        let execution = self.execution(id);
+        let (task, raw) = (self.task_of(execution), data(execution).clone());
+        let listen = self.listen_of(id).expect("a `listen` gathers");
+        let foreach = listen.foreach.as_ref().expect("it gathers for the sake of its tasks");
+        let view = View { input: Some(&execution.input), ..View::of(id, Some(task), execution.started_at) };
+        match self.shape_by(task, &foreach.output, foreach.export.as_ref(), raw, view) {
+            Ok((output, context)) => {
+                self.record(Event::EventRoundEnded { execution: id, output, context })?;
+                if !is_last {
+                    return self.next_event_round(id, listen);
+                }
+                let ExecutionState::Gathering { outputs, .. } = &self.execution(id).state else {
+                    unreachable!("it gathered just now");
+                };
+                let outputs = outputs.iter().map(|it| it.value().clone()).collect();
+                self.finish(id, Payload::from(Value::Array(outputs)), None)
             }
             Err(error) => self.fault(id, error, true),
         }
     }
 
-    fn is_enough(&self, id: ExecutionId, listen: &Listen) -> Result<bool, TaskError> {
+    fn is_enough(&self, id: ExecutionId, listen: &Listen, heard: &[Heard]) -> Result<bool, TaskError> {
         let execution = self.execution(id);
-        let heard = heard(execution);
         match &listen.strategy {
             Strategy::First => Ok(true),
             Strategy::All => Ok((0..listen.filters.len()).all(|it| has(heard, it))),
@@ -155,18 +218,31 @@ impl<'s> Journal<'s> {
 }
 
 fn heard(execution: &Execution) -> &[Heard] {
-    if let ExecutionState::Listening { heard } = &execution.state { heard } else { &[] }
+    match &execution.state {
+        ExecutionState::Listening { heard } | ExecutionState::Gathering { heard, .. } => heard,
+        _ => &[],
+    }
 }
 
 fn has(heard: &[Heard], filter: usize) -> bool {
     heard.iter().any(|it| it.filter as usize == filter)
 }
 
-/// What a `listen` gives: an array with one element for each event.
-fn output<'e>(listen: &Listen, events: impl IntoIterator<Item = &'e Payload>) -> Payload {
-    let read = |event: &Payload| match listen.read {
+/// The events that were taken for their own sake: not those that end the `listen`.
+pub(crate) fn wanted<'h>(listen: &Listen, heard: &'h [Heard]) -> impl Iterator<Item = &'h Payload> {
+    let ends = if let Strategy::UntilHeard { first, .. } = listen.strategy { first } else { usize::MAX };
+    heard.iter().filter(move |it| (it.filter as usize) < ends).map(|it| &it.event)
+}
+
+/// An event as the `listen` reads it.
+pub(crate) fn read(how: Read, event: &Payload) -> Value {
+    match how {
         Read::Data => event.value().get("data").cloned().unwrap_or(Value::Null),
         Read::Envelope | Read::Raw => event.value().clone(),
-    };
-    Payload::from(Value::Array(events.into_iter().map(read).collect()))
+    }
+}
+
+/// What a `listen` gives: an array with one element for each event.
+fn output<'e>(listen: &Listen, events: impl IntoIterator<Item = &'e Payload>) -> Payload {
+    Payload::from(Value::Array(events.into_iter().map(|it| read(listen.read, it)).collect()))
 }

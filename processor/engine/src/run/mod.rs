@@ -26,6 +26,7 @@ use crate::journal::{Journal, Stop};
 
 pub use child::refused_start;
 pub(crate) use enter::data;
+pub(crate) use listen::{read, wanted};
 
 /// One thing to do next.
 #[derive(Debug)]

@@ -295,7 +295,7 @@ pub(crate) fn describe(event: &Event) -> String {
                 }
                 Activity::Sequence { then: None } => "Sequence".to_owned(),
                 Activity::Sequence { then: Some(then) } => format!("Sequence then {then}"),
-                Activity::Trying | Activity::Waiting | Activity::Listening => {
+                Activity::Trying | Activity::Waiting | Activity::Listening | Activity::Gathering => {
                     format!("{activity:?}")
                 }
             };
@@ -348,8 +348,15 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::InstanceCompleted { output } => format!("InstanceCompleted {output:?}"),
         Event::InstanceFaulted { error } => format!("InstanceFaulted {}", describe_error(error)),
         Event::InstanceCancelled { .. } => "InstanceCancelled".to_owned(),
-        Event::EventHeard { execution, filter, .. } => {
-            format!("EventHeard {} by filter {filter}", execution.0)
+        Event::EventRoundStarted { execution, index, data } => {
+            format!("EventRoundStarted {} [{index}] {data:?}", execution.0)
+        }
+        Event::EventRoundEnded { execution, output, context } => {
+            format!("EventRoundEnded {} -> {output:?}{}", execution.0, data("context", context.as_ref()))
+        }
+        Event::EventHeard { execution, filter, is_last, .. } => {
+            let last = if *is_last { ", the last" } else { "" };
+            format!("EventHeard {} by filter {filter}{last}", execution.0)
         }
     }
 }

@@ -22,7 +22,7 @@ fn all_takes_one_event_for_each_filter_in_any_order() {
             =   1 /do/0/a [] attempt 1: Listening { heard: [Heard { filter: 1, event: {"specversion":"1.0","id":"s","source":"test","type":"b","data":1} }] }
             =   signals 1
             > signal a 3
-              EventHeard 1 by filter 0
+              EventHeard 1 by filter 0, the last
               TaskCompleted 1 -> [1,3]
               InstanceCompleted [1,3]
         "#]],
@@ -61,7 +61,7 @@ fn any_goes_on_until_a_condition_holds_for_what_it_took() {
             > signal b {"n": 2}
               EventHeard 1 by filter 0
             > signal c {"n": 1}
-              EventHeard 1 by filter 0
+              EventHeard 1 by filter 0, the last
               TaskCompleted 1 -> [{"n":3},{"n":2},{"n":1}]
               InstanceCompleted [{"n":3},{"n":2},{"n":1}]
         "#]],
@@ -82,7 +82,6 @@ fn a_condition_that_fails_is_an_error_of_the_task() {
             > signal a 2
               EventHeard 1 by filter 0
             > signal a 3
-              EventHeard 1 by filter 0
               TaskFaulted 1 /do/0/a expression 400 at /do/0/a: expression `. | keys | add > 1 and (.[0] | startswith("x"))`: cannot use 0 as string
               InstanceFaulted expression 400 at /do/0/a: expression `. | keys | add > 1 and (.[0] | startswith("x"))`: cannot use 0 as string
         "#]],
@@ -105,7 +104,7 @@ fn any_goes_on_until_an_event_ends_it() {
             > signal a 2
               EventHeard 1 by filter 0
             > signal stop null
-              EventHeard 1 by filter 1
+              EventHeard 1 by filter 1, the last
               TaskCompleted 1 -> [1,2]
               InstanceCompleted [1,2]
         "#]],
@@ -139,7 +138,7 @@ do:
               SignalConsumed 2 test 2
               EventHeard 2 by filter 0
               SignalConsumed 2 test 4
-              EventHeard 2 by filter 1
+              EventHeard 2 by filter 1, the last
               TaskCompleted 2 -> [1,3]
               TaskStarted 3 in 0 /do/2/b Listening
               SignalConsumed 3 test 3
@@ -174,12 +173,132 @@ do:
             > signal warm {"room": 2}
               SignalBuffered test 4
             > signal damp {"room": 1}
-              EventHeard 1 by filter 1
+              EventHeard 1 by filter 1, the last
               TaskCompleted 1 -> [{"room":1},{"room":1}]
               TaskStarted 2 in 0 /do/1/b Listening
             > signal warm {"room": 1}
               TaskCompleted 2 -> [{"room":1}]
               InstanceCompleted [{"room":1}]
+        "#]],
+    );
+}
+
+const EACH: &str = "
+do:
+  - a:
+      listen: { to: { any: [{ with: { type: a } }], until: { one: { with: { type: stop } } } } }
+      foreach:
+        item: event
+        at: i
+        do:
+          - told: { call: tell, with: { n: '${ $event.n }', i: '${ $i }', data: '${ . }' } }
+        output: { as: '{ done: . }' }
+        export: { as: '[$context, $event.n]' }
+";
+
+#[test]
+fn tasks_run_for_each_event_one_after_the_other() {
+    check(
+        EACH,
+        "start\nsignal a {\"n\": 1}\nsignal a {\"n\": 2}\nstate\ncomplete 2.1 \"x\"\nsignal stop null\nsignal a {\"n\": 3}\ncomplete 3.1 \"y\"",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Gathering
+            > signal a {"n": 1}
+              EventHeard 1 by filter 0
+              EventRoundStarted 1 [0] {"n":1}
+              TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
+              TaskDispatched 2.1
+              => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
+            > signal a {"n": 2}
+              EventHeard 1 by filter 0
+            = running context null
+            =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
+            =   1 /do/0/a [] attempt 1: Gathering { heard: [Heard { filter: 0, event: {"specversion":"1.0","id":"s","source":"test","type":"a","data":{"n":1}} }, Heard { filter: 0, event: {"specversion":"1.0","id":"s","source":"test","type":"a","data":{"n":2}} }], is_done: false, is_busy: true, index: 0, data: {"n":1}, jumps: 0, outputs: [] }
+            =   2 /do/0/a/foreach/do/0/told [0] attempt 1: Calling { queue: "default", function: "tell", arguments: Some({"n":1,"i":0,"data":{"n":1}}), deadline: None, dispatch: 1 }
+            > complete 2.1 "x"
+              TaskCompleted 2 -> "x"
+              EventRoundEnded 1 -> {"done":"x"} context [null,1]
+              EventRoundStarted 1 [1] {"n":2}
+              TaskStarted 3 in 1 /do/0/a/foreach/do/0/told [1] Call tell with {"n":2,"i":1,"data":{"n":2}}
+              TaskDispatched 3.1
+              => default: 3.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#1 {"n":2,"i":1,"data":{"n":2}}
+            > signal stop null
+              EventHeard 1 by filter 1, the last
+            > signal a {"n": 3}
+              SignalBuffered test 6
+            > complete 3.1 "y"
+              TaskCompleted 3 -> "y"
+              EventRoundEnded 1 -> {"done":"y"} context [[null,1],2]
+              TaskCompleted 1 -> [{"done":"x"},{"done":"y"}]
+              InstanceCompleted [{"done":"x"},{"done":"y"}]
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_heard_when_nothing_is_at_work_ends_it_at_once() {
+    check(EACH, "start\nsignal a {\"n\": 1}\ncomplete 2.1 \"x\"\nstate\nsignal stop null", expect![[r#"
+        > start
+          InstanceStarted
+          TaskStarted 1 in 0 /do/0/a Gathering
+        > signal a {"n": 1}
+          EventHeard 1 by filter 0
+          EventRoundStarted 1 [0] {"n":1}
+          TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
+          TaskDispatched 2.1
+          => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
+        > complete 2.1 "x"
+          TaskCompleted 2 -> "x"
+          EventRoundEnded 1 -> {"done":"x"} context [null,1]
+        = running context [null,1]
+        =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
+        =   1 /do/0/a [] attempt 1: Gathering { heard: [Heard { filter: 0, event: {"specversion":"1.0","id":"s","source":"test","type":"a","data":{"n":1}} }], is_done: false, is_busy: false, index: 0, data: "x", jumps: 0, outputs: [{"done":"x"}] }
+        > signal stop null
+          EventHeard 1 by filter 1, the last
+          TaskCompleted 1 -> [{"done":"x"}]
+          InstanceCompleted [{"done":"x"}]
+    "#]]);
+}
+
+#[test]
+fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
+    check(
+        EACH,
+        "start\nsignal a {\"n\": 1}\nsignal a {\"n\": 2}\nfail 2.1 {\"type\": \"https://a.b/c\", \"status\": 500}",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Gathering
+            > signal a {"n": 1}
+              EventHeard 1 by filter 0
+              EventRoundStarted 1 [0] {"n":1}
+              TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
+              TaskDispatched 2.1
+              => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
+            > signal a {"n": 2}
+              EventHeard 1 by filter 0
+            > fail 2.1 {"type": "https://a.b/c", "status": 500}
+              TaskFaulted 2 /do/0/a/foreach/do/0/told c 500 at /do/0/a/foreach/do/0/told: -
+              TaskFaulted 1 /do/0/a c 500 at /do/0/a/foreach/do/0/told: -
+              InstanceFaulted c 500 at /do/0/a/foreach/do/0/told: -
+        "#]],
+    );
+    check(
+        "do: [{ a: { listen: { to: { any: [], until: 'false' } }, foreach: { do: [{ s: { set: '${ $item }', then: exit } }] } } }]",
+        "start\nsignal a {\"n\": 1}",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Gathering
+            > signal a {"n": 1}
+              EventHeard 1 by filter 0
+              EventRoundStarted 1 [0] {"n":1}
+              TaskRan in 1 /do/0/a/foreach/do/0/s [0] -> {"n":1}
+              EventRoundEnded 1 -> {"n":1}
+              TaskCompleted 1 -> [{"n":1}]
+              InstanceCompleted [{"n":1}]
         "#]],
     );
 }

@@ -55,6 +55,10 @@ fn task() -> impl Strategy<Value = Value> {
         prop_oneof![
             block().prop_map(|it| json!({ "do": it })),
             block().prop_map(|it| json!({ "do": it, "timeout": { "after": "PT4S" } })),
+            block().prop_map(|it| json!({
+                "listen": { "to": { "any": [], "until": "length > 1" } },
+                "foreach": { "do": it, "export": { "as": "[$context, $item]" } },
+            })),
             (block(), 0..4).prop_map(|(it, n)| json!({ "for": { "in": format!("[range({n})]") }, "do": it })),
             block().prop_map(|it| json!({ "for": { "in": "[1, 2]" }, "while": "$index < 1", "do": it })),
             (block(), any::<bool>()).prop_map(|(it, compete)| json!({ "fork": { "branches": it, "compete": compete } })),
@@ -298,6 +302,10 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
             | ExecutionState::Waiting
             | ExecutionState::Listening { .. }
             | ExecutionState::Calling { .. } => assert_eq!(open, 0),
+            ExecutionState::Gathering { is_busy, heard, outputs, .. } => {
+                assert!(open == usize::from(*is_busy) || !begun);
+                assert!(*is_busy || outputs.len() == heard.len(), "what was taken is worked off: {state:?}");
+            }
         }
         let waits = matches!(it.state, ExecutionState::Waiting | ExecutionState::BackingOff { .. });
         let has_timer = state.timers.values().any(|timer| timer.execution == *id);
@@ -375,7 +383,7 @@ proptest! {
         let mut conversation = play(&definition, &moves, Bounds { steps_max: 300, ..Bounds::default() });
         drain(&mut conversation);
         let Some(state) = conversation.instance.state() else { return Ok(()) };
-        let listens = |it: &millrace_schemas::instance::Execution| matches!(it.state, ExecutionState::Listening { .. });
+        let listens = |it: &millrace_schemas::instance::Execution| matches!(it.state, ExecutionState::Listening { .. } | ExecutionState::Gathering { .. });
         prop_assert!(state.status.is_terminal() || state.executions.values().any(listens), "{:?}", state);
     }
 

@@ -224,6 +224,7 @@ impl TaskView {
             | ExecutionState::Branches { .. }
             | ExecutionState::Waiting
             | ExecutionState::Listening { .. } => {}
+            ExecutionState::Gathering { index, .. } => view.index = Some(*index),
             ExecutionState::Loop { index, .. } => view.index = Some(*index),
             ExecutionState::Trying { retries, .. } => view.retries = Some(*retries),
             ExecutionState::BackingOff { error, retries } => {
@@ -292,6 +293,7 @@ fn state_name(state: &ExecutionState) -> &'static str {
         ExecutionState::Catching { .. } => "catching",
         ExecutionState::Waiting => "waiting",
         ExecutionState::Listening { .. } => "listening",
+        ExecutionState::Gathering { .. } => "gathering",
         ExecutionState::Calling { .. } => "calling",
     }
 }

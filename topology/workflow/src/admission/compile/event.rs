@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::metadata::Allowed;
 use super::{Compiler, Scope};
 use crate::expression::unwrap;
-use crate::program::{Correlation, Emit, EventFilter, Kind, Listen, Matcher, Read, Strategy};
+use crate::program::{
+    Correlation, Emit, EventFilter, Foreach, Kind, Listen, Matcher, Read, Strategy, TaskIndex,
+};
 
 /// Types that mean something to Millrace itself.
 const RESERVED: &str = "io.millrace.";
@@ -27,13 +29,10 @@ impl Compiler<'_, '_> {
         Kind::Emit(Emit { event, topic })
     }
 
-    pub(super) fn listen(&mut self, task: &Value, scope: &Scope) -> Kind {
+    pub(super) fn listen(&mut self, task: &Value, scope: &Scope, index: TaskIndex) -> Kind {
         let here = scope.below("listen");
         let listen = task.get("listen").unwrap_or(&Value::Null);
-        if task.get("foreach").is_some() {
-            let instead = "listen in a loop: `listen` to one event, do the tasks, and jump back by `then`";
-            self.report.unsupported(&scope.at("foreach"), "`foreach` of `listen`", instead);
-        }
+        let foreach = task.get("foreach").map(|it| self.foreach(it, &scope.below("foreach"), index));
         let to = listen.get("to").unwrap_or(&Value::Null);
         let to_scope = here.below("to");
         let (mut filters, is_all) = self.filters(to, &to_scope);
@@ -55,7 +54,25 @@ impl Compiler<'_, '_> {
             Some("raw") => Read::Raw,
             _ => Read::Data,
         };
-        Kind::Listen(Listen { filters, strategy, read })
+        Kind::Listen(Listen { filters, strategy, read, foreach })
+    }
+
+    fn foreach(&mut self, foreach: &Value, scope: &Scope, index: TaskIndex) -> Foreach {
+        let item = self.variable(foreach, "item", "item", scope);
+        let at = self.variable(foreach, "at", "index", scope);
+        if item == at {
+            let message = format!("the event and its index are both called `{item}`");
+            self.report.error(&scope.pointer, message, "rename one of the two");
+        }
+        let inner = scope.with_locals([&item, &at]);
+        let list = foreach.get("do").unwrap_or(&Value::Null);
+        Foreach {
+            body: self.block(list, &inner.below("do"), Some(index)),
+            output: self.output(foreach, &inner),
+            export: self.export(foreach, &inner),
+            item,
+            at,
+        }
     }
 
     /// The filters of a strategy, and whether an event is wanted for each. `any: []` takes every event.

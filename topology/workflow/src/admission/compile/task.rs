@@ -152,7 +152,7 @@ impl Compiler<'_, '_> {
                 Kind::Wait { duration: duration.unwrap_or(DurationSource::Fixed(std::time::Duration::ZERO)) }
             }
             "emit" => self.emit(task, scope),
-            "listen" => self.listen(task, scope),
+            "listen" => self.listen(task, scope, index),
             "call" => self.call(task, scope, index),
             "run" => self.run(task, scope),
             _ => Kind::Do { body: self.list(task, "do", scope, index) },
