@@ -161,6 +161,7 @@ impl Variables for Sight<'_, '_> {
             "input" => self.view.input.map(borrowed),
             "output" => self.view.output.map(borrowed),
             "secrets" => self.view.secrets.map(Cow::Borrowed),
+            "authorization" => self.authorization().map(Cow::Owned),
             "task" => self.task().map(Cow::Owned),
             "workflow" => Some(Cow::Owned(self.workflow())),
             "runtime" => Some(Cow::Owned(json!({
@@ -249,6 +250,12 @@ impl Sight<'_, '_> {
 
     fn execution(&self, id: ExecutionId) -> Option<&Execution> {
         self.journal.instance().and_then(|it| it.executions.get(&id))
+    }
+
+    /// `$authorization`: how the call authenticates. By what, only its worker knows.
+    fn authorization(&self) -> Option<Value> {
+        let Kind::Call(call) = &self.view.task?.kind else { return None };
+        call.scheme.map(|scheme| json!({ "scheme": scheme, "parameter": null }))
     }
 
     /// `$task`. Its input is the raw one, before `input.from`; its output is the raw one, before `output.as`.

@@ -140,7 +140,7 @@ fn summary(kind: &Kind) -> String {
             let awaited = if *is_awaited { "" } else { ", not awaited" };
             format!("run workflow {workflow}/{version} with {input}{awaited}")
         }
-        Kind::Call(Call { function, queue, arguments, heartbeat, secrets: _ }) => {
+        Kind::Call(Call { function, queue, arguments, heartbeat, secrets: _, scheme: _ }) => {
             let arguments = arguments.as_ref().map_or_else(String::new, |it| format!(" with {it}"));
             let heartbeat = heartbeat.map_or_else(String::new, |it| format!(", heartbeat {it:?}"));
             format!("call {function}{arguments}, queue {queue}{heartbeat}")

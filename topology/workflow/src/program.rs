@@ -510,4 +510,6 @@ pub struct Call {
     pub heartbeat: Option<Duration>,
     /// The secrets that its `with` and its `input.from` name, each as its name and the properties in it.
     pub secrets: Vec<Vec<String>>,
+    /// The scheme by which it authenticates, such as `Bearer` (`$authorization`).
+    pub scheme: Option<&'static str>,
 }

@@ -239,7 +239,10 @@ fn tasks_run_for_each_event_one_after_the_other() {
 
 #[test]
 fn what_is_heard_when_nothing_is_at_work_ends_it_at_once() {
-    check(EACH, "start\nsignal a {\"n\": 1}\ncomplete 2.1 \"x\"\nstate\nsignal stop null", expect![[r#"
+    check(
+        EACH,
+        "start\nsignal a {\"n\": 1}\ncomplete 2.1 \"x\"\nstate\nsignal stop null",
+        expect![[r#"
         > start
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Gathering
@@ -259,7 +262,8 @@ fn what_is_heard_when_nothing_is_at_work_ends_it_at_once() {
           EventHeard 1 by filter 1, the last
           TaskCompleted 1 -> [{"done":"x"}]
           InstanceCompleted [{"done":"x"}]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -28,3 +28,30 @@ do:
         "#]],
     );
 }
+
+#[test]
+fn what_a_call_gives_may_say_how_it_authenticated() {
+    check(
+        "
+use: { authentications: { shop: { basic: { username: u, password: p } } } }
+do:
+  - a:
+      call: http
+      with: { method: get, endpoint: { uri: 'https://a.b', authentication: { use: shop } } }
+      output: { as: '[$authorization.scheme, $authorization.parameter]' }
+  - b: { set: { none: '${ $authorization }' } }
+",
+        "start\ncomplete 1.1 null",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Call http with {"method":"get","authentication":{"basic":{"username":"u","password":"p"}},"endpoint":"https://a.b"}
+              TaskDispatched 1.1
+              => builtin: 1.1 http attempt 1 key i#/do/0/a {"method":"get","authentication":{"basic":{"username":"u","password":"p"}},"endpoint":"https://a.b"}
+            > complete 1.1 null
+              TaskCompleted 1 -> ["Basic",null]
+              TaskRan in 0 /do/1/b -> {"none":null}
+              InstanceCompleted {"none":null}
+        "#]],
+    );
+}

@@ -22,6 +22,22 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// The scheme of the policy that a call has, wherever in its `with` that stands.
+    pub(super) fn scheme(&self, with: &Value) -> Option<&'static str> {
+        let holders = [Some(with), with.get("endpoint"), with.get("service")];
+        let policy = holders.into_iter().flatten().find_map(|it| it.get("authentication"))?;
+        let named = policy.get("use").and_then(Value::as_str);
+        let policy = match named {
+            Some(name) => self.definition.get("use")?.get("authentications")?.get(name)?,
+            None => policy,
+        };
+        match only(policy)?.0 {
+            "basic" => Some("Basic"),
+            "digest" => Some("Digest"),
+            _ => Some("Bearer"),
+        }
+    }
+
     /// What is said by `use`, which then says it all.
     fn name_in<'v>(&mut self, value: &'v Value, scope: &Scope) -> Option<(&'v str, String)> {
         let entries = value.as_object()?;

@@ -62,7 +62,14 @@ impl<'c, 's> Compiler<'c, 's> {
         let arguments = task.get("with").map(|it| self.template(it, &scope.below("with")));
         let queue = own.queue.unwrap_or_else(|| self.queue.clone());
         let secrets = self.secrets(task, arguments.as_ref());
-        Kind::Call(Call { function: name.into(), queue, arguments, heartbeat: own.heartbeat, secrets })
+        Kind::Call(Call {
+            function: name.into(),
+            queue,
+            arguments,
+            heartbeat: own.heartbeat,
+            secrets,
+            scheme: None,
+        })
     }
 
     /// Reports calls that the language has and this release has not. True if there is nothing more to say about the task.
@@ -101,6 +108,7 @@ impl<'c, 's> Compiler<'c, 's> {
             arguments: Some(arguments),
             heartbeat: own.heartbeat,
             secrets,
+            scheme: self.scheme(with.value),
         })
     }
 }

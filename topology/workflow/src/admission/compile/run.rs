@@ -55,6 +55,7 @@ impl Compiler<'_, '_> {
             arguments: Some(arguments),
             heartbeat: own.heartbeat,
             secrets,
+            scheme: None,
         })
     }
 

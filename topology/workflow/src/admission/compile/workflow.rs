@@ -12,7 +12,8 @@ use crate::admission::{dsl_schema, spelling};
 use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program};
 
 /// The properties of a definition.
-const PROPERTIES: [&str; 8] = ["document", "input", "use", "do", "timeout", "output", "schedule", "metadata"];
+const PROPERTIES: [&str; 9] =
+    ["document", "input", "use", "do", "timeout", "output", "schedule", "evaluate", "metadata"];
 
 /// Everything of a program but its tasks.
 pub(super) struct Head {
@@ -95,12 +96,45 @@ impl Compiler<'_, '_> {
             let message = format!("version {dsl} of the language is not supported");
             self.report.error("/document/dsl", message, "write it in version 1.0.3: `dsl: '1.0.3'`");
         }
+        self.check_evaluate(entries.get("evaluate"));
         if entries.contains_key("schedule") {
             self.report.unsupported(
                 "/schedule",
                 "`schedule`",
                 "start instances by io.millrace.instance.start events",
             );
+        }
+    }
+
+    /// How expressions are evaluated: what the language has for it is what is done anyway.
+    fn check_evaluate(&mut self, evaluate: Option<&Value>) {
+        let Some(entries) = evaluate.and_then(Value::as_object) else {
+            if evaluate.is_some() {
+                let fix = "write `evaluate: { language: jq, mode: strict }`, or remove it";
+                self.report.error("/evaluate", "`evaluate` is a mapping", fix);
+            }
+            return;
+        };
+        for (name, value) in entries {
+            let pointer = format!("/evaluate/{}", crate::admission::source::escape(name));
+            match (name.as_str(), value.as_str()) {
+                ("language", Some("jq")) | ("mode", Some("strict")) => {}
+                ("language", _) => self.report.unsupported(
+                    &pointer,
+                    &format!("the expression language {value}"),
+                    "write expressions in jq: `language: jq`",
+                ),
+                ("mode", Some("loose")) => self.report.unsupported(
+                    &pointer,
+                    "the mode `loose`, in which any text may be an expression",
+                    "put expressions into `${ }`: `mode: strict`",
+                ),
+                ("mode", _) => self.report.error(&pointer, format!("{value} is no mode"), "write `strict`"),
+                _ => {
+                    let hint = spelling::hint(name, &["language", "mode"]);
+                    self.report.error(&pointer, format!("unknown property `{name}`"), hint);
+                }
+            }
         }
     }
 
