@@ -4,6 +4,7 @@ use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::instance::{Execution, InstanceState, Timer};
 use millrace_schemas::{ExecutionId, InstanceId, TimerId, Timestamp};
+use millrace_workflow::expression;
 use millrace_workflow::program::Program;
 
 use crate::apply::apply;
@@ -97,7 +98,7 @@ impl Instance {
     ) -> Result<Decision, Stop> {
         let Step { program, moment, bounds } = *step;
         let mut journal = Journal::new(&self.id, &mut self.state, self.weight, program, moment, bounds);
-        match plan(&mut journal).and_then(|()| journal.check_state()) {
+        match expression::for_command(|| plan(&mut journal)).and_then(|()| journal.check_state()) {
             Ok(()) => {
                 self.weight = journal.weight;
                 Ok(journal.close())

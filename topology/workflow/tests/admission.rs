@@ -672,9 +672,17 @@ fn functions_extensions_children_and_secrets_are_checked() {
 #[test]
 fn expressions_are_jq_and_stand_in_their_braces() {
     check("evaluate: {language: jq, mode: strict}\ndo: [{a: {set: {x: 1}}}]\n", expect![[""]]);
-    check("evaluate: {language: js, mode: loose, moe: 1}\ndo: [{a: {set: {x: 1}}}]\n", expect![[r#"
+    check(
+        "evaluate: {language: js, mode: loose, moe: 1}\ndo: [{a: {set: {x: 1}}}]\n",
+        expect![[r#"
         bad.yaml:2:12: error: the expression language "js" is not supported yet; fix: write expressions in jq: `language: jq`
         bad.yaml:2:26: error: the mode `loose`, in which any text may be an expression is not supported yet; fix: put expressions into `${ }`: `mode: strict`
-        bad.yaml:2:39: error: unknown property `moe`; fix: did you mean `mode`?"#]]);
-    check("evaluate: jq\ndo: [{a: {set: {x: 1}}}]\n", expect!["bad.yaml:2:1: error: `evaluate` is a mapping; fix: write `evaluate: { language: jq, mode: strict }`, or remove it"]);
+        bad.yaml:2:39: error: unknown property `moe`; fix: did you mean `mode`?"#]],
+    );
+    check(
+        "evaluate: jq\ndo: [{a: {set: {x: 1}}}]\n",
+        expect![
+            "bad.yaml:2:1: error: `evaluate` is a mapping; fix: write `evaluate: { language: jq, mode: strict }`, or remove it"
+        ],
+    );
 }

@@ -153,3 +153,18 @@ fn data_that_is_wrapped_again_and_again_faults_the_instance() {
         );
     }
 }
+
+#[test]
+fn many_slow_expressions_in_a_row_are_too_many() {
+    let mut conversation = Conversation::new(program(
+        "do: [{ a: { for: { in: '[range(1000)]' }, do: [{ s: { set: { n: '${ reduce range(100000) as $i (0; . + 1) }' } } }] } }]",
+    ));
+    let out = conversation.run("start");
+    let last = out.lines().last().unwrap_or_default();
+    assert!(last.contains("with the others since the workflow last waited for something"), "{last}");
+    // The next command begins anew.
+    let mut conversation = Conversation::new(program(
+        "do: [{ s: { set: { n: '${ reduce range(100000) as $i (0; . + 1) }' } } }]",
+    ));
+    assert!(conversation.run("start").contains("InstanceCompleted {\"n\":100000}"));
+}

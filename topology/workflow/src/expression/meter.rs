@@ -13,6 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// 32 bytes of text. A tenth of a second or so.
 pub const FUEL_MAX: u64 = 20_000_000;
 
+/// Most work of all evaluations that follow from one command, in units. Some seconds.
+pub const COMMAND_FUEL_MAX: u64 = 10 * FUEL_MAX;
+
 /// Most memory that one evaluation may take at once, in bytes, besides what it is given: its values, and what the interpreter keeps to go
 /// on with, such as a loop that has another value to give.
 pub const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -43,6 +46,7 @@ pub(super) const STEP: u64 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     Fuel,
+    CommandFuel,
     Bytes,
     Text,
     Depth,
@@ -59,6 +63,11 @@ impl fmt::Display for Stop {
                 f,
                 "it takes more than {} steps: give it less data, or split it into several tasks; does it have a loop without an end?",
                 FUEL_MAX / STEP
+            ),
+            Self::CommandFuel => write!(
+                f,
+                "with the others since the workflow last waited for something, it takes more than {} steps: put a `wait` between them, or give them less data",
+                COMMAND_FUEL_MAX / STEP
             ),
             Self::Bytes => write!(
                 f,
@@ -89,6 +98,10 @@ struct Meter {
     /// Whether an evaluation is running on this thread.
     is_running: Cell<bool>,
     fuel_left: Cell<u64>,
+    /// What the evaluation began with.
+    fuel: Cell<u64>,
+    /// What all evaluations of a command may take yet.
+    command_fuel_left: Cell<u64>,
     /// Negative when what the evaluation was given has gone already.
     bytes: Cell<i64>,
     /// An address on the stack, where the evaluation began.
@@ -100,6 +113,8 @@ thread_local! {
         Meter {
             is_running: Cell::new(false),
             fuel_left: Cell::new(0),
+            fuel: Cell::new(0),
+            command_fuel_left: Cell::new(u64::MAX),
             bytes: Cell::new(0),
             base: Cell::new(0),
         }
@@ -111,8 +126,28 @@ struct Running;
 
 impl Drop for Running {
     fn drop(&mut self) {
-        METER.with(|it| it.is_running.set(false));
+        METER.with(|it| {
+            let spent = it.fuel.get() - it.fuel_left.get();
+            it.command_fuel_left.set(it.command_fuel_left.get().saturating_sub(spent));
+            it.is_running.set(false);
+        });
     }
+}
+
+/// What is left for evaluations outside of the command, put back whichever way the command went.
+struct Command(u64);
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        METER.with(|it| it.command_fuel_left.set(self.0));
+    }
+}
+
+/// Runs `decide` with one budget of [`COMMAND_FUEL_MAX`] for all expressions that it evaluates on this thread, besides that of each: so
+/// that many slow ones do not hold up more than one slow one does.
+pub fn for_command<T>(decide: impl FnOnce() -> T) -> T {
+    let _outside = Command(METER.with(|it| it.command_fuel_left.replace(COMMAND_FUEL_MAX)));
+    decide()
 }
 
 /// Runs `evaluate` with one budget for all that it evaluates: the one that there is, or a fresh one.
@@ -121,7 +156,9 @@ pub(super) fn shared<T>(evaluate: impl FnOnce() -> T) -> T {
         if it.is_running.replace(true) {
             return false;
         }
-        it.fuel_left.set(FUEL_MAX);
+        let fuel = FUEL_MAX.min(it.command_fuel_left.get());
+        it.fuel.set(fuel);
+        it.fuel_left.set(fuel);
         it.bytes.set(0);
         it.base.set(stack_pointer());
         true
@@ -159,7 +196,7 @@ pub(super) fn spend(units: u64) {
         None => {
             // Whatever runs on after this, in the same budget, stops too.
             it.fuel_left.set(0);
-            stop(Stop::Fuel)
+            stop(if it.fuel.get() < FUEL_MAX { Stop::CommandFuel } else { Stop::Fuel })
         }
     });
 }

@@ -25,7 +25,8 @@ use millrace_schemas::Timestamp;
 use serde_json::Value;
 
 pub use meter::{
-    BYTES_MAX, DIGITS_MAX, FUEL_MAX, PATH_MAX, STACK_BYTES_MAX, TEXT_BYTES_MAX, VALUE_DEPTH_MAX,
+    BYTES_MAX, COMMAND_FUEL_MAX, DIGITS_MAX, FUEL_MAX, PATH_MAX, STACK_BYTES_MAX, TEXT_BYTES_MAX,
+    VALUE_DEPTH_MAX, for_command,
 };
 pub(crate) use secrets::secrets;
 pub use template::Template;
