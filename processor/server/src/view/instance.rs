@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use millrace_schemas::InstanceId;
 use millrace_schemas::event::{Incident, TaskError, TimerPurpose};
 use millrace_schemas::instance::{Execution, ExecutionState, InstanceState, Status};
+use millrace_workflow::program::CHILD_QUEUE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,6 +50,9 @@ pub(crate) struct InstanceView {
     pub(crate) context: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
+    /// The instance that has started it, if one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<String>,
 }
 
 /// What stopped an instance.
@@ -70,7 +74,7 @@ pub(crate) struct TaskView {
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub(crate) iteration: String,
     pub(crate) attempt: u32,
-    /// `sequence`, `loop`, `branches`, `trying`, `backing_off`, `catching`, `waiting`, `listening` or `calling`.
+    /// `sequence`, `loop`, `branches`, `trying`, `backing_off`, `catching`, `waiting`, `listening`, `gathering` or `calling`.
     pub(crate) state: String,
     pub(crate) started_at: String,
     /// Of a call.
@@ -82,6 +86,9 @@ pub(crate) struct TaskView {
     /// Of a call: what the worker's answer must carry as `tasktoken`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
+    /// Of a task that runs a workflow: the id of the child.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) child: Option<String>,
     /// Of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deadline: Option<String>,
@@ -128,7 +135,7 @@ impl InstanceView {
             error,
             reason,
             incident,
-            open_tasks: below_root.map(|(execution, it)| TaskView::new(execution.0, it)).collect(),
+            open_tasks: below_root.map(|(execution, it)| TaskView::new(id, execution.0, it)).collect(),
             timers: state
                 .timers
                 .iter()
@@ -145,6 +152,7 @@ impl InstanceView {
             input: is_open.then(|| state.raw_input.value().clone()),
             context: is_open.then(|| state.context.value().clone()),
             traceparent: state.traceparent.clone(),
+            parent: state.parent.as_ref().map(|it| it.instance.to_string()),
         }
     }
 
@@ -159,6 +167,9 @@ impl InstanceView {
         line("status", &self.status);
         line("started", &self.started_at);
         line("updated", &self.updated_at);
+        if let Some(parent) = &self.parent {
+            line("parent", parent);
+        }
         if let Some(output) = &self.output {
             line("output", &output.to_string());
         }
@@ -203,7 +214,7 @@ impl From<&Incident> for IncidentView {
 }
 
 impl TaskView {
-    fn new(execution: u32, it: &Execution) -> Self {
+    fn new(id: &InstanceId, execution: u32, it: &Execution) -> Self {
         let mut view = Self {
             execution,
             task: it.task.to_string(),
@@ -214,6 +225,7 @@ impl TaskView {
             queue: None,
             function: None,
             token: None,
+            child: None,
             deadline: None,
             error: None,
             retries: None,
@@ -233,9 +245,14 @@ impl TaskView {
             }
             ExecutionState::Catching { error, .. } => view.error = Some(error.clone()),
             ExecutionState::Calling { queue, function, deadline, dispatch, .. } => {
-                view.queue = Some(queue.to_string());
+                let token = format!("{execution}.{dispatch}");
                 view.function = Some(function.to_string());
-                view.token = Some(format!("{execution}.{dispatch}"));
+                if **queue == *CHILD_QUEUE {
+                    view.child = Some(format!("{id}.{token}"));
+                } else {
+                    view.queue = Some(queue.to_string());
+                    view.token = Some(token);
+                }
                 view.deadline = deadline.map(time);
             }
         }
@@ -246,6 +263,9 @@ impl TaskView {
         let mut detail = Vec::new();
         if let (Some(function), Some(queue), Some(token)) = (&self.function, &self.queue, &self.token) {
             detail.push(format!("{function} on queue {queue}, token {token}"));
+        }
+        if let (Some(function), Some(child)) = (&self.function, &self.child) {
+            detail.push(format!("{function} as {child}"));
         }
         if let Some(deadline) = &self.deadline {
             detail.push(format!("until {deadline}"));
