@@ -12,7 +12,7 @@ use millrace_workflow::program::Program;
 use crate::apply::apply;
 use crate::problem;
 use crate::run::Next;
-use crate::size::{Weight, command_bytes, event_bytes, payload_bytes};
+use crate::size::{Weight, command_bytes, event_bytes, payload_bytes, secret_bytes};
 use crate::undo::Undo;
 use crate::{Bounds, Decision, Effect, Moment, Rejection};
 
@@ -41,8 +41,12 @@ pub(crate) struct Journal<'s> {
     events: Vec<Event>,
     pub(crate) effects: Vec<Effect>,
     bytes: usize,
+    effect_bytes: usize,
     undo: Undo,
 }
+
+/// How many times the size of the largest record all that leaves with one decision may have.
+const EFFECTS_MAX: usize = 32;
 
 /// Why a decision could not be made.
 #[derive(Debug)]
@@ -96,6 +100,7 @@ impl<'s> Journal<'s> {
             events: vec![],
             effects: vec![],
             bytes: 0,
+            effect_bytes: 0,
         }
     }
 
@@ -145,21 +150,21 @@ impl<'s> Journal<'s> {
 
     /// A task for a worker.
     pub(crate) fn dispatch(&mut self, queue: Arc<str>, task: TaskCommand) -> Result<(), Stop> {
-        self.check_size(payload_bytes(&task.arguments))?;
+        self.check_effect(payload_bytes(&task.arguments) + secret_bytes(&task.secrets))?;
         self.effects.push(Effect::DispatchTask { queue, task: Box::new(task) });
         Ok(())
     }
 
     /// An event for the world.
     pub(crate) fn emit(&mut self, topic: Option<Arc<str>>, event: Payload) -> Result<(), Stop> {
-        self.check_size(payload_bytes(&event))?;
+        self.check_effect(payload_bytes(&event))?;
         self.effects.push(Effect::EmitEvent { topic, event });
         Ok(())
     }
 
     /// A command for another instance.
     pub(crate) fn send(&mut self, to: InstanceId, id: String, command: Command) -> Result<(), Stop> {
-        self.check_size(command_bytes(&command))?;
+        self.check_effect(command_bytes(&command))?;
         self.effects.push(Effect::SendCommand { to, id, command: Box::new(command) });
         Ok(())
     }
@@ -169,6 +174,22 @@ impl<'s> Journal<'s> {
         let is_start = |it: &Effect| matches!(it, Effect::SendCommand { to, command, .. } if to == of && matches!(**command, Command::Start { .. }));
         let found = self.effects.iter().position(is_start);
         found.map(|at| self.effects.remove(at)).is_some()
+    }
+
+    /// A record of its own, and one of those that leave together.
+    fn check_effect(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.check_size(bytes)?;
+        self.effect_bytes += bytes;
+        self.check_size(self.effect_bytes / EFFECTS_MAX)
+    }
+
+    /// Whether there is room for `bytes` more of what need not be told.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        let has_room = self.effect_bytes + bytes <= self.bounds.record_bytes_max;
+        if has_room {
+            self.effect_bytes += bytes;
+        }
+        has_room
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Stop> {

@@ -4,11 +4,12 @@
 
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::instance::{Execution, InstanceState};
-use millrace_schemas::{ExecutionId, Timestamp};
+use millrace_schemas::{ExecutionId, Payload, Timestamp};
 use millrace_workflow::program::{Kind, Lifecycle};
 use serde_json::{Value, json};
 
 use crate::journal::Journal;
+use crate::size::payload_bytes;
 use crate::{Effect, apply, timing};
 
 /// What all types begin with.
@@ -43,7 +44,8 @@ impl Journal<'_> {
             }
             Event::InstanceResumed { .. } => self.publish("workflow.resumed", json!({ "resumedAt": at })),
             Event::InstanceCompleted { output } => {
-                self.publish("workflow.completed", json!({ "completedAt": at, "output": output.value() }));
+                let output = self.told(output);
+                self.publish("workflow.completed", json!({ "completedAt": at, "output": output }));
             }
             Event::InstanceFaulted { error } => {
                 self.publish("workflow.faulted", json!({ "faultedAt": at, "error": problem(error) }));
@@ -60,16 +62,16 @@ impl Journal<'_> {
         match event {
             Event::TaskStarted { task, .. } => self.task_begins(task),
             Event::TaskRan { task, output, parent, .. } => {
-                let output = output
-                    .as_ref()
-                    .or_else(|| self.instance()?.executions.get(parent).map(crate::run::data))
-                    .map(|it| it.value().clone());
+                let unchanged = || self.instance()?.executions.get(parent).map(crate::run::data);
+                let output = output.as_ref().or_else(unchanged).cloned();
+                let output = output.map(|it| self.told(&it));
                 self.task_begins(task);
                 self.publish_task("completed", task, json!({ "completedAt": at, "output": output }));
             }
             Event::TaskCompleted { execution, output, .. } => {
                 let task = self.execution(*execution).task.clone();
-                self.publish_task("completed", &task, json!({ "completedAt": at, "output": output.value() }));
+                let output = self.told(output);
+                self.publish_task("completed", &task, json!({ "completedAt": at, "output": output }));
             }
             Event::TaskFaulted { execution, task, error } => {
                 match execution {
@@ -96,6 +98,11 @@ impl Journal<'_> {
             | Event::InstanceCancelled { .. } => self.cancelled_below(ExecutionId::ROOT),
             _ => {}
         }
+    }
+
+    /// An output as it is told: null when all that is told at once would be too much.
+    fn told(&mut self, output: &Payload) -> Value {
+        if self.has_room(payload_bytes(output)) { output.value().clone() } else { Value::Null }
     }
 
     fn task_begins(&mut self, task: &str) {

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use millrace_schemas::Payload;
 use millrace_schemas::command::Command;
-use millrace_schemas::event::{Activity, Event, TaskError};
+use millrace_schemas::event::{Activity, Event, SecretMarker, TaskError};
 use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
 use serde_json::Value;
 
@@ -131,10 +131,17 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
     EVENT_BYTES + variable
 }
 
+/// Bytes of what stands for secrets.
+pub(crate) fn secret_bytes(secrets: &[SecretMarker]) -> usize {
+    secrets.iter().map(|it| it.marker.len() + it.path.iter().map(String::len).sum::<usize>()).sum()
+}
+
 fn activity_bytes(activity: &Activity) -> usize {
     match activity {
         Activity::Loop { items } => payload_bytes(items),
-        Activity::Call { arguments, .. } => optional_bytes(arguments.as_ref()),
+        Activity::Call { arguments, secrets, .. } => {
+            optional_bytes(arguments.as_ref()) + secret_bytes(secrets)
+        }
         Activity::Sequence { .. }
         | Activity::Branches { .. }
         | Activity::Trying
@@ -170,7 +177,9 @@ fn execution_state_bytes(state: &ExecutionState) -> usize {
             .sum(),
         ExecutionState::BackingOff { error, .. } => error_bytes(error),
         ExecutionState::Catching { error, data, .. } => error_bytes(error) + payload_bytes(data),
-        ExecutionState::Calling { arguments, .. } => optional_bytes(arguments.as_ref()),
+        ExecutionState::Calling { arguments, secrets, .. } => {
+            optional_bytes(arguments.as_ref()) + secret_bytes(secrets)
+        }
         ExecutionState::Listening { heard } => heard.iter().map(|it| payload_bytes(&it.event)).sum(),
         ExecutionState::Gathering { heard, data, outputs, .. } => {
             let heard: usize = heard.iter().map(|it| payload_bytes(&it.event)).sum();

@@ -9,7 +9,7 @@ use millrace_schemas::instance::{Execution, ExecutionState};
 use millrace_schemas::{ExecutionId, Payload, Timestamp};
 use millrace_workflow::admission;
 use millrace_workflow::expression::{Expression, Template, Variables};
-use millrace_workflow::program::{DurationSource, Kind, Task};
+use millrace_workflow::program::{DurationSource, Kind, Task, TaskIndex};
 use serde_json::{Value, json};
 
 use crate::apply::branch_index;
@@ -261,7 +261,9 @@ impl Sight<'_, '_> {
     /// `$task`. Its input is the raw one, before `input.from`; its output is the raw one, before `output.as`.
     fn task(&self) -> Option<Value> {
         let task = self.view.task?;
-        let raw_input = self.execution(self.view.scope).map(run::data);
+        let extended = task.on_behalf_of.unwrap_or(task.index);
+        let raw_input =
+            self.input_of_extended(extended).or_else(|| self.execution(self.view.scope).map(run::data));
         if let Some(extended) = task.on_behalf_of {
             return Some(self.extended_task(self.journal.program.task(extended), raw_input));
         }
@@ -273,6 +275,19 @@ impl Sight<'_, '_> {
             "output": self.view.raw_output.map(Payload::value),
             "startedAt": moment(self.view.started_at),
         }))
+    }
+
+    /// The input of a task that is being extended: that of its extension, whatever that has done meanwhile.
+    fn input_of_extended(&self, task: TaskIndex) -> Option<&Payload> {
+        let mut at = self.execution(self.view.scope);
+        while let Some(scope) = at.filter(|it| it.parent.is_some()) {
+            let extension = self.journal.task_of(scope);
+            if matches!(extension.kind, Kind::Extended(_)) && extension.on_behalf_of == Some(task) {
+                return Some(&scope.input);
+            }
+            at = scope.parent.and_then(|id| self.execution(id));
+        }
+        None
     }
 
     /// `$task` of what an extension adds is the task that it is added to, with its definition's properties beside the others.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_schemas::event::SecretMarker;
 use millrace_schemas::task::TaskCommand;
-use millrace_schemas::{InstanceId, TaskToken, Timestamp, WorkflowVersion};
+use millrace_schemas::{InstanceId, Payload, TaskToken, Timestamp, WorkflowVersion};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -24,23 +24,31 @@ pub struct Task {
     command: Arc<TaskCommand>,
     traceparent: Option<Arc<str>>,
     pulse: Option<Arc<dyn Pulse>>,
+    /// The arguments before secrets were put in.
+    unfilled: Option<Payload>,
 }
 
 impl Task {
     /// A task that came from nowhere, for tests of handlers. Its heartbeats go nowhere.
     #[must_use]
     pub fn detached(command: TaskCommand) -> Self {
-        Self { command: Arc::new(command), traceparent: None, pulse: None }
+        Self { command: Arc::new(command), traceparent: None, pulse: None, unfilled: None }
     }
 
     pub(crate) fn new(command: TaskCommand, traceparent: Option<Arc<str>>, pulse: Arc<dyn Pulse>) -> Self {
-        Self { command: Arc::new(command), traceparent, pulse: Some(pulse) }
+        Self { command: Arc::new(command), traceparent, pulse: Some(pulse), unfilled: None }
     }
 
-    /// The same, with other arguments.
+    /// The same, with secrets in its arguments.
     pub(crate) fn with_arguments(mut self, arguments: Value) -> Self {
-        Arc::make_mut(&mut self.command).arguments = arguments.into();
+        let command = Arc::make_mut(&mut self.command);
+        self.unfilled = Some(std::mem::replace(&mut command.arguments, arguments.into()));
         self
+    }
+
+    /// The arguments as they are in the record: without secrets.
+    pub(crate) fn unfilled_arguments(&self) -> &Value {
+        self.unfilled.as_ref().unwrap_or(&self.command.arguments).value()
     }
 
     /// The instance that waits for the answer.

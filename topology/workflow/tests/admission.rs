@@ -686,3 +686,40 @@ fn expressions_are_jq_and_stand_in_their_braces() {
         ],
     );
 }
+
+#[test]
+fn what_nests_without_lists_is_bounded_too() {
+    let chain: String = (0..1_000).map(|n| format!("    f{n}: {{call: f{}}}\n", n + 1)).collect();
+    let first = |text: &str| admit("bad.yaml", text).unwrap_err()[0].to_string();
+    let calls = first(&format!("{HEAD}use:\n  functions:\n{chain}do:\n  - a: {{call: f0}}\n"));
+    assert!(calls.contains("nested more than 64 deep"), "{calls}");
+    let many: String = (0..4_000).map(|n| format!("    - e{n}: {{extend: all}}\n")).collect();
+    let extensions = first(&format!("{HEAD}use:\n  extensions:\n{many}do:\n  - a: {{set: {{x: 1}}}}\n"));
+    assert!(extensions.contains("nested more than 64 deep"), "{extensions}");
+    // Each calls the next one twice.
+    let doubled: String = (0..300)
+        .map(|n| format!("    g{n}: {{do: [{{a: {{call: g{0}}}}}, {{b: {{call: g{0}}}}}]}}\n", n + 1))
+        .collect();
+    let used = format!(
+        "{HEAD}use:\n  functions:\n{doubled}    g300: {{set: {{x: 1}}}}\ndo:\n  - a: {{call: g300}}\n"
+    );
+    assert!(admit("good.yaml", &used).is_ok());
+    let all = first(&used.replace("call: g300}\n", "call: g0}\n"));
+    assert!(all.contains("more than 10000 tasks") || all.contains("nested more than 64 deep"), "{all}");
+}
+
+#[test]
+fn children_are_named_as_workflows_are_and_secrets_are_few() {
+    let secrets: String = (0..101).map(|n| format!("'${{ $secrets.a.b{n} }}', ")).collect();
+    check(
+        &format!(
+            "use: {{secrets: [a]}}\ndo:\n  - a: {{run: {{workflow: {{namespace: 't/x', name: '', version: '1.0'}}}}}}\n  - b: {{call: x, with: {{l: [{secrets}]}}}}\n  - c: {{call: x, with: {{a: '${{ $secrets.a }}', b: '${{ $secrets.a.b }}'}}}}\n"
+        ),
+        expect![[r#"
+            bad.yaml:4:26: error: this is no namespace of a workflow; fix: write it as `document` of that workflow has it: up to 63 letters, digits and `-`
+            bad.yaml:4:44: error: this is no name of a workflow; fix: write it as `document` of that workflow has it: up to 63 letters, digits and `-`
+            bad.yaml:4:54: error: this is no version of a workflow; fix: write such as `1.0.0`, or `latest`
+            bad.yaml:5:5: error: the task names 101 secrets, and 100 may be named; fix: split it into several tasks
+            bad.yaml:6:5: error: the task names the secret `a` as a whole, and `a.b` in it; fix: name the properties that are wanted, each by itself"#]],
+    );
+}

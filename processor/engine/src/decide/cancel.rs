@@ -3,10 +3,19 @@
 use millrace_schemas::EventId;
 use millrace_schemas::event::Event;
 
-use crate::INSTANCE_SOURCE;
 use crate::journal::{Journal, Stop};
+use crate::run::child_id;
+use crate::{INSTANCE_SOURCE, Rejection};
 
 pub(super) fn decide(journal: &mut Journal<'_>, cause: &EventId, reason: &str) -> Result<(), Stop> {
-    journal.is_parent_told = cause.source == INSTANCE_SOURCE;
+    if cause.source == INSTANCE_SOURCE {
+        let parent = journal.state().parent.as_ref();
+        let is_child = parent.is_some_and(|it| child_id(&it.instance, it.token).as_ref() == Ok(journal.id));
+        if !is_child {
+            let detail = format!("instance {} is nobody's child, and ends by itself", journal.id);
+            return Err(Rejection::InvalidState { detail }.into());
+        }
+        journal.is_parent_told = true;
+    }
     journal.record(Event::InstanceCancelled { reason: reason.to_owned() })
 }

@@ -6,7 +6,7 @@ use millrace_schemas::event::Event;
 use millrace_schemas::instance::{DeferredCommand, Status};
 
 use crate::journal::{Journal, Stop};
-use crate::{Rejection, problem};
+use crate::{INSTANCE_SOURCE, Rejection, problem};
 
 /// Whether the instance waits for a resume.
 pub(super) fn stands_still(journal: &Journal<'_>) -> bool {
@@ -26,8 +26,10 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
         return refused(format!("{} {cause} waits already for the instance to be resumed", command.name()));
     }
     // A timer that was refused would not come back, and there are only as many as open tasks: they are always kept.
-    let counted = |it: &&DeferredCommand| !is_timer(&it.command);
-    if !is_timer(command) && waiting.iter().filter(counted).count() >= max {
+    // Nor does a child answer twice.
+    let is_kept = |cause: &EventId, command: &Command| is_timer(command) || cause.source == INSTANCE_SOURCE;
+    let counted = |it: &&DeferredCommand| !is_kept(&it.cause, &it.command);
+    if !is_kept(cause, command) && waiting.iter().filter(counted).count() >= max {
         return refused(format!(
             "{max} commands wait already for the instance to be resumed, the most that may (deferred_max); resume it, then send again"
         ));

@@ -45,14 +45,14 @@ fn go_on(journal: &mut Journal<'_>, reason: &str) -> Result<(), Stop> {
         | Status::Cancelled { .. } => None,
     };
     journal.record(Event::InstanceResumed { reason: reason.to_owned() })?;
+    // At rest the root always has an open task, unless an incident kept the body from beginning.
+    if !journal.state().executions.keys().any(|it| *it != ExecutionId::ROOT) {
+        return start::begin_body(journal);
+    }
     if let Some(call) = dropped.filter(|it| journal.is_open(*it)) {
         journal.dispatch_call(call)?;
     }
-    // At rest the root always has an open task, unless an incident kept the body from beginning.
-    if !journal.state().executions.keys().any(|it| *it != ExecutionId::ROOT) {
-        start::begin_body(journal)?;
-    }
-    Ok(())
+    journal.run()
 }
 
 /// Deferred commands, in order. One that is refused by now is dropped, as it would have been without the standstill.

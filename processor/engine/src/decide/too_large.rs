@@ -3,9 +3,10 @@
 use millrace_schemas::ExecutionId;
 use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{Event, Incident};
-use millrace_schemas::instance::{InstanceState, Status};
+use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
+use millrace_workflow::program::CHILD_QUEUE;
 
-use super::{deferral, resume, start};
+use super::{deferral, fail_task, resume, start};
 use crate::instance::Step;
 use crate::journal::{Journal, Stop, TooLarge};
 use crate::size::command_bytes;
@@ -60,9 +61,25 @@ fn drop_answer(
         let failed = Command::FailTask { token: *token, error, retriable: false };
         return deferral::defer(journal, cause, &failed);
     }
+    if let (Some(child), Command::CompleteTask { token, .. }) = (child_of(journal, execution), command) {
+        // A child that is sent out again would do everything again.
+        let next = format!("make the workflow {child} give less, such as a reference to the data");
+        let error = problem::runtime(&found.task, detail(journal.bounds, found, &next));
+        return fail_task::decide(journal, *token, &error, false);
+    }
     let next = "make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again";
     let incident = incident(journal.bounds, found, Some(execution), next);
     journal.record(Event::IncidentRaised { incident })
+}
+
+/// The workflow that a task runs, if it runs one.
+fn child_of(journal: &Journal<'_>, execution: ExecutionId) -> Option<String> {
+    match &journal.state().executions.get(&execution)?.state {
+        ExecutionState::Calling { queue, function, .. } if **queue == *CHILD_QUEUE => {
+            Some(function.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// Deferred commands that are decided together may not fit one record, though each of them does: as many as fit are decided.

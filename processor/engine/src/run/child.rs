@@ -130,7 +130,7 @@ fn children(id: &InstanceId, state: &InstanceState, wanted: impl Fn(ExecutionId)
 }
 
 /// The id of the child that a task of `parent` waits for.
-fn child_id(parent: &InstanceId, token: TaskToken) -> Result<InstanceId, String> {
+pub(crate) fn child_id(parent: &InstanceId, token: TaskToken) -> Result<InstanceId, String> {
     InstanceId::new(&format!("{parent}.{token}")).map_err(|error| {
         format!(
             "no child can be made of {parent}: {error}; look for a workflow that runs itself without an end"

@@ -37,7 +37,15 @@ impl<'s> Journal<'s> {
 
     /// Whether `scope` is the extension of `task`: then the task has the scope's own input.
     pub(super) fn is_within_its_extension(&self, scope: &Execution, task: &Task) -> bool {
-        task.extended_by.is_some_and(|it| self.program.task(it).reference == scope.task)
+        // Of several extensions some may not apply: the task then stands in a scope further out.
+        let mut at = task.extended_by;
+        while let Some(extension) = at.map(|it| self.program.task(it)) {
+            if extension.reference == scope.task {
+                return true;
+            }
+            at = extension.extended_by;
+        }
+        false
     }
 
     /// What follows a task of an extension. False if the flow goes on in the list before the task.

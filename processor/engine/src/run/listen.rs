@@ -1,6 +1,6 @@
 //! `listen`: which events are the ones, and when there are enough of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_schemas::event::{Activity, Event, TaskError};
 use millrace_schemas::instance::{Execution, ExecutionState, Heard};
@@ -205,7 +205,13 @@ impl<'s> Journal<'s> {
     /// What the events that were taken have for each correlation: those that come must have the same.
     fn agreed<'l>(&self, listen: &'l Listen, heard: &[Heard], view: &View<'_>) -> BTreeMap<&'l str, Value> {
         let mut agreed = BTreeMap::new();
+        // Usually the first event has them all.
+        let names: BTreeSet<&str> =
+            listen.filters.iter().flat_map(|it| &it.correlations).map(|it| &*it.name).collect();
         for taken in heard {
+            if agreed.len() == names.len() {
+                break;
+            }
             let Some(filter) = listen.filters.get(taken.filter as usize) else { continue };
             for it in &filter.correlations {
                 if let Ok(found) = self.evaluate(&it.from, taken.event.value(), view) {

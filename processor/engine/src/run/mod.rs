@@ -24,6 +24,7 @@ use millrace_workflow::program::{Flow, TaskIndex};
 
 use crate::journal::{Journal, Stop};
 
+pub(crate) use child::child_id;
 pub use child::refused_start;
 pub(crate) use enter::data;
 pub(crate) use listen::{read, wanted};

@@ -221,19 +221,10 @@ fn a_parent_is_told_how_its_child_ended() {
     "#]],
     );
     // It asked for that itself, and waits for nothing.
-    check(
-        CALL,
-        "child 1\nabandon",
-        expect![[r#"
-        > child 1
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/a Call x
-          TaskDispatched 1.1
-          => default: 1.1 x attempt 1 key i#/do/0/a 1
-        > abandon
-          InstanceCancelled
-    "#]],
-    );
+    let mut conversation = Conversation::new(program(CALL));
+    conversation.instance = Instance::absent(InstanceId::new("parent.3.1").unwrap());
+    let out = conversation.run("child 1\nabandon");
+    assert!(out.ends_with("> abandon\n  InstanceCancelled\n"), "{out}");
     check(
         "input: { schema: { document: { type: string } } }\ndo: [{ a: { call: x } }]",
         "child 1",
@@ -243,27 +234,6 @@ fn a_parent_is_told_how_its_child_ended() {
               InstanceFaulted validation 400 at /: input of the workflow: the value: 1 is not of type "string"
               => to parent as i/end: fail 3.1 validation 400 at /: input of the workflow: the value: 1 is not of type "string"
         "#]],
-    );
-}
-
-#[test]
-fn a_call_that_was_dropped_by_an_incident_runs_another_child() {
-    check(
-        ONE,
-        "start {\"id\": 7}\nlimit 400\ncomplete 1.1 x300\nlimit 4000\nresume",
-        expect![[r#"
-        > start {"id": 7}
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/ship Call shop/ship/2.0.0 with {"order":7}
-          TaskDispatched 1.1
-          => to i.1.1 as i.1.1/start: start shop/ship/2.0.0 {"order":7} for i 1.1
-        > complete 1.1 x300
-          IncidentRaised payload-too-large call 1: task /do/1/done: a record of at least 676 bytes, and 400 are allowed (record_bytes_max); make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again
-        > resume
-          InstanceResumed
-          TaskDispatched 1.2
-          => to i.1.2 as i.1.2/start: start shop/ship/2.0.0 {"order":7} for i 1.2
-    "#]],
     );
 }
 
@@ -303,4 +273,56 @@ fn a_start_that_is_refused_is_told_unless_it_came_twice() {
     let theirs = state.unwrap().parent.clone().unwrap();
     assert!(refused_start(&child, &start(Some(theirs)), state, "why").is_none(), "it came twice");
     assert!(refused_start(&child, &start(Some(parent)), state, "why").is_some(), "the id is another's");
+}
+
+#[test]
+fn nobody_is_cancelled_by_an_instance_that_is_not_its_parent() {
+    // The instance `i` of a conversation is no child of `parent` 3.1, whatever it was started with.
+    check("do: [{ a: { call: x } }]", "child 1\nabandon", expect![[r#"
+        > child 1
+          InstanceStarted
+          TaskStarted 1 in 0 /do/0/a Call x
+          TaskDispatched 1.1
+          => default: 1.1 x attempt 1 key i#/do/0/a 1
+        > abandon
+          rejected: instance i is nobody's child, and ends by itself
+    "#]]);
+    check("do: [{ a: { call: x } }]", "start 1\nabandon", expect![[r#"
+        > start 1
+          InstanceStarted
+          TaskStarted 1 in 0 /do/0/a Call x
+          TaskDispatched 1.1
+          => default: 1.1 x attempt 1 key i#/do/0/a 1
+        > abandon
+          rejected: instance i is nobody's child, and ends by itself
+    "#]]);
+}
+
+#[test]
+fn an_answer_of_a_child_that_is_too_large_fails_the_task_for_good() {
+    check(ONE, "start {\"id\": 7}\nlimit 3000\ncomplete 1.1 x2500", expect![[r#"
+        > start {"id": 7}
+          InstanceStarted
+          TaskStarted 1 in 0 /do/0/ship Call shop/ship/2.0.0 with {"order":7}
+          TaskDispatched 1.1
+          => to i.1.1 as i.1.1/start: start shop/ship/2.0.0 {"order":7} for i 1.1
+        > complete 1.1 x2500
+          TaskFaulted 1 /do/0/ship runtime 500 at /do: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
+          InstanceFaulted runtime 500 at /do: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
+    "#]]);
+}
+
+#[test]
+fn answers_of_children_wait_for_a_resume_however_many_commands_do() {
+    let mut conversation = Conversation::new(program(ONE));
+    conversation.bounds.deferred_max = 1;
+    let out = conversation.run("start {\"id\": 7}\nsuspend\nsignal a 1\nsignal b 2");
+    assert!(out.contains("rejected: 1 commands wait already"), "{out}");
+    let mut answer = conversation.address(Command::CompleteTask {
+        token: "1.1".parse().unwrap(),
+        output: serde_json::json!({ "code": 1 }).into(),
+    });
+    answer.cause.source = millrace_engine::INSTANCE_SOURCE.to_owned();
+    assert!(conversation.send(&answer).is_ok());
+    assert!(conversation.run("resume").contains("InstanceCompleted {\"tracking\":1}"));
 }

@@ -203,3 +203,31 @@ fn the_error_of_an_extended_task_names_the_task_and_skips_what_comes_after() {
         "#]],
     );
 }
+
+#[test]
+fn an_extension_that_does_not_apply_stands_in_no_ones_way() {
+    check(
+        "
+use:
+  extensions:
+    - outer: { extend: set, before: [{ logged: { call: log, with: { is: '${ $task.input }' } } }] }
+    - inner: { extend: set, when: 'false', before: [{ never: { raise: { error: { type: 'https://a.b/c', status: 500 } } } }] }
+do:
+  - a: { set: { got: '${ . }', raw: '${ $task.input }' } }
+",
+        "start {\"n\": 5}\ncomplete 2.1 {\"logged\": true}",
+        expect![[r#"
+            > start {"n": 5}
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a/extensions/0 Sequence
+              TaskStarted 2 in 1 /do/0/a/extensions/0/before/0/logged Call log with {"is":{"n":5}}
+              TaskDispatched 2.1
+              => default: 2.1 log attempt 1 key i#/do/0/a/extensions/0/before/0/logged {"is":{"n":5}}
+            > complete 2.1 {"logged": true}
+              TaskCompleted 2 -> {"logged":true}
+              TaskRan in 1 /do/0/a -> {"got":{"n":5},"raw":{"n":5}}
+              TaskCompleted 1 -> {"got":{"n":5},"raw":{"n":5}}
+              InstanceCompleted {"got":{"n":5},"raw":{"n":5}}
+        "#]],
+    );
+}

@@ -184,7 +184,8 @@ impl Processes {
             }
             drop(place);
         });
-        Ok(arguments.input)
+        // Not as the program has seen it: secrets are for the program, and this goes into the records.
+        Ok(task.unfilled_arguments().get("input").cloned().unwrap_or_default())
     }
 }
 

@@ -60,13 +60,7 @@ impl Compiler<'_, '_> {
         jumps: &mut Vec<Jump>,
     ) -> Vec<Item> {
         let Some(list) = list.as_array() else { return Vec::new() };
-        if scope.depth >= DEPTH_MAX {
-            let message = format!("tasks are nested more than {DEPTH_MAX} deep");
-            self.report.error(
-                &scope.pointer,
-                message,
-                "flatten the definition, or split it into several workflows",
-            );
+        if self.is_too_deep(scope) {
             return Vec::new();
         }
         let mut items: Vec<Item> = Vec::new();
@@ -102,6 +96,18 @@ impl Compiler<'_, '_> {
             items.push(Item { name: name.as_str().into(), listed, task, pointer: here.pointer });
         }
         items
+    }
+
+    /// Whether no task can be nested here any more. Functions and extensions nest tasks, too, without a list.
+    pub(super) fn is_too_deep(&mut self, scope: &Scope) -> bool {
+        let is_too_deep = scope.depth >= DEPTH_MAX;
+        if is_too_deep {
+            let message =
+                format!("tasks are nested more than {DEPTH_MAX} deep, by functions and extensions too");
+            let fix = "flatten the definition, or split it into several workflows";
+            self.report.error(&scope.pointer, message, fix);
+        }
+        is_too_deep
     }
 
     /// Whether there is no place for another task. Functions and extensions can make many of few.

@@ -61,7 +61,7 @@ impl<'c, 's> Compiler<'c, 's> {
         }
         let arguments = task.get("with").map(|it| self.template(it, &scope.below("with")));
         let queue = own.queue.unwrap_or_else(|| self.queue.clone());
-        let secrets = self.secrets(task, arguments.as_ref());
+        let secrets = self.secrets(task, arguments.as_ref(), scope);
         Kind::Call(Call {
             function: name.into(),
             queue,
@@ -101,7 +101,7 @@ impl<'c, 's> Compiler<'c, 's> {
         let own = self.metadata(task, scope, Allowed::BuiltInCall);
         let with = With { value: task.get("with").unwrap_or(&Value::Null), scope: scope.below("with") };
         let arguments = Template::of_object(arguments(self, &with));
-        let secrets = self.secrets(task, Some(&arguments));
+        let secrets = self.secrets(task, Some(&arguments), scope);
         Kind::Call(Call {
             function: function.into(),
             queue: BUILT_IN_QUEUE.into(),

@@ -87,6 +87,10 @@ impl Compiler<'_, '_> {
             let task = self.compile_task(item, parent, jumps);
             return Placed { listed: task, task };
         };
+        if self.is_full(item.scope) || self.is_too_deep(item.scope) {
+            let task = self.place();
+            return Placed { listed: task, task };
+        }
         let index = self.place();
         let reference = format!("{}/extensions/{number}", item.scope.reference());
         let base = Rebase { length: extension.pointer.len(), reference: reference.clone() };

@@ -29,6 +29,10 @@ impl Compiler<'_, '_> {
     ) -> Kind {
         self.metadata(task, scope, Allowed::Other);
         let arguments = task.get("with").map(|it| self.template(it, &scope.below("with")));
+        if self.is_checking {
+            // The function is checked by itself.
+            return Kind::Function(Function { arguments, body: Block::default() });
+        }
         let reference = format!("{}/{}", scope.below("call").reference(), escape(name));
         let base = Rebase { length: pointer.len(), reference };
         let at = Scope {
@@ -58,7 +62,7 @@ impl Compiler<'_, '_> {
             );
             return self.place();
         }
-        if self.is_full(scope) {
+        if self.is_full(scope) || self.is_too_deep(scope) {
             return self.place();
         }
         self.calling.push(name.to_owned());
@@ -72,7 +76,7 @@ impl Compiler<'_, '_> {
         placed.listed
     }
 
-    /// Checks the entries of `use.functions`, called or not.
+    /// Checks the entries of `use.functions`, called or not, each without those that it calls.
     pub(super) fn check_functions(&mut self) {
         let entries =
             self.definition.get("use").and_then(|it| it.get("functions")).and_then(Value::as_object);
@@ -84,7 +88,9 @@ impl Compiler<'_, '_> {
             }
             let scope = Scope { pointer, base: None, locals: Vec::new(), depth: 0 };
             let first = self.tasks.len();
+            self.is_checking = true;
             self.function_task(name, function, &scope, None);
+            self.is_checking = false;
             self.tasks.truncate(first);
         }
     }

@@ -51,6 +51,8 @@ struct Compiler<'c, 's> {
     is_adding: bool,
     /// What is compiled is given to a worker, which has secrets.
     sees_secrets: bool,
+    /// A function is compiled to be checked, and not to run.
+    is_checking: bool,
     /// The functions that are being compiled, each called by the one before.
     calling: Vec<String>,
 }

@@ -48,7 +48,7 @@ impl Compiler<'_, '_> {
             }
         }
         let arguments = Template::of_object(arguments);
-        let secrets = self.secrets(task, Some(&arguments));
+        let secrets = self.secrets(task, Some(&arguments), scope);
         Kind::Call(Call {
             function: function.into(),
             queue: BUILT_IN_QUEUE.into(),

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Compiler;
+use super::{Compiler, Scope};
 use crate::admission::spelling;
 use crate::expression::{self, Template};
+
+/// Most secrets of one task.
+const SECRETS_MAX: usize = 100;
 
 impl Compiler<'_, '_> {
     /// The names in `use.secrets`.
@@ -50,13 +53,32 @@ impl Compiler<'_, '_> {
     }
 
     /// The secrets that a task's arguments and its `input.from` name.
-    pub(super) fn secrets(&self, task: &Value, arguments: Option<&Template>) -> Vec<Vec<String>> {
+    pub(super) fn secrets(
+        &mut self,
+        task: &Value,
+        arguments: Option<&Template>,
+        scope: &Scope,
+    ) -> Vec<Vec<String>> {
         let mut found = BTreeSet::new();
         if let Some(arguments) = arguments {
             arguments.for_each_expression(&mut |it| found.extend(expression::secrets(it.text())));
         }
         collect(task.get("input").and_then(|it| it.get("from")).unwrap_or(&Value::Null), &mut found);
-        found.into_iter().filter(|it: &Vec<String>| !it.is_empty()).collect()
+        let found: Vec<Vec<String>> = found.into_iter().filter(|it: &Vec<String>| !it.is_empty()).collect();
+        if found.len() > SECRETS_MAX {
+            let message = format!("the task names {} secrets, and {SECRETS_MAX} may be named", found.len());
+            self.report.error(&scope.pointer, message, "split it into several tasks");
+        }
+        // Sorted, so that what is within another stands after it.
+        if let Some([whole, part]) = found.windows(2).find(|it| it[1].starts_with(&it[0])) {
+            let message = format!(
+                "the task names the secret `{}` as a whole, and `{}` in it",
+                whole.join("."),
+                part.join(".")
+            );
+            self.report.error(&scope.pointer, message, "name the properties that are wanted, each by itself");
+        }
+        found
     }
 
     /// Compiles what a worker is given.

@@ -40,6 +40,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         extensions: Compiler::extensions(definition),
         is_adding: false,
         sees_secrets: false,
+        is_checking: false,
         calling: Vec::new(),
     };
     compiler.check_document();
