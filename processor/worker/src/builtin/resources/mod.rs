@@ -1,46 +1,81 @@
-//! Where documents come from. Each is fetched once, kept as long as its server says, and asked for again with what it was known by.
+//! What definitions refer to and do not contain: scripts, descriptions of services. Each is got by HTTP, from where calls may go and
+//! by its own credentials; kept, as what it was read as, as long as its server says; and asked for again with what it was known by.
+//! Or it stands in the definition after all, as a `data:` URI.
 
+mod freshness;
+#[cfg(test)]
+mod tests;
+
+use std::any::{Any, type_name};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LAST_MODIFIED,
-};
+use bytes::Bytes;
+use millrace_workflow::data_uri;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::document::Document;
+use super::authentication::Policy;
+use super::caller::{Caller, Exchange};
+use super::http::{Request, Wanted, endpoint_uri, endpoint_url, judge};
+use super::secrets::Redaction;
+use super::shelf::{self, Shelf};
 use crate::TaskFailure;
-use crate::builtin::authentication::Policy;
-use crate::builtin::caller::{Caller, Exchange};
-use crate::builtin::http::{Request, Wanted, endpoint_url, judge};
-use crate::builtin::secrets::Redaction;
-use crate::builtin::shelf::{self, Shelf};
 
-/// Documents that are kept.
+use freshness::{FRESH_MAX, freshness, validators};
+
+/// Longest time to get one.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Resources that are kept.
 const COUNT_MAX: usize = 64;
-/// Their texts in all, in bytes. As data a document takes several times that.
+/// Their texts in all, in bytes. As what they are read as they take several times that.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a document is used whose server does not say.
-const FRESH_UNSAID: Duration = Duration::from_secs(60);
-/// How long at most, whatever its server says.
-const FRESH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// JSON is read faster.
 const ACCEPTED: &str = "application/json, application/yaml;q=0.9, */*;q=0.8";
 
-/// The documents that calls have needed.
-#[derive(Debug)]
-pub(in crate::builtin) struct Documents(Shelf<Slot>);
+/// An external resource, as a task's arguments have it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resource {
+    /// For people.
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    /// A URI, or `{ uri }`.
+    endpoint: Value,
+    /// A whole policy. It is no part of `endpoint`, where data could put one.
+    authentication: Option<Value>,
+}
 
-impl Default for Documents {
+/// What a resource is read as.
+pub(super) trait Content: Sized + Send + Sync + 'static {
+    /// Reads a resource that is at `url`. It may take a while: it has a thread of its own.
+    ///
+    /// # Errors
+    /// A permanent failure of the type `configuration` that says what is wrong with it.
+    fn read(bytes: Bytes, url: Url) -> Result<Self, TaskFailure>;
+}
+
+/// As it is.
+impl Content for Bytes {
+    fn read(bytes: Bytes, _: Url) -> Result<Self, TaskFailure> {
+        Ok(bytes)
+    }
+}
+
+/// The resources that calls have needed.
+#[derive(Debug)]
+pub(super) struct Resources(Shelf<Slot>);
+
+impl Default for Resources {
     fn default() -> Self {
         Self(Shelf::new(COUNT_MAX, BYTES_MAX))
     }
 }
 
-/// What is known of one document.
+/// What is known of one resource.
 #[derive(Debug, Default)]
 struct Slot {
     held: Option<Held>,
@@ -49,44 +84,67 @@ struct Slot {
 
 #[derive(Debug)]
 struct Held {
-    document: Arc<Document>,
+    /// Of the type that is a part of the slot's key.
+    content: Arc<dyn Any + Send + Sync>,
     fresh_until: Instant,
     validators: Vec<(HeaderName, HeaderValue)>,
     /// In bytes of its text.
     weight: usize,
 }
 
-/// The document at an endpoint.
+impl Held {
+    fn content<T: Content>(&self) -> Arc<T> {
+        Arc::clone(&self.content).downcast().expect("a slot has one type")
+    }
+}
+
+/// The content of a resource.
 ///
 /// # Errors
-/// When it cannot be had, or is none.
-pub(super) async fn get(
+/// When it cannot be had, or is not what it should be. A permanent failure, unless it may pass.
+pub(super) async fn get<T: Content>(
     caller: &Caller,
-    endpoint: &Value,
-    authentication: Option<&Value>,
+    resource: &Resource,
     redaction: &mut Redaction,
-) -> Result<Arc<Document>, TaskFailure> {
+) -> Result<Arc<T>, TaskFailure> {
+    let got = tokio::time::timeout(TIMEOUT, kept(caller, resource, redaction)).await;
+    got.unwrap_or_else(|_| {
+        let title = format!("a resource was not there within {TIMEOUT:?}");
+        Err(TaskFailure::communication(title, 504, true))
+    })
+}
+
+async fn kept<T: Content>(
+    caller: &Caller,
+    resource: &Resource,
+    redaction: &mut Redaction,
+) -> Result<Arc<T>, TaskFailure> {
     let asked = Instant::now();
-    let url = endpoint_url(endpoint)?;
-    let policy = caller.policy(authentication, redaction).await?;
+    let policy = caller.policy(resource.authentication.as_ref(), redaction).await?;
     // What one may see with its credentials is not shown to those without.
     let credentials = policy.as_ref().map(Policy::key).unwrap_or_default();
-    let shelf = &caller.documents().0;
-    let key = shelf::key(&[url.as_str().as_bytes(), &credentials]);
+    let shelf = &caller.resources().0;
+    let uri = endpoint_uri(&resource.endpoint)?;
+    let key = shelf::key(&[type_name::<T>().as_bytes(), uri.as_bytes(), &credentials]);
     let slot = shelf.slot(key);
     let mut slot = slot.lock().await;
     if let Some(held) = slot.held.as_ref().filter(|it| Instant::now() < it.fresh_until) {
-        return Ok(Arc::clone(&held.document));
+        return Ok(held.content());
     }
     // Who waited while another one asked in vain need not ask again.
     if let Some((failure, _)) = slot.failed.as_ref().filter(|it| it.1 > asked) {
         return Err(failure.clone());
     }
-    match fetch(caller, url, policy.as_ref(), &mut slot.held, redaction).await {
-        Ok(document) => {
+    let got = if data_uri::content(uri).is_some() {
+        contained(caller, uri, &mut slot.held).await
+    } else {
+        fetch(caller, endpoint_url(&resource.endpoint)?, policy.as_ref(), &mut slot.held, redaction).await
+    };
+    match got {
+        Ok(content) => {
             slot.failed = None;
             shelf.weigh(key, slot.held.as_ref().map_or(0, |it| it.weight));
-            Ok(document)
+            Ok(content)
         }
         Err(failure) => {
             let failure = redaction.failure(failure);
@@ -96,18 +154,36 @@ pub(super) async fn get(
     }
 }
 
-/// Fetches a document, or finds that the one at hand still is the same.
-async fn fetch(
+/// Reads what stands in the definition.
+async fn contained<T: Content>(
+    caller: &Caller,
+    uri: &str,
+    held: &mut Option<Held>,
+) -> Result<Arc<T>, TaskFailure> {
+    let bytes = data_uri::decode(uri, caller.settings().resource_bytes_max).map_err(|problem| {
+        TaskFailure::validation(format!("the resource's `data:` URI cannot be used: {problem}"))
+    })?;
+    let weight = bytes.len();
+    // Nothing is relative to it.
+    let url = Url::parse("data:,").expect("this is a URI");
+    let content = read::<T>(bytes.into(), url).await?;
+    let fresh_until = Instant::now() + FRESH_MAX;
+    *held = Some(Held { content: content.clone(), fresh_until, validators: Vec::new(), weight });
+    Ok(content)
+}
+
+/// Fetches a resource, or finds that the one at hand still is the same.
+async fn fetch<T: Content>(
     caller: &Caller,
     url: Url,
     policy: Option<&Policy>,
     held: &mut Option<Held>,
     redaction: &mut Redaction,
-) -> Result<Arc<Document>, TaskFailure> {
+) -> Result<Arc<T>, TaskFailure> {
     let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(ACCEPTED))]);
     headers.extend(held.iter().flat_map(|it| it.validators.iter().cloned()));
     let request = Request { method: Method::GET, url, headers, body: None };
-    let bytes_max = caller.settings().document_bytes_max;
+    let bytes_max = caller.settings().resource_bytes_max;
     let Exchange { request, response } = caller.exchange(request, policy, true, bytes_max, redaction).await?;
     let fresh = freshness(&response.headers);
     let fresh_until = Instant::now() + fresh.unwrap_or_default();
@@ -115,76 +191,36 @@ async fn fetch(
         && let Some(held) = held
     {
         held.fresh_until = fresh_until;
-        return Ok(Arc::clone(&held.document));
+        return Ok(held.content());
     }
     if response.status != StatusCode::OK {
         judge(&request, &response, Wanted::default(), redaction)?;
-        // Another good status brings no document.
-        let title = format!("{} answered {}, and no document", request.name(), response.status);
+        // Another good status brings no content.
+        let title = format!("{} answered {}, and no content", request.name(), response.status);
         return Err(TaskFailure::communication(title, 502, false));
     }
-    let (url, body) = (request.url.clone(), response.body.clone());
-    // Reading a large one takes a while, for which other calls need not wait.
-    let read = tokio::task::spawn_blocking(move || Document::read(&body, url)).await;
-    let document = match read {
-        Ok(Ok(document)) => Arc::new(document),
-        Ok(Err(problem)) => {
-            return Err(TaskFailure::configuration(format!("{}: {problem}", request.name())));
-        }
-        Err(_) => return Err(TaskFailure::retriable("the document was not read: the worker ends")),
-    };
+    let content = read::<T>(response.body.clone(), request.url).await?;
     *held = fresh.map(|_| Held {
-        document: Arc::clone(&document),
+        content: content.clone(),
         fresh_until,
         validators: validators(&response.headers),
         weight: response.body.len(),
     });
-    Ok(document)
+    Ok(content)
 }
 
-/// What the server is asked with whether it still is the same.
-fn validators(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)]
-        .into_iter()
-        .filter_map(|(theirs, ours)| Some((ours, headers.get(theirs)?.clone())))
-        .collect()
-}
-
-/// How long it may be used without asking. None if it may not be kept at all.
-fn freshness(headers: &HeaderMap) -> Option<Duration> {
-    let mut fresh = FRESH_UNSAID;
-    let said = headers.get_all(CACHE_CONTROL).iter().filter_map(|it| it.to_str().ok());
-    for directive in said.flat_map(|it| it.split(',')).map(|it| it.trim().to_ascii_lowercase()) {
-        match directive.split_once('=').map(|(name, value)| (name, value.trim_matches('"'))) {
-            None if directive == "no-store" => return None,
-            None if directive == "no-cache" => return Some(Duration::ZERO),
-            Some(("max-age", seconds)) => {
-                fresh = seconds.parse().map_or(Duration::ZERO, Duration::from_secs).min(FRESH_MAX);
-            }
-            _ => {}
-        }
+/// Reading a large one takes a while, for which other calls need not wait.
+async fn read<T: Content>(bytes: Bytes, url: Url) -> Result<Arc<T>, TaskFailure> {
+    match tokio::task::spawn_blocking(move || T::read(bytes, url)).await {
+        Ok(content) => content.map(Arc::new),
+        Err(_) => Err(TaskFailure::retriable("the resource was not read: the worker ends")),
     }
-    Some(fresh)
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn the_server_says_how_long_a_document_is_fresh() {
-        for (said, seconds) in [
-            ("", Some(60)),
-            ("public, max-age=5", Some(5)),
-            ("max-age=99999999", Some(86_400)),
-            ("max-age=x", Some(0)),
-            ("max-age=5, no-cache", Some(0)),
-            ("max-age=5, no-store", None),
-        ] {
-            let headers = HeaderMap::from_iter([(CACHE_CONTROL, said.parse().unwrap())]);
-            assert_eq!(freshness(&headers), seconds.map(Duration::from_secs), "{said}");
-        }
+/// Where a resource is, in a message: without the query, which may hold what is nobody's business.
+pub(super) fn shown(url: &Url) -> String {
+    match url.scheme() {
+        "data" => "in a `data:` URI".to_owned(),
+        _ => format!("{}{}", url.origin().ascii_serialization(), url.path()),
     }
 }
