@@ -94,7 +94,7 @@ impl Caller {
 
     /// The time that a call may take.
     pub(super) fn limit(&self, task: &Task) -> Duration {
-        task.time_left().map_or(self.settings().timeout, |it| it.min(TIMEOUT_MAX))
+        task.time_left().map_or_else(|| self.settings().timeout, |it| it.min(TIMEOUT_MAX))
     }
 
     /// Makes a call, in the time that the task has. What goes wrong is told without the secrets that the call has come to know.

@@ -2,7 +2,7 @@
 //!
 //! The client connects to whatever its brokers name, and cannot be told what it may reach. So its first brokers are addresses that
 //! were judged, and all that they name is judged before anything is sent or read. A broker that lies later could make the client
-//! connect elsewhere, where it would say no more than that it speaks Kafka.
+//! connect elsewhere, where it would say no more than that it speaks Kafka, and log in, if it has a login.
 //!
 //! There is no TLS, so SASL/PLAIN is all that there is to log in by.
 

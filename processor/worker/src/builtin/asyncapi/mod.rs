@@ -99,7 +99,7 @@ impl Handler for AsyncApi {
                 "a subscription consumes for {TIMEOUT_MAX:?} at most"
             )));
         }
-        let usual = consumes.map_or(self.caller.settings().timeout, |it| it + TIMEOUT_SLACK);
+        let usual = consumes.map_or_else(|| self.caller.settings().timeout, |it| it + TIMEOUT_SLACK);
         let limit = task.time_left().map_or(usual, |it| it.min(TIMEOUT_MAX));
         let mut redaction = Redaction::default();
         let call = self.call(&task, &arguments, limit, &mut redaction);
