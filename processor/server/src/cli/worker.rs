@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Args;
 use millrace_schemas::codec::Codec;
 use millrace_worker::builtin::{
-    AsyncApi, AsyncApiSettings, Caller, Container, Grpc, GrpcSettings, Http, HttpSettings, OpenApi,
-    ProcessSettings, Processes, QUEUE, Resources, Rewrite, Script, Secrets, Shell, Targets,
+    AsyncApi, Caller, Container, Grpc, Http, HttpSettings, OpenApi, ProcessSettings, Processes, QUEUE,
+    Rewrite, Script, Secrets, Shell, Targets,
 };
 use millrace_worker::{Worker, WorkerError};
 use serde::Serialize;
@@ -74,7 +74,7 @@ pub(crate) fn parse_secrets(folder: &str) -> Result<Secrets, String> {
 pub(crate) struct Settings {
     pub(crate) targets: Targets,
     pub(crate) concurrency: usize,
-    /// Also the most that a program may write, and that a resource may have.
+    /// Also the most that a program may write, and that messages have.
     pub(crate) response_bytes_max: usize,
     pub(crate) secrets: Secrets,
     pub(crate) programs: programs::Settings,
@@ -94,16 +94,6 @@ impl Settings {
 pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
     let Settings { targets, concurrency, response_bytes_max, secrets, programs, rewrites } = settings;
     let build = || -> Result<Worker, WorkerError> {
-        let resources = Resources::new(targets, response_bytes_max)?;
-        let grpc = GrpcSettings { targets, response_bytes_max, ..GrpcSettings::default() };
-        let grpc = Grpc::new(grpc, &resources)?;
-        let async_api = AsyncApiSettings {
-            targets,
-            bytes_max: response_bytes_max,
-            own_topics: format!("{}.", global.prefix),
-            timeout: HttpSettings::default().timeout,
-        };
-        let async_api = AsyncApi::new(async_api, &resources)?;
         let processes =
             Processes::new(ProcessSettings { output_bytes_max: response_bytes_max, ..programs.processes });
         let settings = HttpSettings {
@@ -114,6 +104,7 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             ..HttpSettings::default()
         };
         let caller = Caller::new(settings)?;
+        let async_api = AsyncApi::new(&caller, format!("{}.", global.prefix));
         let mut builder = Worker::builder(&global.bootstrap)
             .prefix(&global.prefix)
             .queue(QUEUE)
@@ -121,10 +112,10 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .concurrency(concurrency)
             .function(Http::FUNCTION, Http::new(&caller))
             .function(OpenApi::FUNCTION, OpenApi::new(&caller))
-            .function(Script::FUNCTION, secrets.fill(Script::new(&processes, &resources)))
+            .function(Script::FUNCTION, secrets.fill(Script::new(&processes, &caller)))
             .function(Shell::FUNCTION, secrets.fill(Shell::new(&processes)))
             .function(Container::FUNCTION, secrets.fill(Container::new(&processes, programs.containers)))
-            .function(Grpc::FUNCTION, secrets.fill(grpc))
+            .function(Grpc::FUNCTION, Grpc::new(&caller)?)
             .function(AsyncApi::FUNCTION, secrets.fill(async_api));
         for (name, value) in &global.kafka_set {
             builder = builder.kafka_option(name, value);

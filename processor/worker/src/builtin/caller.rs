@@ -1,4 +1,4 @@
-//! What all calls by HTTP share: connections, secrets, tokens, documents.
+//! What all calls by HTTP share: connections, secrets, tokens, resources.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::authentication::{Login, Policy, Tokens, digest};
 use super::client::Client;
-use super::http::{Request, Response, redirect};
-use super::openapi::Documents;
+use super::http::{Request, Response, error_status, redirect};
+use super::resources::Resources;
 use super::rewrite::Rewrite;
 use super::secrets::{Redaction, Secrets};
 use super::targets::Targets;
@@ -30,8 +30,8 @@ pub struct HttpSettings {
     pub targets: Targets,
     /// Largest content of a response, in bytes. Past it the call fails.
     pub response_bytes_max: usize,
-    /// Largest document that describes a service, in bytes. Past it the call fails.
-    pub document_bytes_max: usize,
+    /// Largest resource that a definition refers to, in bytes: a script, what describes a service. Past it the call fails.
+    pub resource_bytes_max: usize,
     /// Longest time until there is a connection, TLS included.
     pub connect_timeout: Duration,
     /// Longest time of a call whose task has no timeout.
@@ -43,12 +43,12 @@ pub struct HttpSettings {
 }
 
 impl Default for HttpSettings {
-    /// To public addresses, up to 1 MiB (documents: 4 MiB), 5 s to connect, 60 s in all, no secrets.
+    /// To public addresses, up to 1 MiB (resources: 4 MiB), 5 s to connect, 60 s in all, no secrets.
     fn default() -> Self {
         Self {
             targets: Targets::PUBLIC,
             response_bytes_max: 1024 * 1024,
-            document_bytes_max: 4 * 1024 * 1024,
+            resource_bytes_max: 4 * 1024 * 1024,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(60),
             secrets: Secrets::none(),
@@ -66,7 +66,7 @@ pub struct Caller(Arc<Shared>);
 struct Shared {
     client: Client,
     tokens: Tokens,
-    documents: Documents,
+    resources: Resources,
 }
 
 /// An answer, and the request that brought it.
@@ -81,15 +81,20 @@ impl Caller {
     /// When the client cannot be made.
     pub fn new(settings: HttpSettings) -> Result<Self, WorkerError> {
         let client = Client::new(settings)?;
-        Ok(Self(Arc::new(Shared { client, tokens: Tokens::default(), documents: Documents::default() })))
+        Ok(Self(Arc::new(Shared { client, tokens: Tokens::default(), resources: Resources::default() })))
     }
 
     pub(super) fn settings(&self) -> &HttpSettings {
         self.0.client.settings()
     }
 
-    pub(super) fn documents(&self) -> &Documents {
-        &self.0.documents
+    pub(super) fn resources(&self) -> &Resources {
+        &self.0.resources
+    }
+
+    /// The time that a call may take.
+    pub(super) fn limit(&self, task: &Task) -> Duration {
+        task.time_left().map_or_else(|| self.settings().timeout, |it| it.min(TIMEOUT_MAX))
     }
 
     /// Makes a call, in the time that the task has. What goes wrong is told without the secrets that the call has come to know.
@@ -98,8 +103,7 @@ impl Caller {
         task: &Task,
         call: impl AsyncFnOnce(&mut Redaction) -> Result<Value, TaskFailure>,
     ) -> Result<Value, TaskFailure> {
-        let usual = self.settings().timeout;
-        let limit = task.time_left().map_or(usual, |it| it.min(TIMEOUT_MAX));
+        let limit = self.limit(task);
         let mut redaction = Redaction::default();
         let called = tokio::time::timeout(limit, call(&mut redaction)).await.unwrap_or_else(|_| {
             let title = format!("there was no whole answer within {limit:?}");
@@ -165,7 +169,11 @@ impl Caller {
         unreachable!("the number of redirects is bounded")
     }
 
-    async fn send(
+    /// Sends a request, and once more if a token was renewed, or to answer a challenge. It follows no redirect.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(super) async fn send(
         &self,
         request: &Request,
         policy: Option<&Policy>,
@@ -187,6 +195,14 @@ impl Caller {
             return Ok(response);
         }
         client.send(request, renewed.as_ref()).await
+    }
+
+    /// What went wrong, by an answer whose status is no good one.
+    pub(super) async fn refused(&self, request: &Request, response: reqwest::Response) -> TaskFailure {
+        match self.0.client.read(request, response, self.settings().response_bytes_max).await {
+            Ok(response) => error_status(request, &response),
+            Err(failure) => failure,
+        }
     }
 
     /// What stands in `Authorization`, by a policy: another one than `refused`, if there is another. None for Digest, which answers

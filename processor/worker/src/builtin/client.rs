@@ -130,9 +130,8 @@ pub(super) fn connections(
 /// A request that brought no answer.
 fn failed(request: &Request, error: reqwest::Error) -> TaskFailure {
     let error = error.without_url();
-    let mut causes = std::iter::successors(error.source(), |&it| it.source());
-    if let Some(it) = causes.find_map(|it| it.downcast_ref::<Refused>()) {
-        return refused(request, *it);
+    if let Some(it) = refusal(&error) {
+        return refused(request, it);
     }
     let name = request.name();
     let failure = if error.is_builder() {
@@ -156,6 +155,12 @@ fn refused(request: &Request, refused: Refused) -> TaskFailure {
         request.name()
     ))
     .with_detail(refused.fix())
+}
+
+/// Why the error is one, if it is that its target is none that calls may reach.
+pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<Refused> {
+    let mut causes = std::iter::successors(Some(error), |&it| it.source());
+    causes.find_map(|it| it.downcast_ref::<Refused>()).copied()
 }
 
 /// An error and its causes.

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`Caller`], what all calls by HTTP share; [`Http`], `call: http`; [`OpenApi`], `call: openapi`; `authentication`,
 //! how a call says who it is; [`Secrets`], what it knows that no definition says; [`Targets`], which machines it may talk to;
-//! [`Resources`], what definitions refer to; [`Grpc`], `call: grpc`; [`AsyncApi`], `call: asyncapi`; [`Script`] and [`Shell`],
+//! `resources`, what definitions refer to; [`Grpc`], `call: grpc`; [`AsyncApi`], `call: asyncapi`; [`Script`] and [`Shell`],
 //! `run: script` and `run: shell`, with [`Processes`], which runs them; [`Container`], `run: container`.
 
 mod asyncapi;
@@ -23,14 +23,13 @@ mod targets;
 mod uri;
 mod yaml;
 
-pub use asyncapi::{AsyncApi, AsyncApiSettings};
+pub use asyncapi::AsyncApi;
 pub use caller::{Caller, HttpSettings};
 pub use container::{Container, ContainerSettings};
-pub use grpc::{Grpc, GrpcSettings};
+pub use grpc::Grpc;
 pub use http::Http;
 pub use openapi::OpenApi;
 pub use process::{ProcessLimits, ProcessSettings, Processes, Script, Shell};
-pub use resources::Resources;
 pub use rewrite::Rewrite;
 pub use secrets::{Filled, Secrets};
 pub use targets::Targets;

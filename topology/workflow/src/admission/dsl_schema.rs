@@ -34,6 +34,13 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     // So are policies: each by its kind.
     schema["$defs"]["authenticationPolicy"] = json!({ "type": "object" });
     schema["$defs"]["referenceableAuthenticationPolicy"] = json!({ "type": "object" });
+    // The content of a resource may stand where it would be referred to.
+    let endpoint = schema["$defs"]["endpoint"].to_string();
+    let endpoint = endpoint.replace("#/$defs/uriTemplate", "#/$defs/resourceUri");
+    schema["$defs"]["externalResource"]["properties"]["endpoint"] =
+        serde_json::from_str(&endpoint).expect("what was JSON still is");
+    schema["$defs"]["resourceUri"] =
+        json!({ "type": "string", "pattern": r"^([Dd][Aa][Tt][Aa]:|[A-Za-z][A-Za-z0-9+\-.]*://).*" });
     // The source of an emitted event has a default.
     let with = "/$defs/emitTask/allOf/1/properties/emit/properties/event/properties/with/required";
     *schema.pointer_mut(with).expect("the published schema says what an event needs") = json!(["type"]);
@@ -181,7 +188,7 @@ fn describe(error: &ValidationError<'_>) -> Violation {
             "write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`".to_owned(),
         ),
         // The only one that asks for a scheme is that of URIs.
-        ValidationErrorKind::Pattern { pattern } if pattern.ends_with("://.*") => (
+        ValidationErrorKind::Pattern { pattern } if pattern.contains("://") => (
             format!("{} is no absolute URI", error.instance()),
             "write such as `https://example.com/pets/{petId}`, or `${ … }`".to_owned(),
         ),

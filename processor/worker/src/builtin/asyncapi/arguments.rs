@@ -5,16 +5,18 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::builtin::resources::Resource;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// An external resource.
-    pub(super) document: Value,
+    pub(super) document: Resource,
     pub(super) channel: Option<String>,
     pub(super) operation: Option<String>,
     pub(super) server: Option<Server>,
     pub(super) protocol: Option<String>,
     pub(super) message: Option<Message>,
+    pub(super) authentication: Option<Value>,
     pub(super) subscription: Option<Subscribe>,
 }
 

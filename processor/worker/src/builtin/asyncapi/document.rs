@@ -1,10 +1,13 @@
 //! What an AsyncAPI document says: which server, and which channel of it.
 
+use bytes::Bytes;
+use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
 use crate::TaskFailure;
 use crate::builtin::process::text;
+use crate::builtin::resources::Content;
 use crate::builtin::yaml;
 
 /// Most references that are followed one after the other.
@@ -46,11 +49,9 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Document(Value);
 
-impl Document {
-    /// # Errors
-    /// A permanent failure of the type `configuration` that says what is wrong with it.
-    pub(super) fn read(content: &[u8]) -> Result<Self, TaskFailure> {
-        let text = std::str::from_utf8(content).map_err(|_| unusable("it is no text in UTF-8".to_owned()))?;
+impl Content for Document {
+    fn read(bytes: Bytes, _: Url) -> Result<Self, TaskFailure> {
+        let text = std::str::from_utf8(&bytes).map_err(|_| unusable("it is no text in UTF-8".to_owned()))?;
         let value: Value = match serde_json::from_str(text) {
             Ok(value) => value,
             Err(_) => {
@@ -63,7 +64,9 @@ impl Document {
         }
         Ok(Self(value))
     }
+}
 
+impl Document {
     fn is_version_2(&self) -> bool {
         self.0["asyncapi"].as_str().is_some_and(|it| it.starts_with("2."))
     }
@@ -186,9 +189,11 @@ impl Document {
             TaskFailure::configuration(title)
                 .with_detail(format!("it speaks {}; let a worker of yours speak others", Protocol::SUPPORTED))
         })?;
-        if server.get("security").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
-            let title = format!("the server {name} wants credentials, which are not supported yet");
-            return Err(TaskFailure::configuration(title));
+        let wants_credentials =
+            server.get("security").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+        if wants_credentials && arguments.authentication.is_none() {
+            let title = format!("the server {name} wants credentials");
+            return Err(TaskFailure::configuration(title).with_detail("say them by `authentication`"));
         }
         Ok((protocol, server))
     }
@@ -289,10 +294,14 @@ channels:
         "operations": { "putOrder": { "action": "send", "channel": { "$ref": "#/channels/alias" } } }
     }"##;
 
+    fn read(text: &[u8]) -> Result<Document, TaskFailure> {
+        Document::read(Bytes::copy_from_slice(text), "https://a.b/".parse().unwrap())
+    }
+
     fn check(document: &str, calls: &[Value], expected: Expect) {
-        let document = Document::read(document.as_bytes()).unwrap();
+        let document = read(document.as_bytes()).unwrap();
         let said = calls.iter().map(|call| {
-            let mut arguments = json!({ "document": {} });
+            let mut arguments = json!({ "document": { "endpoint": "https://a.b/" } });
             arguments.as_object_mut().unwrap().extend(call.as_object().unwrap().clone());
             match document.place(&Arguments::deserialize(&arguments).unwrap()) {
                 Ok(it) => format!("{:?} {} {} {}", it.protocol, it.server, it.address, it.method),
@@ -354,13 +363,13 @@ channels:
                 permanent configuration (400): the AsyncAPI document cannot be used: its channel "nowhere" has no address
                 permanent configuration (400): the AsyncAPI document cannot be used: its references lead in a circle
                 permanent configuration (400): the AsyncAPI document cannot be used: it refers to "other.yaml#/x"; only what is in the document itself is read
-                permanent configuration (400): the server safe wants credentials, which are not supported yet"#]],
+                permanent configuration (400): the server safe wants credentials: say them by `authentication`"#]],
         );
     }
 
     #[test]
     fn what_is_no_document_says_why() {
-        let problem = |text: &[u8]| Document::read(text).unwrap_err().error.detail.unwrap();
+        let problem = |text: &[u8]| read(text).unwrap_err().error.detail.unwrap();
         assert!(problem(b"[").starts_with("it is neither JSON nor YAML"));
         assert_eq!(problem(b"\xff"), "it is no text in UTF-8");
         assert_eq!(problem(b"openapi: 3.0.0"), "its version is \"\", and not one of 2.x or 3.x");

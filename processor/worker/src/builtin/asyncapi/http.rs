@@ -1,66 +1,53 @@
 //! Messages that are published by HTTP.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::AsyncApiSettings;
 use super::arguments::Message;
 use super::document::Place;
-use crate::builtin::client::chain;
-use crate::builtin::http::idempotency_header;
+use crate::builtin::authentication::Policy;
+use crate::builtin::caller::Caller;
+use crate::builtin::http::{Request, check, header_value, idempotent};
 use crate::builtin::process::text;
-use crate::builtin::resources::refusal;
+use crate::builtin::secrets::Redaction;
 use crate::{Task, TaskFailure};
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Sends the message's payload as JSON; says what the server answered.
 pub(super) async fn publish(
-    client: &Client,
-    settings: &AsyncApiSettings,
+    caller: &Caller,
     place: &Place,
     message: &Message,
+    policy: Option<&Policy>,
     task: &Task,
+    redaction: &mut Redaction,
 ) -> Result<Value, TaskFailure> {
     let text = format!("{}/{}", place.server.trim_end_matches('/'), place.address.trim_start_matches('/'));
-    let url = Url::parse(&text).ok().filter(|it| matches!(it.scheme(), "http" | "https"));
+    let url = Url::parse(&text).ok().filter(|it| check(it).is_ok());
     let url = url.ok_or_else(|| TaskFailure::configuration(format!("{text:?} is no address of HTTP")))?;
-    let name = format!("{} {}{}", place.method, url.origin().ascii_serialization(), url.path());
-    let refused = |it: crate::builtin::targets::Refused| {
-        let host = url.host_str().unwrap_or_default();
-        TaskFailure::authorization(format!("{name}: {host} has {it}, and calls may not go there"))
-            .with_detail(it.fix())
-    };
-    settings.targets.check_url(&url).map_err(refused)?;
     let method = Method::from_bytes(place.method.to_ascii_uppercase().as_bytes())
         .map_err(|_| TaskFailure::configuration(format!("{:?} is no method of HTTP", place.method)))?;
-    let request = client.request(method, url.clone()).headers(headers(message, task)?);
-    let sent = request.body(serde_json::to_vec(&message.payload)?).send().await;
-    let response = sent.map_err(|error| match refusal(&error) {
-        Some(it) => refused(it),
-        None => TaskFailure::communication(format!("{name}: no answer"), 503, true)
-            .with_detail(chain(&error.without_url())),
-    })?;
+    let mut headers = headers(message)?;
+    if policy.is_some() && headers.contains_key(AUTHORIZATION) {
+        let problem = "the header `Authorization` is what `authentication` is for: keep one of the two";
+        return Err(TaskFailure::validation(problem.to_owned()));
+    }
+    idempotent(&mut headers, task.idempotency_key(), task.traceparent());
+    let body = serde_json::to_vec(&message.payload)?;
+    let request = Request { method, url, headers, body: Some(body.into()) };
+    let response = caller.send(&request, policy, redaction).await?;
     let status = response.status();
     if !status.is_success() {
-        let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-        return Err(TaskFailure::communication(format!("{name} answered {status}"), status.as_u16(), passes));
+        return Err(caller.refused(&request, response).await);
     }
     Ok(json!({ "statusCode": status.as_u16() }))
 }
 
-fn headers(message: &Message, task: &Task) -> Result<HeaderMap, TaskFailure> {
+fn headers(message: &Message) -> Result<HeaderMap, TaskFailure> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(IDEMPOTENCY_KEY, idempotency_header(task.idempotency_key()));
     for (name, value) in message.headers.iter().filter(|it| !it.1.is_null()) {
-        let header = name.parse::<HeaderName>().ok().zip(text(value).parse::<HeaderValue>().ok());
-        let (name, value) =
-            header.ok_or_else(|| TaskFailure::validation(format!("{name:?} cannot be a header")))?;
-        if ["host", "content-length", "transfer-encoding", "connection"].contains(&name.as_str()) {
-            return Err(TaskFailure::validation(format!("the header {name} is set by the client itself")));
-        }
+        let (name, value) = header_value(name, &text(value))?;
         headers.insert(name, value);
     }
     Ok(headers)

@@ -35,8 +35,8 @@ impl std::fmt::Debug for Policy {
 /// A name and a password.
 #[derive(Deserialize)]
 pub(in crate::builtin) struct Login {
-    pub(super) username: String,
-    pub(super) password: String,
+    pub(in crate::builtin) username: String,
+    pub(in crate::builtin) password: String,
 }
 
 #[derive(Deserialize)]

@@ -14,24 +14,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use reqwest::{Body, Client, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::client::{chain, connections};
+use super::authentication::Policy;
+use super::caller::Caller;
+use super::client::{chain, connections, refusal};
 use super::http::idempotency_header;
-use super::resources::{Resources, refusal};
-use super::targets::Targets;
+use super::resources::{self, Resource};
+use super::secrets::Redaction;
+use super::targets::Refused;
 use crate::worker::WorkerError;
 use crate::{Handler, Task, TaskFailure};
 
 use frames::Frames;
-use schema::{Method, Schemas};
+use schema::{Method, Schema};
 use status::Status;
 
-/// Longest time of a call whose task has a later deadline: a place in the worker is not held for ever.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 /// The port of a service that is reached by TLS, and of one that names none.
 const TLS_PORT: u16 = 443;
 
@@ -39,38 +40,14 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// How calls are made.
-#[derive(Clone, Debug)]
-pub struct GrpcSettings {
-    /// Where they may go.
-    pub targets: Targets,
-    /// Largest answer, in bytes: of all messages of a stream together. Past it the call fails.
-    pub response_bytes_max: usize,
-    /// Longest time until there is a connection, TLS included.
-    pub connect_timeout: Duration,
-    /// Longest time of a call whose task has no timeout.
-    pub timeout: Duration,
-}
-
-impl Default for GrpcSettings {
-    /// To public addresses, up to 1 MiB, 5 s to connect, 60 s in all.
-    fn default() -> Self {
-        Self {
-            targets: Targets::PUBLIC,
-            response_bytes_max: 1024 * 1024,
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(60),
-        }
-    }
-}
-
 /// `with` of `call: grpc`. Each part may be what an expression gave, so it is judged here, whatever admission has said.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// An external resource.
-    proto: Value,
+    proto: Resource,
     service: Service,
+    /// A whole policy. It is no part of `service`, where data could put one.
+    authentication: Option<Value>,
     method: String,
     #[serde(default)]
     arguments: Map<String, Value>,
@@ -82,63 +59,87 @@ struct Service {
     name: String,
     host: String,
     port: Option<u16>,
-    #[serde(default)]
-    authentication: Value,
 }
 
 /// The function `grpc`.
 #[derive(Debug)]
 pub struct Grpc {
+    caller: Caller,
     client: Client,
-    settings: GrpcSettings,
-    resources: Resources,
-    schemas: Schemas,
 }
 
 impl Grpc {
     /// The name of the function.
     pub const FUNCTION: &str = "grpc";
 
-    /// Calls of services that `resources` describe.
+    /// With what all calls share.
     ///
     /// # Errors
     /// When the client cannot be made.
-    pub fn new(settings: GrpcSettings, resources: &Resources) -> Result<Self, WorkerError> {
+    pub fn new(caller: &Caller) -> Result<Self, WorkerError> {
+        let settings = caller.settings();
         let connect_timeout = settings.connect_timeout;
         let client =
             connections(settings.targets, |it| it.http2_prior_knowledge().connect_timeout(connect_timeout))?;
-        Ok(Self { client, settings, resources: resources.clone(), schemas: Schemas::default() })
+        Ok(Self { caller: caller.clone(), client })
     }
 
-    async fn call(&self, task: &Task, limit: Duration) -> Result<Value, TaskFailure> {
-        let arguments: Arguments = task.arguments()?;
-        if !arguments.service.authentication.is_null() {
-            return Err(TaskFailure::configuration(
-                "`authentication` of a gRPC service is not supported yet".to_owned(),
-            ));
+    async fn call(&self, task: &Task, redaction: &mut Redaction) -> Result<Value, TaskFailure> {
+        let arguments: Arguments = self.caller.arguments(task, redaction).await?;
+        let policy = self.caller.policy(arguments.authentication.as_ref(), redaction).await?;
+        if matches!(policy, Some(Policy::Digest(_))) {
+            let problem = "`digest` answers a challenge of HTTP, which gRPC does not have";
+            return Err(TaskFailure::configuration(problem.to_owned())
+                .with_detail("use `basic`, `bearer`, `oauth2` or `oidc`"));
         }
-        let proto = self.resources.get(&arguments.proto).await?;
-        let schema = self.schemas.of(proto).await?;
+        let schema = resources::get::<Schema>(&self.caller, &arguments.proto, redaction).await?;
         let method = Method::find(&schema, &arguments.service.name, &arguments.method)?;
-        let call = Call { url: url(&arguments.service, &method)?, method };
-        let message = call.method.encode(arguments.arguments)?;
-        self.settings.targets.check_url(&call.url).map_err(|it| call.refused(it))?;
-        let request = self
-            .client
-            .post(call.url.clone())
-            .headers(headers(task, limit))
-            .body(frames::framed(&message, self.settings.response_bytes_max)?);
-        let response = request.send().await.map_err(|error| call.failed(error))?;
-        if let Some(status) = Status::of_response(response.status(), response.headers()) {
-            status.judge(&call.name())?;
-        }
-        let messages = self.read(&call, response.into()).await?;
+        let url = url(&arguments.service, &method)?;
+        let message = method.encode(arguments.arguments)?;
+        let message = frames::framed(&message, self.caller.settings().response_bytes_max)?;
+        let call = Call { url, method, headers: headers(task, self.caller.limit(task)), message };
+        let answer = match &policy {
+            None => self.send(&call, None).await?,
+            Some(policy) => self.send_as(&call, policy, redaction).await?,
+        };
+        answer.status.judge(&call.name())?;
+        let messages = answer.frames.finish().map_err(|problem| call.unreadable(problem))?;
         call.method.decode(&messages).map_err(|problem| call.unreadable(problem))
     }
 
-    /// Reads all messages, and the status after them.
-    async fn read(&self, call: &Call, mut body: Body) -> Result<Vec<Bytes>, TaskFailure> {
-        let mut frames = Frames::new(self.settings.response_bytes_max);
+    /// Makes a call with credentials.
+    async fn send_as(
+        &self,
+        call: &Call,
+        policy: &Policy,
+        redaction: &mut Redaction,
+    ) -> Result<Answer, TaskFailure> {
+        let shown = self.caller.authorization(policy, None, redaction).await?;
+        let answer = self.send(call, shown.as_ref()).await?;
+        if !answer.status.is_unauthenticated() {
+            return Ok(answer);
+        }
+        // A token may have been taken back before its time.
+        let renewed = self.caller.authorization(policy, shown.as_ref(), redaction).await?;
+        if renewed == shown {
+            return Ok(answer);
+        }
+        self.send(call, renewed.as_ref()).await
+    }
+
+    /// Makes a call; reads all messages, and the status before or after them.
+    async fn send(&self, call: &Call, authorization: Option<&HeaderValue>) -> Result<Answer, TaskFailure> {
+        let settings = self.caller.settings();
+        settings.targets.check_url(&call.url).map_err(|it| call.refused(it))?;
+        let mut headers = call.headers.clone();
+        headers.extend(authorization.map(|it| (AUTHORIZATION, it.clone())));
+        let request = self.client.post(call.url.clone()).headers(headers).body(call.message.clone());
+        let response = request.send().await.map_err(|error| call.failed(error))?;
+        let mut frames = Frames::new(settings.response_bytes_max);
+        if let Some(status) = Status::of_response(response.status(), response.headers()) {
+            return Ok(Answer { status, frames });
+        }
+        let mut body = Body::from(response);
         let mut trailers = None;
         while let Some(frame) = body.frame().await {
             match frame.map_err(|error| call.failed(error))?.into_data() {
@@ -147,25 +148,28 @@ impl Grpc {
             }
         }
         let status = trailers.as_ref().and_then(Status::of_headers).unwrap_or_else(Status::missing);
-        status.judge(&call.name())?;
-        frames.finish().map_err(|problem| call.unreadable(problem))
+        Ok(Answer { status, frames })
     }
 }
 
 impl Handler for Grpc {
     async fn handle(&self, task: Task) -> Result<Value, TaskFailure> {
-        let limit = task.time_left().map_or(self.settings.timeout, |it| it.min(TIMEOUT_MAX));
-        tokio::time::timeout(limit, self.call(&task, limit)).await.unwrap_or_else(|_| {
-            let title = format!("there was no whole answer within {limit:?}");
-            Err(TaskFailure::communication(title, 504, true))
-        })
+        self.caller.run(&task, async |redaction| self.call(&task, redaction).await).await
     }
+}
+
+/// What a call brought.
+struct Answer {
+    status: Status,
+    frames: Frames,
 }
 
 /// A call that is made.
 struct Call {
     url: Url,
     method: Method,
+    headers: HeaderMap,
+    message: Bytes,
 }
 
 impl Call {
@@ -192,7 +196,7 @@ impl Call {
         failure.with_detail(chain(&error))
     }
 
-    fn refused(&self, refused: super::targets::Refused) -> TaskFailure {
+    fn refused(&self, refused: Refused) -> TaskFailure {
         let host = self.url.host_str().unwrap_or_default();
         TaskFailure::authorization(format!(
             "{}: {host} has {refused}, and calls may not go there",

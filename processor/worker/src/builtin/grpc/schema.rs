@@ -1,7 +1,5 @@
 //! What a `.proto` file says: services, methods, and how JSON becomes a message and back.
 
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{
@@ -9,12 +7,12 @@ use prost_reflect::{
 };
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use reqwest::Url;
 use serde_json::{Map, Value};
 
 use crate::TaskFailure;
-
-/// Most compiled files that are kept.
-const KEPT_MAX: usize = 16;
+use crate::builtin::http::is_deeper_than;
+use crate::builtin::resources::Content;
 
 /// Deepest nesting of an answer: the processor takes answers that are nested 100 deep.
 const DEPTH_MAX: usize = 98;
@@ -22,40 +20,16 @@ const DEPTH_MAX: usize = 98;
 /// How the file is called while it is compiled; it shows in what is wrong with it.
 const FILE: &str = "service.proto";
 
-/// Compiled files, by their content.
-#[derive(Debug, Default)]
-pub(super) struct Schemas {
-    kept: Mutex<Vec<(Bytes, DescriptorPool)>>,
-}
+/// A file, compiled.
+#[derive(Debug)]
+pub(super) struct Schema(pub(super) DescriptorPool);
 
-impl Schemas {
-    /// # Errors
-    /// A permanent failure that says what is wrong with the file.
-    pub(super) async fn of(&self, content: Bytes) -> Result<DescriptorPool, TaskFailure> {
-        let find =
-            |kept: &[(Bytes, DescriptorPool)]| kept.iter().find(|it| it.0 == content).map(|it| it.1.clone());
-        if let Some(found) = find(&self.lock()) {
-            return Ok(found);
-        }
-        let source = content.clone();
-        // A large file takes a while, and the thread has other tasks.
-        let compiled = tokio::task::spawn_blocking(move || compile(&source)).await?;
-        let compiled = compiled.map_err(|problem| {
+impl Content for Schema {
+    fn read(bytes: Bytes, _: Url) -> Result<Self, TaskFailure> {
+        compile(&bytes).map(Self).map_err(|problem| {
             TaskFailure::configuration("the service's proto file cannot be used".to_owned())
                 .with_detail(problem)
-        })?;
-        let mut kept = self.lock();
-        if find(&kept).is_none() {
-            if kept.len() >= KEPT_MAX {
-                kept.remove(0);
-            }
-            kept.push((content, compiled.clone()));
-        }
-        Ok(compiled)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Bytes, DescriptorPool)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 }
 
@@ -94,7 +68,7 @@ pub(super) struct Method(MethodDescriptor);
 impl Method {
     /// # Errors
     /// A permanent failure that says what there is.
-    pub(super) fn find(schema: &DescriptorPool, service: &str, method: &str) -> Result<Self, TaskFailure> {
+    pub(super) fn find(Schema(schema): &Schema, service: &str, method: &str) -> Result<Self, TaskFailure> {
         let absent = |what: String, known: Vec<String>| {
             TaskFailure::configuration(format!("the service's proto file has no {what}"))
                 .with_detail(format!("it has {}", known.join(", ")))
@@ -166,12 +140,4 @@ fn find_service(schema: &DescriptorPool, name: &str) -> Option<ServiceDescriptor
         let mut found = schema.services().filter(|it| it.name() == name);
         found.next().filter(|_| found.next().is_none())
     })
-}
-
-fn is_deeper_than(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth == 0 || items.iter().any(|it| is_deeper_than(it, depth - 1)),
-        Value::Object(fields) => depth == 0 || fields.values().any(|it| is_deeper_than(it, depth - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
 }

@@ -79,6 +79,11 @@ impl Status {
         Self { code: UNKNOWN, message: "the answer ends without a status".to_owned() }
     }
 
+    /// Whether the service does not take the credentials.
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        self.code == UNAUTHENTICATED
+    }
+
     /// # Errors
     /// When the call, which has this name in messages, did not go well.
     pub(super) fn judge(&self, name: &str) -> Result<(), TaskFailure> {

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, Request, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -15,9 +19,10 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::schema::Schemas;
-use super::{Grpc, GrpcSettings, frames};
-use crate::builtin::{Resources, Targets};
+use super::schema::Schema;
+use super::{Grpc, frames};
+use crate::builtin::resources::Content as _;
+use crate::builtin::{Caller, HttpSettings, Targets};
 use crate::task::tests::command;
 use crate::{Handler as _, Task, TaskFailure};
 
@@ -29,6 +34,7 @@ service Greeter {
   rpc SayHello (Hello) returns (Reply);
   rpc SayMany (Hello) returns (stream Reply);
   rpc SayEver (Hello) returns (stream Reply);
+  rpc Guarded (Hello) returns (Reply);
   rpc Fail (Hello) returns (Reply);
   rpc Cut (Hello) returns (Reply);
   rpc Never (Hello) returns (Reply);
@@ -47,8 +53,8 @@ message Reply {
 }
 "#;
 
-async fn schema() -> DescriptorPool {
-    Schemas::default().of(Bytes::from_static(PROTO.as_bytes())).await.unwrap()
+fn schema() -> DescriptorPool {
+    Schema::read(Bytes::from_static(PROTO.as_bytes()), "https://a.b/".parse().unwrap()).unwrap().0
 }
 
 /// A service that lives as long as the test.
@@ -77,7 +83,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
         let _ = body.flow_control().release_capacity(data.len());
         received.extend_from_slice(&data);
     }
-    let schema = schema().await;
+    let schema = schema();
     let message = |name: &str| schema.get_message_by_name(name).unwrap();
     let hello = DynamicMessage::decode(message("test.v1.Hello"), &received[5..]).unwrap();
     let hello = serde_json::to_value(&hello).unwrap();
@@ -115,6 +121,18 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
             }
             stream.send_trailers(trailers("0")).unwrap();
         }
+        "Guarded" => {
+            let given = parts.headers.get("authorization").map_or("nobody", |it| it.to_str().unwrap());
+            let mut stream = respond.send_response(response().body(()).unwrap(), false).unwrap();
+            if given == "Bearer fresh" || given == "Basic bWU6aHVudGVyMg==" {
+                stream.send_data(reply(json!({ "text": given })), false).unwrap();
+                stream.send_trailers(trailers("0")).unwrap();
+            } else {
+                let mut trailers = trailers("16");
+                trailers.insert("grpc-message", format!("not {given}").parse().unwrap());
+                stream.send_trailers(trailers).unwrap();
+            }
+        }
         "Fail" => {
             let response = response()
                 .header("grpc-status", hello["times"].as_str().unwrap())
@@ -141,19 +159,18 @@ async fn proto(text: &'static str) -> Value {
     json!({ "endpoint": format!("http://{address}/service.proto") })
 }
 
-fn settings() -> GrpcSettings {
-    GrpcSettings {
+fn settings() -> HttpSettings {
+    HttpSettings {
         targets: Targets::PUBLIC.and_loopback(),
         response_bytes_max: 2_000,
         timeout: Duration::from_secs(20),
-        ..GrpcSettings::default()
+        ..HttpSettings::default()
     }
 }
 
-async fn call_with(settings: GrpcSettings, arguments: Value) -> Result<Value, TaskFailure> {
-    // The file may come from where the service may not be.
-    let resources = Resources::new(Targets::PUBLIC.and_loopback(), 10_000).unwrap();
-    Grpc::new(settings, &resources).unwrap().handle(Task::detached(command("grpc", arguments))).await
+async fn call_with(settings: HttpSettings, arguments: Value) -> Result<Value, TaskFailure> {
+    let caller = Caller::new(settings).unwrap();
+    Grpc::new(&caller).unwrap().handle(Task::detached(command("grpc", arguments))).await
 }
 
 async fn with(address: SocketAddr, method: &str, arguments: Value) -> Value {
@@ -232,7 +249,7 @@ async fn what_goes_wrong_has_a_type_and_may_pass_or_not() {
 
 #[tokio::test]
 async fn a_service_that_does_not_answer_is_given_up() {
-    let brief = GrpcSettings { timeout: Duration::from_millis(300), ..settings() };
+    let brief = HttpSettings { timeout: Duration::from_millis(300), ..settings() };
     let output = call_with(brief, with(service().await, "Never", json!({})).await).await;
     assert_eq!(kind(output), failure("communication", 504, true));
 }
@@ -265,25 +282,84 @@ async fn a_service_on_an_address_that_is_not_allowed_is_not_called() {
     for host in ["localhost", "127.0.0.1", "169.254.169.254"] {
         let mut arguments = with(address, "SayHello", json!({})).await;
         arguments["service"]["host"] = host.into();
-        let public = GrpcSettings { targets: Targets::PUBLIC, ..settings() };
+        arguments["proto"] =
+            json!({ "endpoint": format!("data:text/plain;base64,{}", STANDARD.encode(PROTO)) });
+        let public = HttpSettings { targets: Targets::PUBLIC, ..settings() };
         assert_eq!(kind(call_with(public, arguments).await), failure("authorization", 403, false));
     }
 }
 
-#[tokio::test]
-async fn a_file_that_cannot_be_used_says_why() {
-    let problem = async |text: &str| {
-        let failure = Schemas::default().of(Bytes::copy_from_slice(text.as_bytes())).await.unwrap_err();
+#[test]
+fn a_file_that_cannot_be_used_says_why() {
+    let problem = |text: &str| {
+        let url = "https://a.b/".parse().unwrap();
+        let failure = Schema::read(Bytes::copy_from_slice(text.as_bytes()), url).unwrap_err();
         assert!(failure.error.error_type.ends_with("/configuration"));
         failure.error.detail.unwrap()
     };
-    let imports = problem("syntax = \"proto3\"; import \"other.proto\"; message A {}").await;
+    let imports = problem("syntax = \"proto3\"; import \"other.proto\"; message A {}");
     assert!(imports.contains("import 'other.proto' not found"), "{imports}");
     assert!(imports.contains("put what it needs into one file"), "{imports}");
-    assert!(problem("message {").await.contains("service.proto"));
-    assert!(problem("syntax = \"proto3\"; message A { B b = 1; }").await.contains("'B'"));
+    assert!(problem("message {").contains("service.proto"));
+    assert!(problem("syntax = \"proto3\"; message A { B b = 1; }").contains("'B'"));
     // As deep as a file of the largest size can nest.
-    problem(&"message a{".repeat(100_000)).await;
-    problem(&format!("syntax = \"proto3\"; option (a) = {}", "{a:".repeat(100_000))).await;
-    problem(&format!("syntax = \"proto3\"; option (a) = {{ a: {} }};", "[".repeat(100_000))).await;
+    problem(&"message a{".repeat(400_000));
+    problem(&format!("syntax = \"proto3\"; option (a) = {}", "{a:".repeat(400_000)));
+    problem(&format!("syntax = \"proto3\"; option (a) = {{ a: {} }};", "[".repeat(400_000)));
+}
+
+async fn guarded(policy: Value) -> Result<Value, TaskFailure> {
+    let mut arguments = with(service().await, "Guarded", json!({})).await;
+    arguments["authentication"] = policy;
+    call_with(settings(), arguments).await
+}
+
+#[tokio::test]
+async fn a_service_is_shown_credentials() {
+    let basic = guarded(json!({ "basic": { "username": "me", "password": "hunter2" } })).await;
+    assert_eq!(basic.unwrap(), json!({ "text": "Basic bWU6aHVudGVyMg==" }));
+    let bearer = guarded(json!({ "bearer": { "token": "fresh" } })).await;
+    assert_eq!(bearer.unwrap(), json!({ "text": "Bearer fresh" }));
+    assert_eq!(kind(guarded(Value::Null).await), failure("authentication", 401, false));
+    let failed = guarded(json!({ "bearer": { "token": "secret" } })).await;
+    assert_eq!(failed.clone().unwrap_err().error.detail.unwrap(), "not Bearer ***");
+    assert_eq!(kind(failed), failure("authentication", 401, false));
+    let digest = guarded(json!({ "digest": { "username": "me", "password": "hunter2" } })).await;
+    assert_eq!(kind(digest), failure("configuration", 400, false));
+}
+
+#[tokio::test]
+async fn data_cannot_put_a_policy_into_a_service() {
+    let mut arguments = with(service().await, "Guarded", json!({})).await;
+    arguments["service"]["authentication"] = json!({ "bearer": { "token": "fresh" } });
+    assert_eq!(kind(call_with(settings(), arguments).await), failure("validation", 400, false));
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_renewed_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let token = async move || {
+        let token = ["stale", "fresh"].get(count.fetch_add(1, Ordering::Relaxed)).unwrap_or(&"worn");
+        axum::Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3_600 }))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/oauth2/token", post(token));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let policy = json!({ "oauth2": { "authority": format!("http://{address}"), "grant": "client_credentials", "client": { "id": "me", "secret": "hunter2" } } });
+    let mut arguments = with(service().await, "Guarded", json!({})).await;
+    arguments["authentication"] = policy;
+    let grpc = Grpc::new(&Caller::new(settings()).unwrap()).unwrap();
+    for _ in 0..2 {
+        let output = grpc.handle(Task::detached(command("grpc", arguments.clone()))).await.unwrap();
+        assert_eq!(output, json!({ "text": "Bearer fresh" }));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    // One that is not taken either is not renewed for ever.
+    let grpc = Grpc::new(&Caller::new(settings()).unwrap()).unwrap();
+    let failed = grpc.handle(Task::detached(command("grpc", arguments))).await;
+    assert_eq!(kind(failed), failure("authentication", 401, false));
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
 }

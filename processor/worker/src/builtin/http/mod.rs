@@ -13,10 +13,10 @@ use super::secrets::Redaction;
 use crate::{Handler, Task, TaskFailure};
 
 pub(super) use request::{
-    FORM, Output, Request, Wanted, check, endpoint_url, header_value, idempotency_header, idempotent,
-    is_json, media_type,
+    FORM, Output, Request, Wanted, check, endpoint_uri, endpoint_url, header_value, idempotency_header,
+    idempotent, is_json, media_type,
 };
-pub(super) use response::{Response, judge, shortened, too_large};
+pub(super) use response::{Response, error_status, is_deeper_than, judge, shortened, too_large};
 
 use request::Arguments;
 

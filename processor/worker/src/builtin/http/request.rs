@@ -131,7 +131,11 @@ fn method(text: &str) -> Result<Method, TaskFailure> {
     }
 }
 
-fn url(endpoint: &Value, query: Option<&Map<String, Value>>) -> Result<Url, TaskFailure> {
+/// The URI of an endpoint: itself, or its `uri`.
+///
+/// # Errors
+/// When it has none, or more than that.
+pub(in crate::builtin) fn endpoint_uri(endpoint: &Value) -> Result<&str, TaskFailure> {
     let text = match endpoint {
         Value::Object(entries) if entries.keys().any(|it| it != "uri") => {
             return Err(invalid("an endpoint has a `uri`, and nothing else that an expression gives"));
@@ -139,7 +143,11 @@ fn url(endpoint: &Value, query: Option<&Map<String, Value>>) -> Result<Url, Task
         Value::Object(entries) => entries.get("uri").and_then(Value::as_str),
         other => other.as_str(),
     };
-    let text = text.ok_or_else(|| invalid("the endpoint must be text, or a mapping with a `uri`"))?;
+    text.ok_or_else(|| invalid("the endpoint must be text, or a mapping with a `uri`"))
+}
+
+fn url(endpoint: &Value, query: Option<&Map<String, Value>>) -> Result<Url, TaskFailure> {
+    let text = endpoint_uri(endpoint)?;
     let mut url = Url::parse(text).map_err(|error| invalid(format!("the endpoint is no URI: {error}")))?;
     check(&url)?;
     if let Some(query) = query.filter(|it| !it.is_empty()) {

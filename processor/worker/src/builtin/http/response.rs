@@ -35,7 +35,11 @@ pub(in crate::builtin) fn judge(
 ) -> Result<Value, TaskFailure> {
     let is_good = response.status.is_success() || (wanted.redirect && response.status.is_redirection());
     if !is_good {
-        return Err(error_status(request, response));
+        let failure = error_status(request, response);
+        return Err(match response.status.is_redirection() {
+            true => failure.with_detail("it redirects; with `redirect: true` the call would follow"),
+            false => failure,
+        });
     }
     match wanted.output {
         Output::Raw => Ok(STANDARD.encode(&response.body).into()),
@@ -65,7 +69,8 @@ pub(in crate::builtin) fn too_large(request: &Request, bytes_max: usize) -> Task
     unreadable(request, format!("the content has more than {bytes_max} bytes"))
 }
 
-fn error_status(request: &Request, response: &Response) -> TaskFailure {
+/// The failure that a status which is no good one means.
+pub(in crate::builtin) fn error_status(request: &Request, response: &Response) -> TaskFailure {
     let status = response.status;
     let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     let title = format!("{} answered {status}", request.name());
@@ -74,9 +79,6 @@ fn error_status(request: &Request, response: &Response) -> TaskFailure {
         StatusCode::FORBIDDEN => TaskFailure::authorization(title),
         _ => TaskFailure::communication(title, status.as_u16(), is_passing),
     };
-    if status.is_redirection() {
-        return failure.with_detail("it redirects; with `redirect: true` the call would follow");
-    }
     match text(response) {
         Some(text) if !text.is_empty() => failure.with_detail(shortened(&text)),
         _ => failure,
@@ -129,7 +131,8 @@ fn header_map(headers: &HeaderMap) -> Map<String, Value> {
     map
 }
 
-fn is_deeper_than(value: &Value, depth: usize) -> bool {
+/// Whether lists and mappings are nested deeper than that.
+pub(in crate::builtin) fn is_deeper_than(value: &Value, depth: usize) -> bool {
     match value {
         Value::Array(items) => depth == 0 || items.iter().any(|it| is_deeper_than(it, depth - 1)),
         Value::Object(fields) => depth == 0 || fields.values().any(|it| is_deeper_than(it, depth - 1)),

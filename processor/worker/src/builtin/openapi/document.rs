@@ -1,10 +1,12 @@
 //! A document: its version, its references, its operations.
 
+use bytes::Bytes;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::operation::Operation;
 use crate::TaskFailure;
+use crate::builtin::resources::{Content, shown};
 use crate::builtin::yaml;
 
 /// How many references may lead from one to the next: what is longer goes in a circle.
@@ -27,12 +29,20 @@ pub(super) struct Document {
     pub(super) url: Url,
 }
 
+impl Content for Document {
+    fn read(bytes: Bytes, url: Url) -> Result<Self, TaskFailure> {
+        let place = shown(&url);
+        Self::parse(&bytes, url)
+            .map_err(|problem| TaskFailure::configuration(format!("the document {place}: {problem}")))
+    }
+}
+
 impl Document {
     /// From JSON or YAML.
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub(super) fn read(bytes: &[u8], url: Url) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], url: Url) -> Result<Self, String> {
         let root: Value = match serde_json::from_slice(bytes) {
             Ok(root) => root,
             Err(no_json) => {
@@ -177,11 +187,6 @@ pub(super) struct Properties<'d> {
     pub(super) required: Vec<&'d str>,
     /// Whether others may be in it, too.
     pub(super) is_open: bool,
-}
-
-/// Without the query, which may hold what is nobody's business.
-fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
 /// A JSON pointer in a URI's fragment.

@@ -1,12 +1,10 @@
 //! `call: openapi`: a call by HTTP, as a document describes it: Swagger 2.0, OpenAPI 3.0 or 3.1.
 //!
-//! Reading order: `documents`, where documents come from; `document`, what is in one; `operation`, what an operation takes, of
-//! whatever version; `request`, from parameters to a request, with `style` and `body`, how they are written. All but `documents`
-//! is without I/O.
+//! Reading order: `document`, what is in one; `operation`, what an operation takes, of whatever version; `request`, from parameters
+//! to a request, with `style` and `body`, how they are written. All of them are without I/O.
 
 mod body;
 mod document;
-mod documents;
 mod operation;
 mod request;
 mod style;
@@ -18,10 +16,11 @@ use serde_json::{Map, Value};
 
 use super::caller::Caller;
 use super::http::{Output, Wanted, judge};
+use super::resources::{self, Resource};
 use super::secrets::Redaction;
 use crate::{Handler, Task, TaskFailure};
 
-pub(super) use documents::Documents;
+use document::Document;
 
 /// `with` of `call: openapi`.
 #[derive(Debug, Deserialize)]
@@ -36,18 +35,6 @@ struct Arguments {
     output: Output,
     #[serde(default)]
     redirect: bool,
-}
-
-/// Where a document is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Resource {
-    /// For people.
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    /// A URI, or `{ uri }`.
-    endpoint: Value,
-    authentication: Option<Value>,
 }
 
 /// The function `openapi`.
@@ -69,8 +56,7 @@ impl OpenApi {
         let arguments: Arguments = caller.arguments(task, redaction).await?;
         let Arguments { document, operation_id, parameters, authentication, output, redirect } = arguments;
         let policy = caller.policy(authentication.as_ref(), redaction).await?;
-        let document =
-            documents::get(caller, &document.endpoint, document.authentication.as_ref(), redaction).await?;
+        let document = resources::get::<Document>(caller, &document, redaction).await?;
         let operation = document.operation(&operation_id)?;
         let mut request = request::request(&operation, parameters.unwrap_or_default())?;
         super::http::idempotent(&mut request.headers, task.idempotency_key(), task.traceparent());

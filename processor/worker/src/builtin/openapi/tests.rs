@@ -24,7 +24,7 @@ use crate::{Handler as _, Task, TaskFailure};
 /// The requests that calls of a document make, as text; why there is none otherwise.
 fn check(document: &Value, calls: impl IntoIterator<Item = (&'static str, Value)>, expected: Expect) {
     let url = "https://docs.example/v1/api.json?version=2".parse().unwrap();
-    let document = Document::read(document.to_string().as_bytes(), url).unwrap();
+    let document = Document::parse(document.to_string().as_bytes(), url).unwrap();
     let told = calls.into_iter().map(|(id, parameters)| {
         let made =
             document.operation(id).and_then(|it| request(&it, parameters.as_object().unwrap().clone()));
@@ -352,7 +352,7 @@ fn openapi_3_is_called() {
 
 #[test]
 fn what_is_no_document_says_so() {
-    let read = |text: &str| Document::read(text.as_bytes(), "https://a.b/".parse().unwrap());
+    let read = |text: &str| Document::parse(text.as_bytes(), "https://a.b/".parse().unwrap());
     for (text, problem) in [
         ("<html>", "the document says of no version of OpenAPI that it is written in"),
         (
@@ -431,7 +431,7 @@ async fn server() -> (SocketAddr, World) {
 fn function() -> OpenApi {
     let settings = HttpSettings {
         targets: Targets::PUBLIC.and_loopback(),
-        document_bytes_max: 2_000,
+        resource_bytes_max: 2_000,
         secrets: Secrets::none(),
         ..HttpSettings::default()
     };

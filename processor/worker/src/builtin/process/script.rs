@@ -1,11 +1,14 @@
 //! `run: script`
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::arguments::{Arguments, environment, text};
 use super::processes::{Processes, Program, folder, has_program};
-use crate::builtin::Resources;
+use crate::builtin::Caller;
+use crate::builtin::resources::{self, Resource};
+use crate::builtin::secrets::Redaction;
 use crate::{Handler, Task, TaskFailure};
 
 /// The value of `script`.
@@ -14,7 +17,7 @@ use crate::{Handler, Task, TaskFailure};
 struct Code {
     language: String,
     code: Option<String>,
-    source: Option<Value>,
+    source: Option<Resource>,
     arguments: Option<Vec<Value>>,
     environment: Option<Map<String, Value>>,
     stdin: Option<Value>,
@@ -47,23 +50,27 @@ impl Language {
 #[derive(Debug)]
 pub struct Script {
     processes: Processes,
-    resources: Resources,
+    caller: Caller,
 }
 
 impl Script {
     /// The name of the function.
     pub const FUNCTION: &str = "script";
 
-    /// Scripts, if `processes` may run them; those from elsewhere come from `resources`.
+    /// Scripts, if `processes` may run them; those from elsewhere are got by `caller`.
     #[must_use]
-    pub fn new(processes: &Processes, resources: &Resources) -> Self {
-        Self { processes: processes.clone(), resources: resources.clone() }
+    pub fn new(processes: &Processes, caller: &Caller) -> Self {
+        Self { processes: processes.clone(), caller: caller.clone() }
     }
 
     async fn code(&self, script: &Code) -> Result<Vec<u8>, TaskFailure> {
         match (&script.code, &script.source) {
             (Some(code), None) => Ok(code.clone().into_bytes()),
-            (None, Some(source)) => Ok(self.resources.get(source).await?.to_vec()),
+            (None, Some(source)) => {
+                let mut redaction = Redaction::default();
+                let got = resources::get::<Bytes>(&self.caller, source, &mut redaction).await;
+                got.map(|it| it.to_vec()).map_err(|it| redaction.failure(it))
+            }
             _ => Err(TaskFailure::validation("a script has either a `code` or a `source`".to_owned())),
         }
     }

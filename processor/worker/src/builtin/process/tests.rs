@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::processes::has_program;
 use super::{ProcessLimits, ProcessSettings, Processes, Script, Shell};
-use crate::builtin::{Resources, Targets};
+use crate::builtin::{Caller, HttpSettings, Targets};
 use crate::task::tests::command;
 use crate::{Handler as _, Task, TaskFailure};
 
@@ -41,10 +39,15 @@ async fn written(line: &str) -> String {
     shell(json!({ "shell": { "command": line } })).await.unwrap().as_str().unwrap().to_owned()
 }
 
+fn caller(targets: Targets) -> Caller {
+    Caller::new(HttpSettings { targets, resource_bytes_max: 1_000, ..HttpSettings::default() }).unwrap()
+}
+
 async fn script(arguments: Value) -> Result<Value, TaskFailure> {
     let processes = Processes::new(settings());
-    let resources = Resources::new(Targets::PUBLIC.and_loopback(), 1_000).unwrap();
-    Script::new(&processes, &resources).handle(Task::detached(command("script", arguments))).await
+    Script::new(&processes, &caller(Targets::PUBLIC.and_loopback()))
+        .handle(Task::detached(command("script", arguments)))
+        .await
 }
 
 /// The failure's type, status and whether it may pass.
@@ -77,9 +80,9 @@ async fn nothing_is_run_unless_the_operator_allows_it() {
     let failure = shell_with(off.clone(), json!({ "shell": { "command": "ls" } })).await.unwrap_err();
     assert_eq!(kind(&failure), ("configuration", 400, false));
     assert!(failure.error.detail.unwrap().contains("--allow-processes"));
-    let (processes, resources) = (Processes::new(off), Resources::new(Targets::PUBLIC, 1).unwrap());
+    let (processes, caller) = (Processes::new(off), caller(Targets::PUBLIC));
     let task = Task::detached(command("script", json!({ "script": { "language": "js", "code": "" } })));
-    let failure = Script::new(&processes, &resources).handle(task).await.unwrap_err();
+    let failure = Script::new(&processes, &caller).handle(task).await.unwrap_err();
     assert_eq!(kind(&failure), ("configuration", 400, false));
 }
 
@@ -262,41 +265,23 @@ async fn a_script_in_python_reads_and_fails_as_any_program() {
 }
 
 #[tokio::test]
-async fn a_script_from_elsewhere_is_got_once_and_asked_for_again() {
-    let asked = Arc::new(AtomicU32::new(0));
-    let counted = asked.clone();
-    let code = async move |headers: HeaderMap| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        if headers.get(header::IF_NONE_MATCH).is_some_and(|it| it == "\"1\"") {
-            return (StatusCode::NOT_MODIFIED, [(header::ETAG, "\"1\"")], "");
-        }
-        (StatusCode::OK, [(header::ETAG, "\"1\"")], "print('from elsewhere')")
+async fn a_script_comes_from_elsewhere_or_stands_in_the_definition() {
+    let code = async |headers: HeaderMap| match headers.get(header::AUTHORIZATION) {
+        Some(it) if it == "Bearer reader" => (StatusCode::OK, "print('from elsewhere')"),
+        _ => (StatusCode::UNAUTHORIZED, ""),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new()
-        .route("/code.py", get(code))
-        .route("/moved.py", get(async || axum::response::Redirect::temporary("/code.py")))
-        .route("/large.py", get(async || "x".repeat(2_000)));
+    let router = Router::new().route("/code.py", get(code));
     tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let resource = |path: &str| json!({ "endpoint": { "uri": format!("http://{address}/{path}") } });
-    let resources = Resources::new(Targets::PUBLIC.and_loopback(), 1_000).unwrap();
-    for path in ["code.py", "moved.py"] {
-        assert_eq!(resources.get(&resource(path)).await.unwrap(), "print('from elsewhere')");
+    let process = |source: Value| json!({ "script": { "language": "python", "source": source } });
+    let elsewhere = |token: &str| json!({ "endpoint": { "uri": format!("http://{address}/code.py") }, "authentication": { "bearer": { "token": token } } });
+    check_script("python3", process(elsewhere("reader")), json!("from elsewhere")).await;
+    let data = json!({ "endpoint": "data:text/x-python;base64,cHJpbnQoMSk=" });
+    check_script("python3", process(data), json!("1")).await;
+    if has_program("python3") {
+        let failure = script(process(elsewhere("writer"))).await.unwrap_err();
+        assert_eq!(kind(&failure), ("authentication", 401, false));
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 2);
-    let process = json!({ "script": { "language": "python", "source": resource("code.py") } });
-    check_script("python3", process, json!("from elsewhere")).await;
-
-    for (path, expected) in
-        [("missing.py", ("communication", 404, false)), ("large.py", ("communication", 502, false))]
-    {
-        assert_eq!(kind(&resources.get(&resource(path)).await.unwrap_err()), expected);
-    }
-    let public = Resources::new(Targets::PUBLIC, 1_000).unwrap();
-    let failure = public.get(&resource("code.py")).await.unwrap_err();
-    assert_eq!(kind(&failure), ("authorization", 403, false));
-    let failure = public.get(&json!({ "endpoint": "file:///etc/passwd" })).await.unwrap_err();
-    assert_eq!(kind(&failure), ("validation", 400, false));
 }

@@ -176,6 +176,20 @@ impl Compiler<'_, '_> {
     }
 }
 
+impl<'c> Compiler<'c, '_> {
+    /// The kind of a policy, or of the one in `use.authentications` that it names.
+    pub(super) fn policy_kind<'v>(&self, value: &'v Value) -> Option<&'v str>
+    where
+        'c: 'v,
+    {
+        let policy = match value.get("use").and_then(Value::as_str) {
+            Some(name) => self.definition.get("use")?.get("authentications")?.get(name)?,
+            None => value,
+        };
+        only(policy).map(|it| it.0)
+    }
+}
+
 /// A policy is of one kind.
 fn only(policy: &Value) -> Option<(&str, &Value)> {
     let mut entries = policy.as_object()?.iter();

@@ -17,6 +17,7 @@ mod history;
 mod http;
 mod metadata;
 mod openapi;
+mod resource;
 mod run;
 mod secrets;
 mod service;

@@ -1,9 +1,7 @@
 //! `call: openapi`: a task for the built-in worker, which has the document and knows what is in it.
 
-use serde_json::Value;
-
+use super::Compiler;
 use super::call::With;
-use super::{Compiler, Scope};
 use crate::expression::Template;
 
 /// The arguments, in the order in which the worker shows them.
@@ -23,19 +21,5 @@ impl Compiler<'_, '_> {
             arguments.push((name.to_owned(), value));
         }
         arguments
-    }
-
-    /// An external resource: where it is, and how to be let in there.
-    pub(super) fn resource(&mut self, value: &Value, scope: &Scope) -> Template {
-        let mut entries = Vec::new();
-        if let Some(endpoint) = value.get("endpoint") {
-            let scope = scope.below("endpoint");
-            entries.push(("endpoint".to_owned(), self.endpoint(endpoint, &scope)));
-            if let Some(policy) = endpoint.get("authentication") {
-                let at = scope.below("authentication");
-                entries.push(("authentication".to_owned(), self.authentication(policy, &at)));
-            }
-        }
-        Template::of_object(entries)
     }
 }

@@ -65,7 +65,7 @@ impl Compiler<'_, '_> {
             let at = scope.below(name);
             let value = match name.as_str() {
                 "language" => self.language(value, &at),
-                "source" => self.public_resource(value, &at),
+                "source" => self.resource(value, &at),
                 "lifetime" => self.lifetime(value, &at),
                 _ => self.template(value, &at),
             };
@@ -82,18 +82,6 @@ impl Compiler<'_, '_> {
             self.report.error(&scope.pointer, message, "write `javascript` or `python`");
         }
         self.template(value, scope)
-    }
-
-    /// An external resource that the worker gets without credentials.
-    pub(super) fn public_resource(&mut self, value: &Value, scope: &Scope) -> Template {
-        let endpoint = value.get("endpoint").unwrap_or(&Value::Null);
-        let here = scope.below("endpoint");
-        if endpoint.get("authentication").is_some() {
-            let instead = "put it where it can be had without credentials";
-            self.report.unsupported(&here.at("authentication"), "`authentication` of this resource", instead);
-        }
-        let endpoint = self.endpoint(endpoint, &here);
-        Template::of_object(vec![("endpoint".to_owned(), endpoint)])
     }
 
     /// `{ cleanup, after }`, the duration in milliseconds.

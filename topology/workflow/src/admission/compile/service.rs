@@ -31,15 +31,18 @@ impl Compiler<'_, '_> {
         for name in names {
             let Some((value, at)) = with.get(name) else { continue };
             let value = match *name {
-                "proto" | "document" => self.public_resource(value, &at),
+                "proto" | "document" => self.resource(value, &at),
                 "subscription" => self.subscription(value, &at),
                 "service" => {
-                    self.refuse_authentication(value, &at);
-                    self.template(value, &at)
+                    if let Some(policy) = value.get("authentication") {
+                        let policy = self.grpc_authentication(policy, &at.below("authentication"));
+                        arguments.push(("authentication".to_owned(), policy));
+                    }
+                    self.service(value, &at)
                 }
                 "authentication" => {
-                    self.refuse_authentication(&json!({ "authentication": value }), &at);
-                    continue;
+                    self.check_protocol(value, with, &at);
+                    self.authentication(value, &at)
                 }
                 _ => self.template(value, &at),
             };
@@ -48,10 +51,30 @@ impl Compiler<'_, '_> {
         arguments
     }
 
-    fn refuse_authentication(&mut self, holder: &Value, scope: &Scope) {
-        if holder.get("authentication").is_some() {
-            let instead = "let a worker of yours make calls that need credentials: those in a definition could be read by everybody";
-            self.report.unsupported(&scope.pointer, "`authentication` of such a call", instead);
+    /// The service, without its policy, which stands beside it.
+    fn service(&mut self, value: &Value, scope: &Scope) -> Template {
+        let Some(properties) = value.as_object() else { return self.template(value, scope) };
+        let properties = properties.iter().filter(|it| it.0 != "authentication");
+        let properties =
+            properties.map(|(name, value)| (name.clone(), self.template(value, &scope.below(name))));
+        Template::of_object(properties.collect())
+    }
+
+    fn grpc_authentication(&mut self, policy: &Value, scope: &Scope) -> Template {
+        if self.policy_kind(policy) == Some("digest") {
+            let message = "`digest` answers a challenge of HTTP, which gRPC does not have";
+            let fix = "use `basic`, `bearer`, `oauth2` or `oidc`";
+            self.report.error(&scope.pointer, message, fix);
+        }
+        self.authentication(policy, scope)
+    }
+
+    /// Which server a call goes to is in the document, but for what the definition says of it.
+    fn check_protocol(&mut self, policy: &Value, with: &With<'_>, scope: &Scope) {
+        let is_kafka = with.get("protocol").is_some_and(|it| it.0 == "kafka");
+        if let Some(kind) = self.policy_kind(policy).filter(|it| is_kafka && *it != "basic") {
+            let message = format!("a Kafka broker is not shown `{kind}`: the call will fail");
+            self.report.warning(&scope.pointer, message, "use `basic`, which is SASL/PLAIN");
         }
     }
 
