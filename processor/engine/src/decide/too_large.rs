@@ -65,6 +65,7 @@ fn drop_answer(
         // A child that is sent out again would do everything again.
         let next = format!("make the workflow {child} give less, such as a reference to the data");
         let error = problem::runtime(&found.task, detail(journal.bounds, found, &next));
+        journal.task = journal.execution(execution).task.clone();
         return fail_task::decide(journal, *token, &error, false);
     }
     let next = "make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again";

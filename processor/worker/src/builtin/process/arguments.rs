@@ -16,9 +16,6 @@ pub(in crate::builtin) struct Arguments<P> {
     pub(in crate::builtin) returned: Return,
     #[serde(default = "yes", rename = "await")]
     pub(in crate::builtin) is_awaited: bool,
-    /// The output of a task that does not wait.
-    #[serde(default)]
-    pub(in crate::builtin) input: Value,
 }
 
 fn yes() -> bool {
