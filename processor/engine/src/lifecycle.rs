@@ -5,7 +5,7 @@
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::instance::{Execution, InstanceState};
 use millrace_schemas::{ExecutionId, Timestamp};
-use millrace_workflow::program::{Kind, Lifecycle};
+use millrace_workflow::program::{Kind, Lifecycle, Task, TaskIndex};
 use serde_json::{Value, json};
 
 use crate::journal::Journal;
@@ -119,13 +119,18 @@ impl Journal<'_> {
     }
 
     fn publish_task(&mut self, what: &str, task: &str, mut data: Value) {
-        let is_told = self.program.find(task).is_some_and(|it| !matches!(it.kind, Kind::Extended(_)));
-        if is_told {
+        if self.program.find(task).is_some_and(|it| !self.is_scope_of_extension(it)) {
             data["workflow"] = self.id.as_str().into();
             data["task"] = task.into();
             self.effects
                 .push(Effect::PublishLifecycle { event_type: format!("{PREFIX}task.{what}.v1"), data });
         }
+    }
+
+    /// What an extension makes around its tasks is no task of anybody's.
+    fn is_scope_of_extension(&self, task: &Task) -> bool {
+        let is_after = |parent: TaskIndex| matches!(&self.program.task(parent).kind, Kind::Extended(it) if it.after == Some(task.index));
+        matches!(task.kind, Kind::Extended(_)) || task.parent.is_some_and(is_after)
     }
 
     fn publish(&mut self, what: &str, mut data: Value) {
