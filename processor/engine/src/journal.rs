@@ -31,6 +31,8 @@ pub(crate) struct Journal<'s> {
     pub(crate) task: Arc<str>,
     /// The call that the command answers: what it waited for has ended by itself.
     pub(crate) answered: Option<ExecutionId>,
+    /// The scope from which the instance ends well: what it stands in ends well, too.
+    pub(crate) ends_from: Option<ExecutionId>,
     /// The parent has asked for the end: it waits for no answer.
     pub(crate) is_parent_told: bool,
     /// What the flow has yet to do, next one last.
@@ -88,6 +90,7 @@ impl<'s> Journal<'s> {
             draws: 0,
             task: "/do".into(),
             answered: None,
+            ends_from: None,
             is_parent_told: false,
             todo: vec![],
             weight,

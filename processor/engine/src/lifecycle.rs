@@ -21,9 +21,19 @@ impl Journal<'_> {
         if level == Lifecycle::Off {
             return;
         }
-        self.tell_of_workflow(event);
+        // The workflow is the first to begin, and the last to end.
+        let ends = matches!(
+            event,
+            Event::InstanceCompleted { .. } | Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. }
+        );
+        if !ends {
+            self.tell_of_workflow(event);
+        }
         if level == Lifecycle::Task {
             self.tell_of_tasks(event);
+        }
+        if ends {
+            self.tell_of_workflow(event);
         }
     }
 
@@ -74,12 +84,12 @@ impl Journal<'_> {
             Event::TaskFaulted { execution, task, error } => {
                 match execution {
                     None => self.task_begins(task),
-                    Some(execution) => self.cancelled_below(*execution),
+                    Some(execution) => self.cancelled_below(*execution, &[]),
                 }
                 self.publish_task("faulted", task, json!({ "faultedAt": at, "error": problem(error) }));
             }
             Event::TaskCancelled { execution } => {
-                self.cancelled_below(*execution);
+                self.cancelled_below(*execution, &[]);
                 let task = self.execution(*execution).task.clone();
                 self.publish_task("cancelled", &task, json!({ "cancelledAt": at }));
             }
@@ -91,9 +101,17 @@ impl Journal<'_> {
                 self.each_open_task("suspended", &json!({ "suspendedAt": at }));
             }
             Event::InstanceResumed { .. } => self.each_open_task("resumed", &json!({ "resumedAt": at })),
-            Event::InstanceCompleted { .. }
-            | Event::InstanceFaulted { .. }
-            | Event::InstanceCancelled { .. } => self.cancelled_below(ExecutionId::ROOT),
+            Event::InstanceCompleted { .. } => {
+                let around = self.around_the_end();
+                self.cancelled_below(ExecutionId::ROOT, &around);
+                for id in around {
+                    let task = self.execution(id).task.clone();
+                    self.publish_task("completed", &task, json!({ "completedAt": at }));
+                }
+            }
+            Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. } => {
+                self.cancelled_below(ExecutionId::ROOT, &[]);
+            }
             _ => {}
         }
     }
@@ -104,11 +122,20 @@ impl Journal<'_> {
         self.publish_task("started", task, json!({ "startedAt": at }));
     }
 
-    /// What is open below an execution ends with it.
-    fn cancelled_below(&mut self, id: ExecutionId) {
+    /// The tasks within which `then: end` was said, the innermost first. They end well, without an output.
+    fn around_the_end(&self) -> Vec<ExecutionId> {
+        let parent = |id: &ExecutionId| self.execution(*id).parent;
+        let mut around: Vec<_> = std::iter::successors(self.ends_from, parent).collect();
+        // The outermost is the workflow itself.
+        around.pop();
+        around
+    }
+
+    /// What is open below an execution ends with it, but for those that `end_well`.
+    fn cancelled_below(&mut self, id: ExecutionId, end_well: &[ExecutionId]) {
         let Some(state) = self.instance() else { return };
         let below = apply::subtree(&state.executions, id);
-        let tasks = open_tasks(state, |it| *it != id && below.contains(it));
+        let tasks = open_tasks(state, |it| *it != id && below.contains(it) && !end_well.contains(it));
         let data = json!({ "cancelledAt": time(self.at()) });
         tasks.iter().for_each(|task| self.publish_task("cancelled", task, data.clone()));
     }

@@ -69,7 +69,7 @@ impl<'s> Journal<'s> {
                 None => self.list_ended(scope),
             },
             Flow::Exit => self.finish(scope, data(self.execution(scope)).clone(), None),
-            Flow::End => self.end_instance(data(self.execution(scope)).clone()),
+            Flow::End => self.end_instance(scope, data(self.execution(scope)).clone()),
             Flow::Goto(target) => {
                 let Some(there) = block.position(target) else { return self.astray(scope, task) };
                 if here.is_none_or(|here| there <= here) {
