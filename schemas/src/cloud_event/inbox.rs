@@ -121,7 +121,7 @@ pub fn read_command<B: AsRef<[u8]>>(
         && is_deeper_than(data, Payload::INBOX_DEPTH_MAX)
     {
         return Err(InboxError::UnreadableData {
-            detail: format!("it is nested more than {} deep", Payload::INBOX_DEPTH_MAX),
+            detail: format!("it is nested more than {} deep; flatten it", Payload::INBOX_DEPTH_MAX),
         });
     }
     let instance = instance(event.subject.as_deref(), record.key)?;
