@@ -64,6 +64,8 @@ pub(crate) struct TooLarge {
     pub(crate) bytes: usize,
     /// Deferred commands that had been decided by then, the last of them perhaps in part.
     pub(crate) taken: usize,
+    /// Tasks that had been entered by then.
+    pub(crate) entered: usize,
 }
 
 impl From<Rejection> for Stop {
@@ -179,7 +181,9 @@ impl<'s> Journal<'s> {
             return Ok(());
         }
         let taken = self.events.iter().filter(|it| matches!(it, Event::DeferredCommandTaken)).count();
-        Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken }))
+        let entered = |it: &&Event| matches!(it, Event::TaskRan { .. } | Event::TaskStarted { .. });
+        let entered = self.events.iter().filter(entered).count();
+        Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken, entered }))
     }
 
     /// Faults the instance if its state has grown past the bound.
