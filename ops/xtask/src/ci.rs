@@ -51,6 +51,9 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     }
     let folder = run.folder.clone();
     if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
+        // Their programs run until they are stopped, which takes minutes without optimization.
+        let bounds = ["test", "--release", "-p", "millrace-workflow", "--test", "expression_memory"];
+        run.cargo("bounds of expressions", workspace, &bounds);
         on_dev(workspace, &mut run, &programs);
         on_the_kit(workspace, &mut run, &programs);
         on_servers(workspace, &mut run, &features, programs.clone());

@@ -31,6 +31,8 @@ pub(crate) struct Journal<'s> {
     pub(crate) task: Arc<str>,
     /// The call that the command answers: what it waited for has ended by itself.
     pub(crate) answered: Option<ExecutionId>,
+    /// The scope from which the instance ends well: what it stands in ends well, too.
+    pub(crate) ends_from: Option<ExecutionId>,
     /// The parent has asked for the end: it waits for no answer.
     pub(crate) is_parent_told: bool,
     /// What the flow has yet to do, next one last.
@@ -66,6 +68,8 @@ pub(crate) struct TooLarge {
     pub(crate) bytes: usize,
     /// Deferred commands that had been decided by then, the last of them perhaps in part.
     pub(crate) taken: usize,
+    /// Tasks that had been entered by then.
+    pub(crate) entered: usize,
 }
 
 impl From<Rejection> for Stop {
@@ -92,6 +96,7 @@ impl<'s> Journal<'s> {
             draws: 0,
             task: "/do".into(),
             answered: None,
+            ends_from: None,
             is_parent_told: false,
             todo: vec![],
             weight,
@@ -197,7 +202,9 @@ impl<'s> Journal<'s> {
             return Ok(());
         }
         let taken = self.events.iter().filter(|it| matches!(it, Event::DeferredCommandTaken)).count();
-        Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken }))
+        let entered = |it: &&Event| matches!(it, Event::TaskRan { .. } | Event::TaskStarted { .. });
+        let entered = self.events.iter().filter(entered).count();
+        Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken, entered }))
     }
 
     /// Faults the instance if its state has grown past the bound.

@@ -5,7 +5,7 @@
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::instance::{Execution, InstanceState};
 use millrace_schemas::{ExecutionId, Payload, Timestamp};
-use millrace_workflow::program::{Kind, Lifecycle};
+use millrace_workflow::program::{Kind, Lifecycle, Task, TaskIndex};
 use serde_json::{Value, json};
 
 use crate::journal::Journal;
@@ -22,9 +22,19 @@ impl Journal<'_> {
         if level == Lifecycle::Off {
             return;
         }
-        self.tell_of_workflow(event);
+        // The workflow is the first to begin, and the last to end.
+        let ends = matches!(
+            event,
+            Event::InstanceCompleted { .. } | Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. }
+        );
+        if !ends {
+            self.tell_of_workflow(event);
+        }
         if level == Lifecycle::Task {
             self.tell_of_tasks(event);
+        }
+        if ends {
+            self.tell_of_workflow(event);
         }
     }
 
@@ -76,12 +86,12 @@ impl Journal<'_> {
             Event::TaskFaulted { execution, task, error } => {
                 match execution {
                     None => self.task_begins(task),
-                    Some(execution) => self.cancelled_below(*execution),
+                    Some(execution) => self.cancelled_below(*execution, &[]),
                 }
                 self.publish_task("faulted", task, json!({ "faultedAt": at, "error": problem(error) }));
             }
             Event::TaskCancelled { execution } => {
-                self.cancelled_below(*execution);
+                self.cancelled_below(*execution, &[]);
                 let task = self.execution(*execution).task.clone();
                 self.publish_task("cancelled", &task, json!({ "cancelledAt": at }));
             }
@@ -93,9 +103,17 @@ impl Journal<'_> {
                 self.each_open_task("suspended", &json!({ "suspendedAt": at }));
             }
             Event::InstanceResumed { .. } => self.each_open_task("resumed", &json!({ "resumedAt": at })),
-            Event::InstanceCompleted { .. }
-            | Event::InstanceFaulted { .. }
-            | Event::InstanceCancelled { .. } => self.cancelled_below(ExecutionId::ROOT),
+            Event::InstanceCompleted { .. } => {
+                let around = self.around_the_end();
+                self.cancelled_below(ExecutionId::ROOT, &around);
+                for id in around {
+                    let task = self.execution(id).task.clone();
+                    self.publish_task("completed", &task, json!({ "completedAt": at }));
+                }
+            }
+            Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. } => {
+                self.cancelled_below(ExecutionId::ROOT, &[]);
+            }
             _ => {}
         }
     }
@@ -111,11 +129,20 @@ impl Journal<'_> {
         self.publish_task("started", task, json!({ "startedAt": at }));
     }
 
-    /// What is open below an execution ends with it.
-    fn cancelled_below(&mut self, id: ExecutionId) {
+    /// The tasks within which `then: end` was said, the innermost first. They end well, without an output.
+    fn around_the_end(&self) -> Vec<ExecutionId> {
+        let parent = |id: &ExecutionId| self.execution(*id).parent;
+        let mut around: Vec<_> = std::iter::successors(self.ends_from, parent).collect();
+        // The outermost is the workflow itself.
+        around.pop();
+        around
+    }
+
+    /// What is open below an execution ends with it, but for those that `end_well`.
+    fn cancelled_below(&mut self, id: ExecutionId, end_well: &[ExecutionId]) {
         let Some(state) = self.instance() else { return };
         let below = apply::subtree(&state.executions, id);
-        let tasks = open_tasks(state, |it| *it != id && below.contains(it));
+        let tasks = open_tasks(state, |it| *it != id && below.contains(it) && !end_well.contains(it));
         let data = json!({ "cancelledAt": time(self.at()) });
         tasks.iter().for_each(|task| self.publish_task("cancelled", task, data.clone()));
     }
@@ -126,13 +153,18 @@ impl Journal<'_> {
     }
 
     fn publish_task(&mut self, what: &str, task: &str, mut data: Value) {
-        let is_told = self.program.find(task).is_some_and(|it| !matches!(it.kind, Kind::Extended(_)));
-        if is_told {
+        if self.program.find(task).is_some_and(|it| !self.is_scope_of_extension(it)) {
             data["workflow"] = self.id.as_str().into();
             data["task"] = task.into();
             self.effects
                 .push(Effect::PublishLifecycle { event_type: format!("{PREFIX}task.{what}.v1"), data });
         }
+    }
+
+    /// What an extension makes around its tasks is no task of anybody's.
+    fn is_scope_of_extension(&self, task: &Task) -> bool {
+        let is_after = |parent: TaskIndex| matches!(&self.program.task(parent).kind, Kind::Extended(it) if it.after == Some(task.index));
+        matches!(task.kind, Kind::Extended(_)) || task.parent.is_some_and(is_after)
     }
 
     fn publish(&mut self, what: &str, mut data: Value) {

@@ -69,7 +69,10 @@ impl Publisher {
         };
         match self.producer.send(record, QUEUE_MAX).await {
             Ok(delivery) => Ok((delivery.partition, Offset(delivery.offset))),
-            Err((error, _)) => Err(from_kafka(format!("produce a record to {topic}"), error)),
+            Err((error, _)) => {
+                let bytes = value.map_or(0, <[u8]>::len);
+                Err(from_kafka(format!("produce a record of {bytes} bytes to {topic}"), error))
+            }
         }
     }
 }

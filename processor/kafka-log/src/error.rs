@@ -44,7 +44,9 @@ fn fix(error: &KafkaError) -> Option<&'static str> {
         Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
             Some("create the topics with `millrace topics apply`")
         }
-        Code::MessageSizeTooLarge => Some("raise max.message.bytes of the topic, or send less"),
+        Code::MessageSizeTooLarge => {
+            Some("send less, such as a reference to the data; or raise max.message.bytes of the topic")
+        }
         Code::UnsupportedFeature | Code::UnsupportedVersion => Some("use brokers of Kafka 2.5 or newer"),
         _ => None,
     }

@@ -121,7 +121,7 @@ pub fn read_command<B: AsRef<[u8]>>(
         && is_deeper_than(data, Payload::INBOX_DEPTH_MAX)
     {
         return Err(InboxError::UnreadableData {
-            detail: format!("it is nested more than {} deep", Payload::INBOX_DEPTH_MAX),
+            detail: format!("it is nested more than {} deep; flatten it", Payload::INBOX_DEPTH_MAX),
         });
     }
     let instance = instance(event.subject.as_deref(), record.key)?;
@@ -228,12 +228,19 @@ fn data(event: CloudEvent) -> Result<Option<Value>, InboxError> {
             let bytes = BASE64_STANDARD
                 .decode(text)
                 .map_err(|error| unreadable(format!("data_base64 is not base64: {error}")))?;
-            serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|error| unreadable(format!("the data is not JSON: {error}")))
+            serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(no_json("the data", &error)))
         }
         Some(EventData::Base64(text)) => Ok(Some(Value::String(text))),
     }
+}
+
+/// Why `what` cannot be read as JSON.
+pub(super) fn no_json(what: &str, error: &serde_json::Error) -> String {
+    // The parser's own limit, a little above ours.
+    if error.to_string().starts_with("recursion limit exceeded") {
+        return format!("{what} is nested more than {} deep; flatten it", Payload::INBOX_DEPTH_MAX);
+    }
+    format!("{what} is not JSON: {error}")
 }
 
 /// `{"reason": …}`, a string, or nothing.

@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::inbox::{Attributes, InboxError};
+use super::inbox::{Attributes, InboxError, no_json};
 use super::{CloudEvent, EventData, TRACEPARENT};
 use crate::Timestamp;
 use crate::codec::{Codec, DecodeError};
@@ -145,8 +145,8 @@ impl CloudEvent {
 fn structured(value: Option<&[u8]>) -> Result<CloudEvent, InboxError> {
     let not_an_event = |detail: String| InboxError::NotACloudEvent { detail };
     let value = value.ok_or_else(|| not_an_event("the record has no value and no ce_ headers".to_owned()))?;
-    let json: Value = serde_json::from_slice(value)
-        .map_err(|error| not_an_event(format!("the value is not JSON: {error}")))?;
+    let json: Value =
+        serde_json::from_slice(value).map_err(|error| not_an_event(no_json("the value", &error)))?;
     if json.get("specversion").is_none() {
         return Err(not_an_event(
             "the value is JSON without \"specversion\", and there are no ce_ headers".to_owned(),
@@ -195,7 +195,7 @@ fn read_data(
             } else {
                 ""
             };
-            InboxError::UnreadableData { detail: format!("the data is not JSON: {error}{hint}") }
+            InboxError::UnreadableData { detail: format!("{}{hint}", no_json("the data", &error)) }
         })?;
         return Ok((Some(EventData::Json(json)), media_type));
     }

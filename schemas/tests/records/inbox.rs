@@ -180,7 +180,7 @@ fn what_asks_for_nothing_is_refused_with_a_reason() {
             unreadable-data: unreadable data: expected an object with problem details, or no data
             unreadable-data: unreadable data: status is no HTTP status
             unreadable-data: unreadable data: retriable is no boolean
-            unreadable-data: unreadable data: it is nested more than 100 deep
+            unreadable-data: unreadable data: it is nested more than 100 deep; flatten it
             unreadable-data: unreadable data: the data is not JSON: expected value at line 1 column 1
         "#]],
     );

@@ -531,8 +531,8 @@ fn bounds_hold() {
     ];
     expect![[r#"
         bad.yaml:1:1: error: the definition has 1048577 bytes; fix: keep it under 1 MiB: split it, or move data into the input
-        bad.yaml:1:256: error: this is no YAML: recursion limit exceeded; fix: check the indentation and the quotes here and on the line before
-        bad.yaml:1:851: error: this is no YAML: recursion limit exceeded; fix: check the indentation and the quotes here and on the line before
+        bad.yaml:1:256: error: lists and mappings are nested more than 100 deep; fix: flatten the definition
+        bad.yaml:1:851: error: lists and mappings are nested more than 100 deep; fix: flatten the definition
         bad.yaml:12:12: error: this is no YAML: alias expansion exceeded the maximum node budget (possible billion-laughs attack); fix: check the indentation and the quotes here and on the line before
         bad.yaml:25:15: error: lists and mappings are nested more than 100 deep; fix: flatten the definition
         bad.yaml:10003:5: error: the definition has more than 10000 tasks, those of functions and extensions counted wherever they are used; fix: split it into several workflows, or use a `for`"#]].assert_eq(&findings.join("\n"));

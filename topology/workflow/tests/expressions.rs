@@ -185,7 +185,7 @@ fn failures_say_what_failed() {
             failed: expression `{a: 1} | tobytes`: "cannot convert {\"a\":1} to bytes"
             first(range(10; 20)) => 10
             1, 2 => 1
-            failed: expression `"xx" * 9000000000000000000`: it makes a text of more than 4 MiB
+            failed: expression `"xx" * 9000000000000000000`: it makes a text of more than 4 MiB: give it less data, or repeat less of it
             failed: expression `[limit(300000; repeat("abcdef"))]`: its output is larger than 1048576 bytes
             failed: expression `reduce range(200) as $i (0; [.])`: its output is nested more than 100 deep
             refused: expression `.a } and ${ .b`: expected token at `} and ${ .b`"#]],

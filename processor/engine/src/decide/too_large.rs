@@ -123,10 +123,18 @@ fn incident(bounds: &Bounds, found: &TooLarge, execution: Option<ExecutionId>, n
 }
 
 fn detail(bounds: &Bounds, found: &TooLarge, next: &str) -> String {
-    let TooLarge { task, bytes, .. } = found;
+    /// More of them are a loop, and no data of one task.
+    const ENTERED_MANY: usize = 100;
+    let TooLarge { task, bytes, entered, .. } = found;
     let max = bounds.record_bytes_max;
+    let why = match *entered > ENTERED_MANY {
+        true => format!(
+            "; it tells of {entered} tasks that were entered without waiting for anything, and a `wait` among them begins another record"
+        ),
+        false => String::new(),
+    };
     format!(
-        "task {task}: a record of at least {bytes} bytes, and {max} are allowed (record_bytes_max); {next}"
+        "task {task}: a record of at least {bytes} bytes, and {max} are allowed (record_bytes_max){why}; {next}"
     )
 }
 

@@ -90,7 +90,7 @@ impl Journal<'_> {
         then: Option<Flow>,
     ) -> Result<(), Stop> {
         let execution = self.execution(id);
-        let Some(scope) = execution.parent else { return self.end_instance(raw_output) };
+        let Some(scope) = execution.parent else { return self.end_instance(id, raw_output) };
         let task = self.task_of(execution);
         let view = View { context: joined.as_ref(), ..View::of_open(execution, task) };
         let flow = then.or_else(|| self.flow_after(execution)).unwrap_or(task.then);
@@ -104,12 +104,13 @@ impl Journal<'_> {
         }
     }
 
-    /// The workflow ends well.
-    pub(super) fn end_instance(&mut self, raw_output: Payload) -> Result<(), Stop> {
+    /// The workflow ends well, from within `scope`.
+    pub(super) fn end_instance(&mut self, scope: ExecutionId, raw_output: Payload) -> Result<(), Stop> {
         let event = match self.instance_output(raw_output) {
             Ok(output) => Event::InstanceCompleted { output },
             Err(error) => Event::InstanceFaulted { error },
         };
+        self.ends_from = Some(scope);
         self.record(event)
     }
 

@@ -70,7 +70,7 @@ impl<'s> Journal<'s> {
             },
             Flow::Exit if self.gathers(scope) => self.event_round_ended(scope, true),
             Flow::Exit => self.finish(scope, data(self.execution(scope)).clone(), None),
-            Flow::End => self.end_instance(data(self.execution(scope)).clone()),
+            Flow::End => self.end_instance(scope, data(self.execution(scope)).clone()),
             Flow::Goto(target) => {
                 let Some(there) = block.position(target) else { return self.astray(scope, task) };
                 if here.is_none_or(|here| there <= here) {

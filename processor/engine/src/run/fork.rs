@@ -46,7 +46,7 @@ impl Journal<'_> {
         let output = ended.output.clone().expect("a branch that ended has an output");
         match flow {
             Flow::Continue | Flow::Exit => {}
-            Flow::End => return self.end_instance(output),
+            Flow::End => return self.end_instance(fork, output),
             Flow::Goto(_) => return self.astray(fork, task),
         }
         if matches!(definition.kind, Kind::Fork { compete: true, .. }) {

@@ -278,7 +278,10 @@ fn a_start_that_is_refused_is_told_unless_it_came_twice() {
 #[test]
 fn nobody_is_cancelled_by_an_instance_that_is_not_its_parent() {
     // The instance `i` of a conversation is no child of `parent` 3.1, whatever it was started with.
-    check("do: [{ a: { call: x } }]", "child 1\nabandon", expect![[r#"
+    check(
+        "do: [{ a: { call: x } }]",
+        "child 1\nabandon",
+        expect![[r#"
         > child 1
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call x
@@ -286,8 +289,12 @@ fn nobody_is_cancelled_by_an_instance_that_is_not_its_parent() {
           => default: 1.1 x attempt 1 key i#/do/0/a 1
         > abandon
           rejected: instance i is nobody's child, and ends by itself
-    "#]]);
-    check("do: [{ a: { call: x } }]", "start 1\nabandon", expect![[r#"
+    "#]],
+    );
+    check(
+        "do: [{ a: { call: x } }]",
+        "start 1\nabandon",
+        expect![[r#"
         > start 1
           InstanceStarted
           TaskStarted 1 in 0 /do/0/a Call x
@@ -295,12 +302,16 @@ fn nobody_is_cancelled_by_an_instance_that_is_not_its_parent() {
           => default: 1.1 x attempt 1 key i#/do/0/a 1
         > abandon
           rejected: instance i is nobody's child, and ends by itself
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_answer_of_a_child_that_is_too_large_fails_the_task_for_good() {
-    check(ONE, "start {\"id\": 7}\nlimit 3000\ncomplete 1.1 x2500", expect![[r#"
+    check(
+        ONE,
+        "start {\"id\": 7}\nlimit 3000\ncomplete 1.1 x2500",
+        expect![[r#"
         > start {"id": 7}
           InstanceStarted
           TaskStarted 1 in 0 /do/0/ship Call shop/ship/2.0.0 with {"order":7}
@@ -309,7 +320,8 @@ fn an_answer_of_a_child_that_is_too_large_fails_the_task_for_good() {
         > complete 1.1 x2500
           TaskFaulted 1 /do/0/ship runtime 500 at /do: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
           InstanceFaulted runtime 500 at /do: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 
+use millrace_schemas::Payload;
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -25,6 +26,14 @@ pub(crate) fn read(option: &str, argument: &str) -> anyhow::Result<Value> {
         ("the argument".to_owned(), argument.to_owned())
     };
     serde_json::from_str(&text).map_err(|error| {
+        if error.to_string().starts_with("recursion limit exceeded") {
+            let what = format!("{option}: {place} is nested too deep");
+            let fix = format!(
+                "flatten it: workflows take data that is nested up to {} deep",
+                Payload::INBOX_DEPTH_MAX
+            );
+            return Failure::refused(what, fix).because(error).into();
+        }
         let fix = "give JSON (text in double quotes too: '\"text\"'), @file, or - for stdin";
         Failure::refused(format!("{option}: {place} is not JSON"), fix).because(error).into()
     })

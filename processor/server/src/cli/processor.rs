@@ -183,7 +183,7 @@ struct Limits {
 
 /// Lifecycle events that are published.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Published {
+pub(crate) enum Published {
     /// None
     Off,
     /// Of instances: started, suspended, resumed, completed, faulted, cancelled
@@ -202,11 +202,17 @@ impl From<&Limits> for Bounds {
             depth_max: limits.depth_max,
             deferred_max: limits.deferred_max,
             signals_max: limits.signals_max,
-            lifecycle: match limits.lifecycle {
-                Published::Off => Lifecycle::Off,
-                Published::Workflow => Lifecycle::Workflow,
-                Published::Task => Lifecycle::Task,
-            },
+            lifecycle: limits.lifecycle.into(),
+        }
+    }
+}
+
+impl From<Published> for Lifecycle {
+    fn from(published: Published) -> Self {
+        match published {
+            Published::Off => Self::Off,
+            Published::Workflow => Self::Workflow,
+            Published::Task => Self::Task,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod ctk;
 mod dev;
+mod hostile;
 mod servers;
 mod stories;
 mod support;

@@ -164,14 +164,22 @@ fn check_depth(depth: usize, place: Place) -> Result<(), Unreadable> {
     if depth <= NESTING_MAX {
         return Ok(());
     }
-    Err(Unreadable {
+    Err(too_deep(place))
+}
+
+fn too_deep(place: Place) -> Unreadable {
+    Unreadable {
         place,
         message: format!("lists and mappings are nested more than {NESTING_MAX} deep"),
         fix: "flatten the definition",
-    })
+    }
 }
 
 fn not_yaml(error: &saphyr::ScanError) -> Unreadable {
+    // The parser has a limit of its own, above ours, for lists and mappings in one line.
+    if error.info() == "recursion limit exceeded" {
+        return too_deep(place_of(error.marker()));
+    }
     Unreadable {
         place: place_of(error.marker()),
         message: format!("this is no YAML: {}", error.info()),

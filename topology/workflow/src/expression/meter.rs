@@ -74,7 +74,11 @@ impl fmt::Display for Stop {
                 "it takes more than {} MiB at once: give it less data, or split it into several tasks",
                 BYTES_MAX / 1024 / 1024
             ),
-            Self::Text => write!(f, "it makes a text of more than {} MiB", TEXT_BYTES_MAX / 1024 / 1024),
+            Self::Text => write!(
+                f,
+                "it makes a text of more than {} MiB: give it less data, or repeat less of it",
+                TEXT_BYTES_MAX / 1024 / 1024
+            ),
             Self::Depth => write!(f, "it nests values more than {VALUE_DEPTH_MAX} deep: flatten them"),
             Self::Path => {
                 write!(
@@ -82,7 +86,9 @@ impl fmt::Display for Stop {
                     "it follows a path of more than {PATH_MAX} keys: does it have a loop without an end?"
                 )
             }
-            Self::Digits => write!(f, "it makes a number of more than {DIGITS_MAX} digits"),
+            Self::Digits => {
+                write!(f, "it makes a number of more than {DIGITS_MAX} digits: keep such numbers as text")
+            }
             Self::Stack => {
                 write!(
                     f,

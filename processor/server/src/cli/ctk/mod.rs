@@ -4,6 +4,7 @@
 //! answer is folded from what the changelog holds of the instance. Neither the processor nor the built-in worker knows of the kit. Without a
 //! cluster, a `millrace dev` of its own runs the scenario ([`own`]); that one can be killed on the way.
 
+mod lifecycle;
 mod own;
 mod tasks;
 
@@ -32,6 +33,7 @@ use crate::member;
 use crate::output::Output;
 use crate::reading::home_of;
 
+use lifecycle::Published;
 use own::Own;
 use tasks::TaskView;
 
@@ -77,6 +79,9 @@ struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<TaskError>,
     tasks: Vec<TaskView>,
+    /// The lifecycle events of the instance, in order, if the fleet publishes any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lifecycle: Vec<Value>,
     evidence: Evidence,
 }
 
@@ -207,6 +212,8 @@ struct Scenario<'g> {
     from: Offset,
     partition: u32,
     watch: Watch,
+    /// Where its lifecycle events will be.
+    lifecycle: Published,
     /// Follows the changelog, for the kill.
     tail: Tail,
 }
@@ -222,12 +229,13 @@ impl<'g> Scenario<'g> {
         let from = kafka.end(&topic, i32::try_from(partition)?).await?;
         let changelog = [(topic, i32::try_from(partition)?)];
         let candidates = [candidate];
-        let (_, watch, tail) = tokio::try_join!(
+        let (_, watch, lifecycle, tail) = tokio::try_join!(
             deploy::deploy(global, &candidates),
             Watch::begin(global, &kafka, &id),
+            Published::begin(&kafka, &id),
             kafka.tail_from_end(&changelog),
         )?;
-        Ok(Self { global, kafka, codec, id, workflow, input, from, partition, watch, tail })
+        Ok(Self { global, kafka, codec, id, workflow, input, from, partition, watch, lifecycle, tail })
     }
 
     /// Starts it, and waits for its end.
@@ -237,7 +245,8 @@ impl<'g> Scenario<'g> {
         arguments: &Arguments,
         own: Option<Own>,
     ) -> anyhow::Result<Document> {
-        let Self { global, kafka, codec, id, workflow, input, from, partition, watch, tail } = self;
+        let Self { global, kafka, codec, id, workflow, input, from, partition, watch, lifecycle, tail } =
+            self;
         let log = Log { kafka: &kafka, codec: &codec, id: &id, from, partition: i32::try_from(partition)? };
         let version = workflow.version.to_string();
         let event = start_event(clients::event_id(), &id, &workflow.workflow, Some(&version), input);
@@ -268,7 +277,8 @@ impl<'g> Scenario<'g> {
         if let Some(victim) = victim.filter(|_| has_ended) {
             own = Some(victim.await??);
         }
-        let (entries, takeovers) = log.read().await?;
+        let ((entries, takeovers), lifecycle) =
+            tokio::try_join!(log.read(), lifecycle.read(&kafka, &codec, &id))?;
         let evidence = Evidence {
             instance: id.clone(),
             workflow: workflow.to_string(),
@@ -290,7 +300,7 @@ impl<'g> Scenario<'g> {
             }
             Ending::TimedOut { incident } => return Err(late(arguments, &tasks, incident).into()),
         };
-        Ok(Document { status, output, error, tasks, evidence })
+        Ok(Document { status, output, error, tasks, lifecycle, evidence })
     }
 }
 

@@ -123,8 +123,8 @@ async fn spawn(folder: &TempDir, kafka: &str, rewrites: &[Rewrite]) -> anyhow::R
     for (name, _) in foreign {
         command.env_remove(name);
     }
-    command.args(["dev", "--output", "json", "--http", "127.0.0.1:0", "--kafka", kafka, "--data"]);
-    command.arg(folder.path());
+    command.args(["dev", "--output", "json", "--http", "127.0.0.1:0", "--kafka", kafka]);
+    command.args(["--lifecycle", "task", "--data"]).arg(folder.path());
     for rewrite in rewrites {
         command.args(["--http-map", &rewrite.to_string()]);
     }

@@ -1,4 +1,6 @@
 //! The tasks of an instance, folded from its changelog: each that was started, in the order of starting.
+//!
+//! The tasks of extensions are among them. What stands around a task and its extensions is not: nobody wrote it as a task.
 
 use std::collections::BTreeMap;
 
@@ -91,10 +93,17 @@ pub(crate) fn is_end(event: &Event) -> bool {
 #[derive(Default)]
 struct Fold {
     tasks: Vec<TaskView>,
-    /// Where the open ones stand among them, and the scopes that they run in.
-    open: BTreeMap<ExecutionId, (usize, ExecutionId)>,
+    open: BTreeMap<ExecutionId, Open>,
     /// The scope of the task that ended last.
     scope: Option<ExecutionId>,
+}
+
+/// An open execution.
+struct Open {
+    /// Where its task stands among them, if it is one.
+    index: Option<usize>,
+    /// The scope that it runs in.
+    parent: ExecutionId,
 }
 
 impl Fold {
@@ -102,17 +111,17 @@ impl Fold {
     fn take(&mut self, event: &Event, state: &InstanceState) {
         match event {
             Event::TaskStarted { execution, parent, task, .. } => {
-                self.open.insert(*execution, (self.tasks.len(), *parent));
-                self.tasks.push(TaskView::started(task));
+                let index = self.start(TaskView::started(task));
+                self.open.insert(*execution, Open { index, parent: *parent });
             }
             Event::TaskRan { parent, task, .. } => {
                 let mut view = TaskView::started(task);
                 view.end(Status::Completed, data(state, *parent, task), None);
-                self.tasks.push(view);
+                self.start(view);
                 self.scope = Some(*parent);
             }
             Event::TaskCompleted { execution, output, .. } => {
-                self.scope = self.open.get(execution).map(|(_, parent)| *parent);
+                self.scope = self.open.get(execution).map(|it| it.parent);
                 self.end(*execution, Status::Completed, Some(output.value().clone()), None);
             }
             Event::TaskFaulted { execution: Some(execution), error, .. } => {
@@ -121,7 +130,7 @@ impl Fold {
             Event::TaskFaulted { execution: None, task, error } => {
                 let mut view = TaskView::started(task);
                 view.end(Status::Faulted, None, Some(error.clone()));
-                self.tasks.push(view);
+                self.start(view);
             }
             Event::TaskCancelled { execution } => self.end(*execution, Status::Cancelled, None, None),
             _ => {}
@@ -134,6 +143,15 @@ impl Fold {
         }
     }
 
+    /// Where it stands, if it is a task.
+    fn start(&mut self, view: TaskView) -> Option<usize> {
+        if is_around_extension(&view.reference) {
+            return None;
+        }
+        self.tasks.push(view);
+        Some(self.tasks.len() - 1)
+    }
+
     fn end(
         &mut self,
         execution: ExecutionId,
@@ -141,7 +159,7 @@ impl Fold {
         output: Option<Value>,
         error: Option<TaskError>,
     ) {
-        if let Some((index, _)) = self.open.remove(&execution) {
+        if let Some(index) = self.open.remove(&execution).and_then(|it| it.index) {
             self.tasks[index].end(status, output, error);
         }
     }
@@ -151,14 +169,21 @@ impl Fold {
         if matches!(event, Event::InstanceCompleted { .. }) {
             let mut at = self.scope;
             while let Some(scope) = at {
-                at = self.open.get(&scope).map(|(_, parent)| *parent);
+                at = self.open.get(&scope).map(|it| it.parent);
                 self.end(scope, Status::Completed, None, None);
             }
         }
-        for (index, _) in std::mem::take(&mut self.open).into_values() {
+        for index in std::mem::take(&mut self.open).into_values().filter_map(|it| it.index) {
             self.tasks[index].end(Status::Cancelled, None, None);
         }
     }
+}
+
+/// `…/extensions/0`, around a task with its extension, and `…/extensions/0/after`, around what comes after it. After the name of a task,
+/// nothing else is a number.
+fn is_around_extension(reference: &str) -> bool {
+    let around = reference.strip_suffix("/after").unwrap_or(reference);
+    around.rsplit_once("/extensions/").is_some_and(|(_, number)| number.bytes().all(|it| it.is_ascii_digit()))
 }
 
 /// The output of a task that ended at once: the data of its scope, or the result of its branch.
@@ -280,6 +305,25 @@ mod tests {
                 both Completed [{"n":1},2]
                 left Completed {"n":1}
                 right Completed 2
+            "#]],
+        );
+    }
+
+    #[test]
+    fn tasks_of_extensions_are_tasks_and_what_is_around_them_is_not() {
+        check(
+            vec![
+                begins(1, 0, "/do/0/extensions/extensions/0", Activity::Sequence { then: None }),
+                runs(1, "/do/0/extensions/extensions/0/before/0/log", Some(json!("logged"))),
+                runs(1, "/do/0/extensions", Some(json!(2))),
+                begins(2, 1, "/do/0/extensions/extensions/0/after", Activity::Sequence { then: None }),
+                runs(2, "/do/0/extensions/extensions/0/after/0/log", None),
+                Event::InstanceCompleted { output: json!(2).into() },
+            ],
+            expect_test::expect![[r#"
+                log Completed "logged"
+                extensions Completed 2
+                log Completed null
             "#]],
         );
     }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cli::processor::Settings;
+use crate::cli::processor::{Published, Settings};
 use crate::cli::programs;
 use crate::cli::topics;
 use crate::cli::worker::parse_secrets;
@@ -76,6 +76,10 @@ pub(crate) struct Arguments {
     /// How long ended instances and their history are kept
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     retention: Duration,
+
+    /// Which of the language's lifecycle events are published, to the lifecycle topic: of instances whose definition does not say
+    #[arg(long, default_value = "off", env = "MILLRACE_LIFECYCLE", value_name = "EVENTS")]
+    lifecycle: Published,
 
     /// Folder of the secrets that definitions may name: a file for each
     #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
@@ -203,6 +207,7 @@ impl World {
         // Whoever has just started an instance looks for it in the list. One person's load is no reason to wait.
         config.partition.flush_interval = FLUSH_INTERVAL;
         config.partition.stub_ttl = arguments.retention;
+        config.partition.bounds.lifecycle = arguments.lifecycle.into();
         let member = Member::new(Parts { config, log, store, codec, registry, kafka, listener, url });
         let processor = member.handle();
         let running = tokio::spawn(Box::pin(member.run(shutdown)));

@@ -189,6 +189,19 @@ impl Fleet {
         data(&self.folder)
     }
 
+    /// Where the broker of `millrace dev` is.
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.addresses.as_ref().unwrap()[0]
+    }
+
+    /// The most memory that the processor has had so far.
+    pub(crate) fn memory_peak_kib(&self) -> u64 {
+        let process = self.processor.as_ref().unwrap().child.id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// What the processor has said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default()
