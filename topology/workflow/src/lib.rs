@@ -3,10 +3,12 @@
 //! Pure: no clock, no network, no files, no randomness. The same text always compiles to the same program.
 //!
 //! Reading order: [`program`], what the engine runs; [`expression`], jq with guards; [`admission`], from text to program;
-//! [`schema`], JSON Schemas of data; `describe`, a program as text.
+//! [`bundle`], what a definition refers to elsewhere; [`schema`], JSON Schemas of data; `describe`, a program as text.
 
 pub mod admission;
+pub mod bundle;
 mod describe;
 pub mod expression;
 pub mod program;
 pub mod schema;
+mod walk;

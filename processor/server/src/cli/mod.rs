@@ -107,7 +107,7 @@ impl Cli {
             Command::Dev(arguments) => Box::pin(dev::run(&global, output, &arguments)).await,
             Command::Topics(command) => Box::pin(topics::run(&global, output, &command)).await,
             Command::Deploy(arguments) => Box::pin(deploy::run(&global, output, &arguments)).await,
-            Command::Describe(arguments) => describe::run(output, &arguments),
+            Command::Describe(arguments) => Box::pin(describe::run(output, &arguments)).await,
             Command::Start(arguments) => Box::pin(start::run(&global, output, arguments)).await,
             Command::Signal(arguments) => Box::pin(signal::run(&global, output, arguments)).await,
             Command::Cancel(arguments) => {
