@@ -57,6 +57,12 @@ pub(crate) fn functions(definition: &Value) -> Vec<Found<'_>> {
         .collect()
 }
 
+/// The entry `name` of `use.functions`.
+pub(crate) fn function<'d>(definition: &'d Value, name: &str) -> Option<Found<'d>> {
+    let (name, task) = definition.pointer("/use/functions")?.as_object()?.get_key_value(name)?;
+    Some(Found { pointer: format!("/use/functions/{}", escape(name)), name, task })
+}
+
 /// The lists of tasks that extensions add, with their pointers.
 pub(crate) fn additions(definition: &Value) -> Vec<(&Value, String)> {
     let extensions = definition.pointer("/use/extensions").unwrap_or(&Value::Null);

@@ -256,17 +256,17 @@ fn what_cannot_be_followed_is_said_all_at_once() {
         body,
         &World::new(),
         expect![[r#"
-        whole.yaml:4:9: error: `log@them` names no function of a catalog; fix: write such as `log:1.0.0@catalog`
-        whole.yaml:5:9: error: there is no catalog `them`; fix: add it to `use.catalogs`, with its `endpoint`; or say by --default-catalog where `default` is
-        whole.yaml:9:9: error: `ftp` is no scheme that `deploy` fetches by; fix: write an `https://` URI, or a path such as `file://schemas/order.yaml`
-        whole.yaml:10:50: error: `https://a.b/{id}` is a template, and what `deploy` fetches is fetched once for all instances; fix: write the whole URI
-        whole.yaml:11:50: error: `deploy` fetches this once for all instances, so it cannot be an expression; fix: write the whole URI
-        whole.yaml:12:9: error: `../x:1.0.0@odd` names no function of a catalog; fix: write such as `log:1.0.0@catalog`
-        whole.yaml:13:36: error: `file://%zz` is no path; fix: write an `https://` URI, or a path such as `file://schemas/order.yaml`
-        whole.yaml:2:54: error: `deploy` fetches this once for all instances, so it cannot be an expression; fix: write the whole URI
-        whole.yaml:2:115: error: `deploy` cannot use this `authentication`: it has no secrets and asks no authority; fix: write `basic` or `bearer` of the definition itself, without secrets and expressions; or put it where it can be had without credentials
-        whole.yaml:2:24: error: `ftp` is no scheme that `deploy` fetches by; fix: write an `https://` URI, or a path such as `file://schemas/order.yaml`
-    "#]],
+            whole.yaml:2:24: error: `ftp` is no scheme that `deploy` fetches by; fix: write an `https://` URI, or a path such as `file://schemas/order.yaml`
+            whole.yaml:2:54: error: `deploy` fetches this once for all instances, so it cannot be an expression; fix: write the whole URI
+            whole.yaml:2:115: error: `deploy` cannot use this `authentication`: it has no secrets and asks no authority; fix: write `basic` or `bearer` of the definition itself, without secrets and expressions; or put it where it can be had without credentials
+            whole.yaml:4:9: error: `log@them` names no function of a catalog; fix: write such as `log:1.0.0@catalog`
+            whole.yaml:5:9: error: there is no catalog `them`; fix: add it to `use.catalogs`, with its `endpoint`; or say by --default-catalog where `default` is
+            whole.yaml:9:9: error: `ftp` is no scheme that `deploy` fetches by; fix: write an `https://` URI, or a path such as `file://schemas/order.yaml`
+            whole.yaml:10:50: error: `https://a.b/{id}` is a template, and what `deploy` fetches is fetched once for all instances; fix: write the whole URI
+            whole.yaml:11:50: error: `deploy` fetches this once for all instances, so it cannot be an expression; fix: write the whole URI
+            whole.yaml:12:9: error: `../x:1.0.0@odd` names no function of a catalog; fix: write such as `log:1.0.0@catalog`
+            whole.yaml:13:36: error: `file://%zz` is no path; fix: write an `https://` URI, or a path such as `file://schemas/order.yaml`
+        "#]],
     );
 }
 

@@ -4,7 +4,7 @@
 //! engine: it refuses what this release does not run rather than running half of it.
 //!
 //! Reading order: `source`, text to data; `dsl_schema`, the published JSON schema of the language; `compile`, data to program and
-//! what a schema cannot check; [`errors`] and [`duration`], small vocabularies of the language.
+//! what a schema cannot check; `lint`, what is most likely not meant; [`errors`] and [`duration`], small vocabularies of the language.
 
 mod canonical;
 mod compile;
@@ -12,6 +12,7 @@ mod dsl_schema;
 pub mod duration;
 pub mod errors;
 mod finding;
+mod lint;
 mod report;
 mod reversion;
 mod source;
@@ -70,6 +71,9 @@ pub(crate) fn compile_value(
 ) -> Result<Admitted, Vec<Finding>> {
     let mut report = Report::new(file_name, source, parts);
     let program = compile::compile(definition, &mut report);
+    if !report.has_errors() {
+        lint::lint(definition, &mut report);
+    }
     let findings = report.into_findings();
     match program {
         Some(program) if findings.iter().all(|it| it.severity == Severity::Warning) => {

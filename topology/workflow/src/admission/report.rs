@@ -80,6 +80,10 @@ impl<'s> Report<'s> {
         });
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|it| it.severity == Severity::Error)
+    }
+
     /// In the order of the text, each once: what is used twice is checked twice.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
         let own = self.file;

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::location::beside;
 use super::{Bundle, Inserted, Kind, Location, Reference};
 use crate::admission::{Finding, Part, TEXT_BYTES_MAX, escape, read_source};
 
@@ -70,7 +71,11 @@ impl Bundle {
     }
 
     fn part(&self, reference: &Reference, content: &[u8], pointer: String) -> Result<Part, Finding> {
-        let file = reference.location.to_string();
+        let file = match &reference.location {
+            Location::Url(url) => url.clone(),
+            // As people see it from where they are, like the definition's own file.
+            Location::File(path) => beside(&self.file, path),
+        };
         let text = str::from_utf8(content).map_err(|error| {
             let message = format!("{file} is no UTF-8: {error}");
             self.finding(&reference.pointer, message, "refer to a text in YAML or JSON")

@@ -87,7 +87,7 @@ fn file_path(uri: &str) -> Option<&str> {
     Some(rest.strip_prefix("//").unwrap_or(rest)).filter(|it| !it.is_empty())
 }
 
-fn beside(file: &str, path: &str) -> String {
+pub(super) fn beside(file: &str, path: &str) -> String {
     match file.rsplit_once('/') {
         Some((folder, _)) if !path.starts_with('/') => format!("{folder}/{path}"),
         _ => path.to_owned(),

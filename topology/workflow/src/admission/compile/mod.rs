@@ -18,6 +18,7 @@ mod http;
 mod metadata;
 mod openapi;
 mod run;
+mod schedule;
 mod secrets;
 mod service;
 mod task;

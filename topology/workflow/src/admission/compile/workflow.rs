@@ -47,6 +47,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         compiler.queue = queue;
     }
     compiler.check_use();
+    compiler.check_schedule(&root);
     let input = compiler.input(definition, &root);
     let output = compiler.output(definition, &root);
     let timeout = compiler.timeout(definition, &root);
@@ -94,13 +95,6 @@ impl Compiler<'_, '_> {
         {
             let message = format!("version {dsl} of the language is not supported");
             self.report.error("/document/dsl", message, "write it in version 1.0.3: `dsl: '1.0.3'`");
-        }
-        if entries.contains_key("schedule") {
-            self.report.unsupported(
-                "/schedule",
-                "`schedule`",
-                "start instances by io.millrace.instance.start events",
-            );
         }
     }
 
