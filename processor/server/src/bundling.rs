@@ -45,7 +45,7 @@ impl Bundling<'_> {
         bundle: &mut Bundle,
         file: &Path,
     ) -> anyhow::Result<Result<(), Vec<Finding>>> {
-        let folder = file.parent().unwrap_or(Path::new(""));
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let mut client = None;
         loop {
             let mut wanted = match bundle.wanted(self.catalogs.default_catalog.as_deref()) {

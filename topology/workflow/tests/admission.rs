@@ -698,7 +698,9 @@ fn conditions_that_depend_on_nothing_are_pointed_out() {
 fn waiting_without_an_end_is_pointed_out_once() {
     check(
         "use:\n  retries: {short: {limit: {attempt: {count: 3, duration: PT5S}}}}\n  functions:\n    ask: {do: [{asking: {call: person}}]}\n    asked: {call: person, timeout: {after: P1D}}\ndo:\n  - a: {call: f, timeout: {after: PT1S}}\n  - b: {do: [{c: {call: f}}], timeout: {after: PT1S}}\n  - d: {call: ask}\n  - e: {call: ask}\n  - f: {call: asked}\n  - g: {try: [{h: {call: f}}], catch: {retry: short, do: [{i: {listen: {to: {one: {with: {type: x}}}}}}]}}\n  - j: {run: {workflow: {namespace: a, name: b, version: '1.0.0'}}}\n  - k: {run: {await: false, workflow: {namespace: a, name: b, version: '1.0.0'}}}\n  - l: {fork: {branches: [{m: {call: f}}, {n: {wait: PT1S}}]}}\n",
-        expect!["bad.yaml:5:17: warning: `asking`, `i`, `j`, and 1 more wait for ever if nobody answers: there is no `timeout`; fix: set one on the task, on a task around it, or on the workflow"],
+        expect![
+            "bad.yaml:5:17: warning: `asking`, `i`, `j`, and 1 more wait for ever if nobody answers: there is no `timeout`; fix: set one on the task, on a task around it, or on the workflow"
+        ],
     );
     check("timeout: {after: PT1M}\ndo: [{a: {call: f}}]\n", expect![[""]]);
 }
@@ -718,41 +720,78 @@ fn a_schedule_is_checked_and_not_run() {
     for (schedule, expected) in [
         (
             "{every: PT15M, after: {seconds: 0}, cron: '*/5 6-18 * JAN,FEB MON-FRI', on: {any: [{with: {type: x, data: '${ .a > 1 }'}}]}}",
-            expect!["bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"],
+            expect![
+                "bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"
+            ],
         ),
-        ("{cron: '@daily'}", expect!["bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"]),
-        ("{}", expect![[r#"
+        (
+            "{cron: '@daily'}",
+            expect![
+                "bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"
+            ],
+        ),
+        (
+            "{}",
+            expect![[r#"
             bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"#]]),
-        ("{every: PT0S, after: soon}", expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"#]],
+        ),
+        (
+            "{every: PT0S, after: soon}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
-            bad.yaml:2:25: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]]),
-        ("{every: '${ .x }'}", expect![[r#"
+            bad.yaml:2:25: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
+        ),
+        (
+            "{every: '${ .x }'}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]]),
-        ("{cron: '0 0 * *'}", expect![[r#"
+            bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
+        ),
+        (
+            "{cron: '0 0 * *'}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]]),
-        ("{cron: '0 0 0 * * *'}", expect![[r#"
+            bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{cron: '0 0 0 * * *'}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]]),
-        ("{cron: '60 0 * * *'}", expect![[r#"
+            bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{cron: '60 0 * * *'}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]]),
-        ("{cron: '* * * * XYZ'}", expect![[r#"
+            bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{cron: '* * * * XYZ'}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]]),
-        ("{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}", expect![[r#"
+            bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
             bad.yaml:2:30: error: event types that begin with `io.millrace.` are Millrace's own; fix: choose a type in your own name, such as com.example.order.placed
-            bad.yaml:2:51: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`"#]]),
-        ("{on: {all: []}}", expect![[r#"
+            bad.yaml:2:51: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`"#]],
+        ),
+        (
+            "{on: {all: []}}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"#]]),
-        ("{on: {}, at: noon}", expect![[r#"
+            bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"#]],
+        ),
+        (
+            "{on: {}, at: noon}",
+            expect![[r#"
             bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"#]]),
+            bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"#]],
+        ),
     ] {
         check(&format!("schedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"), expected);
     }

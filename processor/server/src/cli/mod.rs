@@ -46,7 +46,7 @@ enum Command {
     /// Create the topics and the tables of a fleet
     #[command(subcommand)]
     Topics(topics::Command),
-    /// Admit workflow definitions and publish them to the fleet
+    /// Fetch what workflow definitions refer to, admit them and publish them to the fleet
     Deploy(deploy::Arguments),
     /// Print how a definition is understood
     Describe(describe::Arguments),

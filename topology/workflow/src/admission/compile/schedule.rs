@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::{Compiler, Scope};
 use crate::admission::duration;
 
+/// Longest cron expression, in bytes.
+const CRON_BYTES_MAX: usize = 256;
+
 impl Compiler<'_, '_> {
     pub(super) fn check_schedule(&mut self, root: &Scope) {
         let Some(schedule) = self.definition.get("schedule").and_then(Value::as_object) else { return };
@@ -43,6 +46,11 @@ impl Compiler<'_, '_> {
 
     /// As crontab has it: five fields, the first of them minutes.
     fn check_cron(&mut self, text: &str, scope: &Scope) {
+        if text.len() > CRON_BYTES_MAX {
+            let message = format!("the cron expression has {} bytes", text.len());
+            self.report.error(&scope.pointer, message, "keep it under 256 bytes: use ranges and steps");
+            return;
+        }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         if let Err(error) = parser.parse(text) {
             let message = format!("`{text}` is no cron expression: {error}");
