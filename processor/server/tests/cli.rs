@@ -52,6 +52,8 @@ do:
       call: greet
       with:
         name: ${ .name }
+      timeout:
+        after: PT1M
 ";
 
 #[test]

@@ -3,11 +3,14 @@
 //! Pure: no clock, no network, no files, no randomness. The same text always compiles to the same program.
 //!
 //! Reading order: [`program`], what the engine runs; [`expression`], jq with guards; [`admission`], from text to program;
-//! [`schema`], JSON Schemas of data; [`data_uri`], contents within a definition; `describe`, a program as text.
+//! [`schema`], JSON Schemas of data; [`bundle`], what a definition refers to elsewhere; [`data_uri`], contents within a definition;
+//! `describe`, a program as text.
 
 pub mod admission;
+pub mod bundle;
 pub mod data_uri;
 mod describe;
 pub mod expression;
 pub mod program;
 pub mod schema;
+mod walk;

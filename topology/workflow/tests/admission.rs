@@ -175,14 +175,14 @@ fn what_is_not_supported_yet_is_refused_as_such() {
     check(
         "schedule: {cron: '* * * * *'}\nuse:\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: grpc}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
         expect![[r#"
-            bad.yaml:2:1: error: `schedule` is not supported yet; fix: start instances by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
             bad.yaml:5:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
             bad.yaml:11:21: error: the property `endpoint` is missing; fix: add `endpoint`
             bad.yaml:11:21: error: the property `method` is missing; fix: add `method`
             bad.yaml:12:5: error: the property `with` is missing; fix: add `with`
             bad.yaml:14:23: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event
             bad.yaml:17:9: error: this function is elsewhere; fix: deploy it by `millrace deploy`, which fetches the function; or write it into `use.functions`, under this name
-            bad.yaml:18:39: error: a schema from elsewhere (`resource`) is not supported yet; fix: write it inline, as `document`
+            bad.yaml:18:39: error: this schema is elsewhere; fix: deploy it by `millrace deploy`, which fetches the schema; or write it inline, as `document`
             bad.yaml:19:39: error: the schema format `avro:1` is not supported yet; fix: use JSON Schema: `format: json`
             bad.yaml:20:45: error: an expression inside of a value to compare with is not supported yet; fix: compare the whole value by one expression"#]],
     );
@@ -722,4 +722,132 @@ fn children_are_named_as_workflows_are_and_secrets_are_few() {
             bad.yaml:5:5: error: the task names 101 secrets, and 100 may be named; fix: split it into several tasks
             bad.yaml:6:5: error: the task names the secret `a` as a whole, and `a.b` in it; fix: name the properties that are wanted, each by itself"#]],
     );
+}
+
+#[test]
+fn a_switch_that_goes_on_to_what_it_chooses_between_is_pointed_out() {
+    check(
+        "timeout: {after: PT1M}\ndo:\n  - a: {switch: [{x: {when: .a, then: c}}, {y: {when: .b, then: d}}]}\n  - c: {set: {x: 1}, then: e}\n  - d: {set: {x: 1}}\n  - e: {switch: [{x: {when: .a, then: a}}, {y: {when: .b, then: exit}}]}\n  - f: {switch: [{x: {when: .a, then: h}}], then: continue}\n  - g: {switch: [{x: {when: .a, then: h}}, {y: {then: end}}]}\n  - h: {do: [{i: {switch: [{x: {when: .a, then: k}}]}}, {j: {set: {x: 1}}}, {k: {set: {x: 1}}}]}\n  - l: {switch: [{x: {when: .a, then: a}}]}\n",
+        expect![[r#"
+            bad.yaml:4:9: warning: if no case matches, this `switch` goes on to the next task, `c`; fix: add a case without `when` at the end, or say by a `then` of the task where to go (`then: continue` if this is meant)
+            bad.yaml:10:19: warning: if no case matches, this `switch` goes on to the next task, `j`; fix: add a case without `when` at the end, or say by a `then` of the task where to go (`then: continue` if this is meant)"#]],
+    );
+}
+
+#[test]
+fn conditions_that_depend_on_nothing_are_pointed_out() {
+    check(
+        "do:\n  - a: {if: '${ false }', set: {x: 1}}\n  - b: {if: 'true', set: {x: 1}}\n  - c: {switch: [{x: {when: 'false', then: exit}}, {y: {when: '${ true }', then: continue}}, {z: {when: .z, then: end}}, {w: {then: end}}]}\n  - d: {switch: [{x: {when: 'true', then: end}}]}\n  - e: {if: 'null', set: {x: 1}}\n  - f:\n      try: [{g: {set: {x: 1}}}]\n      catch: {when: 'false', exceptWhen: 'false', do: [{h: {set: {x: 1}}}]}\n",
+        expect![[r#"
+            bad.yaml:3:9: warning: the task `a` never runs: its `if` is always false; fix: correct the condition, or remove the task
+            bad.yaml:4:9: warning: this `if` is always true; fix: correct the condition, or remove it
+            bad.yaml:5:23: warning: the case `x` is never taken: its `when` is always false; fix: correct the condition, or remove the case
+            bad.yaml:5:57: warning: the case `y` is always taken, and none after it ever; fix: correct the condition, or make it the last case, without `when`
+            bad.yaml:7:9: warning: the task `e` never runs: its `if` is always false; fix: correct the condition, or remove the task
+            bad.yaml:10:15: warning: this `when` is always false: nothing is ever caught; fix: correct the condition, or remove it
+            bad.yaml:10:30: warning: this `exceptWhen` is always false, and changes nothing; fix: correct the condition, or remove it"#]],
+    );
+}
+
+#[test]
+fn waiting_without_an_end_is_pointed_out_once() {
+    check(
+        "use:\n  retries: {short: {limit: {attempt: {count: 3, duration: PT5S}}}}\n  functions:\n    ask: {do: [{asking: {call: person}}]}\n    asked: {call: person, timeout: {after: P1D}}\ndo:\n  - a: {call: f, timeout: {after: PT1S}}\n  - b: {do: [{c: {call: f}}], timeout: {after: PT1S}}\n  - d: {call: ask}\n  - e: {call: ask}\n  - f: {call: asked}\n  - g: {try: [{h: {call: f}}], catch: {retry: short, do: [{i: {listen: {to: {one: {with: {type: x}}}}}}]}}\n  - j: {run: {workflow: {namespace: a, name: b, version: '1.0.0'}}}\n  - k: {run: {await: false, workflow: {namespace: a, name: b, version: '1.0.0'}}}\n  - l: {fork: {branches: [{m: {call: f}}, {n: {wait: PT1S}}]}}\n",
+        expect![
+            "bad.yaml:5:17: warning: `asking`, `i`, `j`, and 1 more wait for ever if nobody answers: there is no `timeout`; fix: set one on the task, on a task around it, or on the workflow"
+        ],
+    );
+    check("timeout: {after: PT1M}\ndo: [{a: {call: f}}]\n", expect![[""]]);
+}
+
+#[test]
+fn errors_that_are_swallowed_are_pointed_out() {
+    check(
+        "do:\n  - a: {try: [{b: {set: {x: 1}}}], catch: {}}\n  - c: {try: [{d: {set: {x: 1}}}], catch: {do: [], retry: {limit: {attempt: {count: 1}}}}}\n  - e: {try: [{f: {set: {x: 1}}}], catch: {do: [{g: {set: {x: 1}}}]}}\n",
+        expect![[r#"
+            bad.yaml:3:36: warning: the error is swallowed, and the output is the input of the `try`; fix: say in `catch.do` what follows: `set` an output that tells, or `raise` the error
+            bad.yaml:4:36: warning: when nothing is retried any more, the error is swallowed, and the output is the input of the `try`; fix: say in `catch.do` what follows: `set` an output that tells, or `raise` the error"#]],
+    );
+}
+
+#[test]
+fn a_schedule_is_checked_and_not_run() {
+    for (schedule, expected) in [
+        (
+            "{every: PT15M, after: {seconds: 0}, cron: '*/5 6-18 * JAN,FEB MON-FRI', on: {any: [{with: {type: x, data: '${ .a > 1 }'}}]}}",
+            expect![
+                "bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"
+            ],
+        ),
+        (
+            "{cron: '@daily'}",
+            expect![
+                "bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"
+            ],
+        ),
+        (
+            "{}",
+            expect![[r#"
+            bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"#]],
+        ),
+        (
+            "{every: PT0S, after: soon}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
+            bad.yaml:2:25: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
+        ),
+        (
+            "{every: '${ .x }'}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
+        ),
+        (
+            "{cron: '0 0 * *'}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{cron: '0 0 0 * * *'}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{cron: '60 0 * * *'}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{cron: '* * * * XYZ'}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:30: error: event types that begin with `io.millrace.` are Millrace's own; fix: choose a type in your own name, such as com.example.order.placed
+            bad.yaml:2:51: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`"#]],
+        ),
+        (
+            "{on: {all: []}}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"#]],
+        ),
+        (
+            "{on: {}, at: noon}",
+            expect![[r#"
+            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"#]],
+        ),
+    ] {
+        check(&format!("schedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"), expected);
+    }
 }

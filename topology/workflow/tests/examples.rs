@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use expect_test::{expect, expect_file};
-use millrace_workflow::admission::{Severity, admit};
+use millrace_workflow::admission::{Finding, Severity, admit};
 
 /// The definitions in a folder of this repository, by name.
 fn definitions(folder: &str) -> Vec<(String, String)> {
@@ -72,7 +72,8 @@ fn the_published_examples_are_admitted_or_refused_for_a_reason() {
             Ok(admitted) => {
                 writeln!(report, "{name}: admitted").unwrap();
                 for warning in admitted.warnings {
-                    writeln!(report, "  {warning}").unwrap();
+                    let Finding { line, column, message, .. } = warning;
+                    writeln!(report, "  {line}:{column}: warning: {message}").unwrap();
                 }
             }
             Err(findings) => {

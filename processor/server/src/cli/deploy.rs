@@ -8,10 +8,12 @@ use millrace_placement::Topics;
 use millrace_schemas::WorkflowVersion;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::definition::Definition;
-use millrace_workflow::admission::{Finding, Severity, admit as admit_text};
+use millrace_workflow::admission::{Admitted, Finding, Severity, admit as admit_text};
+use millrace_workflow::bundle::Bundle;
 use millrace_workflow::program::Program;
 use serde::Serialize;
 
+use crate::bundling::{Bundling, Catalogs};
 use crate::clients::{self, Kafka};
 use crate::config::Global;
 use crate::exit::{Exit, Failure};
@@ -26,6 +28,13 @@ pub(crate) struct Arguments {
     /// Only say what is wrong with them; needs no server
     #[arg(long)]
     check: bool,
+
+    /// Fetch nothing that they refer to by URL: say what would be fetched, and refuse them if it is needed
+    #[arg(long)]
+    offline: bool,
+
+    #[command(flatten)]
+    catalogs: Catalogs,
 }
 
 /// Whether a file can be deployed.
@@ -67,8 +76,9 @@ struct FindingView {
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut admitted = Vec::new();
     let (mut findings, mut is_refused) = (Vec::new(), false);
+    let bundling = Bundling { output, catalogs: &arguments.catalogs, is_offline: arguments.offline };
     for file in &arguments.files {
-        match admit(file)? {
+        match admit(file, &bundling).await? {
             Admission::Admitted { program, definition, warnings } => {
                 findings.extend(warnings);
                 admitted.push(Candidate { file: file.clone(), program, definition });
@@ -119,22 +129,44 @@ impl Candidate {
     }
 }
 
-/// Reads and admits one file.
-pub(crate) fn admit(file: &Path) -> anyhow::Result<Admission> {
+/// Reads one file, writes what it refers to into it, and admits that.
+pub(crate) async fn admit(file: &Path, bundling: &Bundling<'_>) -> anyhow::Result<Admission> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::refused(format!("cannot read {name}"), "check the path; the file must be UTF-8")
             .because(error)
     })?;
-    Ok(admit_named(&name, text))
+    admit_file(file, text, bundling).await
 }
 
-/// Admits a text. `name` says where it is from.
-pub(crate) fn admit_named(name: &str, text: String) -> Admission {
-    let admitted = match admit_text(name, &text) {
-        Ok(admitted) => admitted,
-        Err(findings) => return Admission::Refused(findings),
+/// The same with the text of the file.
+pub(crate) async fn admit_file(
+    file: &Path,
+    text: String,
+    bundling: &Bundling<'_>,
+) -> anyhow::Result<Admission> {
+    let mut bundle = match Bundle::read(&file.display().to_string(), text) {
+        Ok(bundle) => bundle,
+        Err(findings) => return Ok(Admission::Refused(findings)),
     };
+    if let Err(findings) = bundling.complete(&mut bundle, file).await? {
+        return Ok(Admission::Refused(findings));
+    }
+    Ok(match bundle.admit() {
+        Ok(admitted) => candidate(admitted, bundle.text()),
+        Err(findings) => Admission::Refused(findings),
+    })
+}
+
+/// Admits a text in which everything is. `name` says where it is from.
+pub(crate) fn admit_named(name: &str, text: String) -> Admission {
+    match admit_text(name, &text) {
+        Ok(admitted) => candidate(admitted, text),
+        Err(findings) => Admission::Refused(findings),
+    }
+}
+
+fn candidate(admitted: Admitted, text: String) -> Admission {
     let program = Box::new(admitted.program);
     let WorkflowVersion { workflow, version } = program.workflow.clone();
     let is_json = text.trim_start().starts_with('{');

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use crate::bundling::{Bundling, Catalogs};
 use crate::cli::deploy::{self, Admission};
 use crate::exit::Exit;
 use crate::output::Output;
@@ -13,6 +14,9 @@ use crate::output::Output;
 pub(crate) struct Arguments {
     /// A workflow definition, YAML or JSON
     file: PathBuf,
+
+    #[command(flatten)]
+    catalogs: Catalogs,
 }
 
 #[derive(Serialize)]
@@ -23,8 +27,9 @@ struct Document {
     program: String,
 }
 
-pub(crate) fn run(output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
-    match deploy::admit(&arguments.file)? {
+pub(crate) async fn run(output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let bundling = Bundling { output, catalogs: &arguments.catalogs, is_offline: false };
+    match deploy::admit(&arguments.file, &bundling).await? {
         Admission::Refused(findings) => deploy::refuse(output, findings),
         Admission::Admitted { program, definition, .. } => {
             let document = Document {

@@ -46,7 +46,7 @@ enum Command {
     /// Create the topics and the tables of a fleet
     #[command(subcommand)]
     Topics(topics::Command),
-    /// Admit workflow definitions and publish them to the fleet
+    /// Fetch what workflow definitions refer to, admit them and publish them to the fleet
     Deploy(deploy::Arguments),
     /// Print how a definition is understood
     Describe(describe::Arguments),
@@ -107,7 +107,7 @@ impl Cli {
             Command::Dev(arguments) => Box::pin(dev::run(&global, output, &arguments)).await,
             Command::Topics(command) => Box::pin(topics::run(&global, output, &command)).await,
             Command::Deploy(arguments) => Box::pin(deploy::run(&global, output, &arguments)).await,
-            Command::Describe(arguments) => describe::run(output, &arguments),
+            Command::Describe(arguments) => Box::pin(describe::run(output, &arguments)).await,
             Command::Start(arguments) => Box::pin(start::run(&global, output, arguments)).await,
             Command::Signal(arguments) => Box::pin(signal::run(&global, output, arguments)).await,
             Command::Cancel(arguments) => {

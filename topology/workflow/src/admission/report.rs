@@ -4,18 +4,37 @@ use super::dsl_schema::Violation;
 use super::finding::{Finding, Severity};
 use super::source::Source;
 
+/// A text that stands in the definition and is from elsewhere.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Where it stands.
+    pub(crate) pointer: String,
+    /// Where it is from.
+    pub(crate) file: String,
+    pub(crate) source: Source,
+}
+
+impl Part {
+    /// What `pointer` is within the part. None if it is not in it.
+    pub(crate) fn rest<'p>(&self, pointer: &'p str) -> Option<&'p str> {
+        pointer.strip_prefix(&self.pointer).filter(|it| it.is_empty() || it.starts_with('/'))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Report<'s> {
     file: &'s str,
     source: &'s Source,
+    /// The later ones may be within those before.
+    parts: &'s [&'s Part],
     findings: Vec<Finding>,
     /// Where the published schema is violated: what is said there again, in other words, is noise.
     violated: Vec<String>,
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn new(file: &'s str, source: &'s Source) -> Self {
-        Self { file, source, findings: Vec::new(), violated: Vec::new() }
+    pub(super) fn new(file: &'s str, source: &'s Source, parts: &'s [&'s Part]) -> Self {
+        Self { file, source, parts, findings: Vec::new(), violated: Vec::new() }
     }
 
     /// What the published schema says about the value at `base`.
@@ -45,10 +64,14 @@ impl<'s> Report<'s> {
     }
 
     fn add(&mut self, severity: Severity, pointer: &str, message: String, fix: String) {
-        let place = self.source.place(pointer);
+        let part = self.parts.iter().rev().find_map(|it| Some((it, it.rest(pointer)?)));
+        let (file, place) = match part {
+            Some((part, rest)) => (part.file.as_str(), part.source.place(rest)),
+            None => (self.file, self.source.place(pointer)),
+        };
         self.findings.push(Finding {
             severity,
-            file: self.file.to_owned(),
+            file: file.to_owned(),
             line: place.line,
             column: place.column,
             pointer: pointer.to_owned(),
@@ -57,9 +80,17 @@ impl<'s> Report<'s> {
         });
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|it| it.severity == Severity::Error)
+    }
+
     /// In the order of the text, each once: what is used twice is checked twice.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
-        self.findings.sort_by_key(|it| (it.line, it.column, it.severity));
+        let own = self.file;
+        self.findings.sort_by(|one, other| {
+            let key = |it: &Finding| (it.file != own, it.file.clone(), it.line, it.column, it.severity);
+            key(one).cmp(&key(other))
+        });
         let mut seen = std::collections::HashSet::new();
         self.findings.retain(|it| seen.insert((it.pointer.clone(), it.message.clone())));
         self.findings

@@ -15,15 +15,15 @@ const ALIASES_MAX: usize = 10_000;
 
 /// A place in the text, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Place {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 /// A definition as data.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) value: Value,
+pub(crate) struct Source {
+    pub(crate) value: Value,
     spot: Spot,
 }
 
@@ -72,7 +72,7 @@ impl Source {
     }
 
     /// Where the value at `pointer` stands, its key if it has one; the nearest one around it, if it stands nowhere.
-    pub(super) fn place(&self, pointer: &str) -> Place {
+    pub(crate) fn place(&self, pointer: &str) -> Place {
         let (mut value, mut spot) = (&self.value, &self.spot);
         for part in pointer.split('/').skip(1) {
             let key = part.replace("~1", "/").replace("~0", "~");
@@ -241,6 +241,6 @@ fn convert(node: &MarkedYaml<'_>, place: Place) -> Result<(Value, Spot), Unreada
 }
 
 /// A key as a part of a JSON pointer (RFC 6901).
-pub(super) fn escape(key: &str) -> String {
+pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

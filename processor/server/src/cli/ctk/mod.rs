@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::bundling::{Bundling, Catalogs};
 use crate::cli::deploy::{self, Admission, Candidate};
 use crate::cli::waiting::{Ending, Watch};
 use crate::clients::{self, Kafka, Tail};
@@ -59,6 +60,9 @@ pub(crate) struct Arguments {
     /// How long the instance may take to end
     #[arg(long, value_name = "DURATION", default_value = "45s", value_parser = parse_duration)]
     timeout: Duration,
+
+    #[command(flatten)]
+    catalogs: Catalogs,
 }
 
 /// The answer for a definition that was refused.
@@ -106,7 +110,8 @@ struct Evidence {
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let input = arguments.input.as_deref().map_or_else(|| Ok(json!({})), read_input)?;
-    let candidate = match deploy::admit(&arguments.workflow)? {
+    let bundling = Bundling { output, catalogs: &arguments.catalogs, is_offline: false };
+    let candidate = match deploy::admit(&arguments.workflow, &bundling).await? {
         Admission::Refused(findings) => {
             let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
             findings.iter().for_each(|it| output.note(it));

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::watch;
+use crate::bundling::Catalogs;
 use crate::clients::{self, Kafka, Record, Tail};
 use crate::config::Global;
 use crate::output::Output;
@@ -43,7 +44,8 @@ pub(crate) async fn run(
     tasks: &TaskTracker,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let line = watch::deploy(global, output, Path::new("order.yaml"), DEFINITION.to_owned()).await?;
+    let (catalogs, file) = (Catalogs::default(), Path::new("order.yaml"));
+    let line = watch::deploy(global, output, &catalogs, file, DEFINITION.to_owned()).await?;
     output.note(&line);
     let kafka = Arc::new(Kafka::new(global));
     let workers = workers(global, &kafka)?;

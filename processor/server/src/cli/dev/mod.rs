@@ -22,6 +22,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bundling::Catalogs;
 use crate::cli::processor::{Published, Settings};
 use crate::cli::programs;
 use crate::cli::topics;
@@ -91,6 +92,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     programs: programs::ProgramArguments,
+
+    #[command(flatten)]
+    catalogs: Catalogs,
 }
 
 /// Printed once everything serves.
@@ -285,7 +289,7 @@ impl World {
     ) -> anyhow::Result<()> {
         let watching = async {
             if !arguments.watch.is_empty() {
-                watch::run(&self.global, output, &arguments.watch).await?;
+                watch::run(&self.global, output, &arguments.catalogs, &arguments.watch).await?;
             }
             anyhow::Ok(())
         };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use millrace_schemas::definition::Definition;
 use millrace_workflow::admission::with_version;
 
+use crate::bundling::{Bundling, Catalogs};
 use crate::cli::deploy::{self, Admission, Candidate};
 use crate::clients::{self, Kafka};
 use crate::config::Global;
@@ -21,7 +22,12 @@ use crate::output::Output;
 const LOOK: Duration = Duration::from_millis(300);
 
 /// For as long as the process lives.
-pub(crate) async fn run(global: &Global, output: Output, files: &[PathBuf]) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    global: &Global,
+    output: Output,
+    catalogs: &Catalogs,
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
     let mut seen: BTreeMap<&Path, Result<String, String>> = BTreeMap::new();
     loop {
         for file in files {
@@ -34,7 +40,7 @@ pub(crate) async fn run(global: &Global, output: Output, files: &[PathBuf]) -> a
                 Err(error) => {
                     output.note(&format!("{}: waiting until it can be read: {error}", file.display()))
                 }
-                Ok(text) => match deploy(global, output, file, text.clone()).await {
+                Ok(text) => match deploy(global, output, catalogs, file, text.clone()).await {
                     Ok(line) => output.note(&line),
                     Err(error) => {
                         let problem = Problem::of(&error);
@@ -56,17 +62,19 @@ pub(crate) async fn run(global: &Global, output: Output, files: &[PathBuf]) -> a
 pub(crate) async fn deploy(
     global: &Global,
     output: Output,
+    catalogs: &Catalogs,
     file: &Path,
     text: String,
 ) -> anyhow::Result<String> {
     let name = file.display().to_string();
-    let admit = |text| match deploy::admit_named(&name, text) {
+    let candidate_of = |admission| match admission {
         Admission::Admitted { program, definition, warnings } => {
             Ok((Candidate { file: file.to_owned(), program, definition }, warnings))
         }
         Admission::Refused(findings) => Err(findings),
     };
-    let (mut candidate, findings) = match admit(text.clone()) {
+    let bundling = Bundling { output, catalogs, is_offline: false };
+    let (mut candidate, findings) = match candidate_of(deploy::admit_file(file, text, &bundling).await?) {
         Ok((candidate, warnings)) => (candidate, warnings),
         Err(findings) => {
             for finding in &findings {
@@ -81,8 +89,9 @@ pub(crate) async fn deploy(
     let (kafka, codec) = (Kafka::new(global), clients::codec(global).await?);
     let known = deploy::deployed(&kafka, &global.topics(), &codec).await?;
     if let Some(version) = next_version(&candidate.definition, known.values().flatten()) {
+        let text = candidate.definition.text.clone();
         let text = with_version(&text, &version).unwrap_or(text);
-        if let Ok((renamed, _)) = admit(text) {
+        if let Ok((renamed, _)) = candidate_of(deploy::admit_named(&name, text)) {
             candidate = renamed;
         }
     }

@@ -101,14 +101,6 @@ impl Compiler<'_, '_> {
     fn schema(&mut self, holder: &Value, scope: &Scope) -> Option<Schema> {
         let model = holder.get("schema")?;
         let scope = scope.below("schema");
-        if model.get("resource").is_some() {
-            self.report.unsupported(
-                &scope.at("resource"),
-                "a schema from elsewhere (`resource`)",
-                "write it inline, as `document`",
-            );
-            return None;
-        }
         if let Some(format) = model.get("format").and_then(Value::as_str)
             && format != "json"
             && !format.starts_with("json:")
@@ -118,6 +110,12 @@ impl Compiler<'_, '_> {
                 &format!("the schema format `{format}`"),
                 "use JSON Schema: `format: json`",
             );
+            return None;
+        }
+        if model.get("resource").is_some() {
+            let fix =
+                "deploy it by `millrace deploy`, which fetches the schema; or write it inline, as `document`";
+            self.report.error(&scope.at("resource"), "this schema is elsewhere", fix);
             return None;
         }
         match Schema::compile(model.get("document")?) {

@@ -34,21 +34,7 @@ impl Compiler<'_, '_> {
         let listen = task.get("listen").unwrap_or(&Value::Null);
         let foreach = task.get("foreach").map(|it| self.foreach(it, &scope.below("foreach"), index));
         let to = listen.get("to").unwrap_or(&Value::Null);
-        let to_scope = here.below("to");
-        let (mut filters, is_all) = self.filters(to, &to_scope);
-        let strategy = match to.get("until") {
-            None | Some(Value::Bool(false)) if is_all => Strategy::All,
-            None | Some(Value::Bool(_)) => Strategy::First,
-            Some(Value::String(condition)) => self
-                .compile_expression(condition, &to_scope.below("until"))
-                .map_or(Strategy::First, Strategy::UntilTrue),
-            Some(until) => {
-                let first = filters.len();
-                let (ends, all) = self.filters(until, &to_scope.below("until"));
-                filters.extend(ends);
-                Strategy::UntilHeard { first, all }
-            }
-        };
+        let (filters, strategy) = self.consumption(to, &here.below("to"));
         let read = match listen.get("read").and_then(Value::as_str) {
             Some("envelope") => Read::Envelope,
             Some("raw") => Read::Raw,
@@ -73,6 +59,25 @@ impl Compiler<'_, '_> {
             item,
             at,
         }
+    }
+
+    /// The events that are wanted, and which of them are enough.
+    pub(super) fn consumption(&mut self, to: &Value, scope: &Scope) -> (Vec<EventFilter>, Strategy) {
+        let (mut filters, is_all) = self.filters(to, scope);
+        let strategy = match to.get("until") {
+            None | Some(Value::Bool(false)) if is_all => Strategy::All,
+            None | Some(Value::Bool(_)) => Strategy::First,
+            Some(Value::String(condition)) => self
+                .compile_expression(condition, &scope.below("until"))
+                .map_or(Strategy::First, Strategy::UntilTrue),
+            Some(until) => {
+                let first = filters.len();
+                let (ends, all) = self.filters(until, &scope.below("until"));
+                filters.extend(ends);
+                Strategy::UntilHeard { first, all }
+            }
+        };
+        (filters, strategy)
     }
 
     /// The filters of a strategy, and whether an event is wanted for each. `any: []` takes every event.

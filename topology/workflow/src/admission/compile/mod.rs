@@ -19,6 +19,7 @@ mod metadata;
 mod openapi;
 mod resource;
 mod run;
+mod schedule;
 mod secrets;
 mod service;
 mod task;

@@ -49,6 +49,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         compiler.queue = queue;
     }
     compiler.check_use();
+    compiler.check_schedule(&root);
     let input = compiler.input(definition, &root);
     let output = compiler.output(definition, &root);
     let timeout = compiler.timeout(definition, &root);
@@ -98,13 +99,6 @@ impl Compiler<'_, '_> {
             self.report.error("/document/dsl", message, "write it in version 1.0.3: `dsl: '1.0.3'`");
         }
         self.check_evaluate(entries.get("evaluate"));
-        if entries.contains_key("schedule") {
-            self.report.unsupported(
-                "/schedule",
-                "`schedule`",
-                "start instances by io.millrace.instance.start events",
-            );
-        }
     }
 
     /// How expressions are evaluated: what the language has for it is what is done anyway.
