@@ -91,7 +91,7 @@ async fn what_asks_for_too_much_is_told_so_and_its_partition_goes_on() {
         fleet.until_status(name, "cancelled").await;
     }
     expect![[r#"
-        counts: payload-too-large: task /do/0/loop/do/0/round: a record of at least 921632 bytes, and 921600 are allowed (record_bytes_max); start another instance with less data, and cancel this one; or raise the bound and resume it
+        counts: payload-too-large: task /do/0/loop/do/0/round: a record of at least 921632 bytes, and 921600 are allowed (record_bytes_max); it tells of 4999 tasks that were entered without waiting for anything, and a `wait` among them begins another record; start another instance with less data, and cancel this one; or raise the bound and resume it
         grows: payload-too-large: task /do/0/loop/do/0/round: a record of at least 1009309 bytes, and 921600 are allowed (record_bytes_max); start another instance with less data, and cancel this one; or raise the bound and resume it
         collects: payload-too-large: task /do/0/loop/do/0/round: a record of at least 1000034 bytes, and 921600 are allowed (record_bytes_max); the command waits; raise the bound and resume the instance, or cancel it
     "#]].assert_eq(&incidents);
@@ -174,8 +174,8 @@ async fn refused_inputs(fleet: &Fleet) {
     let told = letters.iter().map(|it| format!("{} {}: {}\n", it["key"], it["reason"], it["detail"]));
     expect![[r#"
         "refused" "invalid-argument": "the start carries 1000002 bytes of data, and what it makes does not fit a record of 921600 bytes (record_bytes_max); send a reference to the data"
-        "raw" "not-a-cloudevent": "not a CloudEvent: the value is not JSON: recursion limit exceeded at line 1 column 259"
-        "raw" "unreadable-data": "unreadable data: the data is not JSON: recursion limit exceeded at line 1 column 128"
+        "raw" "not-a-cloudevent": "not a CloudEvent: the value is nested more than 100 deep; flatten it"
+        "raw" "unreadable-data": "unreadable data: the data is nested more than 100 deep; flatten it"
     "#]].assert_eq(&told.collect::<String>());
 }
 

@@ -323,7 +323,7 @@ mod tests {
             expect_test::expect![[r#"
                 log Completed "logged"
                 extensions Completed 2
-                log Completed null
+                log Completed 2
             "#]],
         );
     }
