@@ -63,7 +63,27 @@ impl Journal<'_> {
             Event::InstanceCancelled { .. } => {
                 self.publish("workflow.cancelled", json!({ "cancelledAt": at }))
             }
-            _ => {}
+            Event::TaskStarted { .. }
+            | Event::TaskRan { .. }
+            | Event::TaskCompleted { .. }
+            | Event::TaskFaulted { .. }
+            | Event::TaskCancelled { .. }
+            | Event::SequenceJumped { .. }
+            | Event::IterationStarted { .. }
+            | Event::RetryScheduled { .. }
+            | Event::RetryStarted { .. }
+            | Event::ErrorCaught { .. }
+            | Event::TimerSet { .. }
+            | Event::TimerCleared { .. }
+            | Event::TaskDispatched { .. }
+            | Event::HeartbeatRecorded { .. }
+            | Event::SignalBuffered { .. }
+            | Event::SignalConsumed { .. }
+            | Event::CommandDeferred { .. }
+            | Event::DeferredCommandTaken
+            | Event::EventHeard { .. }
+            | Event::EventRoundStarted { .. }
+            | Event::EventRoundEnded { .. } => {}
         }
     }
 
@@ -114,7 +134,22 @@ impl Journal<'_> {
             Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. } => {
                 self.cancelled_below(ExecutionId::ROOT, &[]);
             }
-            _ => {}
+            Event::InstanceStarted { .. }
+            | Event::SequenceJumped { .. }
+            | Event::IterationStarted { .. }
+            | Event::RetryScheduled { .. }
+            | Event::ErrorCaught { .. }
+            | Event::TimerSet { .. }
+            | Event::TimerCleared { .. }
+            | Event::TaskDispatched { .. }
+            | Event::HeartbeatRecorded { .. }
+            | Event::SignalBuffered { .. }
+            | Event::SignalConsumed { .. }
+            | Event::CommandDeferred { .. }
+            | Event::DeferredCommandTaken
+            | Event::EventHeard { .. }
+            | Event::EventRoundStarted { .. }
+            | Event::EventRoundEnded { .. } => {}
         }
     }
 

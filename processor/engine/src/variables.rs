@@ -292,10 +292,7 @@ impl Sight<'_, '_> {
 
     /// `$task` of what an extension adds is the task that it is added to, with its definition's properties beside the others.
     fn extended_task(&self, task: &Task, raw_input: Option<&Payload>) -> Value {
-        let mut described = match &*task.definition {
-            Value::Object(definition) => definition.clone(),
-            _ => serde_json::Map::new(),
-        };
+        let mut described = task.definition.as_object().cloned().unwrap_or_default();
         described.insert("name".to_owned(), (*task.name).into());
         described.insert("reference".to_owned(), (*task.reference).into());
         described.insert("definition".to_owned(), (*task.definition).clone());

@@ -67,7 +67,16 @@ fn references_are_json_pointers_into_the_definition() {
 #[test]
 fn the_published_examples_are_admitted_or_refused_for_a_reason() {
     let mut report = String::new();
+    let page = std::fs::read_to_string("../LANGUAGE.md").unwrap();
+    let count = definitions("testdata/published").len();
+    assert!(page.contains(&format!("publishes {count} examples")), "{count}");
     for (name, text) in definitions("testdata/published") {
+        let is_listed = page.contains(&format!("| `{name}` |"));
+        assert_eq!(
+            is_listed,
+            admit(&name, &text).is_err(),
+            "{name}: the page lists what is refused, and nothing else"
+        );
         match admit(&name, &text) {
             Ok(admitted) => {
                 writeln!(report, "{name}: admitted").unwrap();

@@ -39,7 +39,15 @@ pub(super) fn heard(
             heard.push(taken);
             *is_done = is_last;
         }
-        _ => return Err(format!("{} does not listen", listener.task)),
+        ExecutionState::Sequence { .. }
+        | ExecutionState::Loop { .. }
+        | ExecutionState::Branches { .. }
+        | ExecutionState::Trying { .. }
+        | ExecutionState::BackingOff { .. }
+        | ExecutionState::Catching { .. }
+        | ExecutionState::Waiting
+        | ExecutionState::Calling { .. }
+        | ExecutionState::Gathering { .. } => return Err(format!("{} does not listen", listener.task)),
     }
     Ok(())
 }
@@ -58,6 +66,17 @@ pub(super) fn round_started(
             *data = item.clone();
             Ok(())
         }
-        _ => Err(format!("{} can begin no tasks for an event", listener.task)),
+        ExecutionState::Sequence { .. }
+        | ExecutionState::Loop { .. }
+        | ExecutionState::Branches { .. }
+        | ExecutionState::Trying { .. }
+        | ExecutionState::BackingOff { .. }
+        | ExecutionState::Catching { .. }
+        | ExecutionState::Waiting
+        | ExecutionState::Listening { .. }
+        | ExecutionState::Calling { .. }
+        | ExecutionState::Gathering { .. } => {
+            Err(format!("{} can begin no tasks for an event", listener.task))
+        }
     }
 }

@@ -75,12 +75,9 @@ fn drop_answer(
 
 /// The workflow that a task runs, if it runs one.
 fn child_of(journal: &Journal<'_>, execution: ExecutionId) -> Option<String> {
-    match &journal.state().executions.get(&execution)?.state {
-        ExecutionState::Calling { queue, function, .. } if **queue == *CHILD_QUEUE => {
-            Some(function.to_string())
-        }
-        _ => None,
-    }
+    let state = &journal.state().executions.get(&execution)?.state;
+    let ExecutionState::Calling { queue, function, .. } = state else { return None };
+    (**queue == *CHILD_QUEUE).then(|| function.to_string())
 }
 
 /// Deferred commands that are decided together may not fit one record, though each of them does: as many as fit are decided.

@@ -92,7 +92,30 @@ impl Journal<'_> {
                 let error = TaskError { instance: None, ..problem::runtime("", detail) };
                 self.ended(|token| Command::FailTask { token, error, retriable: false })
             }
-            _ => Ok(()),
+            Event::InstanceStarted { .. }
+            | Event::TaskStarted { .. }
+            | Event::TaskRan { .. }
+            | Event::TaskCompleted { .. }
+            | Event::TaskFaulted { .. }
+            | Event::SequenceJumped { .. }
+            | Event::IterationStarted { .. }
+            | Event::RetryScheduled { .. }
+            | Event::RetryStarted { .. }
+            | Event::ErrorCaught { .. }
+            | Event::TimerSet { .. }
+            | Event::TimerCleared { .. }
+            | Event::TaskDispatched { .. }
+            | Event::HeartbeatRecorded { .. }
+            | Event::SignalBuffered { .. }
+            | Event::SignalConsumed { .. }
+            | Event::InstanceSuspended { .. }
+            | Event::IncidentRaised { .. }
+            | Event::CommandDeferred { .. }
+            | Event::InstanceResumed { .. }
+            | Event::DeferredCommandTaken
+            | Event::EventHeard { .. }
+            | Event::EventRoundStarted { .. }
+            | Event::EventRoundEnded { .. } => Ok(()),
         }
     }
 
@@ -124,14 +147,23 @@ fn children(id: &InstanceId, state: &InstanceState, wanted: impl Fn(ExecutionId)
             let token = TaskToken { execution: *execution, dispatch: *dispatch };
             child_id(id, token).ok().filter(|_| wanted(*execution))
         }
-        _ => None,
+        ExecutionState::Sequence { .. }
+        | ExecutionState::Loop { .. }
+        | ExecutionState::Branches { .. }
+        | ExecutionState::Trying { .. }
+        | ExecutionState::BackingOff { .. }
+        | ExecutionState::Catching { .. }
+        | ExecutionState::Waiting
+        | ExecutionState::Listening { .. }
+        | ExecutionState::Calling { .. }
+        | ExecutionState::Gathering { .. } => None,
     };
     state.executions.iter().filter_map(child).collect()
 }
 
 /// The id of the child that a task of `parent` waits for.
 pub(crate) fn child_id(parent: &InstanceId, token: TaskToken) -> Result<InstanceId, String> {
-    InstanceId::new(&format!("{parent}.{token}")).map_err(|error| {
+    InstanceId::new(format!("{parent}.{token}")).map_err(|error| {
         format!(
             "no child can be made of {parent}: {error}; look for a workflow that runs itself without an end"
         )

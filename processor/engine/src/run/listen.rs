@@ -67,7 +67,14 @@ impl<'s> Journal<'s> {
         match self.execution(id).state {
             ExecutionState::Listening { .. } => true,
             ExecutionState::Gathering { is_done, .. } => !is_done,
-            _ => false,
+            ExecutionState::Sequence { .. }
+            | ExecutionState::Loop { .. }
+            | ExecutionState::Branches { .. }
+            | ExecutionState::Trying { .. }
+            | ExecutionState::BackingOff { .. }
+            | ExecutionState::Catching { .. }
+            | ExecutionState::Waiting
+            | ExecutionState::Calling { .. } => false,
         }
     }
 
@@ -226,7 +233,14 @@ impl<'s> Journal<'s> {
 fn heard(execution: &Execution) -> &[Heard] {
     match &execution.state {
         ExecutionState::Listening { heard } | ExecutionState::Gathering { heard, .. } => heard,
-        _ => &[],
+        ExecutionState::Sequence { .. }
+        | ExecutionState::Loop { .. }
+        | ExecutionState::Branches { .. }
+        | ExecutionState::Trying { .. }
+        | ExecutionState::BackingOff { .. }
+        | ExecutionState::Catching { .. }
+        | ExecutionState::Waiting
+        | ExecutionState::Calling { .. } => &[],
     }
 }
 

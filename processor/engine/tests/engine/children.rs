@@ -1,4 +1,5 @@
 //! Instances that start others, and are told of their ends.
+#![allow(clippy::unwrap_used)]
 
 use expect_test::expect;
 use millrace_engine::{Instance, refused_start};

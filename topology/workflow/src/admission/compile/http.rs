@@ -97,7 +97,13 @@ impl Compiler<'_, '_> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         if !["http", "https"].iter().any(|it| it.eq_ignore_ascii_case(scheme)) {
             let message = format!("`{scheme}` is no scheme of HTTP");
-            self.report.error(&scope.pointer, message, "begin it with `https://` or `http://`");
+            let fix = match scheme.eq_ignore_ascii_case("file") {
+                true => {
+                    "deploy it by `millrace deploy`, which writes files into the definition; or begin it with `https://` or `http://`"
+                }
+                false => "begin it with `https://` or `http://`",
+            };
+            self.report.error(&scope.pointer, message, fix);
         }
         if rest.split(['/', '?', '#', '\\']).next().is_some_and(|it| it.contains('@')) {
             let instead = "use `authentication`: what is in a URI could be read by everybody";
