@@ -235,7 +235,9 @@ impl Check {
                 let mutants = mutants.then(|| sim::run(&workspace, sim::Plan::Mutants { enough: 20 }));
                 seeds.or(mutants).unwrap_or_else(|| bail!("give --seeds or --mutants"))
             }
-            Self::Ctk { kill_points } => ctk::run(&workspace()?, &ctk::Plan { kill_points }),
+            Self::Ctk { kill_points } => {
+                ctk::run(&workspace()?, &ctk::Plan { own_kill_points: kill_points.clone(), kill_points })
+            }
             Self::Operations => bail!("not built yet"),
         }
     }

@@ -20,8 +20,10 @@ const SIDE_BY_SIDE: usize = 4;
 const SECONDS_MAX: u32 = 180;
 
 pub(crate) struct Plan {
-    /// All again, with the processor killed after so many records of the instance, for each of these.
+    /// The official features again, with the processor killed after so many records of the instance, for each of these.
     pub(crate) kill_points: Vec<u32>,
+    /// As often with our own, of which there are ten times as many.
+    pub(crate) own_kill_points: Vec<u32>,
 }
 
 /// Features that are run together.
@@ -110,8 +112,9 @@ fn run_kit(
     command.arg("--features").arg(home.join(kit.features)).arg("--json").arg(&file);
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) * SIDE_BY_SIDE;
     command.args(["--verbose", "--jobs", &jobs.to_string(), "--timeout", &SECONDS_MAX.to_string()]);
-    if !plan.kill_points.is_empty() {
-        let points: Vec<_> = plan.kill_points.iter().map(ToString::to_string).collect();
+    let points = if kit.name == "own" { &plan.own_kill_points } else { &plan.kill_points };
+    if !points.is_empty() {
+        let points: Vec<_> = points.iter().map(ToString::to_string).collect();
         command.args(["--kill-points", &points.join(",")]);
     }
     // Each scenario is to have a cluster of its own.

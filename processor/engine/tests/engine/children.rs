@@ -313,15 +313,15 @@ fn an_answer_of_a_child_that_is_too_large_fails_the_task_for_good() {
         ONE,
         "start {\"id\": 7}\nlimit 3000\ncomplete 1.1 x2500",
         expect![[r#"
-        > start {"id": 7}
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/ship Call shop/ship/2.0.0 with {"order":7}
-          TaskDispatched 1.1
-          => to i.1.1 as i.1.1/start: start shop/ship/2.0.0 {"order":7} for i 1.1
-        > complete 1.1 x2500
-          TaskFaulted 1 /do/0/ship runtime 500 at /do: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
-          InstanceFaulted runtime 500 at /do: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
-    "#]],
+            > start {"id": 7}
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/ship Call shop/ship/2.0.0 with {"order":7}
+              TaskDispatched 1.1
+              => to i.1.1 as i.1.1/start: start shop/ship/2.0.0 {"order":7} for i 1.1
+            > complete 1.1 x2500
+              TaskFaulted 1 /do/0/ship runtime 500 at /do/0/ship: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
+              InstanceFaulted runtime 500 at /do/0/ship: task /do/1/done: a record of at least 3224 bytes, and 3000 are allowed (record_bytes_max); make the workflow shop/ship/2.0.0 give less, such as a reference to the data
+        "#]],
     );
 }
 

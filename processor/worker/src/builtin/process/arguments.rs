@@ -2,6 +2,7 @@
 //! admission has said.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::TaskFailure;
@@ -16,6 +17,9 @@ pub(in crate::builtin) struct Arguments<P> {
     pub(in crate::builtin) returned: Return,
     #[serde(default = "yes", rename = "await")]
     pub(in crate::builtin) is_awaited: bool,
+    /// The output of a task that does not wait. It is taken from the record, which has no secrets.
+    #[serde(default, rename = "input")]
+    _input: IgnoredAny,
 }
 
 fn yes() -> bool {
