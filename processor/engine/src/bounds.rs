@@ -12,7 +12,8 @@ pub struct Moment {
     pub random: u64,
 }
 
-/// Limits on every instance. Past them it faults, or an incident is raised: a definition can never stop a partition.
+/// Limits on every instance, and what is published of it. Past a limit it faults, or an incident is raised: a definition can never stop a
+/// partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Tasks that one instance may enter.

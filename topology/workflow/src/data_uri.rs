@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use percent_encoding::percent_decode_str;
 
 /// As people and tools write it: with `=` at its end, or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -26,7 +27,7 @@ pub fn decode(uri: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
     let (head, data) = content.split_once(',').ok_or("it has no `,` before its content")?;
     // Three characters are one byte at the least, if all are percent-encoded.
     let is_long = data.len() / 3 > bytes_max;
-    let bytes = if is_long { None } else { Some(percent_decoded(data)) };
+    let bytes: Option<Vec<u8>> = if is_long { None } else { Some(percent_decode_str(data).collect()) };
     let too_large = || format!("it has more than {bytes_max} bytes");
     let mut bytes = bytes.ok_or_else(too_large)?;
     let last = head.rsplit(';').next().unwrap_or_default();
@@ -35,23 +36,6 @@ pub fn decode(uri: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
         bytes = BASE64.decode(&bytes).map_err(|_| "it says `;base64`, and its content is none")?;
     }
     if bytes.len() > bytes_max { Err(too_large()) } else { Ok(bytes) }
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => {
-                let digit = |it: &u8| char::from(*it).to_digit(16);
-                digit(high).zip(digit(low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
-            }
-            _ => None,
-        };
-        out.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
-    }
-    out
 }
 
 #[cfg(test)]

@@ -664,7 +664,7 @@ fn functions_extensions_children_and_secrets_are_checked() {
             bad.yaml:14:18: error: `use.secrets` has no `tokn`; fix: did you mean `token`?
             bad.yaml:14:18: error: `$secrets` as a whole cannot be had; fix: name the secret, such as `$secrets.token` or `$secrets.db.password`
             bad.yaml:15:27: error: `$secrets` is seen only by tasks that a worker does; fix: use it in the `with` or the `input.from` of a `call`, or in a `run` of a process
-            bad.yaml:16:26: error: the namespace of a child workflow cannot be an expression; fix: name it; choose between several by a `switch`
+            bad.yaml:16:26: error: "${ .n }" is not allowed here; fix: use up to 63 letters, digits and `-`, not `-` at an end
             bad.yaml:16:75: error: `return` is for processes; a workflow gives its output; fix: remove it"#]],
     );
 }
@@ -716,9 +716,9 @@ fn children_are_named_as_workflows_are_and_secrets_are_few() {
             "use: {{secrets: [a]}}\ndo:\n  - a: {{run: {{workflow: {{namespace: 't/x', name: '', version: '1.0'}}}}}}\n  - b: {{call: x, with: {{l: [{secrets}]}}}}\n  - c: {{call: x, with: {{a: '${{ $secrets.a }}', b: '${{ $secrets.a.b }}'}}}}\n"
         ),
         expect![[r#"
-            bad.yaml:4:26: error: this is no namespace of a workflow; fix: write it as `document` of that workflow has it: up to 63 letters, digits and `-`
-            bad.yaml:4:44: error: this is no name of a workflow; fix: write it as `document` of that workflow has it: up to 63 letters, digits and `-`
-            bad.yaml:4:54: error: this is no version of a workflow; fix: write such as `1.0.0`, or `latest`
+            bad.yaml:4:26: error: "t/x" is not allowed here; fix: use up to 63 letters, digits and `-`, not `-` at an end
+            bad.yaml:4:44: error: "" is not allowed here; fix: use up to 63 letters, digits and `-`, not `-` at an end
+            bad.yaml:4:54: error: "1.0" is not allowed here; fix: write a semantic version in quotes, such as '1.0.0', or `latest`
             bad.yaml:5:5: error: the task names 101 secrets, and 100 may be named; fix: split it into several tasks
             bad.yaml:6:5: error: the task names the secret `a` as a whole, and `a.b` in it; fix: name the properties that are wanted, each by itself"#]],
     );

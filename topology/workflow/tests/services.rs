@@ -47,6 +47,7 @@ fn a_process_is_checked_before_it_is_run() {
             bad.yaml:9:37: warning: the output of a process that is not awaited is the task's input; fix: remove `return`, or `await: false`
             bad.yaml:10:69: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
             bad.yaml:11:69: error: an expression here is not supported yet; fix: write the duration such as `PT30M` or `{ minutes: 30 }`
+            bad.yaml:12:15: error: the property `image` is missing; fix: add `image`
             bad.yaml:12:15: warning: the container is kept when it has ended, as the language has it without `lifetime`; fix: add `lifetime: { cleanup: always }`
             bad.yaml:12:39: error: "sometimes" is not one of "ifNotPresent", "always" or "never"; fix: see the language's reference for what is allowed here
             bad.yaml:13:60: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`

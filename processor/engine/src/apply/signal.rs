@@ -33,21 +33,13 @@ pub(super) fn heard(
 ) -> Result<(), Misfit> {
     let listener = execution(state, id)?;
     let taken = Heard { filter, event: event.clone() };
-    match &mut listener.state {
-        ExecutionState::Listening { heard } => heard.push(taken),
-        ExecutionState::Gathering { heard, is_done, .. } if !*is_done => {
-            heard.push(taken);
-            *is_done = is_last;
-        }
-        ExecutionState::Sequence { .. }
-        | ExecutionState::Loop { .. }
-        | ExecutionState::Branches { .. }
-        | ExecutionState::Trying { .. }
-        | ExecutionState::BackingOff { .. }
-        | ExecutionState::Catching { .. }
-        | ExecutionState::Waiting
-        | ExecutionState::Calling { .. }
-        | ExecutionState::Gathering { .. } => return Err(format!("{} does not listen", listener.task)),
+    if let ExecutionState::Listening { heard } = &mut listener.state {
+        heard.push(taken);
+    } else if let ExecutionState::Gathering { heard, is_done: is_done @ false, .. } = &mut listener.state {
+        heard.push(taken);
+        *is_done = is_last;
+    } else {
+        return Err(format!("{} does not listen", listener.task));
     }
     Ok(())
 }
@@ -60,23 +52,11 @@ pub(super) fn round_started(
     item: &Payload,
 ) -> Result<(), Misfit> {
     let listener = execution(state, id)?;
-    match &mut listener.state {
-        ExecutionState::Gathering { is_busy, index, data, jumps, .. } if !*is_busy => {
-            (*is_busy, *index, *jumps) = (true, next, 0);
-            *data = item.clone();
-            Ok(())
-        }
-        ExecutionState::Sequence { .. }
-        | ExecutionState::Loop { .. }
-        | ExecutionState::Branches { .. }
-        | ExecutionState::Trying { .. }
-        | ExecutionState::BackingOff { .. }
-        | ExecutionState::Catching { .. }
-        | ExecutionState::Waiting
-        | ExecutionState::Listening { .. }
-        | ExecutionState::Calling { .. }
-        | ExecutionState::Gathering { .. } => {
-            Err(format!("{} can begin no tasks for an event", listener.task))
-        }
-    }
+    let ExecutionState::Gathering { is_busy: is_busy @ false, index, data, jumps, .. } = &mut listener.state
+    else {
+        return Err(format!("{} can begin no tasks for an event", listener.task));
+    };
+    (*is_busy, *index, *jumps) = (true, next, 0);
+    *data = item.clone();
+    Ok(())
 }

@@ -8,7 +8,7 @@
 
 use millrace_schemas::command::Command;
 use millrace_schemas::event::{Activity, Event, ParentTask, TaskError};
-use millrace_schemas::instance::{Execution, ExecutionState, InstanceState};
+use millrace_schemas::instance::{ExecutionState, InstanceState};
 use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken};
 use millrace_workflow::program::{CHILD_QUEUE, Child};
 
@@ -70,6 +70,9 @@ impl Journal<'_> {
     pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Stop> {
         match event {
             Event::TaskCancelled { execution } | Event::TaskFaulted { execution: Some(execution), .. } => {
+                if !has_children(self.state()) {
+                    return Ok(());
+                }
                 let ending = subtree(&self.state().executions, *execution);
                 self.cancel_children_of(|id| ending.contains(&id))
             }
@@ -129,7 +132,10 @@ impl Journal<'_> {
 
     fn cancel_children_of(&mut self, is_ending: impl Fn(ExecutionId) -> bool) -> Result<(), Stop> {
         let Some(state) = self.instance() else { return Ok(()) };
-        for child in children(self.id, state, |id| is_ending(id) && self.answered != Some(id)) {
+        let ending =
+            waiting(state).filter(|it| is_ending(it.execution) && self.answered != Some(it.execution));
+        let children: Vec<InstanceId> = ending.filter_map(|it| child_id(self.id, it).ok()).collect();
+        for child in children {
             if !self.unsend_start(&child) {
                 let reason = format!("the instance {} no longer waits for it", self.id);
                 let name = format!("{child}/cancel");
@@ -140,25 +146,17 @@ impl Journal<'_> {
     }
 }
 
-/// The children that open tasks wait for.
-fn children(id: &InstanceId, state: &InstanceState, wanted: impl Fn(ExecutionId) -> bool) -> Vec<InstanceId> {
-    let child = |(execution, it): (&ExecutionId, &Execution)| match &it.state {
-        ExecutionState::Calling { queue, dispatch, .. } if **queue == *CHILD_QUEUE => {
-            let token = TaskToken { execution: *execution, dispatch: *dispatch };
-            child_id(id, token).ok().filter(|_| wanted(*execution))
-        }
-        ExecutionState::Sequence { .. }
-        | ExecutionState::Loop { .. }
-        | ExecutionState::Branches { .. }
-        | ExecutionState::Trying { .. }
-        | ExecutionState::BackingOff { .. }
-        | ExecutionState::Catching { .. }
-        | ExecutionState::Waiting
-        | ExecutionState::Listening { .. }
-        | ExecutionState::Calling { .. }
-        | ExecutionState::Gathering { .. } => None,
-    };
-    state.executions.iter().filter_map(child).collect()
+/// The tokens of the tasks that wait for children.
+fn waiting(state: &InstanceState) -> impl Iterator<Item = TaskToken> {
+    state.executions.iter().filter_map(|(id, it)| {
+        let ExecutionState::Calling { queue, dispatch, .. } = &it.state else { return None };
+        (**queue == *CHILD_QUEUE).then_some(TaskToken { execution: *id, dispatch: *dispatch })
+    })
+}
+
+/// Most instances have none, and need not look at what ends.
+fn has_children(state: &InstanceState) -> bool {
+    waiting(state).next().is_some()
 }
 
 /// The id of the child that a task of `parent` waits for.

@@ -64,18 +64,8 @@ impl<'s> Journal<'s> {
     }
 
     fn is_listening(&self, id: ExecutionId) -> bool {
-        match self.execution(id).state {
-            ExecutionState::Listening { .. } => true,
-            ExecutionState::Gathering { is_done, .. } => !is_done,
-            ExecutionState::Sequence { .. }
-            | ExecutionState::Loop { .. }
-            | ExecutionState::Branches { .. }
-            | ExecutionState::Trying { .. }
-            | ExecutionState::BackingOff { .. }
-            | ExecutionState::Catching { .. }
-            | ExecutionState::Waiting
-            | ExecutionState::Calling { .. } => false,
-        }
+        let state = &self.execution(id).state;
+        matches!(state, ExecutionState::Listening { .. } | ExecutionState::Gathering { is_done: false, .. })
     }
 
     /// Takes an event that passed a filter; ends the `listen` if it was the last.
@@ -126,9 +116,13 @@ impl<'s> Journal<'s> {
             self.todo.push(Next::Begin { scope: id });
             return Ok(());
         }
-        if !is_done {
-            return Ok(());
-        }
+        if *is_done { self.finish_gathering(id) } else { Ok(()) }
+    }
+
+    fn finish_gathering(&mut self, id: ExecutionId) -> Result<(), Stop> {
+        let ExecutionState::Gathering { outputs, .. } = &self.execution(id).state else {
+            unreachable!("a `listen` with `foreach` gathers");
+        };
         let outputs = outputs.iter().map(|it| it.value().clone()).collect();
         self.finish(id, Payload::from(Value::Array(outputs)), None)
     }
@@ -143,14 +137,7 @@ impl<'s> Journal<'s> {
         match self.shape_by(task, &foreach.output, foreach.export.as_ref(), raw, view) {
             Ok((output, context)) => {
                 self.record(Event::EventRoundEnded { execution: id, output, context })?;
-                if !is_last {
-                    return self.next_event_round(id, listen);
-                }
-                let ExecutionState::Gathering { outputs, .. } = &self.execution(id).state else {
-                    unreachable!("it gathered just now");
-                };
-                let outputs = outputs.iter().map(|it| it.value().clone()).collect();
-                self.finish(id, Payload::from(Value::Array(outputs)), None)
+                if is_last { self.finish_gathering(id) } else { self.next_event_round(id, listen) }
             }
             Err(error) => self.fault(id, error, true),
         }
@@ -231,17 +218,11 @@ impl<'s> Journal<'s> {
 }
 
 fn heard(execution: &Execution) -> &[Heard] {
-    match &execution.state {
-        ExecutionState::Listening { heard } | ExecutionState::Gathering { heard, .. } => heard,
-        ExecutionState::Sequence { .. }
-        | ExecutionState::Loop { .. }
-        | ExecutionState::Branches { .. }
-        | ExecutionState::Trying { .. }
-        | ExecutionState::BackingOff { .. }
-        | ExecutionState::Catching { .. }
-        | ExecutionState::Waiting
-        | ExecutionState::Calling { .. } => &[],
-    }
+    let (ExecutionState::Listening { heard } | ExecutionState::Gathering { heard, .. }) = &execution.state
+    else {
+        return &[];
+    };
+    heard
 }
 
 fn has(heard: &[Heard], filter: usize) -> bool {

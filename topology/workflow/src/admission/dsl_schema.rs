@@ -41,6 +41,17 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         serde_json::from_str(&endpoint).expect("what was JSON still is");
     schema["$defs"]["resourceUri"] =
         json!({ "type": "string", "pattern": r"^([Dd][Aa][Tt][Aa]:|[A-Za-z][A-Za-z0-9+\-.]*://).*" });
+    // A child is named as workflows are, by `document`.
+    let named = |name: &str| PUBLISHED["properties"]["document"]["properties"][name]["pattern"].clone();
+    let version = named("version");
+    let version = version.as_str().expect("the published schema says what a version is");
+    let kinds = "/$defs/runTask/allOf/1/properties/run/oneOf";
+    let kinds = schema.pointer_mut(kinds).and_then(Value::as_array_mut);
+    let child = kinds.into_iter().flatten().find_map(|it| it.pointer_mut("/properties/workflow/properties"));
+    let child = child.expect("the published schema can run a workflow");
+    child["namespace"]["pattern"] = named("namespace");
+    child["name"]["pattern"] = named("name");
+    child["version"]["pattern"] = format!("^latest$|{version}").into();
     // The source of an emitted event has a default.
     let with = "/$defs/emitTask/allOf/1/properties/emit/properties/event/properties/with/required";
     *schema.pointer_mut(with).expect("the published schema says what an event needs") = json!(["type"]);
@@ -67,6 +78,10 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
         ("openapi", "#/$defs/callTask"),
         ("grpc", "#/$defs/callTask"),
         ("asyncapi", "#/$defs/callTask"),
+        ("container", "#/$defs/runTask"),
+        ("script", "#/$defs/runTask"),
+        ("shell", "#/$defs/runTask"),
+        ("workflow", "#/$defs/runTask"),
     ]
     .into_iter()
     .map(|(kind, reference)| {
@@ -90,6 +105,14 @@ static TASKS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
                 .and_then(|it| it.iter().find(|it| it["title"] == title))
                 .expect("the published schema has this form of a call");
             schema["$defs"]["callTask"] = form.clone();
+        }
+        // So with what is run: by the property that it is.
+        let run = schema.pointer_mut("/$defs/runTask/allOf/1/properties/run");
+        let run = run.expect("the published schema has a task that runs something");
+        let mut forms = run["oneOf"].as_array().into_iter().flatten();
+        if let Some(form) = forms.find(|it| it["properties"].get(kind).is_some()).cloned() {
+            run["oneOf"] = json!([true]);
+            run["allOf"] = json!([form]);
         }
         (kind, compile(&schema))
     })
@@ -175,8 +198,11 @@ fn describe(error: &ValidationError<'_>) -> Violation {
             let name = property.as_str().unwrap_or_default();
             (format!("the property `{name}` is missing"), format!("add `{name}`"))
         }
-        ValidationErrorKind::Pattern { .. } if pointer.starts_with("/document/") => {
+        ValidationErrorKind::Pattern { .. } if names_a_workflow(&pointer) => {
             let fix = match pointer.rsplit('/').next() {
+                Some("version") if !pointer.starts_with("/document/") => {
+                    "write a semantic version in quotes, such as '1.0.0', or `latest`"
+                }
                 Some("dsl" | "version") => "write a semantic version in quotes, such as '1.0.0'",
                 _ => "use up to 63 letters, digits and `-`, not `-` at an end",
             };
@@ -195,6 +221,10 @@ fn describe(error: &ValidationError<'_>) -> Violation {
         _ => (error.to_string(), "see the language's reference for what is allowed here".to_owned()),
     };
     Violation { pointer, message, fix }
+}
+
+fn names_a_workflow(pointer: &str) -> bool {
+    ["/document/", "/run/workflow/"].iter().any(|it| pointer.starts_with(it))
 }
 
 /// Of several forms that do not fit, the one that fits best: the one whose violation is the deepest, then the one that is not

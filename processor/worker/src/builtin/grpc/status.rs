@@ -1,5 +1,6 @@
 //! How a call ended, and what that means for the task.
 
+use percent_encoding::percent_decode;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
@@ -67,7 +68,9 @@ impl Status {
     /// The status in headers, or in what follows the messages.
     pub(super) fn of_headers(headers: &HeaderMap) -> Option<Self> {
         let code = headers.get("grpc-status")?.to_str().ok().and_then(|it| it.parse().ok());
-        let message = headers.get("grpc-message").map(|it| percent_decoded(it.as_bytes()));
+        let message = headers
+            .get("grpc-message")
+            .map(|it| percent_decode(it.as_bytes()).decode_utf8_lossy().into_owned());
         Some(Self {
             code: code.filter(|it| *it < CODES.len()).unwrap_or(UNKNOWN),
             message: message.unwrap_or_default(),
@@ -99,23 +102,6 @@ impl Status {
         let detail: String = self.message.chars().take(DETAIL_CHARS_MAX).collect();
         Err(if detail.is_empty() { failure } else { failure.with_detail(detail) })
     }
-}
-
-fn percent_decoded(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => {
-                let digit = |it: &u8| char::from(*it).to_digit(16);
-                digit(high).zip(digit(low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
-            }
-            _ => None,
-        };
-        out.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

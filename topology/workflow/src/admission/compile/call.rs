@@ -98,9 +98,23 @@ impl<'c, 's> Compiler<'c, 's> {
         scope: &Scope,
         arguments: Arguments<'c, 's>,
     ) -> Kind {
-        let own = self.metadata(task, scope, Allowed::BuiltInCall);
         let with = With { value: task.get("with").unwrap_or(&Value::Null), scope: scope.below("with") };
-        let arguments = Template::of_object(arguments(self, &with));
+        let arguments = arguments(self, &with);
+        let scheme = self.scheme(with.value);
+        self.built_in(function, task, scope, arguments, scheme)
+    }
+
+    /// A task for the built-in worker.
+    pub(super) fn built_in(
+        &mut self,
+        function: &'static str,
+        task: &Value,
+        scope: &Scope,
+        arguments: Vec<(String, Template)>,
+        scheme: Option<&'static str>,
+    ) -> Kind {
+        let own = self.metadata(task, scope, Allowed::BuiltInCall);
+        let arguments = Template::of_object(arguments);
         let secrets = self.secrets(task, Some(&arguments), scope);
         Kind::Call(Call {
             function: function.into(),
@@ -108,7 +122,7 @@ impl<'c, 's> Compiler<'c, 's> {
             arguments: Some(arguments),
             heartbeat: own.heartbeat,
             secrets,
-            scheme: self.scheme(with.value),
+            scheme,
         })
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! The task's arguments are the value of `run`, its process evaluated, and the task's input if nobody waits for the process.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::metadata::Allowed;
 use super::{Compiler, Scope};
 use crate::expression::{self, Expression, Template};
-use crate::program::{BUILT_IN_QUEUE, Call, DurationSource, Kind};
+use crate::program::{DurationSource, Kind};
 
 /// The kinds of processes; each is a function of the built-in worker.
 const PROCESSES: [&str; 3] = ["script", "shell", "container"];
 
 /// Languages that scripts may be written in, and those names that mean the same.
 const LANGUAGES: [&str; 3] = ["javascript", "js", "python"];
+
+/// What is run: a process, or a workflow. None if there are several, or none.
+pub(super) fn form(run: &Map<String, Value>) -> Option<&'static str> {
+    let mut found = PROCESSES.into_iter().chain(["workflow"]).filter(|it| run.contains_key(*it));
+    found.next().filter(|_| found.next().is_none())
+}
 
 impl Compiler<'_, '_> {
     pub(super) fn run(&mut self, task: &Value, scope: &Scope) -> Kind {
@@ -22,7 +28,6 @@ impl Compiler<'_, '_> {
             self.metadata(task, scope, Allowed::Other);
             return self.child(task, scope);
         }
-        let own = self.metadata(task, scope, Allowed::BuiltInCall);
         let here = scope.below("run");
         // Without one, or with several, the schema has said so.
         let function = PROCESSES.into_iter().find(|it| run.get(it).is_some()).unwrap_or(PROCESSES[0]);
@@ -47,16 +52,7 @@ impl Compiler<'_, '_> {
                 self.report.warning(&here.at("return"), message, "remove `return`, or `await: false`");
             }
         }
-        let arguments = Template::of_object(arguments);
-        let secrets = self.secrets(task, Some(&arguments), scope);
-        Kind::Call(Call {
-            function: function.into(),
-            queue: BUILT_IN_QUEUE.into(),
-            arguments: Some(arguments),
-            heartbeat: own.heartbeat,
-            secrets,
-            scheme: None,
-        })
+        self.built_in(function, task, scope, arguments, None)
     }
 
     fn process(&mut self, process: &Value, scope: &Scope) -> Template {
