@@ -49,8 +49,10 @@ impl Compiler<'_, '_> {
             return index;
         }
         let run = task.get("run").and_then(Value::as_object).filter(|_| keyword == "run");
-        let form =
-            called.filter(|it| SUPPORTED.contains(it)).or(run.and_then(super::run::form)).unwrap_or(keyword);
+        let form = called
+            .filter(|it| SUPPORTED.contains(it))
+            .or_else(|| run.and_then(super::run::form))
+            .unwrap_or(keyword);
         self.report.violations(&scope.pointer, dsl_schema::check_task(form, task));
         if !matches!(keyword, "call" | "emit" | "run") {
             self.metadata(task, scope, Allowed::Other);
