@@ -42,11 +42,15 @@ pub enum RecordKind {
     ParkedInstance,
     /// Row of the checkpoint table.
     Checkpoint,
+    /// `<prefix>.changelog`: what one command did to one channel.
+    ChannelEntry,
+    /// Row of the snapshot table, of a channel.
+    ChannelSnapshot,
 }
 
 impl RecordKind {
     /// All of them, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ChangelogEntry,
         Self::Positions,
         Self::Claim,
@@ -64,6 +68,8 @@ impl RecordKind {
         Self::Snapshot,
         Self::ParkedInstance,
         Self::Checkpoint,
+        Self::ChannelEntry,
+        Self::ChannelSnapshot,
     ];
 
     /// The full name of its schema.
@@ -87,6 +93,8 @@ impl RecordKind {
             Self::Snapshot => "io.millrace.v1.Snapshot",
             Self::ParkedInstance => "io.millrace.v1.ParkedInstance",
             Self::Checkpoint => "io.millrace.v1.Checkpoint",
+            Self::ChannelEntry => "io.millrace.v1.ChannelEntry",
+            Self::ChannelSnapshot => "io.millrace.v1.ChannelSnapshot",
         }
     }
 
@@ -111,6 +119,8 @@ impl RecordKind {
             Self::Snapshot => include_str!("../avro/snapshot.avsc"),
             Self::ParkedInstance => include_str!("../avro/parked_instance.avsc"),
             Self::Checkpoint => include_str!("../avro/checkpoint.avsc"),
+            Self::ChannelEntry => include_str!("../avro/channel_entry.avsc"),
+            Self::ChannelSnapshot => include_str!("../avro/channel_snapshot.avsc"),
         }
     }
 
@@ -150,6 +160,8 @@ impl RecordKind {
                 include_str!("../avro/released/v1/checkpoint.avsc"),
                 include_str!("../avro/released/v2/checkpoint.avsc"),
             ],
+            Self::ChannelEntry => &[include_str!("../avro/released/v2/channel_entry.avsc")],
+            Self::ChannelSnapshot => &[include_str!("../avro/released/v2/channel_snapshot.avsc")],
         }
     }
 

@@ -18,6 +18,7 @@ pub use crate::avro::schema::InvalidSchema;
 use crate::avro::schema::Schema;
 use crate::catalogue;
 pub use crate::catalogue::RecordKind;
+use crate::channel::{ChannelEntry, ChannelSnapshot};
 use crate::definition::Definition;
 pub use crate::error::DecodeError;
 use crate::event::ChangelogEntry;
@@ -43,6 +44,8 @@ pub enum ChangelogRecord {
     Released(Released),
     /// Key-groups were taken over.
     Installed(Installed),
+    /// What one command did to one channel.
+    Channel(ChannelEntry),
 }
 
 /// Encodes and decodes every record. Cheap to clone; clones share what they learn.
@@ -106,7 +109,9 @@ record!(
     Plan,
     Snapshot,
     ParkedInstance,
-    Checkpoint
+    Checkpoint,
+    ChannelEntry,
+    ChannelSnapshot
 );
 
 impl Record for crate::internal::ForwardedRecord {
@@ -207,6 +212,7 @@ impl Codec {
             ChangelogRecord::Adopted(adopted) => self.encode(adopted),
             ChangelogRecord::Released(released) => self.encode(released),
             ChangelogRecord::Installed(installed) => self.encode(installed),
+            ChangelogRecord::Channel(entry) => self.encode(entry),
         }
     }
 
@@ -229,6 +235,7 @@ impl Codec {
             Some(RecordKind::Adopted) => frame.read().map(ChangelogRecord::Adopted),
             Some(RecordKind::Released) => frame.read().map(ChangelogRecord::Released),
             Some(RecordKind::Installed) => frame.read().map(ChangelogRecord::Installed),
+            Some(RecordKind::ChannelEntry) => frame.read().map(ChangelogRecord::Channel),
             _ => Err(frame.wrong("a record of the changelog")),
         }
     }
@@ -323,7 +330,13 @@ impl Codec {
         seal(self.encode(parked))
     }
 
-    /// From the snapshot table, whichever of the two it is.
+    /// To the snapshot table, of a channel.
+    #[must_use]
+    pub fn encode_channel_snapshot(&self, snapshot: &ChannelSnapshot) -> Vec<u8> {
+        seal(self.encode(snapshot))
+    }
+
+    /// From the snapshot table, whichever kind of row it is.
     ///
     /// # Errors
     /// When the row is damaged, or its schema is not known (yet).
@@ -332,6 +345,7 @@ impl Codec {
         match frame.kind() {
             Some(RecordKind::Snapshot) => frame.read().map(|it| SnapshotRecord::Snapshot(Box::new(it))),
             Some(RecordKind::ParkedInstance) => frame.read().map(SnapshotRecord::Parked),
+            Some(RecordKind::ChannelSnapshot) => frame.read().map(|it| SnapshotRecord::Channel(Box::new(it))),
             _ => Err(frame.wrong("a row of the snapshot table")),
         }
     }

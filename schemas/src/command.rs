@@ -6,20 +6,23 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{ParentTask, TaskError};
-use crate::{EventId, InstanceId, Payload, TaskToken, TimerId, Timestamp, WorkflowName};
+use crate::{EventId, ExecutionId, InstanceId, Payload, TaskToken, TimerId, Timestamp, WorkflowName};
 
 /// A command with its address and its origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AddressedCommand {
-    /// Which instance.
+pub struct Addressed<C> {
+    /// Which instance, or which channel.
     pub instance: InstanceId,
     /// The event that asked for it; a fired timer has `millrace:timer` as its source.
     pub cause: EventId,
     /// W3C trace context of the record (`traceparent` header), if it had one.
     pub traceparent: Option<String>,
     /// What is asked.
-    pub command: Command,
+    pub command: C,
 }
+
+/// A command for an instance.
+pub type AddressedCommand = Addressed<Command>;
 
 /// A request to one instance. Imperative; it may be refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +86,15 @@ pub enum Command {
         /// For people.
         reason: String,
     },
+    /// An event from outside that a `listen` of the instance has subscribed to.
+    DeliverEvent {
+        /// The `listen`.
+        listener: ExecutionId,
+        /// Which of its filters, from 0.
+        filter: u32,
+        /// As in [`Command::DeliverSignal`].
+        event: Payload,
+    },
 }
 
 impl Command {
@@ -99,6 +111,7 @@ impl Command {
             Self::Cancel { .. } => "cancel",
             Self::Suspend { .. } => "suspend",
             Self::Resume { .. } => "resume",
+            Self::DeliverEvent { .. } => "deliver_event",
         }
     }
 }

@@ -239,6 +239,22 @@ pub enum Event {
         /// The new `$context`, when it exports.
         context: Option<Payload>,
     },
+    /// A `listen` has subscribed to a channel. It leaves it when it ends.
+    ChannelJoined {
+        /// The `listen`.
+        execution: ExecutionId,
+        /// Which of its filters, from 0.
+        filter: u32,
+        /// The id of the channel.
+        channel: InstanceId,
+    },
+    /// An open `listen` needs a subscription no more.
+    ChannelLeft {
+        /// The `listen`.
+        execution: ExecutionId,
+        /// Which of its filters, from 0.
+        filter: u32,
+    },
 }
 
 /// A task that waits for another instance.

@@ -64,6 +64,24 @@ impl InstanceId {
     /// The longest instance id, in bytes.
     pub const BYTES_MAX: usize = 256;
 
+    /// Ids that begin so are Millrace's own: keys of the log that are no instances.
+    pub const RESERVED_PREFIX: &'static str = "millrace:";
+
+    /// Ids of channels (see [`crate::channel`]) begin so.
+    pub const CHANNEL_PREFIX: &'static str = "millrace:channel/";
+
+    /// Whether no instance may be called so.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with(Self::RESERVED_PREFIX)
+    }
+
+    /// Whether it is a channel's.
+    #[must_use]
+    pub fn is_channel(&self) -> bool {
+        self.0.starts_with(Self::CHANNEL_PREFIX)
+    }
+
     /// # Errors
     /// When `id` is empty or longer than [`Self::BYTES_MAX`].
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidId> {

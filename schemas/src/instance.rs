@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 use crate::event::{Incident, ParentTask, SecretMarker, TaskError, TimerPurpose};
-use crate::{Attempt, EventId, ExecutionId, Payload, TimerId, Timestamp, WorkflowVersion};
+use crate::{Attempt, EventId, ExecutionId, InstanceId, Payload, TimerId, Timestamp, WorkflowVersion};
 
 /// One run of a workflow, running or ended. An ended instance keeps nothing open: it is the stub that refuses late commands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,19 @@ pub struct InstanceState {
     pub steps: u64,
     /// The task of another instance that waits for this one to end.
     pub parent: Option<ParentTask>,
+    /// Channels that open `listen`s have subscribed to.
+    pub channels: Vec<JoinedChannel>,
+}
+
+/// A channel that an open `listen` has subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinedChannel {
+    /// The `listen`.
+    pub execution: ExecutionId,
+    /// Which of its filters, from 0.
+    pub filter: u32,
+    /// The id of the channel.
+    pub channel: InstanceId,
 }
 
 /// How an instance stands.

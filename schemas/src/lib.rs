@@ -5,13 +5,15 @@
 //! [`registry`], the client of a Confluent-compatible schema registry.
 //!
 //! Reading order: [`ids`] and [`payload`], the words everything else is made of; [`command`], what an instance may be asked;
-//! [`event`], what happened to it (the changelog); [`instance`], the fold of those events (the snapshot); [`task`], what
+//! [`event`], what happened to it (the changelog); [`instance`], the fold of those events (the snapshot); [`channel`], where events meet
+//! those who listen for them; [`task`], what
 //! workers read and answer; [`partition`], the records that keep one partition's positions and ownership; [`internal`], what
 //! processors tell each other; [`key_groups`] and [`handover`], how keys move between partitions; [`codec`], all of these as bytes; [`cloud_event`], how the world talks to Millrace;
 //! [`dead_letter`], what becomes of records that nobody can read.
 
 mod avro;
 mod catalogue;
+pub mod channel;
 pub mod cloud_event;
 pub mod codec;
 pub mod command;

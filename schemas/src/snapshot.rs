@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::Offset;
+use crate::channel::ChannelSnapshot;
 use crate::instance::InstanceState;
 
 /// The folded prefix of one instance's events, with the place where it ends.
@@ -28,6 +29,8 @@ pub enum SnapshotRecord {
     Snapshot(Box<Snapshot>),
     /// It could not be rebuilt.
     Parked(ParkedInstance),
+    /// Of a channel.
+    Channel(Box<ChannelSnapshot>),
 }
 
 /// An instance whose log and code disagree, set aside with all that is needed to rebuild it once the code has been mended. Without it

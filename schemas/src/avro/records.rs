@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::binary::{Avro, Reader, avro_enum, avro_newtype, avro_record, avro_union, write_long};
+use crate::channel::{
+    ChannelEntry, ChannelEvent, ChannelSnapshot, ChannelState, SeenEvent, Subscription, SubscriptionId,
+    WaitingEvent,
+};
 use crate::command::Command;
 use crate::definition::Definition;
 use crate::error::Damage;
@@ -18,7 +22,8 @@ use crate::handover::{
     Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
 };
 use crate::instance::{
-    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, Status, Timer,
+    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
+    Status, Timer,
 };
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -59,6 +64,7 @@ avro_union!(Command + "Command" {
     6 Cancel { reason },
     7 Suspend { reason },
     8 Resume { reason },
+    9 DeliverEvent { listener, filter, event },
 });
 
 avro_record!(ChangelogEntry { at, cause, traceparent, events });
@@ -92,6 +98,8 @@ avro_union!(Event + "" {
     25 EventHeard { execution, filter, event, is_last },
     26 EventRoundStarted { execution, index, data },
     27 EventRoundEnded { execution, output, context },
+    28 ChannelJoined { execution, filter, channel },
+    29 ChannelLeft { execution, filter },
 });
 
 avro_union!(Activity + "Activity" {
@@ -233,8 +241,25 @@ avro_record!(InstanceState {
     next_timer,
     steps,
     parent,
+    channels,
 });
+avro_record!(JoinedChannel { execution, filter, channel });
 avro_record!(Heard { filter, event });
+
+avro_record!(SubscriptionId { instance, execution, filter });
+avro_record!(Subscription { workflow, task, variables, is_once });
+avro_record!(ChannelEntry { at, cause, traceparent, events });
+avro_union!(ChannelEvent + "" {
+    0 SubscriptionOpened { id, subscription },
+    1 SubscriptionClosed { id },
+    2 EventPublished { digest, until },
+    3 EventKept { cause, event, filter, until },
+    4 EventTaken { cause },
+});
+avro_record!(WaitingEvent { cause, event, filter, until });
+avro_record!(SeenEvent { digest, until });
+avro_record!(ChannelState { updated_at, subscriptions, waiting, seen });
+avro_record!(ChannelSnapshot { era, offset, state });
 
 /// A Kafka header.
 impl Avro for (String, Bytes) {
@@ -286,7 +311,11 @@ macro_rules! avro_entries {
         }
     )* };
 }
-avro_entries!("ExecutionEntry": ExecutionId => Execution, "TimerEntry": TimerId => Timer);
+avro_entries!(
+    "ExecutionEntry": ExecutionId => Execution,
+    "TimerEntry": TimerId => Timer,
+    "SubscriptionEntry": SubscriptionId => Subscription
+);
 
 /// A snapshot in its envelope: what a person looks for first stands before the state.
 impl Avro for Snapshot {
@@ -355,6 +384,8 @@ mod tests {
             Snapshot::schema,
             ParkedInstance::schema,
             Checkpoint::schema,
+            ChannelEntry::schema,
+            ChannelSnapshot::schema,
         ];
         for (kind, schema) in RecordKind::ALL.into_iter().zip(schemas) {
             assert_eq!(

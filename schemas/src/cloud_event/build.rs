@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{CloudEvent, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
+use super::{CloudEvent, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
+use crate::channel::ChannelCommand;
 use crate::command::Command;
 use crate::event::{ParentTask, TaskError};
 use crate::{EventId, InstanceId, TaskToken, WorkflowName};
@@ -23,7 +24,14 @@ pub fn start_event(
         .with_data(input)
 }
 
-/// The event that asks for `command`, for those commands that one instance sends to another: start, cancel, and answers to tasks.
+/// The event that asks a channel for `command`.
+#[must_use]
+pub fn channel_event(id: EventId, to: &InstanceId, command: &ChannelCommand) -> CloudEvent {
+    let data = serde_json::to_value(command).expect("its maps have strings as their keys");
+    CloudEvent::new(id, types::CHANNEL).with_subject(to.as_str()).with_data(data)
+}
+
+/// The event that asks for `command`, for those commands that entities send to instances: start, cancel, answers to tasks, events.
 /// None for the others.
 #[must_use]
 pub fn command_event(id: EventId, to: &InstanceId, command: &Command) -> Option<CloudEvent> {
@@ -40,6 +48,13 @@ pub fn command_event(id: EventId, to: &InstanceId, command: &Command) -> Option<
         }
         Command::FailTask { token, error, retriable } => Some(fail_event(id, to, *token, error, *retriable)),
         Command::Cancel { reason } => Some(cancel_event(id, to, reason)),
+        Command::DeliverEvent { listener, filter, event } => Some(
+            CloudEvent::new(id, types::DELIVER)
+                .with_subject(to.as_str())
+                .with_extension(LISTENER, listener.0)
+                .with_extension(FILTER, *filter)
+                .with_data(event.value().clone()),
+        ),
         Command::RecordHeartbeat { .. }
         | Command::FireTimer { .. }
         | Command::DeliverSignal { .. }

@@ -7,13 +7,16 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
 use super::kafka::{InboxRecord, is_json, traceparent};
-use super::{CloudEvent, EventData, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
+use super::{
+    CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types,
+};
+use crate::channel::ChannelCommand;
 use crate::codec::Codec;
-use crate::command::{AddressedCommand, Command};
+use crate::command::{Addressed, AddressedCommand, Command};
 use crate::event::{ParentTask, TaskError};
 use crate::ids::InvalidId;
 use crate::payload::is_deeper_than;
-use crate::{EventId, InstanceId, Payload, TaskToken, WorkflowName};
+use crate::{EventId, ExecutionId, InstanceId, Payload, TaskToken, WorkflowName};
 
 /// A record of the inbox that asks for nothing that can be done. It becomes a dead letter, except for
 /// [`InboxError::UnknownSchema`], which may pass.
@@ -107,27 +110,107 @@ impl InboxError {
 }
 
 /// What a record of the inbox asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InboxRequest {
+    /// Something of one instance.
+    Instance(AddressedCommand),
+    /// Something of one channel.
+    Channel(Addressed<ChannelCommand>),
+    /// An event for whoever listens.
+    Publish(PublishedEvent),
+}
+
+/// An event that is addressed to nobody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedEvent {
+    /// Names it.
+    pub cause: EventId,
+    /// W3C trace context of the record, if it had one.
+    pub traceparent: Option<String>,
+    /// The whole CloudEvent as a JSON object in the structured form.
+    pub event: Payload,
+}
+
+/// What a record of the inbox asks for.
 ///
 /// `codec` knows the schemas of data that is Avro.
 ///
 /// # Errors
 /// When the record is no event, or asks for nothing that can be done.
+pub fn read_inbox<B: AsRef<[u8]>>(
+    record: &InboxRecord<'_, B>,
+    codec: &Codec,
+) -> Result<InboxRequest, InboxError> {
+    let event = CloudEvent::read(record, codec)?;
+    check_depth(&event)?;
+    let is_own = event.event_type.starts_with(types::PREFIX);
+    let is_unaddressed = event.subject.is_none() && record.key.is_none();
+    let is_correlated = event.extensions.get(CORRELATE).is_some_and(|it| *it == true || *it == "true");
+    if !is_own && (is_unaddressed || is_correlated) {
+        return Ok(InboxRequest::Publish(published(record, event)));
+    }
+    let instance = instance(event.subject.as_deref(), record.key)?;
+    let traceparent = traceparent(record, &event);
+    let cause = event.event_id.clone();
+    if event.event_type == types::CHANNEL {
+        if !instance.is_channel() {
+            let rule = "it must be the id of a channel; only processors write such events";
+            let value = shown(&instance.as_str().into());
+            return Err(InboxError::InvalidAttribute { attribute: "subject".to_owned(), value, rule });
+        }
+        let command = serde_json::from_value(data(event)?.unwrap_or_default()).map_err(|error| {
+            InboxError::UnreadableData { detail: format!("no command for a channel: {error}") }
+        })?;
+        return Ok(InboxRequest::Channel(Addressed { instance, cause, traceparent, command }));
+    }
+    if instance.is_reserved() {
+        let rule = "ids that begin with millrace: are Millrace's own; choose another";
+        let value = shown(&instance.as_str().into());
+        return Err(InboxError::InvalidAttribute { attribute: "subject".to_owned(), value, rule });
+    }
+    let command = command(record, event)?;
+    Ok(InboxRequest::Instance(AddressedCommand { instance, cause, traceparent, command }))
+}
+
+/// As [`read_inbox`], of a record that is known to be for one instance.
+///
+/// # Errors
+/// As [`read_inbox`]; also when it is for a channel, or for whoever listens.
 pub fn read_command<B: AsRef<[u8]>>(
     record: &InboxRecord<'_, B>,
     codec: &Codec,
 ) -> Result<AddressedCommand, InboxError> {
-    let event = CloudEvent::read(record, codec)?;
+    match read_inbox(record, codec)? {
+        InboxRequest::Instance(command) => Ok(command),
+        InboxRequest::Channel(_) | InboxRequest::Publish(_) => Err(no_address()),
+    }
+}
+
+/// How much deeper an event is nested in the command that carries it.
+const WRAPPING_DEPTH: usize = 4;
+
+fn check_depth(event: &CloudEvent) -> Result<(), InboxError> {
+    // What channels are sent, and send, has an event in it that was checked when it came.
+    let is_wrapped = matches!(event.event_type.as_str(), types::CHANNEL | types::DELIVER);
+    let max = Payload::INBOX_DEPTH_MAX + if is_wrapped { WRAPPING_DEPTH } else { 0 };
     if let Some(EventData::Json(data)) = &event.data
-        && is_deeper_than(data, Payload::INBOX_DEPTH_MAX)
+        && is_deeper_than(data, max)
     {
         return Err(InboxError::UnreadableData {
             detail: format!("it is nested more than {} deep; flatten it", Payload::INBOX_DEPTH_MAX),
         });
     }
-    let instance = instance(event.subject.as_deref(), record.key)?;
+    Ok(())
+}
+
+fn published<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> PublishedEvent {
     let traceparent = traceparent(record, &event);
-    let cause = event.event_id.clone();
-    let command = match event.event_type.as_str() {
+    let event = if event.time.is_none() { event.with_time(record.timestamp) } else { event };
+    PublishedEvent { cause: event.event_id.clone(), traceparent, event: event.into_json().into() }
+}
+
+fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Result<Command, InboxError> {
+    Ok(match event.event_type.as_str() {
         types::START => {
             let (workflow, version) = workflow(&event)?;
             let parent = parent(&event)?;
@@ -148,6 +231,11 @@ pub fn read_command<B: AsRef<[u8]>>(
         types::CANCEL => Command::Cancel { reason: reason(data(event)?)? },
         types::SUSPEND => Command::Suspend { reason: reason(data(event)?)? },
         types::RESUME => Command::Resume { reason: reason(data(event)?)? },
+        types::DELIVER => {
+            let (listener, filter) = (number(&event, LISTENER)?, number(&event, FILTER)?);
+            let event = data(event)?.map_or_else(Payload::null, Payload::from);
+            Command::DeliverEvent { listener: ExecutionId(listener), filter, event }
+        }
         other if other.starts_with(types::PREFIX) => {
             return Err(InboxError::UnknownType { event_type: other.chars().take(128).collect() });
         }
@@ -155,8 +243,28 @@ pub fn read_command<B: AsRef<[u8]>>(
             let event = if event.time.is_none() { event.with_time(record.timestamp) } else { event };
             Command::DeliverSignal { event: event.into_json().into() }
         }
+    })
+}
+
+/// In binary mode all attributes are texts.
+fn number(event: &CloudEvent, attribute: &'static str) -> Result<u32, InboxError> {
+    let rule = "a channel says for which listener its event is; only processors write such events";
+    let found = event.extensions.get(attribute).ok_or(InboxError::MissingAttribute { attribute, rule })?;
+    let number = match found {
+        Value::Number(number) => number.as_u64().and_then(|it| u32::try_from(it).ok()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
     };
-    Ok(AddressedCommand { instance, cause, traceparent, command })
+    number.ok_or_else(|| InboxError::InvalidAttribute {
+        attribute: attribute.to_owned(),
+        value: shown(found),
+        rule,
+    })
+}
+
+fn no_address() -> InboxError {
+    let rule = "it is the instance id; a record without a subject must have it as its key";
+    InboxError::MissingAttribute { attribute: "subject", rule }
 }
 
 fn instance(subject: Option<&str>, key: Option<&[u8]>) -> Result<InstanceId, InboxError> {
@@ -166,10 +274,7 @@ fn instance(subject: Option<&str>, key: Option<&[u8]>) -> Result<InstanceId, Inb
             let text = String::from_utf8_lossy(key).chars().take(64).collect();
             InboxError::InvalidInstanceId(InvalidId { what: "instance id", text, rule: "UTF-8" })
         })?,
-        (None, None) => {
-            let rule = "it is the instance id; a record without a subject must have it as its key";
-            return Err(InboxError::MissingAttribute { attribute: "subject", rule });
-        }
+        (None, None) => return Err(no_address()),
     };
     InstanceId::new(id).map_err(InboxError::InvalidInstanceId)
 }

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use build::{
-    cancel_event, command_event, complete_event, fail_event, heartbeat_event, rejection_event, resume_event,
-    signal_event, start_event, suspend_event, with_parent,
+    cancel_event, channel_event, command_event, complete_event, fail_event, heartbeat_event, rejection_event,
+    resume_event, signal_event, start_event, suspend_event, with_parent,
 };
-pub use inbox::{InboxError, read_command};
+pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_command, read_inbox};
 pub use kafka::{EventRecord, InboxRecord};
 
 use crate::EventId;
@@ -38,6 +38,10 @@ pub mod types {
     pub const TASK_FAILED: &str = "io.millrace.task.failed";
     /// A worker's sign of life: extension `tasktoken`.
     pub const TASK_HEARTBEAT: &str = "io.millrace.task.heartbeat";
+    /// From a channel: extensions `listener` and `filter`, data = the event that it has subscribed to.
+    pub const DELIVER: &str = "io.millrace.instance.deliver";
+    /// For a channel: data = the command.
+    pub const CHANNEL: &str = "io.millrace.channel.command";
     /// What Millrace says, in `<prefix>.lifecycle`, when it refuses a command.
     pub const COMMAND_REJECTED: &str = "io.millrace.command.rejected";
 }
@@ -50,6 +54,12 @@ pub const PARENT: &str = "parent";
 pub const PARENT_TOKEN: &str = "parenttoken";
 /// Extension attribute of a worker's answer: the token of the task.
 pub const TASK_TOKEN: &str = "tasktoken";
+/// Extension attribute of an event for a `listen` that has subscribed to it: the execution.
+pub const LISTENER: &str = "listener";
+/// Extension attribute of an event for a `listen` that has subscribed to it: which of its filters.
+pub const FILTER: &str = "filter";
+/// Extension attribute of an event in the inbox that is for whoever listens, whatever its subject and its record's key: `true`.
+pub const CORRELATE: &str = "correlate";
 /// Extension attribute, and record header, with the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 

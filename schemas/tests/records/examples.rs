@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use millrace_schemas::channel::{
+    ChannelEntry, ChannelEvent, ChannelSnapshot, ChannelState, SeenEvent, Subscription, SubscriptionId,
+    WaitingEvent,
+};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::command::Command;
 use millrace_schemas::definition::Definition;
@@ -13,7 +17,8 @@ use millrace_schemas::handover::{
     Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
 };
 use millrace_schemas::instance::{
-    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, Status, Timer,
+    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
+    Status, Timer,
 };
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
 use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -227,6 +232,12 @@ fn later_events() -> Vec<Event> {
         },
         Event::EventRoundStarted { execution, index: 1, data: payload(json!(1)) },
         Event::EventRoundEnded { execution, output: payload(json!([])), context: Some(payload(json!({}))) },
+        Event::CommandDeferred {
+            cause: cause(),
+            command: Command::DeliverEvent { listener: execution, filter: 1, event: payload(json!({})) },
+        },
+        Event::ChannelJoined { execution, filter: 1, channel: channel() },
+        Event::ChannelLeft { execution, filter: 1 },
     ]
 }
 
@@ -456,6 +467,56 @@ fn snapshot_v1(status: Status) -> Snapshot {
             next_timer: 3,
             steps: 12,
             parent: None,
+            channels: Vec::new(),
+        },
+    }
+}
+
+fn channel() -> InstanceId {
+    InstanceId::new("millrace:channel/shop.paid/5f3a").expect("a valid id")
+}
+
+fn subscription_id() -> SubscriptionId {
+    SubscriptionId { instance: instance(), execution: ExecutionId(4), filter: 1 }
+}
+
+fn subscription() -> Subscription {
+    Subscription {
+        workflow: workflow(),
+        task: "/do/1/paid".into(),
+        variables: Some(payload(json!({"context": {"cents": 1999}}))),
+        is_once: true,
+    }
+}
+
+pub(crate) fn channel_entry() -> ChannelEntry {
+    let until = Timestamp(AT.0 + 60_000);
+    let event = payload(json!({"type": "shop.paid"}));
+    ChannelEntry {
+        at: AT,
+        cause: cause(),
+        traceparent: Some(TRACEPARENT.to_owned()),
+        events: vec![
+            ChannelEvent::SubscriptionOpened { id: subscription_id(), subscription: subscription() },
+            ChannelEvent::SubscriptionClosed { id: subscription_id() },
+            ChannelEvent::EventPublished { digest: -5, until },
+            ChannelEvent::EventKept { cause: cause(), event, filter: 2, until },
+            ChannelEvent::EventTaken { cause: cause() },
+        ],
+    }
+}
+
+pub(crate) fn channel_snapshot() -> ChannelSnapshot {
+    let until = Timestamp(AT.0 + 60_000);
+    let event = payload(json!({"type": "shop.paid"}));
+    ChannelSnapshot {
+        era: 2,
+        offset: Offset(41),
+        state: ChannelState {
+            updated_at: AT,
+            subscriptions: [(subscription_id(), Subscription { variables: None, ..subscription() })].into(),
+            waiting: [WaitingEvent { cause: cause(), event, filter: 0, until }].into(),
+            seen: [SeenEvent { digest: 7, until }].into(),
         },
     }
 }
@@ -485,6 +546,8 @@ fn with_later_states(snapshot: &mut Snapshot) {
     ];
     snapshot.state.executions.extend(executions(20, states));
     snapshot.state.parent = Some(parent_task());
+    snapshot.state.channels =
+        vec![JoinedChannel { execution: ExecutionId(21), filter: 0, channel: channel() }];
 }
 
 fn data() -> Payload {
@@ -550,6 +613,8 @@ pub(crate) fn encoded(codec: &Codec) -> Vec<(&'static str, Vec<u8>)> {
         ("snapshot", codec.encode_snapshot(&snapshot(Status::Running))),
         ("parked_instance", codec.encode_parked(&parked())),
         ("checkpoint", codec.encode_checkpoint(&checkpoint())),
+        ("channel_entry", codec.encode_changelog(&ChangelogRecord::Channel(channel_entry()))),
+        ("channel_snapshot", codec.encode_channel_snapshot(&channel_snapshot())),
     ]
 }
 
@@ -627,6 +692,14 @@ pub(crate) fn assert_decodes(codec: &Codec, name: &str, bytes: &[u8]) {
         "task_command" => assert_eq!(codec.decode_task(bytes).expect(decoded), task()),
         "definition" => assert_eq!(codec.decode_definition(bytes).expect(decoded), definition()),
         "snapshot" => assert_eq!(codec.decode_snapshot(bytes).expect(decoded), snapshot(Status::Running)),
+        "channel_entry" => assert_eq!(
+            codec.decode_changelog(bytes).expect(decoded),
+            ChangelogRecord::Channel(channel_entry())
+        ),
+        "channel_snapshot" => assert_eq!(
+            codec.decode_snapshot_record(bytes).expect(decoded),
+            SnapshotRecord::Channel(Box::new(channel_snapshot()))
+        ),
         "parked_instance" => {
             assert_eq!(codec.decode_snapshot_record(bytes).expect(decoded), SnapshotRecord::Parked(parked()))
         }

@@ -86,7 +86,8 @@ fn again(codec: &Codec, kind: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, Decod
         | RecordKind::Claim
         | RecordKind::Adopted
         | RecordKind::Released
-        | RecordKind::Installed => {
+        | RecordKind::Installed
+        | RecordKind::ChannelEntry => {
             codec.decode_changelog(bytes).map(|record| codec.encode_changelog(&record))
         }
         RecordKind::ForwardedRecord
@@ -100,10 +101,13 @@ fn again(codec: &Codec, kind: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, Decod
         }
         RecordKind::Plan => codec.decode_plan(bytes).map(|record| codec.encode_plan(&record)),
         RecordKind::Snapshot => codec.decode_snapshot(bytes).map(|record| codec.encode_snapshot(&record)),
-        RecordKind::ParkedInstance => codec.decode_snapshot_record(bytes).map(|record| match record {
-            SnapshotRecord::Parked(parked) => codec.encode_parked(&parked),
-            SnapshotRecord::Snapshot(_) => panic!("it says that it is parked"),
-        }),
+        RecordKind::ParkedInstance | RecordKind::ChannelSnapshot => {
+            codec.decode_snapshot_record(bytes).map(|record| match record {
+                SnapshotRecord::Parked(parked) => codec.encode_parked(&parked),
+                SnapshotRecord::Channel(channel) => codec.encode_channel_snapshot(&channel),
+                SnapshotRecord::Snapshot(_) => panic!("it says that it is another row"),
+            })
+        }
         RecordKind::Checkpoint => {
             codec.decode_checkpoint(bytes).map(|record| codec.encode_checkpoint(&record))
         }
@@ -111,7 +115,13 @@ fn again(codec: &Codec, kind: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, Decod
 }
 
 fn is_row(kind: RecordKind) -> bool {
-    matches!(kind, RecordKind::Snapshot | RecordKind::ParkedInstance | RecordKind::Checkpoint)
+    matches!(
+        kind,
+        RecordKind::Snapshot
+            | RecordKind::ParkedInstance
+            | RecordKind::Checkpoint
+            | RecordKind::ChannelSnapshot
+    )
 }
 
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -144,6 +154,19 @@ fn make_consistent(snapshot: &mut Avro) {
     }
 }
 
+/// As `make_consistent`, of a channel.
+fn order_subscriptions(snapshot: &mut Avro) {
+    let Avro::Record(fields) = snapshot else { panic!("a snapshot is a record") };
+    let Avro::Record(state) = &mut fields[2].1 else { panic!("a state is a record") };
+    let Avro::Array(entries) = &mut state[1].1 else { panic!("subscriptions are an array") };
+    for (number, entry) in (0..).zip(entries) {
+        let Avro::Record(entry) = entry else { panic!("an entry is a record") };
+        let Avro::Record(id) = &mut entry[0].1 else { panic!("an id is a record") };
+        id[0].1 = Avro::String("i".to_owned());
+        id[1].1 = Avro::Long(number);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -155,8 +178,10 @@ proptest! {
         let resolved = apache_avro::schema::ResolvedSchema::try_from(&schema).unwrap();
         let mut rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &seed);
         let mut value = any_value(&schema, resolved.get_names(), &mut rng);
-        if kind == RecordKind::Snapshot {
-            make_consistent(&mut value);
+        match kind {
+            RecordKind::Snapshot => make_consistent(&mut value),
+            RecordKind::ChannelSnapshot => order_subscriptions(&mut value),
+            _ => {}
         }
         let body = GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value.clone()).unwrap();
         let mut bytes = [fingerprint(kind), body.clone()].concat();
