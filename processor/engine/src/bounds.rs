@@ -1,5 +1,7 @@
 //! What comes with each step from outside: the moment, and the limits and other settings of the fleet.
 
+use std::time::Duration;
+
 use millrace_schemas::Timestamp;
 use millrace_workflow::program::Lifecycle;
 
@@ -32,6 +34,14 @@ pub struct Bounds {
     pub deferred_max: usize,
     /// Most events from outside that wait for a `listen`. Past it further ones are rejected.
     pub signals_max: usize,
+    /// How long an event that nobody listens for waits for somebody who does. Zero: not at all.
+    pub event_wait: Duration,
+    /// How long another event of the same `source` and `id` is a duplicate.
+    pub duplicate_window: Duration,
+    /// Most listeners of one channel: those who correlate by nothing, or by the same.
+    pub subscriptions_max: usize,
+    /// Most events that wait in one channel.
+    pub waiting_events_max: usize,
     /// Which lifecycle events are published of instances whose definition does not say.
     pub lifecycle: Lifecycle,
 }
@@ -48,6 +58,10 @@ impl Default for Bounds {
             depth_max: 100,
             deferred_max: 1_000,
             signals_max: 100,
+            event_wait: Duration::from_secs(600),
+            duplicate_window: Duration::from_secs(600),
+            subscriptions_max: 10_000,
+            waiting_events_max: 1_000,
             lifecycle: Lifecycle::Off,
         }
     }

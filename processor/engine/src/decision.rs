@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::task::TaskCommand;
@@ -49,5 +50,14 @@ pub enum Effect {
         id: String,
         /// The command.
         command: Box<Command>,
+    },
+    /// To `<prefix>.events`: a command for a channel.
+    SendToChannel {
+        /// Its id.
+        channel: InstanceId,
+        /// Names the event: the same however often it is decided.
+        id: String,
+        /// The command.
+        command: Box<ChannelCommand>,
     },
 }

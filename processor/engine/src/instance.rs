@@ -153,7 +153,7 @@ impl Instance {
 }
 
 /// Bytes in memory for each byte of JSON, on the average: numbers and short objects take more, long texts less.
-const MEMORY_OF_JSON: usize = 3;
+pub(crate) const MEMORY_OF_JSON: usize = 3;
 
 /// Memory of a B-tree map. Its nodes have eleven places each, and are allocated whole: one execution takes as much as eleven.
 const fn map_bytes(entries: usize, entry_bytes: usize) -> usize {

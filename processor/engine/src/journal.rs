@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millrace_schemas::channel::{ChannelCommand, SubscriptionId};
 use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::instance::{Execution, InstanceState};
@@ -31,6 +32,8 @@ pub(crate) struct Journal<'s> {
     pub(crate) task: Arc<str>,
     /// The call that the command answers: what it waited for has ended by itself.
     pub(crate) answered: Option<ExecutionId>,
+    /// The `listen`, and its filter, to which a channel has delivered an event: what it had subscribed for one event has ended by itself.
+    pub(crate) delivered: Option<(ExecutionId, u32)>,
     /// The scope from which the instance ends well: what it stands in ends well, too.
     pub(crate) ends_from: Option<ExecutionId>,
     /// The parent has asked for the end: it waits for no answer.
@@ -96,6 +99,7 @@ impl<'s> Journal<'s> {
             draws: 0,
             task: "/do".into(),
             answered: None,
+            delivered: None,
             ends_from: None,
             is_parent_told: false,
             todo: vec![],
@@ -174,6 +178,27 @@ impl<'s> Journal<'s> {
         Ok(())
     }
 
+    /// A command for a channel.
+    pub(crate) fn send_to_channel(
+        &mut self,
+        channel: InstanceId,
+        id: String,
+        command: ChannelCommand,
+    ) -> Result<(), Stop> {
+        if let ChannelCommand::Subscribe { subscription, .. } = &command {
+            self.check_effect(subscription.variables.as_ref().map_or(0, payload_bytes))?;
+        }
+        self.effects.push(Effect::SendToChannel { channel, id, command: Box::new(command) });
+        Ok(())
+    }
+
+    /// Takes back a subscription that this very decision has made. False if there is none.
+    pub(crate) fn unsubscribe_unsent(&mut self, subscription: &SubscriptionId) -> bool {
+        let is_it = |it: &Effect| matches!(it, Effect::SendToChannel { command, .. } if matches!(&**command, ChannelCommand::Subscribe { id, .. } if id == subscription));
+        let found = self.effects.iter().position(is_it);
+        found.map(|at| self.effects.remove(at)).is_some()
+    }
+
     /// Takes back a start that this very decision has made. False if there is none.
     pub(crate) fn unsend_start(&mut self, of: &InstanceId) -> bool {
         let is_start = |it: &Effect| matches!(it, Effect::SendCommand { to, command, .. } if to == of && matches!(**command, Command::Start { .. }));
@@ -237,7 +262,10 @@ impl<'s> Journal<'s> {
                 let TaskToken { execution, .. } = task.token;
                 state.as_ref().is_some_and(|it| it.executions.contains_key(&execution))
             }
-            Effect::EmitEvent { .. } | Effect::SendCommand { .. } | Effect::PublishLifecycle { .. } => true,
+            Effect::EmitEvent { .. }
+            | Effect::SendCommand { .. }
+            | Effect::SendToChannel { .. }
+            | Effect::PublishLifecycle { .. } => true,
         });
         Decision { events, effects }
     }

@@ -27,8 +27,10 @@
 
 mod apply;
 mod bounds;
+mod channel;
 mod decide;
 mod decision;
+mod entity;
 mod error;
 mod instance;
 mod iteration;
@@ -43,7 +45,11 @@ mod undo;
 mod variables;
 
 pub use bounds::{Bounds, Moment};
+pub use channel::{
+    Channel, ChannelDecision, Destination, FindProgram, Routes, business_key_channel, channel_id,
+};
 pub use decision::{Decision, Effect};
+pub use entity::{Entity, EntityEntry};
 pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
 pub use run::refused_start;

@@ -83,7 +83,9 @@ impl Journal<'_> {
             | Event::DeferredCommandTaken
             | Event::EventHeard { .. }
             | Event::EventRoundStarted { .. }
-            | Event::EventRoundEnded { .. } => {}
+            | Event::EventRoundEnded { .. }
+            | Event::ChannelJoined { .. }
+            | Event::ChannelLeft { .. } => {}
         }
     }
 
@@ -149,7 +151,9 @@ impl Journal<'_> {
             | Event::DeferredCommandTaken
             | Event::EventHeard { .. }
             | Event::EventRoundStarted { .. }
-            | Event::EventRoundEnded { .. } => {}
+            | Event::EventRoundEnded { .. }
+            | Event::ChannelJoined { .. }
+            | Event::ChannelLeft { .. } => {}
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
         Command::Start { input, .. } => payload_bytes(input),
         Command::CompleteTask { output, .. } => payload_bytes(output),
         Command::FailTask { error, .. } => error_bytes(error),
-        Command::DeliverSignal { event } => payload_bytes(event),
+        Command::DeliverSignal { event } | Command::DeliverEvent { event, .. } => payload_bytes(event),
         Command::Cancel { reason } | Command::Suspend { reason } | Command::Resume { reason } => reason.len(),
         Command::RecordHeartbeat { .. } | Command::FireTimer { .. } => 0,
     }
@@ -118,6 +118,7 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         Event::InstanceSuspended { reason }
         | Event::InstanceResumed { reason }
         | Event::InstanceCancelled { reason } => reason.len(),
+        Event::ChannelJoined { channel, .. } => channel.as_str().len(),
         Event::TaskCancelled { .. }
         | Event::SequenceJumped { .. }
         | Event::IterationStarted { .. }
@@ -125,7 +126,8 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         | Event::TimerSet { .. }
         | Event::TimerCleared { .. }
         | Event::TaskDispatched { .. }
-        | Event::HeartbeatRecorded { .. } => 0,
+        | Event::HeartbeatRecorded { .. }
+        | Event::ChannelLeft { .. } => 0,
         Event::DeferredCommandTaken | Event::IncidentRaised { .. } => return 0,
     };
     EVENT_BYTES + variable
@@ -164,7 +166,8 @@ pub(crate) fn state_bytes(state: &InstanceState) -> usize {
     let deferred: usize = state.deferred.iter().map(|it| command_bytes(&it.command)).sum();
     let signals: usize = state.signals.iter().map(|it| payload_bytes(&it.event)).sum();
     let data = payload_bytes(&state.raw_input) + payload_bytes(&state.input) + payload_bytes(&state.context);
-    data + status + executions + deferred + signals
+    let channels: usize = state.channels.iter().map(|it| it.channel.as_str().len()).sum();
+    data + status + executions + deferred + signals + channels
 }
 
 fn execution_state_bytes(state: &ExecutionState) -> usize {
@@ -238,6 +241,8 @@ impl Weight {
             | Event::EventHeard { .. }
             | Event::EventRoundStarted { .. }
             | Event::EventRoundEnded { .. }
+            | Event::ChannelJoined { .. }
+            | Event::ChannelLeft { .. }
             | Event::InstanceSuspended { .. }
             | Event::IncidentRaised { .. }
             | Event::CommandDeferred { .. }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millrace_schemas::event::Event;
-use millrace_schemas::instance::{BufferedSignal, DeferredCommand, Execution, InstanceState, Status, Timer};
+use millrace_schemas::instance::{
+    BufferedSignal, DeferredCommand, Execution, InstanceState, JoinedChannel, Status, Timer,
+};
 use millrace_schemas::{ExecutionId, Payload, TimerId, Timestamp};
 
 use crate::apply::subtree;
@@ -34,6 +36,7 @@ pub(crate) struct Touched {
     timers: Option<BTreeMap<TimerId, Timer>>,
     deferred: Option<VecDeque<DeferredCommand>>,
     signals: Option<VecDeque<BufferedSignal>>,
+    channels: Option<Vec<JoinedChannel>>,
 }
 
 impl Undo {
@@ -53,6 +56,7 @@ impl Undo {
                 timers: None,
                 deferred: None,
                 signals: None,
+                channels: None,
             }))
         })
     }
@@ -100,6 +104,7 @@ impl Touched {
                     self.keep_ending(state, *execution);
                 }
             }
+            Event::ChannelJoined { .. } | Event::ChannelLeft { .. } => self.keep_channels(state),
             Event::TimerCleared { .. } | Event::HeartbeatRecorded { .. } => self.keep_timers(state),
             Event::SignalBuffered { .. } | Event::SignalConsumed { .. } => self.keep_signals(state),
             Event::CommandDeferred { .. } | Event::DeferredCommandTaken => self.keep_deferred(state),
@@ -110,6 +115,7 @@ impl Touched {
                 self.keep_timers(state);
                 self.keep_signals(state);
                 self.keep_deferred(state);
+                self.keep_channels(state);
             }
         }
     }
@@ -143,6 +149,7 @@ impl Touched {
         self.keep_path(state, id);
         self.keep_all(state, subtree(&state.executions, id));
         self.keep_timers(state);
+        self.keep_channels(state);
     }
 
     fn keep_timers(&mut self, state: &InstanceState) {
@@ -153,6 +160,10 @@ impl Touched {
 
     fn keep_signals(&mut self, state: &InstanceState) {
         self.signals.get_or_insert_with(|| state.signals.clone());
+    }
+
+    fn keep_channels(&mut self, state: &InstanceState) {
+        self.channels.get_or_insert_with(|| state.channels.clone());
     }
 
     fn keep_deferred(&mut self, state: &InstanceState) {
@@ -171,6 +182,9 @@ impl Touched {
         }
         if let Some(signals) = self.signals {
             state.signals = signals;
+        }
+        if let Some(channels) = self.channels {
+            state.channels = channels;
         }
         state.status = self.status;
         state.updated_at = self.updated_at;

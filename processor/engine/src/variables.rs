@@ -146,7 +146,7 @@ pub(crate) fn readable(value: Payload, task: &str) -> Result<Payload, TaskError>
 }
 
 /// A view on an instance. Each variable is made only when an expression asks for it.
-struct Sight<'v, 's> {
+pub(crate) struct Sight<'v, 's> {
     journal: &'v Journal<'s>,
     view: &'v View<'v>,
 }
@@ -175,6 +175,13 @@ impl Variables for Sight<'_, '_> {
 
     fn at(&self) -> Timestamp {
         self.journal.at()
+    }
+}
+
+impl<'v, 's> Sight<'v, 's> {
+    /// What expressions of an open task see.
+    pub(crate) fn new(journal: &'v Journal<'s>, view: &'v View<'v>) -> Self {
+        Self { journal, view }
     }
 }
 

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_engine::{Instance, Moment};
+use millrace_engine::{Entity, EntityEntry, Instance, Moment};
 use millrace_schemas::codec;
 use millrace_schemas::codec::DecodeError;
-use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::{Checkpoint, Claim};
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
@@ -129,16 +128,16 @@ impl Partition {
                         return self.fail(format!("changelog record {offset} of partition {index} begins era {era} at {base}, but the checkpoint is of era {checkpoint}: the store was restored from a backup that is older than the era, or a processor served the partition while the era was opened. Decide: millrace era open --partition {index}", base = base.0, checkpoint = self.era), out);
                     }
                 }
-                Ok(codec::ChangelogRecord::Entry(entry)) => match instance_id(&record) {
-                    Some(id) => {
-                        let at = entry.at;
-                        self.take_tail_entry(id, record, Ok(entry), at);
+                Ok(codec::ChangelogRecord::Entry(entry)) => {
+                    if !self.take_entry(record, EntityEntry::Instance(entry), out) {
+                        return;
                     }
-                    None => {
-                        let offset = record.offset.0;
-                        return self.fail(format!("changelog record {offset} of partition {} has no instance id as its key: another program writes this topic; stop it", self.index.0), out);
+                }
+                Ok(codec::ChangelogRecord::Channel(entry)) => {
+                    if !self.take_entry(record, EntityEntry::Channel(entry), out) {
+                        return;
                     }
-                },
+                }
                 Ok(
                     codec::ChangelogRecord::Claim(_)
                     | codec::ChangelogRecord::Adopted(_)
@@ -169,11 +168,23 @@ impl Partition {
         }
     }
 
+    /// False when the partition cannot go on.
+    fn take_entry(&mut self, record: ChangelogRecord, entry: EntityEntry, out: &mut Vec<Output>) -> bool {
+        let Some(id) = instance_id(&record) else {
+            let offset = record.offset.0;
+            self.fail(format!("changelog record {offset} of partition {} has no instance id as its key: another program writes this topic; stop it", self.index.0), out);
+            return false;
+        };
+        let at = entry.at();
+        self.take_tail_entry(id, record, Ok(entry), at);
+        true
+    }
+
     fn take_tail_entry(
         &mut self,
         id: InstanceId,
         record: ChangelogRecord,
-        entry: Result<ChangelogEntry, String>,
+        entry: Result<EntityEntry, String>,
         at: Timestamp,
     ) {
         let ChangelogRecord { offset, value, .. } = record;
@@ -307,12 +318,12 @@ impl Partition {
         let is_new = |it: &TailEntry| row_stamp.is_none_or(|stamp| self.stamp(it.offset) > stamp);
         let first_new = tail.iter().position(is_new).unwrap_or(tail.len());
         match self.fold(id, row.as_ref().map(|it| &it.value), &tail[first_new..]) {
-            Ok((instance, parked_at)) => {
+            Ok((entity, parked_at)) => {
                 if let (Some(offset), true) = (parked_at, tail.is_empty()) {
-                    return self.unparked(instance, offset, now);
+                    return self.unparked(entity, offset, now);
                 }
-                let workflow = instance.state().map(|it| &it.workflow);
-                let retention = workflow.map(|it| Retention::of(it, programs, &self.config));
+                let state = entity.as_instance().and_then(Instance::state);
+                let retention = state.map(|it| Retention::of(&it.workflow, programs, &self.config));
                 self.tell(id, &tail, retention.and_then(|it| it.history), now);
                 // The row may even be ahead of the whole tail, as far as it was read.
                 let ahead =
@@ -322,9 +333,9 @@ impl Partition {
                     None => tail.last().map(|it| it.offset),
                 };
                 if last_offset.is_some() {
-                    self.timers.restored(&instance);
+                    self.timers.restored(&entity);
                 }
-                self.cache.put(instance, last_offset, last_offset.is_some(), now);
+                self.cache.put(entity, last_offset, last_offset.is_some(), now);
             }
             Err(detail) => {
                 self.tell(id, &tail, Some(self.config.history_retention), now);
@@ -343,20 +354,23 @@ impl Partition {
         id: &InstanceId,
         row: Option<&Bytes>,
         tail: &[TailEntry],
-    ) -> Result<(Instance, Option<Offset>), String> {
-        let (mut instance, parked_at) = match row.map(|it| self.codec.decode_snapshot_record(it)) {
-            None => (Instance::absent(id.clone()), None),
+    ) -> Result<(Entity, Option<Offset>), String> {
+        let (mut entity, parked_at) = match row.map(|it| self.codec.decode_snapshot_record(it)) {
+            None => (Entity::absent(id.clone()), None),
             Some(Ok(SnapshotRecord::Snapshot(snapshot))) => {
-                (Instance::from_state(id.clone(), snapshot.state), None)
+                (Entity::of_snapshot(id.clone(), *snapshot), None)
+            }
+            Some(Ok(SnapshotRecord::Channel(snapshot))) => {
+                (Entity::of_channel_snapshot(id.clone(), *snapshot), None)
             }
             Some(Ok(SnapshotRecord::Parked(parked))) => (self.unpark(id, &parked)?, Some(parked.offset)),
             Some(Err(error)) => return Err(format!("its snapshot cannot be read: {error}")),
         };
         for it in tail {
             let entry = it.entry.as_ref().map_err(Clone::clone)?;
-            instance.apply_entry(entry).map_err(|it| it.to_string())?;
+            entity.apply_entry(entry).map_err(|it| it.to_string())?;
         }
-        Ok((instance, parked_at))
+        Ok((entity, parked_at))
     }
 
     /// What of the tail goes into the history.

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_engine::Instance;
+use millrace_engine::Entity;
 use millrace_placement::PartitionIndex;
-use millrace_schemas::command::AddressedCommand;
+use millrace_schemas::channel::ChannelCommand;
+use millrace_schemas::cloud_event::PublishedEvent;
+use millrace_schemas::command::{Addressed, AddressedCommand};
 use millrace_schemas::{InstanceId, Offset};
 
 use crate::input::{InboundRecord, Source, TimerEntry};
@@ -25,11 +27,30 @@ pub(crate) struct Batch {
     pub(crate) stage: Stage,
 }
 
+impl Request {
+    /// The key of this partition that it is about.
+    pub(crate) fn key(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Decide(command) => Some(&command.instance),
+            Self::Channel(command) => Some(&command.instance),
+            Self::Publish(_)
+            | Self::Forward { .. }
+            | Self::DeadLetter { .. }
+            | Self::NeedsSchema(_)
+            | Self::Stop { .. } => None,
+        }
+    }
+}
+
 /// What one record asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// A command for an instance of this partition.
     Decide(Box<AddressedCommand>),
+    /// A command for a channel of this partition.
+    Channel(Box<Addressed<ChannelCommand>>),
+    /// An event for whoever listens, wherever that is.
+    Publish(Box<PublishedEvent>),
     /// The key lives elsewhere.
     Forward { home: PartitionIndex, hops: u32 },
     /// Cannot be read.
@@ -75,7 +96,7 @@ pub(crate) struct Entry {
 pub(crate) struct Committing {
     pub(crate) transaction: Option<TransactionId>,
     /// The new states.
-    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) entities: BTreeMap<InstanceId, Entity>,
     /// For each changelog record: what it holds, if it is an entry.
     pub(crate) changelog: Vec<Option<Entry>>,
     pub(crate) positions: BTreeMap<Source, Offset>,

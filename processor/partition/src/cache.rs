@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millrace_engine::Instance;
+use millrace_engine::Entity;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 /// Idle instances leave in groups of what became idle within so many milliseconds, so that an idle partition is not woken for each.
 const IDLE_GRAIN_MS: i64 = 1_000;
 
-/// A committed instance in memory.
+/// A committed entity in memory.
 #[derive(Debug)]
 pub(crate) struct Cached {
-    pub(crate) instance: Instance,
+    pub(crate) entity: Entity,
     /// Changelog offset of its last entry, when that is known to this incarnation: what its snapshot is stamped with.
     pub(crate) last_offset: Option<Offset>,
     /// The status that the list index is known to show.
@@ -61,16 +61,16 @@ impl Cache {
     /// Puts the committed state of an instance, and keeps what is known of the list index. It stays until `cleaned`, if it is dirty.
     pub(crate) fn put(
         &mut self,
-        instance: Instance,
+        entity: Entity,
         last_offset: Option<Offset>,
         is_dirty: bool,
         now: Timestamp,
     ) {
-        let id = instance.id().clone();
+        let id = entity.id().clone();
         let listed = self.remove(&id).and_then(|it| it.listed);
-        let size_bytes = instance.size_bytes();
+        let size_bytes = entity.size_bytes();
         self.bytes += size_bytes;
-        let cached = Cached { instance, last_offset, listed, size_bytes, used_at: now, place: None };
+        let cached = Cached { entity, last_offset, listed, size_bytes, used_at: now, place: None };
         self.entries.insert(id.clone(), cached);
         if !is_dirty {
             self.make_evictable(&id);

@@ -1,18 +1,29 @@
 //! Snapshots, indexes and the checkpoint: outside of the transaction, behind it, and only ever of what is committed
 //! (state protocol 2.5).
 
+use std::time::Duration;
+
+use millrace_engine::Entity;
 use millrace_placement::{TimerBucket, key_group};
+use millrace_schemas::channel::ChannelSnapshot;
 use millrace_schemas::partition::{Checkpoint, Positions};
 use millrace_schemas::snapshot::Snapshot;
-use millrace_schemas::{InstanceId, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 use crate::batch::{Batch, Stage};
+use crate::cache::Cached;
 use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
 use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::{WAKE, WAKE_AFTER};
 use crate::timers::entries;
 use crate::write_behind::InFlight;
+
+/// What stands for the status of a channel, which no list shows.
+const CHANNEL: &str = "channel";
+
+/// How much longer the row of a channel stays than anything in it means something, for clocks that differ.
+const CHANNEL_ROW_SPARE: Duration = Duration::from_secs(60);
 
 impl Partition {
     /// When the oldest unwritten change has waited long enough.
@@ -106,8 +117,7 @@ impl Partition {
                 continue;
             };
             let offset = cached.last_offset.expect("filtered just now");
-            let Some(state) = cached.instance.state() else { continue };
-            for timer in entries(Some(&cached.instance)).filter(|it| self.timers.is_unindexed(it)) {
+            for timer in entries(Some(&cached.entity)).filter(|it| self.timers.is_unindexed(it)) {
                 request.timers.push(TimerRow {
                     bucket: TimerBucket::of(key_group(id.as_str().as_bytes())),
                     due: timer.due,
@@ -116,25 +126,11 @@ impl Partition {
                 });
                 in_flight.timers.push(timer);
             }
-            let status = state.status.name();
-            let listing = (cached.listed != Some(status)).then(|| Listing {
-                workflow: state.workflow.clone(),
-                started_at: state.started_at,
-                updated_at: state.updated_at,
-                status,
-                ttl: Retention::of(&state.workflow, programs, &self.config)
-                    .listing
-                    .filter(|_| state.status.is_terminal()),
-            });
-            let value = self.codec.encode_snapshot(&Snapshot { state: state.clone(), era: self.era, offset });
-            request.snapshots.push(SnapshotWrite {
-                instance: id.clone(),
-                stamp: self.stamp(offset),
-                value: value.into(),
-                ttl: state.status.is_terminal().then_some(self.config.stub_ttl),
-                listing,
-            });
-            in_flight.snapshots.push((id, status));
+            let Some((write, listed)) = self.snapshot_write(&id, cached, offset, now, programs) else {
+                continue;
+            };
+            request.snapshots.push(write);
+            in_flight.snapshots.push((id, listed));
         }
         request.timers.extend(self.quarantine.take_wakes().into_iter().map(|instance| TimerRow {
             bucket: TimerBucket::of(key_group(instance.as_str().as_bytes())),
@@ -144,6 +140,41 @@ impl Partition {
         }));
         self.write_behind.in_flight = Some(in_flight);
         request
+    }
+
+    /// The row of an entity, and what the list shows of it then.
+    fn snapshot_write(
+        &self,
+        id: &InstanceId,
+        cached: &Cached,
+        offset: Offset,
+        now: Timestamp,
+        programs: &impl Programs,
+    ) -> Option<(SnapshotWrite, &'static str)> {
+        let era = self.era;
+        let (value, ttl, listing, listed) = match &cached.entity {
+            Entity::Instance(instance) => {
+                let state = instance.state()?;
+                let status = state.status.name();
+                let has_ended = state.status.is_terminal();
+                let listing = (cached.listed != Some(status)).then(|| Listing {
+                    workflow: state.workflow.clone(),
+                    started_at: state.started_at,
+                    updated_at: state.updated_at,
+                    status,
+                    ttl: Retention::of(&state.workflow, programs, &self.config).listing.filter(|_| has_ended),
+                });
+                let value = self.codec.encode_snapshot(&Snapshot { state: state.clone(), era, offset });
+                (value, has_ended.then_some(self.config.stub_ttl), listing, status)
+            }
+            Entity::Channel(channel) => {
+                let snapshot = ChannelSnapshot { state: channel.state().clone(), era, offset };
+                let ttl = channel.needed_until().map(|it| it.since(now) + CHANNEL_ROW_SPARE);
+                (self.codec.encode_channel_snapshot(&snapshot), ttl, None, CHANNEL)
+            }
+        };
+        let (instance, stamp) = (id.clone(), self.stamp(offset));
+        Some((SnapshotWrite { instance, stamp, value: value.into(), ttl, listing }, listed))
     }
 
     pub(crate) fn flushed(&mut self, id: FlushId, now: Timestamp, out: &mut Vec<Output>) {
@@ -159,15 +190,12 @@ impl Partition {
             self.cache.set_listed(&instance, status);
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
-            let has_ended = self
-                .cache
-                .get(&instance)
-                .is_some_and(|it| it.instance.state().is_some_and(|it| it.status.is_terminal()));
+            let is_at_rest = self.cache.get(&instance).is_some_and(|it| it.entity.is_at_rest());
             let is_needed = self.batch.as_ref().is_some_and(|it| it.needs(&instance));
             if self.dirty.contains(&instance) {
                 continue;
             }
-            if has_ended && !is_needed {
+            if is_at_rest && !is_needed {
                 self.cache.forget(&instance);
             } else {
                 self.cache.cleaned(&instance);

@@ -10,6 +10,7 @@ mod acquiring;
 mod batch;
 mod cache;
 mod config;
+mod correlating;
 mod dirty;
 mod flushing;
 mod history;

@@ -227,6 +227,15 @@ pub enum Observation {
     },
     /// A record was sent on to the partition that its key belongs to.
     Forwarded,
+    /// An event that is addressed to nobody was sent to whoever listens.
+    EventPublished,
+    /// A channel has sent an event to those who listen.
+    EventDelivered {
+        /// How many they are.
+        listeners: usize,
+    },
+    /// Nobody listened for an event in its channel: it waits there.
+    EventKept,
     /// A task was sent to its workers.
     TaskDispatched,
     /// A timer acted.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use millrace_engine::Moment;
+use millrace_engine::{Moment, Routes};
 use millrace_placement::PartitionIndex;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, WorkflowVersion};
@@ -30,6 +30,8 @@ pub trait Programs {
     fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>>;
     /// The newest version.
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>>;
+    /// Where events go that are addressed to nobody.
+    fn routes(&self) -> Arc<Routes>;
 }
 
 /// Who this incarnation is, for its claim.

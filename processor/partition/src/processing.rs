@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_engine::{Effect, Instance, Moment, Rejection, refused_start};
+use millrace_engine::{Effect, Entity, Instance, Moment, Rejection, refused_start};
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
@@ -29,7 +29,7 @@ impl Batch {
 
     /// Whether the batch needs this instance in memory.
     pub(crate) fn needs(&self, id: &InstanceId) -> bool {
-        self.requests.iter().any(|it| matches!(it, Request::Decide(command) if command.instance == *id))
+        self.requests.iter().any(|it| it.key() == Some(id))
     }
 }
 
@@ -84,16 +84,9 @@ impl Partition {
 
     fn read(&self, record: &InboundRecord) -> Request {
         let request = self.records.read(record);
-        match request {
-            Request::Decide(command) => {
-                let owner = home(key_group(command.instance.as_str().as_bytes()), self.config.partitions);
-                if owner == self.index { Request::Decide(command) } else { self.forward(record, owner) }
-            }
-            other @ (Request::Forward { .. }
-            | Request::DeadLetter { .. }
-            | Request::NeedsSchema(_)
-            | Request::Stop { .. }) => other,
-        }
+        let Some(key) = request.key() else { return request };
+        let owner = home(key_group(key.as_str().as_bytes()), self.config.partitions);
+        if owner == self.index { request } else { self.forward(record, owner) }
     }
 
     fn forward(&self, record: &InboundRecord, home: PartitionIndex) -> Request {
@@ -114,6 +107,8 @@ impl Partition {
         let needed = requests.iter().filter_map(|it| match it {
             Request::NeedsSchema(id) => Some(*id),
             Request::Decide(_)
+            | Request::Channel(_)
+            | Request::Publish(_)
             | Request::Forward { .. }
             | Request::DeadLetter { .. }
             | Request::Stop { .. } => None,
@@ -180,8 +175,7 @@ impl Partition {
         }
         let mut load = Vec::new();
         for request in requests.iter() {
-            let Request::Decide(command) = request else { continue };
-            let id = &command.instance;
+            let Some(id) = request.key() else { continue };
             if self.cache.contains(id) || self.quarantine.contains(id) || !snapshots.insert(id.clone()) {
                 continue;
             }
@@ -201,10 +195,15 @@ impl Partition {
             Definitions::AsTheyAre => {
                 let unknown = requests.iter().any(|request| match request {
                     Request::Decide(command) => {
-                        let instance = self.cache.get(&command.instance).map(|it| &it.instance);
+                        let entity = self.cache.get(&command.instance).map(|it| &it.entity);
+                        let instance = entity.and_then(Entity::as_instance);
                         matches!(resolve(command, instance, programs), Resolved::Unknown(_))
                     }
-                    Request::Forward { .. }
+                    Request::Publish(published) => {
+                        published.business_key.is_none() && !programs.routes().hears(&published.event)
+                    }
+                    Request::Channel(_)
+                    | Request::Forward { .. }
                     | Request::DeadLetter { .. }
                     | Request::NeedsSchema(_)
                     | Request::Stop { .. } => false,
@@ -234,6 +233,17 @@ impl Partition {
                         history.push(Some(row));
                     }
                 }
+                Request::Channel(command) => {
+                    let decided =
+                        self.decide_channel(record, command, moment, programs, &mut work, &mut records);
+                    if let Some((outgoing, row)) = decided {
+                        changelog.push(outgoing);
+                        history.push(Some(row));
+                    }
+                }
+                Request::Publish(published) => {
+                    self.publish(record, published, moment.at, programs, &mut work, &mut records);
+                }
                 Request::Forward { home, hops } => {
                     records.push(self.records.forward(record, *home, *hops));
                     work.observations.push(Observation::Forwarded);
@@ -247,13 +257,11 @@ impl Partition {
         }
         batch.due.retain(|timer| {
             // One that is in memory can be asked; another is asked when its record is read back.
-            let instance = work
-                .instances
+            let entity = work
+                .entities
                 .get(&timer.instance)
-                .or_else(|| self.cache.get(&timer.instance).map(|it| &it.instance));
-            instance.is_none_or(|it| {
-                it.state().is_some_and(|it| it.timers.get(&timer.timer).is_some_and(|it| it.due == timer.due))
-            })
+                .or_else(|| self.cache.get(&timer.instance).map(|it| &it.entity));
+            entity.is_none_or(|it| it.timers().any(|it| it == (timer.timer, timer.due)))
         });
         records.extend(batch.due.iter().map(|timer| self.records.timer_fired(timer, self.index)));
         changelog.push(self.records.positions(&work.positions));
@@ -288,7 +296,8 @@ impl Partition {
             // It was set aside, and is back.
             return None;
         }
-        let known = work.instances.get(id).or_else(|| self.cache.get(id).map(|it| &it.instance));
+        let known = work.entities.get(id).or_else(|| self.cache.get(id).map(|it| &it.entity));
+        let known = known.and_then(Entity::as_instance);
         let program = match resolve(command, known, programs) {
             Resolved::Program(program) => program,
             Resolved::NoInstance => {
@@ -309,10 +318,8 @@ impl Partition {
                 return None;
             }
         };
-        // Taken out, so that a rejected command leaves what was there.
-        let mut instance = work.instances.remove(id).unwrap_or_else(|| {
-            self.cache.get(id).map_or_else(|| Instance::absent(id.clone()), |it| it.instance.clone())
-        });
+        let mut instance =
+            self.take(id, work).into_instance().unwrap_or_else(|| Instance::absent(id.clone()));
         let was_touched = instance.state().is_some();
         let decision = instance.step(&program, command, moment, &self.config.bounds);
         let decided = match decision {
@@ -351,9 +358,15 @@ impl Partition {
             }
         };
         if decided.is_some() || was_touched {
-            work.instances.insert(id.clone(), instance);
+            work.entities.insert(id.clone(), Entity::Instance(instance));
         }
         decided
+    }
+
+    /// The entity as it is by now in this batch, taken out of it, so that a rejected command leaves what was there.
+    pub(crate) fn take(&self, id: &InstanceId, work: &mut Committing) -> Entity {
+        let cached = || self.cache.get(id).map(|it| it.entity.clone());
+        work.entities.remove(id).or_else(cached).unwrap_or_else(|| Entity::absent(id.clone()))
     }
 
     /// A start that another instance has sent cannot be done: the task that waits fails.
@@ -388,11 +401,12 @@ impl Partition {
         records: &mut Vec<OutgoingRecord>,
     ) {
         let reason = reason(rejection);
-        records.push(self.records.rejected(command, reason, &rejection.to_string(), at));
-        work.observations.push(Observation::CommandRejected { command: command.command.name(), reason });
+        let name = command.command.name();
+        records.push(self.records.rejected(command, name, reason, &rejection.to_string(), at));
+        work.observations.push(Observation::CommandRejected { command: name, reason });
     }
 
-    fn dead_letter(
+    pub(crate) fn dead_letter(
         &self,
         record: &InboundRecord,
         reason: &'static str,
@@ -470,12 +484,12 @@ impl Partition {
         if entries > 0 {
             self.tail_meter.add(self.changelog_end, entries, bytes);
         }
-        for (id, instance) in work.instances {
+        for (id, entity) in work.entities {
             self.cache.touch(&id, at);
-            // An instance that only refused commands is as it was.
+            // An entity that only refused commands is as it was.
             if let Some(offset) = last_offsets.get(&id) {
-                self.timers.changed(self.cache.get(&id).map(|it| &it.instance), &instance);
-                self.cache.put(instance, Some(*offset), true, at);
+                self.timers.changed(self.cache.get(&id).map(|it| &it.entity), &entity);
+                self.cache.put(entity, Some(*offset), true, at);
             }
         }
         for id in &work.wakes {
@@ -515,7 +529,8 @@ fn not_before(command: &AddressedCommand, now: Timestamp) -> Timestamp {
         | Command::DeliverSignal { .. }
         | Command::Cancel { .. }
         | Command::Suspend { .. }
-        | Command::Resume { .. } => now,
+        | Command::Resume { .. }
+        | Command::DeliverEvent { .. } => now,
     }
 }
 
@@ -547,7 +562,7 @@ fn resolve(command: &AddressedCommand, instance: Option<&Instance>, programs: &i
     program.map_or(Resolved::Unknown(name), Resolved::Program)
 }
 
-fn reason(rejection: &Rejection) -> &'static str {
+pub(crate) fn reason(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::NotFound { .. } => "not_found",
         Rejection::AlreadyExists { .. } => "already_exists",

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_engine::Instance;
+use millrace_engine::{Entity, EntityEntry};
+use millrace_schemas::codec::ChangelogRecord;
 use millrace_schemas::snapshot::{ParkedInstance, SnapshotRecord};
 use millrace_schemas::{InstanceId, Offset, TimerId, Timestamp};
 
@@ -137,29 +138,32 @@ impl Partition {
     }
 
     /// It is back. What was not written while it was parked is written now, though the log has moved on.
-    pub(crate) fn unparked(&mut self, instance: Instance, offset: Offset, now: Timestamp) {
-        self.timers.restored(&instance);
-        self.quarantine.unparked.insert(instance.id().clone());
-        self.cache.put(instance, Some(offset), true, now);
+    pub(crate) fn unparked(&mut self, entity: Entity, offset: Offset, now: Timestamp) {
+        self.timers.restored(&entity);
+        self.quarantine.unparked.insert(entity.id().clone());
+        self.cache.put(entity, Some(offset), true, now);
     }
 
     /// Tries again what an earlier owner could not do.
-    pub(crate) fn unpark(&self, id: &InstanceId, parked: &ParkedInstance) -> Result<Instance, String> {
-        let mut instance = match &parked.snapshot {
-            None => Instance::absent(id.clone()),
-            Some(row) => match self.codec.decode_snapshot(row) {
-                Ok(snapshot) => Instance::from_state(id.clone(), snapshot.state),
+    pub(crate) fn unpark(&self, id: &InstanceId, parked: &ParkedInstance) -> Result<Entity, String> {
+        let mut entity = match &parked.snapshot {
+            None => Entity::absent(id.clone()),
+            Some(row) => match self.codec.decode_snapshot_record(row) {
+                Ok(SnapshotRecord::Snapshot(snapshot)) => Entity::of_snapshot(id.clone(), *snapshot),
+                Ok(SnapshotRecord::Channel(snapshot)) => Entity::of_channel_snapshot(id.clone(), *snapshot),
+                Ok(SnapshotRecord::Parked(_)) => return Err("it was parked twice".to_owned()),
                 Err(error) => return Err(format!("its snapshot cannot be read: {error}")),
             },
         };
         for value in &parked.entries {
             let entry = match self.codec.decode_changelog(value) {
-                Ok(millrace_schemas::codec::ChangelogRecord::Entry(entry)) => entry,
+                Ok(ChangelogRecord::Entry(entry)) => EntityEntry::Instance(entry),
+                Ok(ChangelogRecord::Channel(entry)) => EntityEntry::Channel(entry),
                 Ok(_) => return Err("a record of another kind was parked with it".to_owned()),
                 Err(error) => return Err(format!("an entry of the changelog cannot be read: {error}")),
             };
-            instance.apply_entry(&entry).map_err(|it| it.to_string())?;
+            entity.apply_entry(&entry).map_err(|it| it.to_string())?;
         }
-        Ok(instance)
+        Ok(entity)
     }
 }

@@ -1,5 +1,7 @@
 //! Looking at an instance. Answers show what is committed, never what a transaction is about to make true.
 
+use millrace_engine::Instance;
+
 use crate::output::Output;
 use crate::partition::{Partition, Phase};
 
@@ -11,7 +13,7 @@ impl Partition {
         let mut load = Vec::new();
         for (query, id) in std::mem::take(&mut self.queries) {
             if let Some(cached) = self.cache.get(&id) {
-                let state = cached.instance.state().cloned().map(Box::new);
+                let state = cached.entity.as_instance().and_then(Instance::state).cloned().map(Box::new);
                 out.push(Output::Answer { query, state });
             } else if self.quarantine.contains(&id) {
                 out.push(Output::Answer { query, state: None });

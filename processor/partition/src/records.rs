@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_engine::{Effect, INSTANCE_SOURCE};
 use millrace_placement::PartitionIndex;
+use millrace_schemas::channel::{ChannelCommand, ChannelEntry};
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxError, InboxRecord, TRACEPARENT, command_event, read_command,
-    rejection_event,
+    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, TRACEPARENT, channel_event,
+    command_event, read_inbox, rejection_event,
 };
 use millrace_schemas::codec::{ChangelogRecord, Codec};
-use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::command::{Addressed, AddressedCommand, Command};
 use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
@@ -67,6 +68,11 @@ impl Records {
         }
     }
 
+    /// Stands for the partition itself where an instance would be named.
+    pub(crate) fn own_id() -> InstanceId {
+        InstanceId::new("millrace:processor").expect("it is short")
+    }
+
     /// What a record asks for, whoever owns its key.
     pub(crate) fn read(&self, record: &InboundRecord) -> Request {
         match record.source {
@@ -77,7 +83,7 @@ impl Records {
                     value: record.value.as_deref(),
                     timestamp: record.timestamp,
                 };
-                request(read_command(&inbox, &self.codec))
+                request(read_inbox(&inbox, &self.codec))
             }
             Source::Internal(_) => match self.internal(record) {
                 Ok(InternalRecord::TimerFired(fired)) => Request::Decide(Box::new(fire(fired))),
@@ -88,7 +94,7 @@ impl Records {
                         value: forwarded.value.as_deref(),
                         timestamp: forwarded.timestamp,
                     };
-                    request(read_command(&inbox, &self.codec))
+                    request(read_inbox(&inbox, &self.codec))
                 }
                 Ok(
                     InternalRecord::ReleaseRequested(_)
@@ -176,6 +182,11 @@ impl Records {
         self.to_changelog(Some(key(instance)), self.codec.encode_changelog_entry(entry))
     }
 
+    pub(crate) fn channel_entry(&self, channel: &InstanceId, entry: ChannelEntry) -> OutgoingRecord {
+        let value = self.codec.encode_changelog(&ChangelogRecord::Channel(entry));
+        self.to_changelog(Some(key(channel)), value)
+    }
+
     pub(crate) fn claim(&self, claim: &Claim) -> OutgoingRecord {
         self.to_changelog(None, self.codec.encode_changelog(&ChangelogRecord::Claim(claim.clone())))
     }
@@ -216,9 +227,9 @@ impl Records {
     }
 
     /// A consequence of `command`, its `number`-th.
-    pub(crate) fn effect(
+    pub(crate) fn effect<C>(
         &self,
-        command: &AddressedCommand,
+        command: &Addressed<C>,
         number: usize,
         effect: &Effect,
         at: Timestamp,
@@ -257,16 +268,33 @@ impl Records {
             }
             Effect::SendCommand { to, id, command } => {
                 let id = EventId { source: INSTANCE_SOURCE.to_owned(), id: id.clone() };
-                let event = command_event(id, to, command).expect("one of those that instances send");
+                let event = command_event(id, to, command).expect("one of those that entities send");
                 let record = event.with_traceparent(traceparent).to_binary();
                 outgoing(&self.topics.events, Some(key(to)), record)
+            }
+            Effect::SendToChannel { channel, id, command } => {
+                let id = EventId { source: INSTANCE_SOURCE.to_owned(), id: id.clone() };
+                self.to_channel(channel, id, command, traceparent)
             }
         }
     }
 
-    pub(crate) fn rejected(
+    /// A command for a channel.
+    pub(crate) fn to_channel(
         &self,
-        command: &AddressedCommand,
+        channel: &InstanceId,
+        id: EventId,
+        command: &ChannelCommand,
+        traceparent: Option<&str>,
+    ) -> OutgoingRecord {
+        let event = channel_event(id, channel, command).with_traceparent(traceparent);
+        outgoing(&self.topics.events, Some(key(channel)), event.to_binary())
+    }
+
+    pub(crate) fn rejected<C>(
+        &self,
+        command: &Addressed<C>,
+        name: &str,
         reason: &str,
         detail: &str,
         at: Timestamp,
@@ -275,7 +303,6 @@ impl Records {
             source: self.source.clone(),
             id: format!("rejected/{}/{}/{}", command.instance, command.cause.source, command.cause.id),
         };
-        let name = command.command.name();
         let event = rejection_event(id, &command.instance, name, &command.cause, reason, detail)
             .with_time(at)
             .with_traceparent(command.traceparent.as_deref());
@@ -325,9 +352,11 @@ fn kafka(index: PartitionIndex) -> i32 {
     i32::try_from(index.0).expect("at most 4,096 partitions")
 }
 
-fn request(read: Result<AddressedCommand, InboxError>) -> Request {
+fn request(read: Result<InboxRequest, InboxError>) -> Request {
     match read {
-        Ok(command) => Request::Decide(Box::new(command)),
+        Ok(InboxRequest::Instance(command)) => Request::Decide(Box::new(command)),
+        Ok(InboxRequest::Channel(command)) => Request::Channel(Box::new(command)),
+        Ok(InboxRequest::Publish(event)) => Request::Publish(Box::new(event)),
         Err(error) => match error.schema_to_fetch() {
             Some(id) => Request::NeedsSchema(id),
             None => Request::DeadLetter { reason: error.reason(), detail: error.to_string() },

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use millrace_schemas::event::ChangelogEntry;
+use millrace_engine::EntityEntry;
 use millrace_schemas::partition::{Checkpoint, SourcePosition};
 use millrace_schemas::{InstanceId, Offset};
 
@@ -32,7 +32,7 @@ pub(crate) struct TailEntry {
     /// As it stands in the log.
     pub(crate) value: Bytes,
     /// What it says, or why it cannot be read.
-    pub(crate) entry: Result<ChangelogEntry, String>,
+    pub(crate) entry: Result<EntityEntry, String>,
 }
 
 /// The changelog after the checkpoint, by instance.

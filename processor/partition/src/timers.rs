@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use millrace_engine::Instance;
+use millrace_engine::Entity;
 use millrace_schemas::Timestamp;
 
 use crate::input::TimerEntry;
@@ -36,7 +36,7 @@ impl Timers {
     }
 
     /// The state of an instance has changed from `before` to `after`.
-    pub(crate) fn changed(&mut self, before: Option<&Instance>, after: &Instance) {
+    pub(crate) fn changed(&mut self, before: Option<&Entity>, after: &Entity) {
         let before: BTreeSet<TimerEntry> = entries(before).collect();
         let after: BTreeSet<TimerEntry> = entries(Some(after)).collect();
         for gone in before.difference(&after) {
@@ -54,8 +54,8 @@ impl Timers {
 
     /// The state of an instance was rebuilt with events of the tail: what the index holds of it is not known. (An instance without
     /// events in the tail was flushed together with its timers, so the index has them all.)
-    pub(crate) fn restored(&mut self, instance: &Instance) {
-        for timer in entries(Some(instance)) {
+    pub(crate) fn restored(&mut self, entity: &Entity) {
+        for timer in entries(Some(entity)) {
             if timer.due < self.loaded_until {
                 self.near.insert(timer.clone());
             }
@@ -132,9 +132,9 @@ impl Timers {
     }
 }
 
-/// The pending timers of an instance.
-pub(crate) fn entries(instance: Option<&Instance>) -> impl Iterator<Item = TimerEntry> {
-    instance.and_then(|it| Some((it.id(), it.state()?))).into_iter().flat_map(|(id, state)| {
-        state.timers.iter().map(|(timer, it)| TimerEntry { due: it.due, instance: id.clone(), timer: *timer })
-    })
+/// The pending timers of an entity.
+pub(crate) fn entries(entity: Option<&Entity>) -> impl Iterator<Item = TimerEntry> {
+    entity
+        .into_iter()
+        .flat_map(|it| it.timers().map(|(timer, due)| TimerEntry { due, instance: it.id().clone(), timer }))
 }

@@ -18,6 +18,9 @@ pub struct Metrics {
     pub(crate) incidents: IntCounterVec,
     pub(crate) quarantined: IntCounter,
     pub(crate) forwarded: IntCounter,
+    pub(crate) events_published: IntCounter,
+    pub(crate) events_delivered: IntCounter,
+    pub(crate) events_kept: IntCounter,
     pub(crate) tasks_dispatched: IntCounter,
     pub(crate) timers_fired: IntCounter,
     pub(crate) timer_lateness: Histogram,
@@ -109,6 +112,18 @@ impl Metrics {
             forwarded: counter(
                 "millrace_records_forwarded_total",
                 "Records that a producer placed on another partition than their key's home.",
+            ),
+            events_published: counter(
+                "millrace_events_published_total",
+                "Events without an address that were sent to whoever listens.",
+            ),
+            events_delivered: counter(
+                "millrace_events_delivered_total",
+                "Events that found a listener, counted for each.",
+            ),
+            events_kept: counter(
+                "millrace_events_kept_total",
+                "Events that nobody listened for when they came: they wait, each in one channel.",
             ),
             tasks_dispatched: counter("millrace_tasks_dispatched_total", "Tasks sent to workers."),
             timers_fired: counter("millrace_timers_fired_total", "Timers that acted."),
@@ -203,6 +218,9 @@ impl Metrics {
             Observation::InstanceQuarantined { .. } => self.quarantined.inc(),
             Observation::DeadLettered { reason, .. } => self.dead_letters.with_label_values(&[reason]).inc(),
             Observation::Forwarded => self.forwarded.inc(),
+            Observation::EventPublished => self.events_published.inc(),
+            Observation::EventDelivered { listeners } => self.events_delivered.inc_by(*listeners as u64),
+            Observation::EventKept => self.events_kept.inc(),
             Observation::TaskDispatched => self.tasks_dispatched.inc(),
             Observation::TimerFired { lateness } => {
                 self.timers_fired.inc();

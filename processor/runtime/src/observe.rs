@@ -23,6 +23,9 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         | Observation::InstanceEnded { .. }
         | Observation::CommandDecided { .. }
         | Observation::Forwarded
+        | Observation::EventPublished
+        | Observation::EventDelivered { .. }
+        | Observation::EventKept
         | Observation::TaskDispatched
         | Observation::TimerFired { .. } => {}
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use millrace_engine::Routes;
 use millrace_partition::Programs;
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
@@ -29,6 +30,7 @@ pub(crate) struct Catalog {
 struct Known {
     versions: HashMap<WorkflowVersion, Arc<Program>>,
     newest: HashMap<WorkflowName, Arc<Program>>,
+    routes: Arc<Routes>,
 }
 
 impl Programs for Catalog {
@@ -38,6 +40,10 @@ impl Programs for Catalog {
 
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
         self.inner.read().expect("no writer panics").newest.get(workflow).cloned()
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.inner.read().expect("no writer panics").routes)
     }
 }
 
@@ -70,6 +76,7 @@ impl Known {
             Some(program) => self.newest.insert(workflow.clone(), Arc::clone(program)),
             None => self.newest.remove(workflow),
         };
+        self.routes = Arc::new(Routes::new(self.versions.values(), self.newest.values()));
     }
 }
 

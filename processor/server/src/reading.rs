@@ -93,6 +93,9 @@ pub(crate) async fn instance(
                 parked.reason
             )
         }
+        SnapshotRecord::Channel(_) => {
+            anyhow::bail!("{id} is no instance: it is a channel, where events meet those who listen for them")
+        }
     };
     let instance = Box::new(InstanceView::new(id, &snapshot.state));
     let checkpoint = checkpoint(store, codec, partition).await?;
@@ -191,7 +194,8 @@ pub(crate) async fn full_history(
             | ChangelogRecord::Positions(_)
             | ChangelogRecord::Adopted(_)
             | ChangelogRecord::Released(_)
-            | ChangelogRecord::Installed(_) => {}
+            | ChangelogRecord::Installed(_)
+            | ChangelogRecord::Channel(_) => {}
         }
     }
     let has_more = entries.len() > limit as usize;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::kafka::{InboxRecord, is_json, traceparent};
 use super::{
-    CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types,
+    BUSINESS_KEY, CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN,
+    WORKFLOW, types,
 };
 use crate::channel::ChannelCommand;
 use crate::codec::Codec;
@@ -129,6 +130,8 @@ pub struct PublishedEvent {
     pub traceparent: Option<String>,
     /// The whole CloudEvent as a JSON object in the structured form.
     pub event: Payload,
+    /// It is for the instances of a workflow that are known by this key, whatever others listen for.
+    pub business_key: Option<(WorkflowName, String)>,
 }
 
 /// What a record of the inbox asks for.
@@ -146,8 +149,9 @@ pub fn read_inbox<B: AsRef<[u8]>>(
     let is_own = event.event_type.starts_with(types::PREFIX);
     let is_unaddressed = event.subject.is_none() && record.key.is_none();
     let is_correlated = event.extensions.get(CORRELATE).is_some_and(|it| *it == true || *it == "true");
-    if !is_own && (is_unaddressed || is_correlated) {
-        return Ok(InboxRequest::Publish(published(record, event)));
+    let has_business_key = event.extensions.contains_key(BUSINESS_KEY);
+    if !is_own && (is_unaddressed || is_correlated || has_business_key) {
+        return published(record, event).map(InboxRequest::Publish);
     }
     let instance = instance(event.subject.as_deref(), record.key)?;
     let traceparent = traceparent(record, &event);
@@ -203,10 +207,24 @@ fn check_depth(event: &CloudEvent) -> Result<(), InboxError> {
     Ok(())
 }
 
-fn published<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> PublishedEvent {
+fn published<B: AsRef<[u8]>>(
+    record: &InboxRecord<'_, B>,
+    event: CloudEvent,
+) -> Result<PublishedEvent, InboxError> {
     let traceparent = traceparent(record, &event);
+    let business_key = match event.extensions.get(BUSINESS_KEY) {
+        None => None,
+        Some(Value::String(key)) => Some((workflow(&event)?.0, key.clone())),
+        Some(Value::Number(key)) => Some((workflow(&event)?.0, key.to_string())),
+        Some(other) => {
+            let rule = "it must be text, the business key of the instances that the event is for";
+            let attribute = BUSINESS_KEY.to_owned();
+            return Err(InboxError::InvalidAttribute { attribute, value: shown(other), rule });
+        }
+    };
     let event = if event.time.is_none() { event.with_time(record.timestamp) } else { event };
-    PublishedEvent { cause: event.event_id.clone(), traceparent, event: event.into_json().into() }
+    let cause = event.event_id.clone();
+    Ok(PublishedEvent { cause, traceparent, event: event.into_json().into(), business_key })
 }
 
 fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Result<Command, InboxError> {

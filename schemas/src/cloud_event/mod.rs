@@ -60,6 +60,8 @@ pub const LISTENER: &str = "listener";
 pub const FILTER: &str = "filter";
 /// Extension attribute of an event in the inbox that is for whoever listens, whatever its subject and its record's key: `true`.
 pub const CORRELATE: &str = "correlate";
+/// Extension attribute of an event in the inbox that is for the instances of a workflow, named by [`WORKFLOW`], that are known by this key.
+pub const BUSINESS_KEY: &str = "businesskey";
 /// Extension attribute, and record header, with the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 

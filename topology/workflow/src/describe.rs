@@ -149,7 +149,7 @@ fn summary(kind: &Kind) -> String {
 }
 
 fn listening(listen: &Listen) -> String {
-    let Listen { filters, strategy, read, foreach } = listen;
+    let Listen { filters, strategy, read, foreach, is_addressed } = listen;
     let filters: Vec<String> = filters.iter().map(filter).collect();
     let events = match strategy {
         Strategy::First => filters.join(" or for "),
@@ -168,7 +168,8 @@ fn listening(listen: &Listen) -> String {
     };
     let foreach =
         foreach.as_ref().map_or_else(String::new, |it| format!(", for each ${}, ${}", it.item, it.at));
-    format!("listen for {events}, read {read}{foreach}")
+    let addressed = if *is_addressed { ", addressed ones only" } else { "" };
+    format!("listen for {events}, read {read}{foreach}{addressed}")
 }
 
 fn filter(filter: &EventFilter) -> String {

@@ -29,6 +29,10 @@ pub struct Program {
     pub history: History,
     /// `document.metadata.millrace.lifecycle`; as the fleet is configured, when absent.
     pub lifecycle: Option<Lifecycle>,
+    /// `schedule.on`: the events that start an instance.
+    pub starts_on: Option<StartsOn>,
+    /// `document.metadata.millrace.businessKey`: by what an instance is known besides its id, computed of its input.
+    pub business_key: Option<Expression>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).
@@ -402,7 +406,7 @@ pub struct Emit {
     pub topic: Option<String>,
 }
 
-/// `listen` to events that are addressed to the instance by its id.
+/// `listen` to events: those that are addressed to the instance by its id, and those that find it by what they say.
 #[derive(Debug)]
 pub struct Listen {
     /// The filters of `to`, then those of `until`.
@@ -413,6 +417,8 @@ pub struct Listen {
     pub read: Read,
     /// `foreach`
     pub foreach: Option<Foreach>,
+    /// `metadata.millrace.addressed`: only events that are addressed to the instance are heard.
+    pub is_addressed: bool,
 }
 
 /// `foreach` of a `listen`: tasks for each event that it takes, one event after the other.
@@ -428,6 +434,15 @@ pub struct Foreach {
     pub output: OutputModel,
     /// `export`: after each event.
     pub export: Option<ExportModel>,
+}
+
+/// `schedule.on`
+#[derive(Debug)]
+pub struct StartsOn {
+    /// The filters.
+    pub filters: Vec<EventFilter>,
+    /// Whether an instance needs an event for each filter, or starts with any event that passes one.
+    pub needs_all: bool,
 }
 
 /// How many events a `listen` takes.
@@ -457,6 +472,28 @@ pub struct EventFilter {
     /// Attribute name, and the value it must have: a constant (strings compare exactly) or an expression over the workflow's
     /// data that computes it. `data` is given as an expression over the event's data that must be true.
     pub attributes: Vec<(String, Matcher)>,
+}
+
+impl EventFilter {
+    /// The type of the events that can pass, if the filter names one.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&str> {
+        let named = self.attributes.iter().find(|(name, _)| name == "type");
+        named.and_then(|(_, matcher)| match matcher {
+            Matcher::Equals(it) => it.as_str(),
+            Matcher::Expression(_) => None,
+        })
+    }
+
+    /// The entries of `correlate` by which an event can be found: what they compare is computed of the event alone. Sorted by the text of
+    /// `from`, without those that are there twice.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&Correlation> {
+        let mut keys: Vec<_> = self.correlations.iter().filter(|it| it.from.mentions().is_empty()).collect();
+        keys.sort_by_key(|it| it.from.text());
+        keys.dedup_by_key(|it| it.from.text());
+        keys
+    }
 }
 
 /// One entry of `correlate`.

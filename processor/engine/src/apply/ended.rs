@@ -27,6 +27,7 @@ fn end(state: &mut InstanceState, status: Status) -> Result<(), Misfit> {
     state.timers.clear();
     state.deferred.clear();
     state.signals.clear();
+    state.channels.clear();
     state.raw_input = Payload::null();
     state.input = Payload::null();
     state.context = Payload::null();

@@ -3,6 +3,7 @@
 //! Nothing here evaluates an expression or knows a definition: whatever was computed is in the event. Each function says
 //! with an error what does not fit; a log that was written by this engine never gets there.
 
+mod channel;
 mod dispatch;
 mod ended;
 mod path;
@@ -86,6 +87,10 @@ fn existing(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(
         Event::InstanceCompleted { output } => ended::completed(state, output),
         Event::InstanceFaulted { error } => ended::faulted(state, error),
         Event::InstanceCancelled { reason } => ended::cancelled(state, reason),
+        Event::ChannelJoined { execution, filter, channel } => {
+            channel::joined(state, *execution, *filter, channel)
+        }
+        Event::ChannelLeft { execution, filter } => channel::left(state, *execution, *filter),
     }
 }
 

@@ -41,5 +41,6 @@ pub(super) fn absent(event: &Event, at: Timestamp) -> Result<InstanceState, Misf
         next_timer: 0,
         steps: 0,
         parent: parent.clone(),
+        channels: Vec::new(),
     })
 }

@@ -196,6 +196,7 @@ pub(super) fn remove(state: &mut InstanceState, id: ExecutionId) -> Result<(), M
         state.executions.remove(id);
     }
     state.timers.retain(|_, timer| !gone.contains(&timer.execution));
+    state.channels.retain(|it| !gone.contains(&it.execution));
     Ok(())
 }
 

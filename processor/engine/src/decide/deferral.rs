@@ -27,7 +27,10 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
     }
     // A timer that was refused would not come back, and there are only as many as open tasks: they are always kept.
     // Nor does a child answer twice.
-    let is_kept = |cause: &EventId, command: &Command| is_timer(command) || cause.source == INSTANCE_SOURCE;
+    let is_answer = |cause: &EventId, command: &Command| {
+        cause.source == INSTANCE_SOURCE && !matches!(command, Command::DeliverEvent { .. })
+    };
+    let is_kept = |cause: &EventId, command: &Command| is_timer(command) || is_answer(cause, command);
     let counted = |it: &&DeferredCommand| !is_kept(&it.cause, &it.command);
     if !is_kept(cause, command) && waiting.iter().filter(counted).count() >= max {
         return refused(format!(
@@ -45,7 +48,8 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
         | Command::DeliverSignal { .. }
         | Command::Cancel { .. }
         | Command::Suspend { .. }
-        | Command::Resume { .. } => command.clone(),
+        | Command::Resume { .. }
+        | Command::DeliverEvent { .. } => command.clone(),
     };
     journal.record(Event::CommandDeferred { cause: cause.clone(), command })
 }

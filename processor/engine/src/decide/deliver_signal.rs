@@ -19,6 +19,11 @@ pub(super) fn decide(journal: &mut Journal<'_>, cause: &EventId, event: &Payload
     if journal.hear(event)? {
         return journal.run();
     }
+    keep(journal, cause, event)
+}
+
+/// The event waits for a `listen`.
+pub(super) fn keep(journal: &mut Journal<'_>, cause: &EventId, event: &Payload) -> Result<(), Stop> {
     let (signals, max) = (&journal.state().signals, journal.bounds.signals_max);
     if signals.iter().any(|it| it.cause == *cause) {
         let detail = format!("event {cause} waits already for a `listen`");

@@ -11,6 +11,7 @@
 mod cancel;
 mod complete_task;
 mod deferral;
+mod deliver_event;
 mod deliver_signal;
 mod fail_task;
 mod fire_timer;
@@ -51,7 +52,8 @@ pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) ->
         | Command::FailTask { .. }
         | Command::RecordHeartbeat { .. }
         | Command::FireTimer { .. }
-        | Command::DeliverSignal { .. } => {
+        | Command::DeliverSignal { .. }
+        | Command::DeliverEvent { .. } => {
             check(journal, command)?;
             if deferral::stands_still(journal) {
                 name_task(journal, command);
@@ -70,6 +72,7 @@ fn name_task(journal: &mut Journal<'_>, command: &Command) {
         | Command::FailTask { token, .. }
         | Command::RecordHeartbeat { token } => Some(token.execution),
         Command::FireTimer { timer, .. } => journal.state().timers.get(timer).map(|it| it.execution),
+        Command::DeliverEvent { listener, .. } => Some(*listener).filter(|it| journal.is_open(*it)),
         Command::Start { .. }
         | Command::DeliverSignal { .. }
         | Command::Cancel { .. }
@@ -89,7 +92,9 @@ fn check(journal: &Journal<'_>, command: &Command) -> Result<(), Rejection> {
         }
         Command::RecordHeartbeat { token } => record_heartbeat::check(journal, *token),
         Command::FireTimer { timer, due } => fire_timer::check(journal, *timer, *due),
-        Command::DeliverSignal { event } => deliver_signal::check(event),
+        Command::DeliverSignal { event } | Command::DeliverEvent { event, .. } => {
+            deliver_signal::check(event)
+        }
         Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => {
             Ok(())
         }
@@ -107,6 +112,9 @@ fn act(journal: &mut Journal<'_>, cause: &EventId, command: &Command) -> Result<
         Command::RecordHeartbeat { token } => record_heartbeat::decide(journal, *token),
         Command::FireTimer { timer, .. } => fire_timer::decide(journal, *timer),
         Command::DeliverSignal { event } => deliver_signal::decide(journal, cause, event),
+        Command::DeliverEvent { listener, filter, event } => {
+            deliver_event::decide(journal, cause, (*listener, *filter), event)
+        }
         Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => {
             unreachable!("these are not deferred")
         }

@@ -50,6 +50,9 @@ fn open(journal: &mut Journal<'_>, raw_input: &Payload, parent: Option<&ParentTa
             return journal.record(Event::InstanceFaulted { error });
         }
     }
+    if let Err(error) = journal.join_by_business_key()? {
+        return journal.record(Event::InstanceFaulted { error });
+    }
     let Some(timeout) = &journal.program.timeout else { return Ok(()) };
     let input = journal.state().input.clone();
     let view = View { input: Some(&input), ..View::of(ExecutionId::ROOT, None, journal.at()) };

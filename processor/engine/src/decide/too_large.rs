@@ -30,7 +30,10 @@ pub(crate) fn too_large(
             instance.attempt(step, |journal| drop_answer(journal, addressed, token.execution, found))
         }
         Command::Resume { reason } => resume_again(instance, step, reason, found),
-        Command::FailTask { .. } | Command::FireTimer { .. } | Command::DeliverSignal { .. } => {
+        Command::FailTask { .. }
+        | Command::FireTimer { .. }
+        | Command::DeliverSignal { .. }
+        | Command::DeliverEvent { .. } => {
             let next = "the command waits; raise the bound and resume the instance, or cancel it";
             let incident = incident(step.bounds, found, None, next);
             instance.attempt(step, |journal| {

@@ -69,7 +69,12 @@ impl Journal<'_> {
     /// What an event means for other instances: children of what it ends are cancelled, and a parent is told of the end.
     pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Stop> {
         match event {
+            Event::TaskCompleted { execution, .. } => self.leave_channels(|it| it == *execution),
             Event::TaskCancelled { execution } | Event::TaskFaulted { execution: Some(execution), .. } => {
+                if !self.state().channels.is_empty() {
+                    let ending = subtree(&self.state().executions, *execution);
+                    self.leave_channels(|id| ending.contains(&id))?;
+                }
                 if !has_children(self.state()) {
                     return Ok(());
                 }
@@ -98,7 +103,6 @@ impl Journal<'_> {
             Event::InstanceStarted { .. }
             | Event::TaskStarted { .. }
             | Event::TaskRan { .. }
-            | Event::TaskCompleted { .. }
             | Event::TaskFaulted { .. }
             | Event::SequenceJumped { .. }
             | Event::IterationStarted { .. }
@@ -118,11 +122,14 @@ impl Journal<'_> {
             | Event::DeferredCommandTaken
             | Event::EventHeard { .. }
             | Event::EventRoundStarted { .. }
-            | Event::EventRoundEnded { .. } => Ok(()),
+            | Event::EventRoundEnded { .. }
+            | Event::ChannelJoined { .. }
+            | Event::ChannelLeft { .. } => Ok(()),
         }
     }
 
     fn ended(&mut self, answer: impl FnOnce(TaskToken) -> Command) -> Result<(), Stop> {
+        self.leave_channels(|_| true)?;
         self.cancel_children_of(|_| true)?;
         let parent = self.instance().and_then(|it| it.parent.clone()).filter(|_| !self.is_parent_told);
         let Some(ParentTask { instance, token }) = parent else { return Ok(()) };

@@ -28,6 +28,12 @@ impl<'s> Journal<'s> {
             self.record(Event::SignalConsumed { execution, cause: signal.cause })?;
             self.take(execution, it, filter, &signal.event)?;
         }
+        if !self.is_open(execution) || !self.is_listening(execution) {
+            return Ok(());
+        }
+        if let Err(error) = self.join_channels(execution, it)? {
+            self.fault(execution, error, true)?;
+        }
         Ok(())
     }
 
@@ -42,28 +48,40 @@ impl<'s> Journal<'s> {
         Ok(true)
     }
 
-    fn listen_of(&self, id: ExecutionId) -> Option<&'s Listen> {
+    /// Gives an event to the `listen` that has subscribed to it, if that still wants it.
+    pub(crate) fn hear_by(&mut self, id: ExecutionId, filter: u32, event: &Payload) -> Result<bool, Stop> {
+        if !self.is_open(id) || !self.is_listening(id) {
+            return Ok(false);
+        }
+        let Some(listen) = self.listen_of(id) else { return Ok(false) };
+        let filter = filter as usize;
+        if filter >= listen.filters.len() || !self.accepts_by(id, listen, filter, event) {
+            return Ok(false);
+        }
+        self.take(id, listen, filter, event)?;
+        Ok(true)
+    }
+
+    pub(super) fn listen_of(&self, id: ExecutionId) -> Option<&'s Listen> {
         if let Kind::Listen(it) = &self.task_of(self.execution(id)).kind { Some(it) } else { None }
     }
 
     /// The filter that wants an event, if one does. Of several, those that end the `listen` come first.
     fn accepted(&self, id: ExecutionId, listen: &Listen, event: &Payload) -> Option<usize> {
-        let execution = self.execution(id);
-        let heard = heard(execution);
-        let is_wanted = |filter: usize| match listen.strategy {
-            Strategy::First | Strategy::UntilTrue(_) => true,
-            Strategy::All => !has(heard, filter),
-            Strategy::UntilHeard { first, .. } => filter < first || !has(heard, filter),
-        };
         let ends = if let Strategy::UntilHeard { first, .. } = listen.strategy { first } else { 0 };
-        let order = (ends..listen.filters.len()).chain(0..ends);
-        let view = View::of_open(execution, self.task_of(execution));
-        order.into_iter().find(|filter| {
-            is_wanted(*filter) && self.accepts(listen, &listen.filters[*filter], heard, event, &view)
-        })
+        let mut order = (ends..listen.filters.len()).chain(0..ends);
+        order.find(|filter| self.accepts_by(id, listen, *filter, event))
     }
 
-    fn is_listening(&self, id: ExecutionId) -> bool {
+    /// Whether one of its filters wants an event.
+    fn accepts_by(&self, id: ExecutionId, listen: &Listen, filter: usize, event: &Payload) -> bool {
+        let execution = self.execution(id);
+        let view = View::of_open(execution, self.task_of(execution));
+        wants(listen, heard(execution), filter)
+            && self.accepts(listen, &listen.filters[filter], heard(execution), event, &view)
+    }
+
+    pub(super) fn is_listening(&self, id: ExecutionId) -> bool {
         let state = &self.execution(id).state;
         matches!(state, ExecutionState::Listening { .. } | ExecutionState::Gathering { is_done: false, .. })
     }
@@ -85,6 +103,14 @@ impl<'s> Journal<'s> {
             }
         };
         self.record(Event::EventHeard { execution: id, filter: number, event: event.clone(), is_last })?;
+        if !is_last && let Err(error) = self.rejoin_channels(id, listen)? {
+            self.cancel_children(id)?;
+            return self.fault(id, error, true);
+        }
+        if is_last {
+            self.leave_channels(|it| it == id)?;
+            self.forget_channels(id)?;
+        }
         if listen.foreach.is_some() {
             return self.next_event_round(id, listen);
         }
@@ -197,7 +223,12 @@ impl<'s> Journal<'s> {
     }
 
     /// What the events that were taken have for each correlation: those that come must have the same.
-    fn agreed<'l>(&self, listen: &'l Listen, heard: &[Heard], view: &View<'_>) -> BTreeMap<&'l str, Value> {
+    pub(super) fn agreed<'l>(
+        &self,
+        listen: &'l Listen,
+        heard: &[Heard],
+        view: &View<'_>,
+    ) -> BTreeMap<&'l str, Value> {
         let mut agreed = BTreeMap::new();
         // Usually the first event has them all.
         let names: BTreeSet<&str> =
@@ -217,7 +248,16 @@ impl<'s> Journal<'s> {
     }
 }
 
-fn heard(execution: &Execution) -> &[Heard] {
+/// Whether a filter still wants events.
+pub(super) fn wants(listen: &Listen, heard: &[Heard], filter: usize) -> bool {
+    match listen.strategy {
+        Strategy::First | Strategy::UntilTrue(_) => true,
+        Strategy::All => !has(heard, filter),
+        Strategy::UntilHeard { first, .. } => filter < first || !has(heard, filter),
+    }
+}
+
+pub(super) fn heard(execution: &Execution) -> &[Heard] {
     let (ExecutionState::Listening { heard } | ExecutionState::Gathering { heard, .. }) = &execution.state
     else {
         return &[];

@@ -17,6 +17,7 @@ mod fork;
 mod listen;
 mod looping;
 mod simple;
+mod subscribe;
 
 use millrace_schemas::ExecutionId;
 use millrace_schemas::event::TaskError;

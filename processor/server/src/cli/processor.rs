@@ -176,6 +176,22 @@ struct Limits {
     #[arg(long, default_value_t = Bounds::default().signals_max, value_name = "EVENTS")]
     signals_max: usize,
 
+    /// How long an event that is addressed to nobody waits for somebody to listen; 0s not at all
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
+    event_wait: Duration,
+
+    /// How long another event of the same source and id is a duplicate, and dropped
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
+    duplicate_window: Duration,
+
+    /// Most listeners that correlate by nothing, or by the same value, for one type of events
+    #[arg(long, default_value_t = Bounds::default().subscriptions_max, value_name = "LISTENERS")]
+    subscriptions_max: usize,
+
+    /// Most events of one type, and of one value that is correlated by, that wait for somebody to listen
+    #[arg(long, default_value_t = Bounds::default().waiting_events_max, value_name = "EVENTS")]
+    waiting_events_max: usize,
+
     /// Which of the language's lifecycle events are published, to the lifecycle topic: of instances whose definition does not say
     #[arg(long, default_value = "off", env = "MILLRACE_LIFECYCLE", value_name = "EVENTS")]
     lifecycle: Published,
@@ -202,6 +218,10 @@ impl From<&Limits> for Bounds {
             depth_max: limits.depth_max,
             deferred_max: limits.deferred_max,
             signals_max: limits.signals_max,
+            event_wait: limits.event_wait,
+            duplicate_window: limits.duplicate_window,
+            subscriptions_max: limits.subscriptions_max,
+            waiting_events_max: limits.waiting_events_max,
             lifecycle: limits.lifecycle.into(),
         }
     }

@@ -120,7 +120,8 @@ impl Watch {
                 | ChangelogRecord::Claim(_)
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)
-                | ChangelogRecord::Installed(_),
+                | ChangelogRecord::Installed(_)
+                | ChangelogRecord::Channel(_),
             ) => Ok(Vec::new()),
             Err(error) => Err(clients::undecodable(record, error).into()),
         }

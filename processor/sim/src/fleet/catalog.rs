@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use millrace_engine::Routes;
 use millrace_partition::Programs;
 use millrace_schemas::{WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
@@ -80,7 +81,10 @@ do:
 
 /// What processors know from the definitions topic.
 #[derive(Debug)]
-pub(crate) struct Catalog(BTreeMap<WorkflowVersion, Arc<Program>>);
+pub(crate) struct Catalog {
+    programs: BTreeMap<WorkflowVersion, Arc<Program>>,
+    routes: Arc<Routes>,
+}
 
 /// Compiled once.
 pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
@@ -89,16 +93,22 @@ pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         let program = admitted.map_err(|it| format!("{it:?}")).expect("the definitions are valid").program;
         (program.workflow.clone(), Arc::new(program))
     });
-    Catalog(programs.into_iter().collect())
+    let programs: BTreeMap<_, _> = programs.into_iter().collect();
+    let routes = Arc::new(Routes::new(programs.values(), programs.values()));
+    Catalog { programs, routes }
 });
 
 impl Programs for Catalog {
     fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
-        self.0.get(version).cloned()
+        self.programs.get(version).cloned()
     }
 
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
-        self.0.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+        self.programs.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.routes)
     }
 }
 

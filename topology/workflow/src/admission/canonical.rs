@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// SHA-256, in hex, of the definition's JSON with sorted keys: comments, indentation and the order of keys do not matter.
-pub(super) fn digest(definition: &Value) -> String {
+/// SHA-256, in hex, of JSON with sorted keys: the order of keys does not matter, nor, of a definition, comments and indentation.
+#[must_use]
+pub fn digest(definition: &Value) -> String {
     let text = sorted(definition).to_string();
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,7 +6,7 @@
 //! Reading order: `source`, text to data; `dsl_schema`, the published JSON schema of the language; `compile`, data to program and
 //! what a schema cannot check; `lint`, what is most likely not meant; [`errors`] and [`duration`], small vocabularies of the language.
 
-mod canonical;
+pub mod canonical;
 mod compile;
 mod dsl_schema;
 pub mod duration;

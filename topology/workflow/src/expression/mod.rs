@@ -18,6 +18,7 @@ mod uri;
 mod value;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,6 +98,16 @@ impl Expression {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The variables that it names, without `$`, or seems to: a text with `$name` in it counts.
+    #[must_use]
+    pub fn mentions(&self) -> BTreeSet<&str> {
+        let names = self.text.split('$').skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            &rest[..end]
+        });
+        names.filter(|it| !it.is_empty()).collect()
     }
 
     /// The first output.

@@ -381,7 +381,8 @@ impl Log<'_> {
                 | ChangelogRecord::Positions(_)
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)
-                | ChangelogRecord::Installed(_) => {}
+                | ChangelogRecord::Installed(_)
+                | ChangelogRecord::Channel(_) => {}
             }
         }
         Ok((entries, takeovers))

@@ -88,7 +88,8 @@ impl Fleet {
                 ChangelogRecord::Entry(_)
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)
-                | ChangelogRecord::Installed(_) => {}
+                | ChangelogRecord::Installed(_)
+                | ChangelogRecord::Channel(_) => {}
             }
         }
         Ok(last)

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_engine::Instance;
+use millrace_engine::{Entity, EntityEntry, Instance};
 use millrace_placement::{home, key_group};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
-use millrace_schemas::event::{ChangelogEntry, Event, ParentTask};
+use millrace_schemas::event::{Event, ParentTask};
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::{EventId, InstanceId, Offset, Stamp, TaskToken};
@@ -26,7 +26,7 @@ pub(crate) struct Truth {
     logs: Vec<Lineage>,
     keys: BTreeMap<InstanceId, Key>,
     /// Snapshots that were sent to the store and that the fold has not reached yet.
-    claimed: Vec<(InstanceId, Offset, InstanceState)>,
+    claimed: Vec<(Offset, Entity)>,
 }
 
 /// One changelog.
@@ -39,13 +39,13 @@ struct Lineage {
     positions: BTreeMap<(String, i32), Offset>,
 }
 
-/// One instance.
+/// One instance, or one channel.
 #[derive(Debug)]
 pub(crate) struct Key {
     partition: usize,
-    instance: Instance,
-    /// The state after each of its entries.
-    versions: BTreeMap<Offset, InstanceState>,
+    entity: Entity,
+    /// As it was after each of its entries.
+    versions: BTreeMap<Offset, Entity>,
     causes: BTreeSet<EventId>,
     /// The tasks that it has sent out, children among them.
     dispatched: BTreeSet<TaskToken>,
@@ -54,7 +54,7 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn state(&self) -> Option<&InstanceState> {
-        self.instance.state()
+        self.entity.as_instance().and_then(Instance::state)
     }
 
     /// Of its newest entry.
@@ -62,7 +62,7 @@ impl Key {
         self.versions.last_key_value().map(|it| *it.0)
     }
 
-    pub(crate) fn versions(&self) -> &BTreeMap<Offset, InstanceState> {
+    pub(crate) fn versions(&self) -> &BTreeMap<Offset, Entity> {
         &self.versions
     }
 }
@@ -148,9 +148,12 @@ impl Truth {
                 Ok(())
             }
             ChangelogRecord::Entry(entry) => {
-                let id = std::str::from_utf8(key.unwrap_or_default()).map_err(|it| it.to_string())?;
-                let id = InstanceId::new(id).map_err(|it| it.to_string())?;
-                self.entry(partition, offset, id, &entry)
+                let cause = entry.cause.clone();
+                self.entry(partition, offset, key, &cause, &EntityEntry::Instance(entry))
+            }
+            ChangelogRecord::Channel(entry) => {
+                let cause = entry.cause.clone();
+                self.entry(partition, offset, key, &cause, &EntityEntry::Channel(entry))
             }
             other => Err(format!("changelog {partition} has {other:?} at {}", offset.0)),
         }
@@ -160,31 +163,38 @@ impl Truth {
         &mut self,
         partition: usize,
         offset: Offset,
-        id: InstanceId,
-        entry: &ChangelogEntry,
+        key: Option<&[u8]>,
+        cause: &EventId,
+        entry: &EntityEntry,
     ) -> Result<(), String> {
+        let id = std::str::from_utf8(key.unwrap_or_default()).map_err(|it| it.to_string())?;
+        let id = InstanceId::new(id).map_err(|it| it.to_string())?;
         let partitions = u32::try_from(self.logs.len()).expect("few");
         if home(key_group(id.as_str().as_bytes()), partitions).0 as usize != partition {
             return Err(format!("{id} was decided at {partition}, which is not its home"));
         }
         let key = self.keys.entry(id.clone()).or_insert_with(|| Key {
             partition,
-            instance: Instance::absent(id.clone()),
+            entity: Entity::absent(id.clone()),
             versions: BTreeMap::new(),
             causes: BTreeSet::new(),
             dispatched: BTreeSet::new(),
             parent: None,
         });
-        if !key.causes.insert(entry.cause.clone()) {
-            return Err(format!("{id}: {} was decided a second time, at {}", entry.cause, offset.0));
+        if !key.causes.insert(cause.clone()) {
+            return Err(format!("{id}: {cause} was decided a second time, at {}", offset.0));
         }
         // The clock that decided may be ahead by the skew; the one that set the timer may have been behind.
-        if let Some(due) = due_of(&entry.cause)
-            && entry.at.0 + 2 * self.skew_ms < due
+        if let Some(due) = due_of(cause)
+            && entry.at().0 + 2 * self.skew_ms < due
         {
-            return Err(format!("{id}: {} fired {} ms early", entry.cause, due - entry.at.0));
+            return Err(format!("{id}: {cause} fired {} ms early", due - entry.at().0));
         }
-        for event in &entry.events {
+        let events = match entry {
+            EntityEntry::Instance(entry) => &entry.events[..],
+            EntityEntry::Channel(_) => &[],
+        };
+        for event in events {
             match event {
                 Event::TaskDispatched { execution, dispatch } => {
                     key.dispatched.insert(TaskToken { execution: *execution, dispatch: *dispatch });
@@ -193,26 +203,27 @@ impl Truth {
                 _ => {}
             }
         }
-        key.instance.apply_entry(entry).map_err(|it| format!("{id} at {}: {it}", offset.0))?;
-        key.versions.insert(offset, key.instance.state().expect("an entry leaves a state").clone());
+        key.entity.apply_entry(entry).map_err(|it| format!("{id} at {}: {it}", offset.0))?;
+        key.versions.insert(offset, key.entity.clone());
         Ok(())
     }
 
     /// I2: a snapshot that is sent to the store is the fold of the log up to its stamp.
-    pub(crate) fn expect_snapshot(&mut self, id: &InstanceId, stamp: Stamp, state: InstanceState) {
-        self.claimed.push((id.clone(), stamp.offset(Offset(0)), state));
+    pub(crate) fn expect_snapshot(&mut self, stamp: Stamp, entity: Entity) {
+        self.claimed.push((stamp.offset(Offset(0)), entity));
     }
 
     fn check_claimed(&mut self) -> Result<(), String> {
         let Self { claimed, keys, logs, checks, .. } = self;
         let mut result = Ok(());
         let partitions = u32::try_from(logs.len()).expect("few");
-        claimed.retain(|(id, offset, state)| {
+        claimed.retain(|(offset, entity)| {
+            let id = entity.id();
             let partition = home(key_group(id.as_str().as_bytes()), partitions).0 as usize;
             if logs[partition].read_to <= *offset {
                 return true;
             }
-            if keys.get(id).and_then(|it| it.versions.get(offset)) != Some(state) {
+            if keys.get(id).and_then(|it| it.versions.get(offset)) != Some(entity) {
                 result = Err(format!("I2: a snapshot of {id} at {} is not what its events say", offset.0));
             }
             false
@@ -238,7 +249,8 @@ impl Truth {
                         bound.0, last.0
                     ));
                 }
-                let missing = key.versions.range(..bound).find(|(offset, _)| {
+                let has_history = key.entity.as_instance().is_some();
+                let missing = key.versions.range(..bound).filter(|_| has_history).find(|(offset, _)| {
                     !store.history.contains_key(&(id.clone(), Stamp::new(ERA, Offset(0), **offset)))
                 });
                 match missing {

@@ -1,5 +1,6 @@
 //! What a partition wants done: what `runtime`'s lane does with outputs.
 
+use millrace_engine::Entity;
 use millrace_partition::{FlushRequest, Output, Transaction};
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::snapshot::SnapshotRecord;
@@ -94,7 +95,12 @@ impl World {
                 self.codec.decode_snapshot_record(&snapshot.value).expect("the partition encoded it");
             match decoded {
                 SnapshotRecord::Snapshot(decoded) => {
-                    self.truth.expect_snapshot(&snapshot.instance, snapshot.stamp, decoded.state);
+                    let entity = Entity::of_snapshot(snapshot.instance.clone(), *decoded);
+                    self.truth.expect_snapshot(snapshot.stamp, entity);
+                }
+                SnapshotRecord::Channel(decoded) => {
+                    let entity = Entity::of_channel_snapshot(snapshot.instance.clone(), *decoded);
+                    self.truth.expect_snapshot(snapshot.stamp, entity);
                 }
                 // Log and code never disagree, unless a mutant has put them apart.
                 SnapshotRecord::Parked(parked) => {

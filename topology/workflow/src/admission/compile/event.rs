@@ -30,6 +30,7 @@ impl Compiler<'_, '_> {
     }
 
     pub(super) fn listen(&mut self, task: &Value, scope: &Scope, index: TaskIndex) -> Kind {
+        let addressed = self.metadata(task, scope, Allowed::Listen).addressed;
         let here = scope.below("listen");
         let listen = task.get("listen").unwrap_or(&Value::Null);
         let foreach = task.get("foreach").map(|it| self.foreach(it, &scope.below("foreach"), index));
@@ -40,7 +41,8 @@ impl Compiler<'_, '_> {
             Some("raw") => Read::Raw,
             _ => Read::Data,
         };
-        Kind::Listen(Listen { filters, strategy, read, foreach })
+        let is_addressed = addressed.unwrap_or(self.is_addressed);
+        Kind::Listen(Listen { filters, strategy, read, foreach, is_addressed })
     }
 
     fn foreach(&mut self, foreach: &Value, scope: &Scope, index: TaskIndex) -> Foreach {

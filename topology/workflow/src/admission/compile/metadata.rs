@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Compiler, Scope};
 use crate::admission::{duration, spelling};
+use crate::expression::Expression;
 use crate::program::{BUILT_IN_QUEUE, History, Lifecycle};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
@@ -22,6 +23,7 @@ pub(super) enum Allowed {
     /// A call that the language defines.
     BuiltInCall,
     Emit,
+    Listen,
     /// Nothing.
     Other,
 }
@@ -29,10 +31,11 @@ pub(super) enum Allowed {
 impl Allowed {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Document => &["queue", "history", "lifecycle"],
+            Self::Document => &["queue", "history", "lifecycle", "addressed", "businessKey"],
             Self::Call => &["queue", "heartbeat"],
             Self::BuiltInCall => &["heartbeat"],
             Self::Emit => &["topic"],
+            Self::Listen => &["addressed"],
             Self::Other => &[],
         }
     }
@@ -45,6 +48,8 @@ pub(super) struct Metadata {
     pub(super) topic: Option<String>,
     pub(super) history: Option<History>,
     pub(super) lifecycle: Option<Lifecycle>,
+    pub(super) addressed: Option<bool>,
+    pub(super) business_key: Option<Expression>,
 }
 
 impl Compiler<'_, '_> {
@@ -92,6 +97,25 @@ impl Compiler<'_, '_> {
                         &pointer,
                         format!("{value} does not say which lifecycle events are published"),
                         "write `off`, `workflow`, or `task`, which has those of the workflow too",
+                    ),
+                },
+                "businessKey" => {
+                    metadata.business_key = match value.as_str() {
+                        Some(text) => self.compile_expression(text, &scope.below(key)),
+                        None => {
+                            let message = format!("{value} is no expression");
+                            let fix = "write such as `${ .orderId }`: it is computed of the input";
+                            self.report.error(&pointer, message, fix);
+                            None
+                        }
+                    }
+                }
+                "addressed" => match value {
+                    Value::Bool(it) => metadata.addressed = Some(*it),
+                    _ => self.report.error(
+                        &pointer,
+                        format!("{value} does not say whether only addressed events are heard"),
+                        "write `true`: only events with the instance's id as their subject are heard",
                     ),
                 },
                 _ => match duration::parse(value) {

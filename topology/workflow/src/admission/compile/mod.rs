@@ -47,6 +47,8 @@ struct Compiler<'c, 's> {
     tasks: Vec<Option<Task>>,
     /// The queue of calls that do not name one.
     queue: Arc<str>,
+    /// Whether a `listen` that does not say hears only events that are addressed to the instance.
+    is_addressed: bool,
     /// `use.extensions`
     extensions: Vec<Arc<extension::Extension>>,
     /// What is compiled is added by an extension.
@@ -142,8 +144,19 @@ fn complete(tasks: Vec<Option<Task>>) -> Option<Vec<Task>> {
 
 impl Program {
     fn assemble(head: workflow::Head, tasks: Vec<Task>) -> Self {
-        let workflow::Head { workflow, digest, definition, input, output, timeout, history, lifecycle, body } =
-            head;
+        let workflow::Head {
+            workflow,
+            digest,
+            definition,
+            input,
+            output,
+            timeout,
+            history,
+            lifecycle,
+            starts_on,
+            business_key,
+            body,
+        } = head;
         let by_reference = by_reference(&tasks);
         Self {
             workflow,
@@ -154,6 +167,8 @@ impl Program {
             timeout,
             history,
             lifecycle,
+            starts_on,
+            business_key,
             body,
             tasks,
             by_reference,

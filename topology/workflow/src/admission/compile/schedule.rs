@@ -1,4 +1,4 @@
-//! `schedule`: checked, and not run by this release.
+//! `schedule`
 
 use std::time::Duration;
 
@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::{Compiler, Scope};
 use crate::admission::duration;
+use crate::program::{StartsOn, Strategy};
 
 /// Longest cron expression, in bytes.
 const CRON_BYTES_MAX: usize = 256;
 
 impl Compiler<'_, '_> {
-    pub(super) fn check_schedule(&mut self, root: &Scope) {
-        let Some(schedule) = self.definition.get("schedule").and_then(Value::as_object) else { return };
+    pub(super) fn check_schedule(&mut self, root: &Scope) -> Option<StartsOn> {
+        let schedule = self.definition.get("schedule").and_then(Value::as_object)?;
         let scope = root.below("schedule");
         if schedule.is_empty() {
             let fix = "add `every`, `cron`, `after` or `on`; or remove it";
@@ -28,11 +29,21 @@ impl Compiler<'_, '_> {
         if let Some(cron) = schedule.get("cron").and_then(Value::as_str) {
             self.check_cron(cron, &scope.below("cron"));
         }
-        if let Some(on) = schedule.get("on") {
-            self.consumption(on, &scope.below("on"));
+        let starts_on = schedule.get("on").map(|on| self.starts_on(on, &scope.below("on")));
+        if schedule.keys().any(|it| it != "on") {
+            let message = "this release does not start instances by time";
+            self.report.warning(&scope.pointer, message, "start them by io.millrace.instance.start events");
         }
-        let message = "this release does not start instances by schedules";
-        self.report.warning(&scope.pointer, message, "start them by io.millrace.instance.start events");
+        starts_on
+    }
+
+    fn starts_on(&mut self, on: &Value, scope: &Scope) -> StartsOn {
+        let (filters, strategy) = self.consumption(on, scope);
+        if on.get("until").is_some_and(|it| !it.is_boolean()) {
+            let instead = "start by one event, and `listen` for the others";
+            self.report.unsupported(&scope.at("until"), "`until` in a schedule", instead);
+        }
+        StartsOn { needs_all: matches!(strategy, Strategy::All) && filters.len() > 1, filters }
     }
 
     fn check_interval(&mut self, value: &Value, shortest: Duration, scope: &Scope) {

@@ -54,7 +54,7 @@ impl Compiler<'_, '_> {
             .or_else(|| run.and_then(super::run::form))
             .unwrap_or(keyword);
         self.report.violations(&scope.pointer, dsl_schema::check_task(form, task));
-        if !matches!(keyword, "call" | "emit" | "run") {
+        if !matches!(keyword, "call" | "emit" | "listen" | "run") {
             self.metadata(task, scope, Allowed::Other);
         }
         let is_for_worker = self.is_for_worker(keyword, task);

@@ -9,7 +9,8 @@ use super::{Compiler, Scope, complete};
 use crate::admission::canonical::digest;
 use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
-use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program};
+use crate::expression::Expression;
+use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn};
 
 /// The properties of a definition.
 const PROPERTIES: [&str; 9] =
@@ -25,6 +26,8 @@ pub(super) struct Head {
     pub(super) timeout: Option<DurationSource>,
     pub(super) history: History,
     pub(super) lifecycle: Option<Lifecycle>,
+    pub(super) starts_on: Option<StartsOn>,
+    pub(super) business_key: Option<Expression>,
     pub(super) body: Block,
 }
 
@@ -37,6 +40,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         definition,
         tasks: Vec::new(),
         queue: "default".into(),
+        is_addressed: false,
         extensions: Compiler::extensions(definition),
         is_adding: false,
         sees_secrets: false,
@@ -48,8 +52,9 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
     if let Some(queue) = metadata.queue {
         compiler.queue = queue;
     }
+    compiler.is_addressed = metadata.addressed.unwrap_or(false);
     compiler.check_use();
-    compiler.check_schedule(&root);
+    let starts_on = compiler.check_schedule(&root);
     let input = compiler.input(definition, &root);
     let output = compiler.output(definition, &root);
     let timeout = compiler.timeout(definition, &root);
@@ -68,6 +73,8 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         timeout,
         history: metadata.history.unwrap_or_default(),
         lifecycle: metadata.lifecycle,
+        starts_on,
+        business_key: metadata.business_key,
         body,
     };
     Some(Program::assemble(head, tasks))

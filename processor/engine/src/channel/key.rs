@@ -1,0 +1,37 @@
+//! What a channel is called.
+
+use millrace_schemas::InstanceId;
+use millrace_workflow::admission::canonical;
+use serde_json::{Value, json};
+
+/// Longest part of a type that is in an id, in characters: for people, who look for it in the log.
+const TYPE_CHARS_MAX: usize = 60;
+
+/// The channel of the events of a type (of any, when none) in which each expression, given by its text, has the value beside it. The texts
+/// are sorted.
+#[must_use]
+pub fn channel_id(event_type: Option<&str>, keys: &[(&str, Value)]) -> InstanceId {
+    let digest = canonical::digest(&json!([event_type, keys]));
+    let shown: String = event_type.unwrap_or("*").chars().take(TYPE_CHARS_MAX).collect();
+    named(&shown, &digest)
+}
+
+/// The channel in which a workflow gathers events to start by, that agree in the values of what it correlates.
+pub(super) fn gathering_id(workflow: &str, keys: &[(&str, Value)]) -> InstanceId {
+    let digest = canonical::digest(&json!(["start", workflow, keys]));
+    let shown: String = workflow.chars().take(TYPE_CHARS_MAX).collect();
+    named(&shown, &digest)
+}
+
+/// The channel of those who are known by a key.
+pub(super) fn business_key_id(workflow: &str, key: &str) -> InstanceId {
+    let digest = canonical::digest(&json!(["key", workflow, key]));
+    let shown: String = workflow.chars().take(TYPE_CHARS_MAX).collect();
+    named(&shown, &digest)
+}
+
+fn named(shown: &str, digest: &str) -> InstanceId {
+    // Half of a SHA-256: no two meet by chance, nor by anybody's design worth the trouble.
+    let id = format!("{}{shown}/{}", InstanceId::CHANNEL_PREFIX, &digest[..32]);
+    InstanceId::new(id).expect("it is at most 17 + 240 bytes, less than an id may have")
+}

@@ -1,0 +1,143 @@
+//! What a key of the log can be.
+
+use millrace_schemas::channel::{ChannelEntry, ChannelSnapshot};
+use millrace_schemas::event::ChangelogEntry;
+use millrace_schemas::snapshot::Snapshot;
+use millrace_schemas::{InstanceId, TimerId, Timestamp};
+
+use crate::{Channel, Corrupt, Instance};
+
+/// One key of the log, and what it stands for: the id tells. A partition restores, caches, flushes and shows all of them alike.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entity {
+    /// A run of a workflow.
+    Instance(Instance),
+    /// Where events meet those who listen.
+    Channel(Channel),
+}
+
+/// An entry of the changelog.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EntityEntry {
+    /// Of an instance.
+    Instance(ChangelogEntry),
+    /// Of a channel.
+    Channel(ChannelEntry),
+}
+
+impl EntityEntry {
+    /// When it was decided.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Instance(it) => it.at,
+            Self::Channel(it) => it.at,
+        }
+    }
+}
+
+impl Entity {
+    /// An id that nothing is known of.
+    #[must_use]
+    pub fn absent(id: InstanceId) -> Self {
+        if id.is_channel() {
+            Self::Channel(Channel::absent(id))
+        } else {
+            Self::Instance(Instance::absent(id))
+        }
+    }
+
+    /// From a row of the snapshot table.
+    #[must_use]
+    pub fn of_snapshot(id: InstanceId, snapshot: Snapshot) -> Self {
+        Self::Instance(Instance::from_state(id, snapshot.state))
+    }
+
+    /// From a row of the snapshot table.
+    #[must_use]
+    pub fn of_channel_snapshot(id: InstanceId, snapshot: ChannelSnapshot) -> Self {
+        Self::Channel(Channel::from_state(id, snapshot.state))
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &InstanceId {
+        match self {
+            Self::Instance(it) => it.id(),
+            Self::Channel(it) => it.id(),
+        }
+    }
+
+    /// As an instance, if it is one.
+    #[must_use]
+    pub fn as_instance(&self) -> Option<&Instance> {
+        match self {
+            Self::Instance(it) => Some(it),
+            Self::Channel(_) => None,
+        }
+    }
+
+    /// As an instance, if it is one.
+    #[must_use]
+    pub fn into_instance(self) -> Option<Instance> {
+        match self {
+            Self::Instance(it) => Some(it),
+            Self::Channel(_) => None,
+        }
+    }
+
+    /// As a channel, if it is one.
+    #[must_use]
+    pub fn into_channel(self) -> Option<Channel> {
+        match self {
+            Self::Instance(_) => None,
+            Self::Channel(it) => Some(it),
+        }
+    }
+
+    /// Its pending timers, and when each is due.
+    pub fn timers(&self) -> impl Iterator<Item = (TimerId, Timestamp)> {
+        let timers = match self {
+            Self::Instance(it) => it.state().map(|it| &it.timers),
+            Self::Channel(_) => None,
+        };
+        timers.into_iter().flatten().map(|(id, it)| (*id, it.due))
+    }
+
+    /// Whether it need not be kept in memory once it is durable: nothing goes on in it.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        match self {
+            Self::Instance(it) => it.state().is_some_and(|it| it.status.is_terminal()),
+            Self::Channel(it) => it.needed_until().is_some(),
+        }
+    }
+
+    /// Folds a whole entry of the changelog.
+    ///
+    /// # Errors
+    /// When it cannot follow the state, or is of another kind. The entity is then of no use: part of the entry may be in it.
+    pub fn apply_entry(&mut self, entry: &EntityEntry) -> Result<(), Corrupt> {
+        match (self, entry) {
+            (Self::Instance(instance), EntityEntry::Instance(entry)) => instance.apply_entry(entry),
+            (Self::Channel(channel), EntityEntry::Channel(entry)) => {
+                channel.apply_entry(entry);
+                Ok(())
+            }
+            (it, EntityEntry::Instance(_) | EntityEntry::Channel(_)) => Err(Corrupt {
+                instance: it.id().clone(),
+                event: "entry".to_owned(),
+                detail: "it is of another kind than its key says".to_owned(),
+            }),
+        }
+    }
+
+    /// Approximate memory, in bytes. Cheap: nothing is counted anew.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Instance(it) => it.size_bytes(),
+            Self::Channel(it) => it.size_bytes(),
+        }
+    }
+}
