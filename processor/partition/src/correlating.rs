@@ -120,6 +120,11 @@ impl Partition {
             }
             Err(rejection) => {
                 let (reason, detail) = (reason(&rejection), rejection.to_string());
+                if let ChannelCommand::Publish { .. } = &addressed.command {
+                    // Nobody has it yet: it can be sent again.
+                    self.dead_letter(record, "too-many-waiting", detail, moment.at, work, records);
+                    return None;
+                }
                 records.push(self.records.rejected(addressed, name, reason, &detail, moment.at));
                 work.observations.push(Observation::CommandRejected { command: name, reason });
                 None

@@ -18,8 +18,12 @@ pub(super) fn decide(
     if journal.hear_by(listener, filter, event)? || journal.hear(event)? {
         return journal.run();
     }
-    deliver_signal::keep(journal, &named(event).unwrap_or_else(|| cause.clone()), event)?;
-    journal.subscribe_again(listener, filter, cause)
+    let is_subscribed = journal.subscribe_again(listener, filter, cause)?;
+    match deliver_signal::keep(journal, &named(event).unwrap_or_else(|| cause.clone()), event) {
+        // There is no room for it; the `listen` goes on listening.
+        Err(Stop::Rejected(_)) if is_subscribed => Ok(()),
+        kept => kept,
+    }
 }
 
 /// How the event is called by whoever published it.

@@ -124,24 +124,29 @@ impl Journal<'_> {
         self.send_to_channel(channel, name, command)
     }
 
-    /// An event came by a subscription that was for one event, and was not the one: it is subscribed to again.
+    /// An event came by a subscription that was for one event, and was not the one: it is subscribed to again. False if it was not.
     pub(crate) fn subscribe_again(
         &mut self,
         id: ExecutionId,
         filter: u32,
         cause: &EventId,
-    ) -> Result<(), Stop> {
-        if !self.is_open(id) || !self.is_listening(id) {
-            return Ok(());
+    ) -> Result<bool, Stop> {
+        if !self.is_for_one_event(id, filter) || !self.is_listening(id) {
+            return Ok(false);
         }
         let (Some(listen), Some(channel)) = (self.listen_of(id), self.joined(id, filter)) else {
-            return Ok(());
+            return Ok(false);
         };
-        if !is_once(listen, filter as usize) {
-            return Ok(());
-        }
+        self.record(Event::ChannelLeft { execution: id, filter })?;
+        self.record(Event::ChannelJoined { execution: id, filter, channel: channel.clone() })?;
         let name = self.name(id, filter, &format!("again/{}", cause.id));
-        self.subscribe(id, listen, filter, channel, name)
+        self.subscribe(id, listen, filter, channel, name)?;
+        Ok(true)
+    }
+
+    /// Whether the channel has ended the subscription by which it has delivered an event.
+    pub(crate) fn is_for_one_event(&self, id: ExecutionId, filter: u32) -> bool {
+        self.is_open(id) && self.listen_of(id).is_some_and(|it| is_once(it, filter as usize))
     }
 
     /// What ends needs its subscriptions no more. The state forgets them by itself, with what has ended.
@@ -166,8 +171,7 @@ impl Journal<'_> {
     }
 
     fn unsubscribe(&mut self, id: ExecutionId, filter: u32, channel: InstanceId) -> Result<(), Stop> {
-        let has_ended = self.delivered == Some((id, filter))
-            && self.listen_of(id).is_some_and(|it| is_once(it, filter as usize));
+        let has_ended = self.delivered == Some((id, filter)) && self.is_for_one_event(id, filter);
         let subscription = self.subscription_id(id, filter);
         if has_ended || self.unsubscribe_unsent(&subscription) {
             return Ok(());

@@ -1,19 +1,22 @@
 //! A script, and the conversation it makes with one instance.
 //!
 //! A script has one command a line: `start JSON`, `complete TOKEN JSON`, `fail TOKEN [permanent] [JSON]`, `beat TOKEN`,
-//! `fire TIMER` (the clock goes on to when it is due), `early TIMER`, `moved TIMER`, `signal TYPE JSON`, `cancel`, `suspend`, `resume`,
+//! `fire TIMER` (the clock goes on to when it is due), `early TIMER`, `moved TIMER`, `signal TYPE JSON`,
+//! `deliver LISTENER FILTER TYPE JSON`, `cancel`, `suspend`, `resume`,
 //! `again` (the last command once more), `wait MILLISECONDS`, `state` (what is open), `limit BYTES` (of a record). Instead of
 //! JSON, `x100` stands for a string of 100 characters; strings that long are printed so, too.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use expect_test::Expect;
 use millrace_engine::{Bounds, Decision, Effect, Instance, Moment, Rejection};
+use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::event::{Activity, ChangelogEntry, Event, ParentTask, TaskError};
 use millrace_schemas::instance::Status;
-use millrace_schemas::{EventId, InstanceId, Payload, TaskToken, TimerId, Timestamp};
+use millrace_schemas::{EventId, ExecutionId, InstanceId, Payload, TaskToken, TimerId, Timestamp};
 use millrace_workflow::program::Program;
 use serde_json::{Value, json};
 
@@ -43,6 +46,8 @@ pub(crate) struct Conversation {
     pub(crate) answered: Vec<TaskToken>,
     /// All that followed from it outside.
     pub(crate) effects: Vec<Effect>,
+    /// What channels know of it: who has subscribed, and whether for one event.
+    pub(crate) subscribed: BTreeMap<(ExecutionId, u32), bool>,
     sent: u64,
     last: Option<AddressedCommand>,
 }
@@ -58,6 +63,7 @@ impl Conversation {
             log: vec![],
             answered: vec![],
             effects: vec![],
+            subscribed: BTreeMap::new(),
             sent: 0,
             last: None,
         }
@@ -131,6 +137,18 @@ impl Conversation {
                 assert_eq!(replayed, self.instance, "live state and replayed state are the same");
                 self.log.push(entry);
                 self.effects.extend(decision.effects.iter().cloned());
+                for effect in &decision.effects {
+                    let Effect::SendToChannel { command, .. } = effect else { continue };
+                    match &**command {
+                        ChannelCommand::Subscribe { id, subscription } => {
+                            self.subscribed.insert((id.execution, id.filter), subscription.is_once);
+                        }
+                        ChannelCommand::Unsubscribe { id } => {
+                            self.subscribed.remove(&(id.execution, id.filter));
+                        }
+                        ChannelCommand::Publish { .. } => panic!("no instance publishes"),
+                    }
+                }
                 if let Command::CompleteTask { token, .. } | Command::FailTask { token, .. } =
                     &command.command
                 {
@@ -185,6 +203,15 @@ impl Conversation {
             "moved" => {
                 let timer = TimerId(first.parse().unwrap());
                 Command::FireTimer { timer, due: Timestamp(self.due(timer).0 - 1) }
+            }
+            // As a channel sends it: listener, filter, type, data.
+            "deliver" => {
+                let words: Vec<&str> = rest.splitn(4, ' ').collect();
+                Command::DeliverEvent {
+                    listener: ExecutionId(words[0].parse().unwrap()),
+                    filter: words[1].parse().unwrap(),
+                    event: signal(words[2], payload(words.get(3).unwrap_or(&"")).value()),
+                }
             }
             "signal" => Command::DeliverSignal { event: signal(first, payload(second).value()) },
             // `abandon`: as a parent asks for it.
@@ -358,7 +385,17 @@ pub(crate) fn describe(event: &Event) -> String {
             let last = if *is_last { ", the last" } else { "" };
             format!("EventHeard {} by filter {filter}{last}", execution.0)
         }
+        Event::ChannelJoined { execution, filter, channel } => {
+            format!("ChannelJoined {}.{filter} {}", execution.0, named(channel))
+        }
+        Event::ChannelLeft { execution, filter } => format!("ChannelLeft {}.{filter}", execution.0),
     }
+}
+
+/// A channel, with the beginning of its digest.
+fn named(channel: &InstanceId) -> String {
+    let name = channel.as_str().trim_start_matches("millrace:channel/");
+    name.split_at(name.rfind('/').unwrap() + 5).0.to_owned()
 }
 
 fn describe_effect(effect: &Effect) -> String {
@@ -392,6 +429,18 @@ fn describe_effect(effect: &Effect) -> String {
             };
             format!("to {to} as {id}: {what}")
         }
+        Effect::SendToChannel { channel, id: _, command } => match &**command {
+            ChannelCommand::Subscribe { id, subscription } => {
+                let once = if subscription.is_once { "" } else { " to all" };
+                let variables = subscription.variables.as_ref();
+                let variables = variables.map_or_else(String::new, |it| format!(" with {it:?}"));
+                format!("subscribe {}.{}{once} in {}{variables}", id.execution.0, id.filter, named(channel))
+            }
+            ChannelCommand::Unsubscribe { id } => {
+                format!("unsubscribe {}.{} in {}", id.execution.0, id.filter, named(channel))
+            }
+            ChannelCommand::Publish { .. } => panic!("no instance publishes"),
+        },
     }
 }
 

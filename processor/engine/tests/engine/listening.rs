@@ -13,8 +13,14 @@ fn all_takes_one_event_for_each_filter_in_any_order() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 a/b860
+              ChannelJoined 1.1 b/4e7e
+              => subscribe 1.0 in a/b860
+              => subscribe 1.1 in b/4e7e
             > signal b 1
               EventHeard 1 by filter 1
+              ChannelLeft 1.1
+              => unsubscribe 1.1 in b/4e7e
             > signal b 2
               SignalBuffered test 3
             = running context null
@@ -23,8 +29,10 @@ fn all_takes_one_event_for_each_filter_in_any_order() {
             =   signals 1
             > signal a 3
               EventHeard 1 by filter 0, the last
+              ChannelLeft 1.0
               TaskCompleted 1 -> [1,3]
               InstanceCompleted [1,3]
+              => unsubscribe 1.0 in a/b860
         "#]],
     );
 }
@@ -38,11 +46,17 @@ fn any_takes_the_first_event_that_passes_a_filter() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 a/b860
+              ChannelJoined 1.1 b/4e7e
+              => subscribe 1.0 in a/b860
+              => subscribe 1.1 in b/4e7e
             > signal c 1
               SignalBuffered test 2
             > signal b 2
               TaskCompleted 1 -> [2]
               InstanceCompleted [2]
+              => unsubscribe 1.0 in a/b860
+              => unsubscribe 1.1 in b/4e7e
         "#]],
     );
 }
@@ -56,14 +70,18 @@ fn any_goes_on_until_a_condition_holds_for_what_it_took() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 */9729
+              => subscribe 1.0 to all in */9729
             > signal a {"n": 3}
               EventHeard 1 by filter 0
             > signal b {"n": 2}
               EventHeard 1 by filter 0
             > signal c {"n": 1}
               EventHeard 1 by filter 0, the last
+              ChannelLeft 1.0
               TaskCompleted 1 -> [{"n":3},{"n":2},{"n":1}]
               InstanceCompleted [{"n":3},{"n":2},{"n":1}]
+              => unsubscribe 1.0 in */9729
         "#]],
     );
 }
@@ -77,6 +95,8 @@ fn a_condition_that_fails_is_an_error_of_the_task() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 */9729
+              => subscribe 1.0 to all in */9729
             > signal a 1
               EventHeard 1 by filter 0
             > signal a 2
@@ -84,6 +104,7 @@ fn a_condition_that_fails_is_an_error_of_the_task() {
             > signal a 3
               TaskFaulted 1 /do/0/a expression 400 at /do/0/a: expression `. | keys | add > 1 and (.[0] | startswith("x"))`: cannot use 0 as string
               InstanceFaulted expression 400 at /do/0/a: expression `. | keys | add > 1 and (.[0] | startswith("x"))`: cannot use 0 as string
+              => unsubscribe 1.0 in */9729
         "#]],
     );
 }
@@ -97,6 +118,10 @@ fn any_goes_on_until_an_event_ends_it() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 a/b860
+              ChannelJoined 1.1 stop/c433
+              => subscribe 1.0 to all in a/b860
+              => subscribe 1.1 in stop/c433
             > signal a 1
               EventHeard 1 by filter 0
             > signal other 1
@@ -105,8 +130,12 @@ fn any_goes_on_until_an_event_ends_it() {
               EventHeard 1 by filter 0
             > signal stop null
               EventHeard 1 by filter 1, the last
+              ChannelLeft 1.0
+              ChannelLeft 1.1
               TaskCompleted 1 -> [1,2]
               InstanceCompleted [1,2]
+              => unsubscribe 1.0 in a/b860
+              => unsubscribe 1.1 in stop/c433
         "#]],
     );
 }
@@ -137,8 +166,10 @@ do:
               TaskStarted 2 in 0 /do/1/a Listening
               SignalConsumed 2 test 2
               EventHeard 2 by filter 0
+              ChannelJoined 2.1 b/4e7e
               SignalConsumed 2 test 4
               EventHeard 2 by filter 1, the last
+              ChannelLeft 2.1
               TaskCompleted 2 -> [1,3]
               TaskStarted 3 in 0 /do/2/b Listening
               SignalConsumed 3 test 3
@@ -166,19 +197,34 @@ do:
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 warm/8f3d
+              ChannelJoined 1.1 damp/25d5
+              => subscribe 1.0 in warm/8f3d
+              => subscribe 1.1 in damp/25d5
             > signal warm {"room": 1}
               EventHeard 1 by filter 0
+              ChannelLeft 1.0
+              ChannelLeft 1.1
+              ChannelJoined 1.1 damp/d97e
+              => unsubscribe 1.0 in warm/8f3d
+              => unsubscribe 1.1 in damp/25d5
+              => subscribe 1.1 in damp/d97e
             > signal damp {"room": 2}
               SignalBuffered test 3
             > signal warm {"room": 2}
               SignalBuffered test 4
             > signal damp {"room": 1}
               EventHeard 1 by filter 1, the last
+              ChannelLeft 1.1
               TaskCompleted 1 -> [{"room":1},{"room":1}]
               TaskStarted 2 in 0 /do/1/b Listening
+              ChannelJoined 2.0 warm/27dc
+              => unsubscribe 1.1 in damp/d97e
+              => subscribe 2.0 in warm/27dc
             > signal warm {"room": 1}
               TaskCompleted 2 -> [{"room":1}]
               InstanceCompleted [{"room":1}]
+              => unsubscribe 2.0 in warm/27dc
         "#]],
     );
 }
@@ -205,6 +251,10 @@ fn tasks_run_for_each_event_one_after_the_other() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Gathering
+              ChannelJoined 1.0 a/b860
+              ChannelJoined 1.1 stop/c433
+              => subscribe 1.0 to all in a/b860
+              => subscribe 1.1 in stop/c433
             > signal a {"n": 1}
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
@@ -226,6 +276,10 @@ fn tasks_run_for_each_event_one_after_the_other() {
               => default: 3.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#1 {"n":2,"i":1,"data":{"n":2}}
             > signal stop null
               EventHeard 1 by filter 1, the last
+              ChannelLeft 1.0
+              ChannelLeft 1.1
+              => unsubscribe 1.0 in a/b860
+              => unsubscribe 1.1 in stop/c433
             > signal a {"n": 3}
               SignalBuffered test 6
             > complete 3.1 "y"
@@ -243,26 +297,34 @@ fn what_is_heard_when_nothing_is_at_work_ends_it_at_once() {
         EACH,
         "start\nsignal a {\"n\": 1}\ncomplete 2.1 \"x\"\nstate\nsignal stop null",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/a Gathering
-        > signal a {"n": 1}
-          EventHeard 1 by filter 0
-          EventRoundStarted 1 [0] {"n":1}
-          TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
-          TaskDispatched 2.1
-          => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
-        > complete 2.1 "x"
-          TaskCompleted 2 -> "x"
-          EventRoundEnded 1 -> {"done":"x"} context [null,1]
-        = running context [null,1]
-        =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
-        =   1 /do/0/a [] attempt 1: Gathering { heard: [Heard { filter: 0, event: {"specversion":"1.0","id":"s","source":"test","type":"a","data":{"n":1}} }], is_done: false, is_busy: false, index: 0, data: "x", jumps: 0, outputs: [{"done":"x"}] }
-        > signal stop null
-          EventHeard 1 by filter 1, the last
-          TaskCompleted 1 -> [{"done":"x"}]
-          InstanceCompleted [{"done":"x"}]
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Gathering
+              ChannelJoined 1.0 a/b860
+              ChannelJoined 1.1 stop/c433
+              => subscribe 1.0 to all in a/b860
+              => subscribe 1.1 in stop/c433
+            > signal a {"n": 1}
+              EventHeard 1 by filter 0
+              EventRoundStarted 1 [0] {"n":1}
+              TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
+              TaskDispatched 2.1
+              => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
+            > complete 2.1 "x"
+              TaskCompleted 2 -> "x"
+              EventRoundEnded 1 -> {"done":"x"} context [null,1]
+            = running context [null,1]
+            =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
+            =   1 /do/0/a [] attempt 1: Gathering { heard: [Heard { filter: 0, event: {"specversion":"1.0","id":"s","source":"test","type":"a","data":{"n":1}} }], is_done: false, is_busy: false, index: 0, data: "x", jumps: 0, outputs: [{"done":"x"}] }
+            > signal stop null
+              EventHeard 1 by filter 1, the last
+              ChannelLeft 1.0
+              ChannelLeft 1.1
+              TaskCompleted 1 -> [{"done":"x"}]
+              InstanceCompleted [{"done":"x"}]
+              => unsubscribe 1.0 in a/b860
+              => unsubscribe 1.1 in stop/c433
+        "#]],
     );
 }
 
@@ -275,6 +337,10 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Gathering
+              ChannelJoined 1.0 a/b860
+              ChannelJoined 1.1 stop/c433
+              => subscribe 1.0 to all in a/b860
+              => subscribe 1.1 in stop/c433
             > signal a {"n": 1}
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
@@ -287,6 +353,8 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
               TaskFaulted 2 /do/0/a/foreach/do/0/told c 500 at /do/0/a/foreach/do/0/told: -
               TaskFaulted 1 /do/0/a c 500 at /do/0/a/foreach/do/0/told: -
               InstanceFaulted c 500 at /do/0/a/foreach/do/0/told: -
+              => unsubscribe 1.0 in a/b860
+              => unsubscribe 1.1 in stop/c433
         "#]],
     );
     check(
@@ -296,6 +364,8 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
             > start
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Gathering
+              ChannelJoined 1.0 */9729
+              => subscribe 1.0 to all in */9729
             > signal a {"n": 1}
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
@@ -303,6 +373,7 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
               EventRoundEnded 1 -> {"n":1}
               TaskCompleted 1 -> [{"n":1}]
               InstanceCompleted [{"n":1}]
+              => unsubscribe 1.0 in */9729
         "#]],
     );
 }

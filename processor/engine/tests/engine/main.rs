@@ -3,6 +3,7 @@
 mod bounds;
 mod calls;
 mod catching;
+mod channels;
 mod children;
 mod conversation;
 mod data;

@@ -126,6 +126,8 @@ enum Move {
     Beat(usize),
     Fire(usize),
     Signal,
+    /// By a channel, to one of those who have subscribed.
+    Deliver(usize),
     Suspend,
     Resume,
     Cancel,
@@ -142,6 +144,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => any::<usize>().prop_map(Move::Beat),
         6 => any::<usize>().prop_map(Move::Fire),
         3 => Just(Move::Signal),
+        3 => any::<usize>().prop_map(Move::Deliver),
         1 => Just(Move::Suspend),
         3 => Just(Move::Resume),
         1 => prop::bool::weighted(0.1).prop_map(|it| if it { Move::Cancel } else { Move::Signal }),
@@ -165,6 +168,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
         depth_max: 5,
         deferred_max: 3,
         signals_max: 2,
+        ..Bounds::default()
     })
 }
 
@@ -204,6 +208,12 @@ fn command(conversation: &Conversation, next: &Move) -> Option<Command> {
             let token = TaskToken { execution: ExecutionId(*execution), dispatch: *dispatch };
             Command::CompleteTask { token, output: Payload::null() }
         }
+        Move::Deliver(i) => {
+            let open: Vec<_> = conversation.subscribed.keys().copied().collect();
+            let (listener, filter) = pick(&open, *i)?;
+            let data = if i % 3 == 0 { json!("again") } else { json!(i % 3) };
+            Command::DeliverEvent { listener, filter, event: signal("t", &data) }
+        }
         Move::Signal => Command::DeliverSignal { event: signal("t", &json!("again")) },
         Move::Suspend => Command::Suspend { reason: reason() },
         Move::Resume => Command::Resume { reason: reason() },
@@ -233,6 +243,15 @@ fn play(definition: &Value, moves: &[Move], bounds: Bounds) -> Conversation {
                 None => continue,
             },
         };
+        if let Command::DeliverEvent { listener, filter, .. } = addressed.command {
+            if matches!(next, Move::Repeat(_)) {
+                continue;
+            }
+            // A channel ends by itself what is for one event.
+            if conversation.subscribed[&(listener, filter)] {
+                conversation.subscribed.remove(&(listener, filter));
+            }
+        }
         if let Command::FireTimer { timer, due } = addressed.command
             && conversation
                 .instance
@@ -264,12 +283,23 @@ fn acts_once(command: &Command) -> bool {
         | Command::FireTimer { .. }
         | Command::Cancel { .. }
         | Command::Suspend { .. } => true,
-        Command::RecordHeartbeat { .. } | Command::DeliverSignal { .. } | Command::Resume { .. } => false,
+        // Channels deliver each event once.
+        Command::RecordHeartbeat { .. }
+        | Command::DeliverSignal { .. }
+        | Command::DeliverEvent { .. }
+        | Command::Resume { .. } => false,
     }
 }
 
 /// What holds in every state.
 fn hold(state: &InstanceState, conversation: &Conversation) {
+    let waits =
+        |it: &millrace_schemas::instance::DeferredCommand| matches!(it.command, Command::DeliverEvent { .. });
+    if !state.deferred.iter().any(waits) {
+        let joined: BTreeSet<_> = state.channels.iter().map(|it| (it.execution, it.filter)).collect();
+        let subscribed: BTreeSet<_> = conversation.subscribed.keys().copied().collect();
+        assert_eq!(joined, subscribed, "channels know who listens");
+    }
     if state.status.is_terminal() {
         assert!(state.executions.is_empty() && state.timers.is_empty());
         assert!(state.deferred.is_empty() && state.signals.is_empty());

@@ -17,18 +17,24 @@ fn a_listen_takes_the_event_that_matches() {
         TWO,
         "start\nsignal paid {\"order\": 2}\nsignal paid {\"order\": 1}\nsignal sent \"now\"",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/paid Listening
-        > signal paid {"order": 2}
-          SignalBuffered test 2
-        > signal paid {"order": 1}
-          TaskCompleted 1 -> [{"order":1}]
-          TaskStarted 2 in 0 /do/1/sent Listening
-        > signal sent "now"
-          TaskCompleted 2 -> "now"
-          InstanceCompleted "now"
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/paid Listening
+              ChannelJoined 1.0 paid/ebb5
+              => subscribe 1.0 in paid/ebb5
+            > signal paid {"order": 2}
+              SignalBuffered test 2
+            > signal paid {"order": 1}
+              TaskCompleted 1 -> [{"order":1}]
+              TaskStarted 2 in 0 /do/1/sent Listening
+              ChannelJoined 2.0 sent/5a6e
+              => unsubscribe 1.0 in paid/ebb5
+              => subscribe 2.0 in sent/5a6e
+            > signal sent "now"
+              TaskCompleted 2 -> "now"
+              InstanceCompleted "now"
+              => unsubscribe 2.0 in sent/5a6e
+        "#]],
     );
 }
 
@@ -38,24 +44,27 @@ fn an_event_that_comes_early_waits() {
         TWO,
         "start\nsignal sent \"now\"\nagain\nstate\nsignal paid {\"order\": 1}",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/paid Listening
-        > signal sent "now"
-          SignalBuffered test 2
-        > again
-          rejected: event test 2 waits already for a `listen`
-        = running context null
-        =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
-        =   1 /do/0/paid [] attempt 1: Listening
-        =   signals 1
-        > signal paid {"order": 1}
-          TaskCompleted 1 -> [{"order":1}]
-          TaskStarted 2 in 0 /do/1/sent Listening
-          SignalConsumed 2 test 2
-          TaskCompleted 2 -> "now"
-          InstanceCompleted "now"
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/paid Listening
+              ChannelJoined 1.0 paid/ebb5
+              => subscribe 1.0 in paid/ebb5
+            > signal sent "now"
+              SignalBuffered test 2
+            > again
+              rejected: event test 2 waits already for a `listen`
+            = running context null
+            =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
+            =   1 /do/0/paid [] attempt 1: Listening
+            =   signals 1
+            > signal paid {"order": 1}
+              TaskCompleted 1 -> [{"order":1}]
+              TaskStarted 2 in 0 /do/1/sent Listening
+              SignalConsumed 2 test 2
+              TaskCompleted 2 -> "now"
+              InstanceCompleted "now"
+              => unsubscribe 1.0 in paid/ebb5
+        "#]],
     );
 }
 
@@ -65,16 +74,18 @@ fn a_filter_that_fails_does_not_match() {
         TWO,
         "start\nsignal paid 5\nstate",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/paid Listening
-        > signal paid 5
-          SignalBuffered test 2
-        = running context null
-        =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
-        =   1 /do/0/paid [] attempt 1: Listening
-        =   signals 1
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/paid Listening
+              ChannelJoined 1.0 paid/ebb5
+              => subscribe 1.0 in paid/ebb5
+            > signal paid 5
+              SignalBuffered test 2
+            = running context null
+            =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
+            =   1 /do/0/paid [] attempt 1: Listening
+            =   signals 1
+        "#]],
     );
 }
 
@@ -120,13 +131,19 @@ do:
               InstanceStarted
               TaskStarted 1 in 0 /do/0/both Branches 2
               TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Listening
+              ChannelJoined 2.0 t/cb98
               TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Listening
+              ChannelJoined 3.0 t/cb98
+              => subscribe 2.0 in t/cb98
+              => subscribe 3.0 in t/cb98
             > signal t 1
               TaskCompleted 2 -> [1]
+              => unsubscribe 2.0 in t/cb98
             > signal t 2
               TaskCompleted 3 -> [2]
               TaskCompleted 1 -> [[1],[2]]
               InstanceCompleted [[1],[2]]
+              => unsubscribe 3.0 in t/cb98
         "#]],
     );
 }
@@ -140,6 +157,8 @@ fn a_filter_may_compare_with_the_workflows_data() {
             > start {"order": null}
               InstanceStarted
               TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 t/cb98
+              => subscribe 1.0 in t/cb98 with {"input":{"order":null}}
             > signal t 1
               SignalBuffered test 2
         "#]],

@@ -25,7 +25,9 @@ fn commands_wait_for_the_resume_and_are_decided_in_order() {
               TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
               TimerSet 0 Wait of 3 at 5000
               TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
+              ChannelJoined 4.0 t/cb98
               => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
+              => subscribe 4.0 in t/cb98
             > suspend lunch
               InstanceSuspended
             > suspend
@@ -59,6 +61,7 @@ fn commands_wait_for_the_resume_and_are_decided_in_order() {
               TaskCompleted 1 -> [1,null,[2]]
               TaskRan in 0 /do/1/after -> [1,null,[2]]
               InstanceCompleted [1,null,[2]]
+              => unsubscribe 4.0 in t/cb98
             > resume
               rejected: instance i has ended (completed); a resume has no effect
         "#]],
@@ -71,27 +74,29 @@ fn a_deferred_command_that_is_refused_by_then_is_dropped() {
         CALL_AND_WAIT,
         "start\nsuspend\ncomplete 2.1 1\ncomplete 2.1 2\nresume",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/both Branches 3
-          TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
-          TaskDispatched 2.1
-          TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
-          TimerSet 0 Wait of 3 at 5000
-          TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
-          => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
-        > suspend
-          InstanceSuspended
-        > complete 2.1 1
-          CommandDeferred complete_task
-        > complete 2.1 2
-          CommandDeferred complete_task
-        > resume
-          InstanceResumed
-          DeferredCommandTaken
-          TaskCompleted 2 -> 1
-          DeferredCommandTaken
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/both Branches 3
+              TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
+              TaskDispatched 2.1
+              TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
+              TimerSet 0 Wait of 3 at 5000
+              TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
+              ChannelJoined 4.0 t/cb98
+              => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
+              => subscribe 4.0 in t/cb98
+            > suspend
+              InstanceSuspended
+            > complete 2.1 1
+              CommandDeferred complete_task
+            > complete 2.1 2
+              CommandDeferred complete_task
+            > resume
+              InstanceResumed
+              DeferredCommandTaken
+              TaskCompleted 2 -> 1
+              DeferredCommandTaken
+        "#]],
     );
 }
 
@@ -101,30 +106,33 @@ fn what_can_never_be_decided_is_not_deferred() {
         CALL_AND_WAIT,
         "start\nsuspend\ncomplete 9.1\nearly 0\nfire 7\nsignal t\nresume",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/both Branches 3
-          TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
-          TaskDispatched 2.1
-          TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
-          TimerSet 0 Wait of 3 at 5000
-          TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
-          => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
-        > suspend
-          InstanceSuspended
-        > complete 9.1
-          rejected: task 9.1 is not open: answered twice, late, or cancelled
-        > early 0
-          rejected: timer 0 is due at 1970-01-01T00:00:05Z, and it is only 1970-01-01T00:00:00Z
-        > fire 7
-          rejected: timer 7 is not set: it has fired, or is no longer wanted
-        > signal t
-          CommandDeferred deliver_signal
-        > resume
-          InstanceResumed
-          DeferredCommandTaken
-          TaskCompleted 4 -> [null]
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/both Branches 3
+              TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
+              TaskDispatched 2.1
+              TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
+              TimerSet 0 Wait of 3 at 5000
+              TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
+              ChannelJoined 4.0 t/cb98
+              => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
+              => subscribe 4.0 in t/cb98
+            > suspend
+              InstanceSuspended
+            > complete 9.1
+              rejected: task 9.1 is not open: answered twice, late, or cancelled
+            > early 0
+              rejected: timer 0 is due at 1970-01-01T00:00:05Z, and it is only 1970-01-01T00:00:00Z
+            > fire 7
+              rejected: timer 7 is not set: it has fired, or is no longer wanted
+            > signal t
+              CommandDeferred deliver_signal
+            > resume
+              InstanceResumed
+              DeferredCommandTaken
+              TaskCompleted 4 -> [null]
+              => unsubscribe 4.0 in t/cb98
+        "#]],
     );
 }
 
@@ -136,30 +144,32 @@ fn only_so_many_commands_wait_but_every_timer_does() {
         CALL_AND_WAIT,
         "start\nsuspend\ncomplete 2.1 1\nsignal t 2\nfire 0\nresume",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/both Branches 3
-          TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
-          TaskDispatched 2.1
-          TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
-          TimerSet 0 Wait of 3 at 5000
-          TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
-          => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
-        > suspend
-          InstanceSuspended
-        > complete 2.1 1
-          CommandDeferred complete_task
-        > signal t 2
-          rejected: 1 commands wait already for the instance to be resumed, the most that may (deferred_max); resume it, then send again
-        > fire 0
-          CommandDeferred fire_timer
-        > resume
-          InstanceResumed
-          DeferredCommandTaken
-          TaskCompleted 2 -> 1
-          DeferredCommandTaken
-          TaskCompleted 3 -> null
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/both Branches 3
+              TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
+              TaskDispatched 2.1
+              TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
+              TimerSet 0 Wait of 3 at 5000
+              TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
+              ChannelJoined 4.0 t/cb98
+              => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
+              => subscribe 4.0 in t/cb98
+            > suspend
+              InstanceSuspended
+            > complete 2.1 1
+              CommandDeferred complete_task
+            > signal t 2
+              rejected: 1 commands wait already for the instance to be resumed, the most that may (deferred_max); resume it, then send again
+            > fire 0
+              CommandDeferred fire_timer
+            > resume
+              InstanceResumed
+              DeferredCommandTaken
+              TaskCompleted 2 -> 1
+              DeferredCommandTaken
+              TaskCompleted 3 -> null
+        "#]],
     );
 }
 
@@ -169,23 +179,26 @@ fn a_suspended_instance_can_be_cancelled() {
         CALL_AND_WAIT,
         "start\nsuspend\ncancel enough\nresume\nstate",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/both Branches 3
-          TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
-          TaskDispatched 2.1
-          TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
-          TimerSet 0 Wait of 3 at 5000
-          TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
-          => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
-        > suspend
-          InstanceSuspended
-        > cancel enough
-          InstanceCancelled
-        > resume
-          rejected: instance i has ended (cancelled); a resume has no effect
-        = cancelled context null
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/both Branches 3
+              TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Call a
+              TaskDispatched 2.1
+              TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Waiting
+              TimerSet 0 Wait of 3 at 5000
+              TaskStarted 4 in 1 /do/0/both/fork/branches/2/c Listening
+              ChannelJoined 4.0 t/cb98
+              => default: 2.1 a attempt 1 key i#/do/0/both/fork/branches/0/a null
+              => subscribe 4.0 in t/cb98
+            > suspend
+              InstanceSuspended
+            > cancel enough
+              InstanceCancelled
+              => unsubscribe 4.0 in t/cb98
+            > resume
+              rejected: instance i has ended (cancelled); a resume has no effect
+            = cancelled context null
+        "#]],
     );
 }
 
@@ -370,26 +383,29 @@ fn an_event_whose_consequences_are_too_large_waits_with_an_incident() {
         definition,
         "limit 500\nstart\nsignal t x100\nstate\nresume\nlimit 10000\nresume",
         expect![[r#"
-        > start
-          InstanceStarted
-          TaskStarted 1 in 0 /do/0/a Listening
-        > signal t x100
-          CommandDeferred deliver_signal
-          IncidentRaised payload-too-large: task /do/1/b: a record of at least 2145 bytes, and 500 are allowed (record_bytes_max); the command waits; raise the bound and resume the instance, or cancel it
-        = incident context null
-        =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
-        =   1 /do/0/a [] attempt 1: Listening
-        =   deferred 1
-        > resume
-          InstanceResumed
-          IncidentRaised payload-too-large: task /do/1/b: a record of at least 2161 bytes, and 500 are allowed (record_bytes_max); the deferred command waits; raise the bound and resume the instance, or cancel it
-        > resume
-          InstanceResumed
-          DeferredCommandTaken
-          TaskCompleted 1 -> ["x*100"]
-          TaskRan in 0 /do/1/b -> "x*2000"
-          InstanceCompleted "x*2000"
-    "#]],
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 t/cb98
+              => subscribe 1.0 in t/cb98
+            > signal t x100
+              CommandDeferred deliver_signal
+              IncidentRaised payload-too-large: task /do/1/b: a record of at least 2145 bytes, and 500 are allowed (record_bytes_max); the command waits; raise the bound and resume the instance, or cancel it
+            = incident context null
+            =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
+            =   1 /do/0/a [] attempt 1: Listening
+            =   deferred 1
+            > resume
+              InstanceResumed
+              IncidentRaised payload-too-large: task /do/1/b: a record of at least 2161 bytes, and 500 are allowed (record_bytes_max); the deferred command waits; raise the bound and resume the instance, or cancel it
+            > resume
+              InstanceResumed
+              DeferredCommandTaken
+              TaskCompleted 1 -> ["x*100"]
+              TaskRan in 0 /do/1/b -> "x*2000"
+              InstanceCompleted "x*2000"
+              => unsubscribe 1.0 in t/cb98
+        "#]],
     );
 }
 
