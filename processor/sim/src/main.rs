@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_types)]
 
 use std::io::{IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -88,7 +89,10 @@ impl Cli {
                         if seed >= self.from + self.seeds {
                             break;
                         }
-                        let (violation, taken) = run(seed);
+                        // A thread that is gone would leave the others waiting for its seed.
+                        let outcome = catch_unwind(AssertUnwindSafe(|| run(seed)));
+                        let (violation, taken) =
+                            outcome.unwrap_or_else(|_| (Some("it panicked; see above".to_owned()), 0));
                         done.fetch_add(1, Ordering::Relaxed);
                         steps.fetch_add(taken, Ordering::Relaxed);
                         if let Some(violation) = violation {

@@ -63,6 +63,10 @@ impl<'s> Journal<'s> {
     }
 
     pub(super) fn listen_of(&self, id: ExecutionId) -> Option<&'s Listen> {
+        // What is sent to a business key is for the instance as a whole.
+        if id == ExecutionId::ROOT {
+            return None;
+        }
         if let Kind::Listen(it) = &self.task_of(self.execution(id)).kind { Some(it) } else { None }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_engine::{Bounds, Instance, Moment};
+use millrace_engine::{Bounds, Instance, Moment, Routes};
 use millrace_partition::{
     ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Observation, OutgoingRecord, Output, Owner,
     Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, Transaction,
@@ -30,6 +30,9 @@ impl Programs for Catalog {
     }
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
         self.0.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+    fn routes(&self) -> Arc<Routes> {
+        Arc::new(Routes::new(self.0.values(), self.0.values()))
     }
 }
 

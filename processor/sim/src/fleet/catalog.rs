@@ -15,6 +15,7 @@ do:
   - begin: {set: {seen: []}, export: {as: .}}
   - next:
       listen: {to: {one: {with: {type: n}}}}
+      metadata: {millrace: {addressed: true}}
       output: {as: '.[0]'}
       export: {as: '{seen: ($context.seen + [.n])}'}
   - more:
@@ -79,6 +80,54 @@ do:
   - once: {set: {done: true}}
 ";
 
+/// As COLLECT, of events that nobody has addressed: they find it by what they say, or by its business key.
+const HEAR: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: hear, version: 1.0.0, metadata: {millrace: {businessKey: .n}}}
+do:
+  - begin: {set: {seen: []}, export: {as: .}}
+  - next:
+      listen: {to: {one: {with: {type: m}, correlate: {of: {from: .data.of, expect: '${ $workflow.input.n }'}}}}}
+      output: {as: '.[0]'}
+      export: {as: '{seen: ($context.seen + [.n])}'}
+  - more:
+      switch:
+        - again: {when: '.last | not', then: next}
+        - done: {then: continue}
+  - result: {set: {seen: '${ $context.seen }'}}
+";
+
+/// A listener that goes on by itself after a while: the event may come before it listens, while it does, or when it has given up.
+const IMPATIENT: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: impatient, version: 1.0.0}
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - heard: {listen: {to: {one: {with: {type: q}, correlate: {of: {from: .data.of, expect: '${ $workflow.input.n }'}}}}}}
+          - slept: {wait: {milliseconds: 300}}
+";
+
+/// Started by an event.
+const CALLED: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: called, version: 1.0.0}
+schedule: {on: {one: {with: {type: go}}}}
+do:
+  - keep: {set: {ids: '${ [$workflow.input[].id] }'}}
+";
+
+/// Started by two events that belong together.
+const PAIRED: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: paired, version: 1.0.0}
+schedule:
+  on:
+    all:
+      - {with: {type: left}, correlate: {of: {from: .data.of}}}
+      - {with: {type: right}, correlate: {of: {from: .data.of}}}
+do:
+  - keep: {set: {ids: '${ [$workflow.input[].id] }'}}
+";
+
 /// What processors know from the definitions topic.
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -88,7 +137,7 @@ pub(crate) struct Catalog {
 
 /// Compiled once.
 pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let programs = [COLLECT, CALL, WAIT, FAMILY, NAP, ONCE].map(|text| {
+    let programs = [COLLECT, CALL, WAIT, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED].map(|text| {
         let admitted = millrace_workflow::admission::admit("sim.yaml", text);
         let program = admitted.map_err(|it| format!("{it:?}")).expect("the definitions are valid").program;
         (program.workflow.clone(), Arc::new(program))

@@ -42,10 +42,22 @@ struct User {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Collect { count: u32 },
+    Collect {
+        count: u32,
+    },
     Call,
     Wait,
     Family,
+    /// Events are published: they find it by what they say, or by its business key.
+    Hear {
+        count: u32,
+        by_key: bool,
+    },
+    Impatient,
+    /// An event starts it.
+    Called,
+    /// Two events start it together.
+    Paired,
 }
 
 impl Clients {
@@ -133,7 +145,8 @@ impl Clients {
 
     /// Whether every instance has come to the end that its events lead to.
     pub(crate) fn check(&self, keys: &BTreeMap<InstanceId, Key>) -> Result<(), String> {
-        self.users.iter().try_for_each(|user| {
+        self.check_started(keys)?;
+        self.users.iter().filter(|it| !it.is_started_by_events()).try_for_each(|user| {
             let state = keys.get(&user.id).and_then(Key::state);
             user.check(state).map_err(|it| format!("{} ({:?}): {it}", user.id, user.kind))
         })?;
@@ -145,7 +158,44 @@ impl Clients {
     }
 }
 
+impl Clients {
+    /// Events that start instances have started one each, or one together, and nothing else has started any.
+    fn check_started(&self, keys: &BTreeMap<InstanceId, Key>) -> Result<(), String> {
+        let mut expected: Vec<Value> = self
+            .users
+            .iter()
+            .filter_map(|user| {
+                let id = &user.id;
+                match user.kind {
+                    Kind::Called => Some(json!({"ids": [format!("{id}/go")]})),
+                    Kind::Paired => Some(json!({"ids": [format!("{id}/left"), format!("{id}/right")]})),
+                    _ => None,
+                }
+            })
+            .collect();
+        for state in keys.values().filter_map(Key::state) {
+            if !["called", "paired"].contains(&&*state.workflow.workflow.name) {
+                continue;
+            }
+            let Status::Completed { output } = &state.status else {
+                return Err(format!("an instance of {} is {}", state.workflow, state.status.name()));
+            };
+            let place = expected.iter().position(|it| it == output.value());
+            let place = place.ok_or_else(|| format!("{} started an instance again", output.value()))?;
+            expected.remove(place);
+        }
+        match expected.first() {
+            None => Ok(()),
+            Some(missing) => Err(format!("{missing} has started nothing")),
+        }
+    }
+}
+
 impl User {
+    fn is_started_by_events(&self) -> bool {
+        matches!(self.kind, Kind::Called | Kind::Paired)
+    }
+
     fn draw(n: usize, swarm: &Swarm, rng: &mut impl Rng) -> Self {
         let id = InstanceId::new(format!("i{n}-{}", rng.random_range(0..1_000))).expect("short");
         let group = usize::from(key_group(id.as_str().as_bytes()).0);
@@ -158,30 +208,70 @@ impl User {
         let kind = match rng.random_range(0..10) {
             it if it < swarm.collect_of_ten => Kind::Collect { count: rng.random_range(1..=12) },
             it if it < swarm.collect_of_ten + swarm.call_of_ten => Kind::Call,
-            _ if rng.random_bool(0.5) => Kind::Family,
-            _ => Kind::Wait,
+            _ => match rng.random_range(0..8) {
+                0 | 1 => Kind::Family,
+                2 => Kind::Wait,
+                3 | 4 => Kind::Hear { count: rng.random_range(1..=8), by_key: rng.random_bool(0.3) },
+                5 => Kind::Impatient,
+                6 => Kind::Called,
+                _ => Kind::Paired,
+            },
         };
-        let is_cancelled =
-            !matches!(kind, Kind::Collect { .. }) && rng.random_range(0..100) < swarm.weights.cancel;
+        let may_be_cancelled = matches!(kind, Kind::Call | Kind::Wait | Kind::Family | Kind::Impatient);
+        let is_cancelled = may_be_cancelled && rng.random_range(0..100) < swarm.weights.cancel;
         let starts_twice = rng.random_range(0..100) < swarm.weights.duplicate;
         let name = match kind {
             Kind::Collect { .. } => "collect",
             Kind::Call => "call",
             Kind::Wait => "wait",
             Kind::Family => "family",
+            Kind::Hear { .. } => "hear",
+            Kind::Impatient => "impatient",
+            Kind::Called | Kind::Paired => "",
         };
         let event_id = |what: &str| EventId { source: "user".to_owned(), id: format!("{id}/{what}") };
         let start = |what: &str| start_event(event_id(what), &id, &workflow(name), None, json!({"n": n}));
-        let mut script = VecDeque::from([start("start")]);
+        let published = |event_type: &str, what: &str, data: Value| {
+            CloudEvent::new(event_id(what), event_type).with_data(data)
+        };
+        let mut script = match kind {
+            Kind::Called => VecDeque::from([published("go", "go", json!({}))]),
+            Kind::Paired => ["left", "right"].map(|it| published(it, it, json!({"of": n}))).into(),
+            _ => VecDeque::from([start("start")]),
+        };
         if let Kind::Collect { count } = kind {
             script.extend((1..=count).map(|it| {
                 let data = json!({"n": it, "last": it == count});
                 signal_event(event_id(&format!("n{it}")), &id, "n", Some(data))
             }));
         }
+        if let Kind::Hear { count, by_key } = kind {
+            for number in 1..=count {
+                let data = json!({"n": number, "last": number == count, "of": n});
+                let event = published("m", &format!("m{number}"), data);
+                script.push_back(match by_key {
+                    true => event.with_extension("workflow", "sim/hear").with_extension("businesskey", n),
+                    false => event,
+                });
+            }
+            // The events may come before anybody listens.
+            if let Some(start) = script.pop_front() {
+                script.insert(rng.random_range(0..=script.len()), start);
+            }
+        }
+        if kind == Kind::Impatient {
+            script.insert(rng.random_range(0..=1), published("q", "q", json!({"of": n})));
+        }
         if starts_twice {
             let place = rng.random_range(1..=script.len());
-            script.insert(place, start("start-again"));
+            // What is published twice counts once; a second start is refused.
+            let again = match kind {
+                Kind::Hear { .. } | Kind::Impatient | Kind::Called | Kind::Paired => {
+                    script[rng.random_range(0..place)].clone()
+                }
+                Kind::Collect { .. } | Kind::Call | Kind::Wait | Kind::Family => start("start-again"),
+            };
+            script.insert(place, again);
         }
         if is_cancelled {
             script.push_back(cancel_event(event_id("cancel"), &id, "enough"));
@@ -200,7 +290,14 @@ impl User {
                     false => Err(format!("its output is {}", output.value() as &Value)),
                 }
             }
-            (Status::Completed { .. }, Kind::Call | Kind::Wait | Kind::Family) => Ok(()),
+            (Status::Completed { output }, Kind::Hear { count, .. }) => {
+                let expected: Vec<u32> = (1..=count).collect();
+                match output.value() == &json!({"seen": expected}) {
+                    true => Ok(()),
+                    false => Err(format!("its output is {}", output.value() as &Value)),
+                }
+            }
+            (Status::Completed { .. }, Kind::Call | Kind::Wait | Kind::Family | Kind::Impatient) => Ok(()),
             (status, _) => Err(format!("it is {}", status.name())),
         }
     }

@@ -45,13 +45,26 @@ pub enum Mutant {
     /// Commands that one instance sends another leave once the transaction is known to be committed. (That they leave before it
     /// does no harm: whoever decides again decides the same, for the log has an order.)
     CommandAfterTransaction,
+    /// Events leave their channel for those who listen outside of the transaction that says so.
+    DeliveryOutsideTransaction,
+    /// A channel's events leave for those who listen once the transaction is known to be committed: an owner that dies between the match
+    /// and the delivery takes them along.
+    DeliveryAfterTransaction,
+    /// Events that are addressed to nobody leave for their channels once the position behind them is known to be committed.
+    PublishAfterTransaction,
+    /// Subscriptions leave for their channels once the transaction is known to be committed.
+    SubscribeAfterTransaction,
+    /// Rows of channels are left out of the flushes.
+    ChannelsNotWritten,
+    /// Rows that shall expire some day are gone at once.
+    RowsExpireEarly,
     /// The high watermark is read before the pending offsets have been waited for.
     EndBeforeStableOffset,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -71,6 +84,12 @@ impl Mutant {
         Self::HistoryNotWritten,
         Self::ForwardOutsideTransaction,
         Self::CommandAfterTransaction,
+        Self::DeliveryOutsideTransaction,
+        Self::DeliveryAfterTransaction,
+        Self::PublishAfterTransaction,
+        Self::SubscribeAfterTransaction,
+        Self::ChannelsNotWritten,
+        Self::RowsExpireEarly,
         Self::EndBeforeStableOffset,
     ];
 }

@@ -44,6 +44,8 @@ pub(crate) struct Store {
     pub(crate) network: Vec<InFlight>,
     /// Mutant: the last write to arrive wins, as with the servers' own clocks.
     pub(crate) ignores_snapshot_stamps: bool,
+    /// Mutant: what shall expire some day is gone at once.
+    pub(crate) expires_early: bool,
     /// Mutant: the same for checkpoints.
     pub(crate) ignores_checkpoint_stamps: bool,
 }
@@ -76,7 +78,10 @@ impl Store {
                 let old = self.snapshots.get(&write.instance).map(|it| it.stamp);
                 if self.ignores_snapshot_stamps || old.is_none_or(|it| it <= write.stamp) {
                     let row = SnapshotRow { stamp: write.stamp, value: write.value };
-                    self.snapshots.insert(write.instance, row);
+                    match write.ttl {
+                        Some(_) if self.expires_early => self.snapshots.remove(&write.instance),
+                        _ => self.snapshots.insert(write.instance, row),
+                    };
                 }
             }
             Write::Timer(row) => {

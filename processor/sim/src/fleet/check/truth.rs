@@ -57,6 +57,10 @@ impl Key {
         self.entity.as_instance().and_then(Instance::state)
     }
 
+    pub(crate) fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
     /// Of its newest entry.
     pub(crate) fn last_offset(&self) -> Option<Offset> {
         self.versions.last_key_value().map(|it| *it.0)

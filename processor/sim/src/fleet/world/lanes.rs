@@ -3,6 +3,7 @@
 use millrace_partition::{Input, OutgoingRecord};
 use millrace_placement::key_group;
 use millrace_schemas::Offset;
+use millrace_schemas::cloud_event::types;
 use rand::RngExt;
 
 use super::World;
@@ -101,12 +102,14 @@ impl World {
         }
         for outgoing in share.transaction.records.clone() {
             let place = self.place_of(&outgoing);
-            let record = self.record(outgoing, writer);
-            if matches!(place, Place::Events(_)) && self.has(Mutant::CommandAfterTransaction) {
+            if self.leaves_late(&outgoing, &place) {
                 continue;
             }
-            if matches!(place, Place::Internal(to) if to != share.incarnation.index)
-                && self.has(Mutant::ForwardOutsideTransaction)
+            let is_delivery = asks_for(&outgoing) == Some(Asked::Delivery);
+            let record = self.record(outgoing, writer);
+            let is_forwarded = matches!(place, Place::Internal(to) if to != share.incarnation.index);
+            if is_forwarded && self.has(Mutant::ForwardOutsideTransaction)
+                || is_delivery && self.has(Mutant::DeliveryOutsideTransaction)
             {
                 self.broker.produce(&place, record);
                 continue;
@@ -114,6 +117,18 @@ impl World {
             self.broker.produce_in_transaction(id, epoch, &place, record).map_err(|_| Failed::Fatal)?;
         }
         Ok(())
+    }
+
+    /// Whether a mutant sends it once the transaction is known to be committed.
+    fn leaves_late(&self, outgoing: &OutgoingRecord, place: &Place) -> bool {
+        let asked = asks_for(outgoing);
+        match self.mutant {
+            Some(Mutant::CommandAfterTransaction) => matches!(place, Place::Events(_)),
+            Some(Mutant::DeliveryAfterTransaction) => asked == Some(Asked::Delivery),
+            Some(Mutant::PublishAfterTransaction) => asked == Some(Asked::Publish),
+            Some(Mutant::SubscribeAfterTransaction) => asked == Some(Asked::Subscribe),
+            _ => false,
+        }
     }
 
     fn record(&self, outgoing: OutgoingRecord, writer: u64) -> Record {
@@ -217,11 +232,11 @@ impl World {
         }
     }
 
-    fn send_commands(&mut self, shares: &[Share]) {
+    fn send_late(&mut self, shares: &[Share]) {
         for share in shares {
             for outgoing in share.transaction.records.clone() {
                 let place = self.place_of(&outgoing);
-                if let Place::Events(_) = place {
+                if self.leaves_late(&outgoing, &place) {
                     let record = self.record(outgoing, share.incarnation.number);
                     self.broker.produce(&place, record);
                 }
@@ -235,9 +250,7 @@ impl World {
         match outcome {
             Outcome::Committed if was_told => {}
             Outcome::Committed => {
-                if self.has(Mutant::CommandAfterTransaction) {
-                    self.send_commands(&shares);
-                }
+                self.send_late(&shares);
                 self.tell_committed(number, &shares);
             }
             Outcome::Aborted if was_told => {
@@ -256,5 +269,27 @@ impl World {
                 }
             }
         }
+    }
+}
+
+/// What is asked for between channels and those who listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Delivery,
+    Publish,
+    Subscribe,
+}
+
+fn asks_for(outgoing: &OutgoingRecord) -> Option<Asked> {
+    let event_type = outgoing.headers.iter().find(|it| it.0 == "ce_type").map(|it| &it.1[..])?;
+    let says = |what: &str| outgoing.value.as_ref().is_some_and(|it| it.starts_with(what.as_bytes()));
+    if event_type == types::DELIVER.as_bytes() {
+        Some(Asked::Delivery)
+    } else if event_type != types::CHANNEL.as_bytes() {
+        None
+    } else if says("{\"publish\"") {
+        Some(Asked::Publish)
+    } else {
+        says("{\"subscribe\"").then_some(Asked::Subscribe)
     }
 }

@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_engine::{Bounds, Moment};
+use millrace_engine::{Bounds, Entity, Moment};
 use millrace_partition::{Config, Input, TailLimit};
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
+use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{Offset, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -120,7 +121,11 @@ impl World {
         let config = Config {
             partitions: u32::try_from(swarm.partitions).expect("few"),
             event_partitions: u32::try_from(swarm.event_partitions).expect("few"),
-            bounds: Bounds::default(),
+            bounds: Bounds {
+                event_wait: Duration::from_secs(86_400),
+                duplicate_window: Duration::from_secs(86_400),
+                ..Bounds::default()
+            },
             batch_records_max: root.random_range(1..=6),
             inbox_records_max: root.random_range(4..=30),
             flush_interval: Duration::from_millis(root.random_range(200..=6_000)),
@@ -144,6 +149,7 @@ impl World {
         let clients = Clients::new(&swarm, codec.clone(), topics.commands("default"), &mut dice.clients);
         let store = Store {
             ignores_snapshot_stamps: mutant == Some(Mutant::WallClockSnapshots),
+            expires_early: mutant == Some(Mutant::RowsExpireEarly),
             ignores_checkpoint_stamps: mutant == Some(Mutant::WallClockCheckpoints),
             ..Store::default()
         };
@@ -300,10 +306,21 @@ impl World {
         }
         for (id, key) in self.truth.keys() {
             let row = self.store.snapshots.get(id).ok_or_else(|| format!("{id} has no snapshot"))?;
-            let state = self.codec.decode_snapshot(&row.value).map_err(|it| it.to_string())?.state;
-            if Some(row.stamp.offset(Offset(0))) != key.last_offset() || Some(&state) != key.state() {
+            let row_at = row.stamp.offset(Offset(0));
+            let row = match self.codec.decode_snapshot_record(&row.value).map_err(|it| it.to_string())? {
+                SnapshotRecord::Snapshot(row) => Entity::of_snapshot(id.clone(), *row),
+                SnapshotRecord::Channel(row) => Entity::of_channel_snapshot(id.clone(), *row),
+                SnapshotRecord::Parked(parked) => return Err(format!("{id} is parked: {}", parked.reason)),
+            };
+            if Some(row_at) != key.last_offset() || row != *key.entity() {
                 return Err(format!("the row of {id} is not its last state"));
             }
+            if let Entity::Channel(channel) = &row
+                && let Some(left) = channel.state().subscriptions.keys().next()
+            {
+                return Err(format!("{id} still knows {left:?}, and all instances have ended"));
+            }
+            let Some(state) = key.state() else { continue };
             let told = self.store.history.keys().filter(|it| it.0 == *id).count();
             if told != key.versions().len() {
                 return Err(format!("the history of {id} has {told} of {} entries", key.versions().len()));

@@ -107,6 +107,9 @@ impl World {
                     self.violate(Err(format!("{} was set aside: {}", snapshot.instance, parked.reason)));
                 }
             }
+            if snapshot.instance.is_channel() && self.has(Mutant::ChannelsNotWritten) {
+                continue;
+            }
             writes.push(Write::Snapshot(snapshot.clone()));
         }
         if !self.has(Mutant::TimersNotIndexed) {
