@@ -175,7 +175,7 @@ fn what_is_not_supported_yet_is_refused_as_such() {
     check(
         "schedule: {cron: '* * * * *'}\nuse:\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: grpc}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
         expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:5:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
             bad.yaml:11:21: error: the property `endpoint` is missing; fix: add `endpoint`
             bad.yaml:11:21: error: the property `method` is missing; fix: add `method`
@@ -771,80 +771,77 @@ fn errors_that_are_swallowed_are_pointed_out() {
 }
 
 #[test]
-fn a_schedule_is_checked_and_not_run() {
+fn a_schedule_is_checked() {
     for (schedule, expected) in [
         (
             "{every: PT15M, after: {seconds: 0}, cron: '*/5 6-18 * JAN,FEB MON-FRI', on: {any: [{with: {type: x, data: '${ .a > 1 }'}}]}}",
             expect![
-                "bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"
+                "bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events"
             ],
         ),
         (
             "{cron: '@daily'}",
             expect![
-                "bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"
+                "bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events"
             ],
         ),
         (
             "{}",
             expect![[r#"
-            bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events"#]],
+            bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it"#]],
         ),
         (
             "{every: PT0S, after: soon}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
             bad.yaml:2:25: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
         ),
         (
             "{every: '${ .x }'}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
         ),
         (
             "{cron: '0 0 * *'}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
         ),
         (
             "{cron: '0 0 0 * * *'}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
         ),
         (
             "{cron: '60 0 * * *'}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
         ),
         (
             "{cron: '* * * * XYZ'}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
         ),
         (
             "{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
             bad.yaml:2:30: error: event types that begin with `io.millrace.` are Millrace's own; fix: choose a type in your own name, such as com.example.order.placed
             bad.yaml:2:51: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`"#]],
         ),
         (
             "{on: {all: []}}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
             bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"#]],
         ),
         (
             "{on: {}, at: noon}",
             expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by schedules; fix: start them by io.millrace.instance.start events
+            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"#]],
         ),
     ] {
