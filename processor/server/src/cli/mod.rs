@@ -22,6 +22,7 @@ mod history;
 mod list;
 mod processor;
 mod programs;
+mod publish;
 mod signal;
 mod start;
 mod topics;
@@ -54,6 +55,8 @@ enum Command {
     Start(start::Arguments),
     /// Send an event to an instance
     Signal(signal::Arguments),
+    /// Send an event to whoever listens for it
+    Publish(publish::Arguments),
     /// End an instance now
     Cancel(control::Arguments),
     /// Let an instance stand still
@@ -110,6 +113,7 @@ impl Cli {
             Command::Describe(arguments) => Box::pin(describe::run(output, &arguments)).await,
             Command::Start(arguments) => Box::pin(start::run(&global, output, arguments)).await,
             Command::Signal(arguments) => Box::pin(signal::run(&global, output, arguments)).await,
+            Command::Publish(arguments) => Box::pin(publish::run(&global, output, arguments)).await,
             Command::Cancel(arguments) => {
                 Box::pin(control::run(&global, output, control::Verb::Cancel, arguments)).await
             }

@@ -68,7 +68,7 @@ const KNOWN: [&str; 7] = [
 ];
 
 /// CloudEvents 1.0, "Naming conventions": lower-case letters and digits.
-fn parse_attribute(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_attribute(text: &str) -> Result<(String, String), String> {
     let is_legal = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit();
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && name.chars().all(is_legal) => {

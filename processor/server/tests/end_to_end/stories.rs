@@ -33,6 +33,7 @@ in_both_places!(
     exit_codes_tell_how_an_instance_ended,
     a_deployed_version_never_changes,
     bad_input_never_stops_a_partition,
+    events_find_who_listens,
 );
 
 pub(crate) const HELLO: &str = "\
@@ -61,6 +62,41 @@ do:
           one:
             with:
               type: demo.approved
+";
+
+/// Known by its number, too.
+const ORDER: &str = "\
+document:
+  dsl: '1.0.3'
+  namespace: demo
+  name: order
+  version: '1.0.0'
+  metadata: { millrace: { businessKey: .number } }
+do:
+  - paid:
+      listen:
+        to:
+          one:
+            with: { type: demo.paid, data: '${ .cents >= $input.cents }' }
+            correlate:
+              order: { from: .data.number, expect: '${ .number }' }
+  - shipped: { listen: { to: { one: { with: { type: demo.shipped } } } } }
+";
+
+/// Started by events: by one of one type, or by two that belong together.
+const CLAIM: &str = "\
+document:
+  dsl: '1.0.3'
+  namespace: demo
+  name: claim
+  version: '1.0.0'
+schedule:
+  on:
+    all:
+      - { with: { type: demo.claim.filed }, correlate: { claim: { from: .data.claim } } }
+      - { with: { type: demo.claim.checked }, correlate: { claim: { from: .data.claim } } }
+do:
+  - keep: { set: { ids: '${ [$workflow.input[].data.claim] }' } }
 ";
 
 fn event_id(id: &str) -> EventId {
@@ -154,6 +190,73 @@ async fn an_event_becomes_an_instance_that_runs_to_its_end(place: Place) {
     fleet.spawn(&start).wait().await.succeeds();
     assert_eq!(fleet.json(&["get", "h-1"])["status"], "completed");
     drop(worker);
+    assert_eq!(fleet.stop_processor(), Some(0));
+}
+
+async fn events_find_who_listens(place: Place) {
+    let mut fleet = Fleet::new(place, 4, &[ORDER, CLAIM]).await;
+    fleet.start_processor(&[]).await;
+
+    // Before anybody listens, and twice.
+    let paid = |number: &str, cents: u32| format!(r#"{{"number": "{number}", "cents": {cents}}}"#);
+    for _ in 0..2 {
+        let data = paid("n-1", 500);
+        fleet.run(&["publish", "demo.paid", "--data", &data, "--event-id", "p-1"]).succeeds();
+    }
+    fleet
+        .until_metric(r#"millrace_commands_rejected_total{command="publish",reason="duplicate"}"#, 1.0)
+        .await;
+    for number in ["n-1", "n-2"] {
+        let id = format!("order-{number}");
+        fleet.run(&["start", "demo/order", "--id", &id, "--input", &paid(number, 500)]).succeeds();
+    }
+    let waits_at = async |id: &str, task: &str| {
+        let what = format!("{id} waits at {task}");
+        let is_there = async || fleet.instance(id).await["open_tasks"][0]["task"] == task;
+        fleet.until(&what, is_there).await;
+    };
+    waits_at("order-n-1", "/do/1/shipped").await;
+    waits_at("order-n-2", "/do/0/paid").await;
+
+    // While somebody listens: what is too little is not taken.
+    fleet.run(&["publish", "demo.paid", "--data", &paid("n-2", 5)]).succeeds();
+    fleet.run(&["publish", "demo.paid", "--data", &paid("n-2", 700)]).succeeds();
+    waits_at("order-n-2", "/do/1/shipped").await;
+
+    // To the one that is known by a number; and to everybody.
+    let by_key =
+        ["publish", "demo.shipped", "--workflow", "demo/order", "--business-key", "n-2", "--data", "1"];
+    fleet.run(&by_key).succeeds();
+    fleet.until_status("order-n-2", "completed").await;
+    assert_eq!(fleet.instance("order-n-2").await["output"], json!([1]));
+    assert_eq!(fleet.instance("order-n-1").await["status"], "running");
+    fleet.run(&["publish", "demo.shipped", "--data", "2"]).succeeds();
+    fleet.until_status("order-n-1", "completed").await;
+
+    // Events that start an instance.
+    for (event, claim) in [("checked", 7), ("filed", 8), ("filed", 7)] {
+        let data = format!(r#"{{"claim": {claim}}}"#);
+        fleet.run(&["publish", &format!("demo.claim.{event}"), "--data", &data]).succeeds();
+    }
+    fleet
+        .until("a claim is listed", async || {
+            let list = fleet.json(&["list", "demo/claim", "--status", "completed"]);
+            list["instances"].as_array().unwrap().len() == 1
+        })
+        .await;
+    let id = fleet.json(&["list", "demo/claim"])["instances"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(fleet.instance(&id).await["output"], json!({ "ids": [7, 7] }));
+
+    // What nobody listens for can be looked at, and sent again.
+    fleet.run(&["publish", "demo.piad", "--data", "{}"]).succeeds();
+    fleet
+        .until("there is a dead letter", async || {
+            let letters = fleet.json(&["dead-letters", "list"]);
+            letters["dead_letters"].as_array().unwrap().iter().any(|it| it["reason"] == "nobody-listens")
+        })
+        .await;
+    let refused = fleet.run(&["publish", "io.millrace.x"]).ends_with(2);
+    assert!(refused.is_empty(), "{refused}");
     assert_eq!(fleet.stop_processor(), Some(0));
 }
 

@@ -1,0 +1,79 @@
+//! `millrace publish TYPE`
+
+use clap::Args;
+use millrace_schemas::WorkflowName;
+use millrace_schemas::cloud_event::{BUSINESS_KEY, CloudEvent, WORKFLOW, types};
+use serde::Serialize;
+
+use crate::cli::{data, signal};
+use crate::clients::{self, Kafka, Sent};
+use crate::config::{Global, WorkflowReference};
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// CloudEvents type, such as shop.order.paid
+    event_type: String,
+
+    /// Data: JSON, @file, or - for stdin
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+
+    /// CloudEvents source, a URI reference
+    #[arg(long, value_name = "URI", default_value = clients::SOURCE)]
+    source: String,
+
+    /// CloudEvents id: another event of the same source and id is a duplicate, and dropped [default: a random one]
+    #[arg(long = "event-id", value_name = "ID")]
+    event_id: Option<String>,
+
+    /// Only for the instances of this workflow with --business-key
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "business_key")]
+    workflow: Option<WorkflowReference>,
+
+    /// Only for the instances of --workflow that are known by this key
+    #[arg(long, value_name = "KEY", requires = "workflow")]
+    business_key: Option<String>,
+
+    /// An extension attribute; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = signal::parse_attribute)]
+    attribute: Vec<(String, String)>,
+}
+
+/// What was sent.
+#[derive(Debug, Serialize)]
+struct Document {
+    #[serde(flatten)]
+    sent: Sent,
+}
+
+pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -> anyhow::Result<Exit> {
+    let Arguments { event_type, data, source, event_id, workflow, business_key, attribute } = arguments;
+    if event_type.starts_with(types::PREFIX) {
+        let what = format!("{event_type} begins as Millrace's own types do, which are for one instance");
+        return Err(Failure::refused(what, "use a type of your own; or millrace signal").into());
+    }
+    let data = data.as_deref().map(|it| data::read("--data", it)).transpose()?;
+    let mut id = clients::event_id();
+    id.source = source;
+    if let Some(event_id) = event_id {
+        id.id = event_id;
+    }
+    let mut event = CloudEvent::new(id, &event_type);
+    if let Some(data) = data {
+        event = event.with_data(data);
+    }
+    let mut to = "whoever listens".to_owned();
+    if let (Some(workflow), Some(key)) = (workflow, business_key) {
+        let workflow: WorkflowName = workflow.workflow;
+        to = format!("the instances of {workflow} that are known by {key}");
+        event = event.with_extension(WORKFLOW, workflow.to_string()).with_extension(BUSINESS_KEY, key);
+    }
+    for (name, value) in attribute {
+        event = event.with_extension(&name, value);
+    }
+    let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
+    output.show(&Document { sent }, || format!("sent {event_type} to {to}"))?;
+    Ok(Exit::Success)
+}
