@@ -5,7 +5,7 @@ use std::fs;
 use bytes::Bytes;
 use expect_test::expect;
 use millrace_schemas::EventId;
-use millrace_schemas::cloud_event::{InboxRecord, read_command, rejection_event};
+use millrace_schemas::cloud_event::{InboxRecord, InboxRequest, read_command, read_inbox, rejection_event};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::internal::RecordPosition;
@@ -81,6 +81,20 @@ fn kcat_examples_ask_for_what_the_page_says() {
         order-4711 <- /payments order-4711/3.1: FailTask { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, error: TaskError { error_type: "https://shop.example/errors/declined", status: 402, instance: None, title: Some("card declined"), detail: None }, retriable: false }
         order-4711 <- /payments order-4711/3.1/1: RecordHeartbeat { token: TaskToken { execution: ExecutionId(3), dispatch: 1 } }
     "#]].assert_eq(&lines.concat());
+}
+
+#[test]
+fn the_published_event_is_for_whoever_listens() {
+    let [block] = <[String; 1]>::try_from(blocks("sh kcat publish")).unwrap();
+    let value = words(block.split_once('|').unwrap().0).split_off(1).join(" ");
+    let record = InboxRecord::<Bytes> {
+        key: Some(b"o-7"),
+        headers: &[],
+        value: Some(value.as_bytes()),
+        timestamp: examples::AT,
+    };
+    let read = read_inbox(&record, &Codec::single_object()).unwrap();
+    assert!(matches!(read, InboxRequest::Publish(_)), "{read:?}");
 }
 
 #[test]
