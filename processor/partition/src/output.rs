@@ -197,7 +197,7 @@ pub enum Observation {
     CommandRejected {
         /// `Command::name`.
         command: &'static str,
-        /// `not_found`, `already_exists`, `invalid_state`, `invalid_argument`.
+        /// `Rejection::reason`.
         reason: &'static str,
     },
     /// An incident was raised.
