@@ -43,7 +43,7 @@ fn is_empty(attributes: &Payload) -> bool {
     attributes.value().as_object().is_none_or(Map::is_empty)
 }
 
-/// What a value is as an attribute, if it can be one. A number is one number, however it was computed: 2.0 is 2.
+/// What a value is as an attribute, if it can be one. Texts are neither empty nor long. A number is one number, however it was computed: 2.0 is 2.
 fn attribute(value: &Value) -> Option<Value> {
     match value {
         Value::Bool(_) => Some(value.clone()),
