@@ -71,7 +71,7 @@ async fn main() {
         let query = ListQuery {
             workflow: workflow().workflow,
             status: None,
-        conditions: Vec::new(),
+            conditions: Vec::new(),
             from: Timestamp(0),
             until: started_at(n),
             after: None,

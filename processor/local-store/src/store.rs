@@ -284,7 +284,10 @@ mod tests {
         assert_eq!((found(&store, "step=two").await.len(), index_rows(&store)), (2, [2, 1]));
         tokio::time::advance(3 * DAY).await;
         flush_something(&store).await;
-        assert_eq!((found(&store, "step=two").await, index_rows(&store)), (vec!["order-1".to_owned()], [1, 0]));
+        assert_eq!(
+            (found(&store, "step=two").await, index_rows(&store)),
+            (vec!["order-1".to_owned()], [1, 0])
+        );
     }
 
     #[tokio::test]
@@ -316,8 +319,14 @@ mod tests {
             limit: 10,
         };
         let page = store.list(&all).await.unwrap();
-        assert_eq!((page.rows[0].status.as_str(), &page.rows[0].attributes), ("running", &Attributes::default()));
-        store.flush(&FlushRequest { snapshots: vec![found_by(1, 2, None, "step=one", &[])], ..empty() }).await.unwrap();
+        assert_eq!(
+            (page.rows[0].status.as_str(), &page.rows[0].attributes),
+            ("running", &Attributes::default())
+        );
+        store
+            .flush(&FlushRequest { snapshots: vec![found_by(1, 2, None, "step=one", &[])], ..empty() })
+            .await
+            .unwrap();
         assert_eq!(found(&store, "step=one").await, ["order-1"]);
     }
 
