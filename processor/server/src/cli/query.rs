@@ -1,6 +1,6 @@
 //! `millrace query ID`
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use millrace_schemas::InstanceId;
 
 use crate::clients::{self, ApiClient, Kafka};
@@ -11,17 +11,18 @@ use crate::reading::{self, Question};
 use crate::view::QueryView;
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("question").required(true)))]
 pub(crate) struct Arguments {
     /// The instance
     #[arg(value_parser = parse_instance)]
     id: InstanceId,
 
     /// A jq expression; `.` is what `millrace get ID --output json` shows, $context and $input are the workflow's
-    #[arg(required_unless_present = "name", conflicts_with = "name")]
+    #[arg(group = "question")]
     expression: Option<String>,
 
     /// A query of the definition, by its name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, group = "question", value_name = "NAME")]
     name: Option<String>,
 }
 

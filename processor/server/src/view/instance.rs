@@ -406,6 +406,7 @@ mod tests {
             status    running
             started   1970-01-01T00:00:00.000Z
             updated   1970-01-01T00:00:01.500Z
+            found by  customer=acme, total=3
 
             OPEN TASK      ITERATION  ATTEMPT  STATE    SINCE                     DETAIL
             /do/0/reserve             1        calling  1970-01-01T00:00:01.000Z  reserve-stock on queue orders, token 1.2, until 1970-01-01T00:01:01.000Z
@@ -424,7 +425,7 @@ mod tests {
             InstanceState { status, executions: BTreeMap::new(), timers: BTreeMap::new(), ..running() };
         let view = InstanceView::new(&id, &state);
         let json = serde_json::to_value(&view).expect("is plain data");
-        expect_test::expect![[r#"{"id":"order-17","workflow":"shop/order/1.0.0","status":"completed","started_at":"1970-01-01T00:00:00.000Z","updated_at":"1970-01-01T00:00:01.500Z","output":{"charged":3},"open_tasks":[],"timers":[],"deferred_commands":0,"buffered_signals":0,"steps":1}"#]]
+        expect_test::expect![[r#"{"id":"order-17","workflow":"shop/order/1.0.0","status":"completed","started_at":"1970-01-01T00:00:00.000Z","updated_at":"1970-01-01T00:00:01.500Z","output":{"charged":3},"open_tasks":[],"timers":[],"deferred_commands":0,"buffered_signals":0,"steps":1,"attributes":{"customer":"acme","total":3}}"#]]
         .assert_eq(&json.to_string());
         assert_eq!(serde_json::from_value::<InstanceView>(json).expect("reads what it wrote"), view);
     }
