@@ -191,6 +191,7 @@ struct Limits {
     /// Most events of one type, and of one value that is correlated by, that wait for somebody to listen
     #[arg(long, default_value_t = Bounds::default().waiting_events_max, value_name = "EVENTS")]
     waiting_events_max: usize,
+
     /// Most events of one instance whose copies are refused: the last ones
     #[arg(long, default_value_t = Bounds::default().signals_remembered_max, value_name = "EVENTS")]
     signals_remembered_max: usize,
