@@ -391,6 +391,7 @@ mod tests {
             next_execution: 2,
             next_timer: 2,
             parent: None,
+            channels: Vec::new(),
             remembered: VecDeque::new(),
             attributes: Some(json!({"customer": "acme", "total": 3}).into()),
             steps: 1,
