@@ -17,12 +17,26 @@ pub struct Addressed<C> {
     pub cause: EventId,
     /// W3C trace context of the record (`traceparent` header), if it had one.
     pub traceparent: Option<String>,
+    /// What the sender wants to be told.
+    pub answer: Answer,
     /// What is asked.
     pub command: C,
 }
 
 /// A command for an instance.
 pub type AddressedCommand = Addressed<Command>;
+
+/// What the sender of a command wants to be told of its outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// That it was refused, if it was.
+    #[default]
+    Refusal,
+    /// What it did, too.
+    Outcome,
+    /// As [`Self::Outcome`]; and an event that no `listen` takes at once is refused, instead of waiting for one.
+    AtOnce,
+}
 
 /// A request to one instance. Imperative; it may be refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -255,6 +255,18 @@ pub enum Event {
         /// Which of its filters, from 0.
         filter: u32,
     },
+    /// An event from outside was accepted. It is remembered, so that another copy of it is told from news.
+    SignalReceived {
+        /// Stands for its `source` and `id`.
+        digest: i64,
+        /// How many of those that are remembered are forgotten for it, the oldest first.
+        forgotten: u32,
+    },
+    /// What the instance is found by has changed.
+    AttributesChanged {
+        /// All of them: a JSON object of texts, numbers, `true` and `false`.
+        attributes: Payload,
+    },
 }
 
 /// A task that waits for another instance.

@@ -46,6 +46,11 @@ pub struct InstanceState {
     pub parent: Option<ParentTask>,
     /// Channels that open `listen`s have subscribed to.
     pub channels: Vec<JoinedChannel>,
+    /// Events from outside that were accepted lately, oldest first: another copy of one is refused.
+    pub remembered: VecDeque<RememberedSignal>,
+    /// What it is found by: a JSON object of texts, numbers, `true` and `false`. None if there was never anything. They stay when it has
+    /// ended.
+    pub attributes: Option<Payload>,
 }
 
 /// A channel that an open `listen` has subscribed to.
@@ -266,6 +271,15 @@ pub struct DeferredCommand {
     pub cause: EventId,
     /// What.
     pub command: Command,
+}
+
+/// An event from outside that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedSignal {
+    /// As in [`crate::event::Event::SignalReceived`].
+    pub digest: i64,
+    /// When it was accepted.
+    pub at: Timestamp,
 }
 
 /// An event from outside that came before a `listen` for it was open.

@@ -42,6 +42,8 @@ pub struct Bounds {
     pub subscriptions_max: usize,
     /// Most events that wait in one channel.
     pub waiting_events_max: usize,
+    /// Most events from outside that an instance remembers, for so long, to tell copies from news. Past it the oldest are forgotten; with 0, none is remembered.
+    pub signals_remembered_max: usize,
     /// Which lifecycle events are published of instances whose definition does not say.
     pub lifecycle: Lifecycle,
 }
@@ -62,6 +64,7 @@ impl Default for Bounds {
             duplicate_window: Duration::from_secs(600),
             subscriptions_max: 10_000,
             waiting_events_max: 1_000,
+            signals_remembered_max: 1_000,
             lifecycle: Lifecycle::Off,
         }
     }

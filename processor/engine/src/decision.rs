@@ -16,6 +16,50 @@ pub struct Decision {
     pub events: Vec<Event>,
     /// Consequences outside of the instance, for the same transaction.
     pub effects: Vec<Effect>,
+    /// What the sender is told, if it wants to be told.
+    pub outcome: Outcome,
+}
+
+/// What became of a command that was not refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// What it asked for was done.
+    #[default]
+    Done,
+    /// A `listen` has taken the event.
+    Taken {
+        /// JSON pointer of the `listen`.
+        task: Arc<str>,
+    },
+    /// The event waits for a `listen`.
+    Waits,
+    /// The command waits for the instance to be resumed.
+    Deferred,
+    /// The worker's answer was too large: the task is sent out again when the instance is resumed.
+    Dropped,
+}
+
+impl Outcome {
+    /// In one word, as answers have it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Taken { .. } => "taken",
+            Self::Waits => "waits",
+            Self::Deferred => "deferred",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// JSON pointer of the `listen` that has taken an event.
+    #[must_use]
+    pub fn task(&self) -> Option<&str> {
+        match self {
+            Self::Taken { task } => Some(task),
+            Self::Done | Self::Waits | Self::Deferred | Self::Dropped => None,
+        }
+    }
 }
 
 /// A consequence outside of the instance: a record in the same transaction.

@@ -19,6 +19,18 @@ pub enum Rejection {
         /// How it stands, in one word.
         status: &'static str,
     },
+    /// An event from outside that was accepted before.
+    #[error("{detail}")]
+    Duplicate {
+        /// Which, and where it is.
+        detail: String,
+    },
+    /// An event from outside that must be taken at once, and was not.
+    #[error("{detail}")]
+    NotTaken {
+        /// Why.
+        detail: String,
+    },
     /// The state does not allow it: an ended instance, an answer that is late or came twice, a timer that is gone.
     #[error("{detail}")]
     InvalidState {
@@ -31,6 +43,21 @@ pub enum Rejection {
         /// What is wrong, and what would be right.
         detail: String,
     },
+}
+
+impl Rejection {
+    /// A stable name, for the sender and for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::AlreadyExists { .. } => "already_exists",
+            Self::Duplicate { .. } => "duplicate",
+            Self::NotTaken { .. } => "not_taken",
+            Self::InvalidState { .. } => "invalid_state",
+            Self::InvalidArgument { .. } => "invalid_argument",
+        }
+    }
 }
 
 /// An event cannot follow this state: the log and the code disagree. The instance is quarantined.

@@ -98,7 +98,11 @@ impl Instance {
     ) -> Result<Decision, Stop> {
         let Step { program, moment, bounds } = *step;
         let mut journal = Journal::new(&self.id, &mut self.state, self.weight, program, moment, bounds);
-        match expression::for_command(|| plan(&mut journal)).and_then(|()| journal.check_state()) {
+        let decided = expression::for_command(|| {
+            plan(&mut journal)?;
+            journal.note_attributes()
+        });
+        match decided.and_then(|()| journal.check_state()) {
             Ok(()) => {
                 self.weight = journal.weight;
                 Ok(journal.close())

@@ -15,7 +15,7 @@ use crate::problem;
 use crate::run::Next;
 use crate::size::{Weight, command_bytes, event_bytes, payload_bytes, secret_bytes};
 use crate::undo::Undo;
-use crate::{Bounds, Decision, Effect, Moment, Rejection};
+use crate::{Bounds, Decision, Effect, Moment, Outcome, Rejection};
 
 /// What decisions are made on: the instance, changed by what has been recorded so far, and what has been recorded.
 #[derive(Debug)]
@@ -38,6 +38,12 @@ pub(crate) struct Journal<'s> {
     pub(crate) ends_from: Option<ExecutionId>,
     /// The parent has asked for the end: it waits for no answer.
     pub(crate) is_parent_told: bool,
+    /// The event must not wait for a `listen`.
+    pub(crate) must_be_taken: bool,
+    /// What became of the command.
+    pub(crate) outcome: Outcome,
+    /// The `$context` that the instance's attributes are of; none if they were not computed yet.
+    pub(crate) attributes_of: Option<Payload>,
     /// What the flow has yet to do, next one last.
     pub(crate) todo: Vec<Next>,
     /// What the state weighs.
@@ -102,6 +108,9 @@ impl<'s> Journal<'s> {
             delivered: None,
             ends_from: None,
             is_parent_told: false,
+            must_be_taken: false,
+            outcome: Outcome::Done,
+            attributes_of: state.as_ref().map(|it| it.context.clone()),
             todo: vec![],
             weight,
             undo: Undo::begin(state.as_ref()),
@@ -142,6 +151,10 @@ impl<'s> Journal<'s> {
 
     /// A fact: applies it and keeps it.
     pub(crate) fn record(&mut self, event: Event) -> Result<(), Stop> {
+        if is_end(&event) {
+            // What has ended is found by what it was at its end.
+            self.note_attributes()?;
+        }
         let bytes = event_bytes(&event);
         self.bytes += bytes;
         self.check_size(self.bytes)?;
@@ -255,7 +268,7 @@ impl<'s> Journal<'s> {
     /// The decision. Tasks for workers are left out when what waits for them is gone already: a branch that faulted cancels
     /// calls that the same command has just made.
     pub(crate) fn close(self) -> Decision {
-        let Self { state, events, mut effects, .. } = self;
+        let Self { state, events, mut effects, outcome, .. } = self;
         assert!(!events.is_empty(), "a command that records nothing is refused");
         effects.retain(|effect| match effect {
             Effect::DispatchTask { task, .. } => {
@@ -267,6 +280,13 @@ impl<'s> Journal<'s> {
             | Effect::SendToChannel { .. }
             | Effect::PublishLifecycle { .. } => true,
         });
-        Decision { events, effects }
+        Decision { events, effects, outcome }
     }
+}
+
+fn is_end(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::InstanceCompleted { .. } | Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. }
+    )
 }

@@ -16,7 +16,8 @@
 //!
 //! # Reading order
 //! `instance`, the entry; `apply/`, one file for each family of events; `decide/`, one file for each command; `run/`, how
-//! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on.
+//! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on;
+//! `attributes` and `query`, how an instance is found and looked at.
 //!
 //! # Choices where the language leaves room
 //! - A task that its `if` skips has no `then`: the flow goes on with the next task.
@@ -26,6 +27,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod apply;
+mod attributes;
 mod bounds;
 mod channel;
 mod decide;
@@ -37,6 +39,7 @@ mod iteration;
 mod journal;
 mod lifecycle;
 mod problem;
+mod query;
 mod run;
 mod secrets;
 mod size;
@@ -48,10 +51,11 @@ pub use bounds::{Bounds, Moment};
 pub use channel::{
     Channel, ChannelDecision, Destination, FindProgram, Routes, business_key_channel, channel_id,
 };
-pub use decision::{Decision, Effect};
+pub use decision::{Decision, Effect, Outcome};
 pub use entity::{Entity, EntityEntry};
 pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
+pub use query::Looked;
 pub use run::refused_start;
 
 /// The source of commands that one instance sends another.

@@ -85,7 +85,9 @@ impl Journal<'_> {
             | Event::EventRoundStarted { .. }
             | Event::EventRoundEnded { .. }
             | Event::ChannelJoined { .. }
-            | Event::ChannelLeft { .. } => {}
+            | Event::ChannelLeft { .. }
+            | Event::SignalReceived { .. }
+            | Event::AttributesChanged { .. } => {}
         }
     }
 
@@ -153,7 +155,9 @@ impl Journal<'_> {
             | Event::EventRoundStarted { .. }
             | Event::EventRoundEnded { .. }
             | Event::ChannelJoined { .. }
-            | Event::ChannelLeft { .. } => {}
+            | Event::ChannelLeft { .. }
+            | Event::SignalReceived { .. }
+            | Event::AttributesChanged { .. } => {}
         }
     }
 

@@ -79,6 +79,9 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
     }
 }
 
+/// What it takes to remember an event from outside, in bytes: a digest and a time.
+const REMEMBERED_BYTES: usize = 16;
+
 /// What an event needs in its record besides payloads and texts, in bytes, roughly and generously.
 const EVENT_BYTES: usize = 16;
 
@@ -110,6 +113,8 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         Event::EventRoundEnded { output, context, .. } => {
             payload_bytes(output) + optional_bytes(context.as_ref())
         }
+        Event::SignalReceived { .. } => REMEMBERED_BYTES,
+        Event::AttributesChanged { attributes } => payload_bytes(attributes),
         Event::SignalConsumed { cause, .. } => cause.source.len() + cause.id.len(),
         Event::CommandDeferred { cause, command } => {
             cause.source.len() + cause.id.len() + command_bytes(command)
@@ -167,7 +172,9 @@ pub(crate) fn state_bytes(state: &InstanceState) -> usize {
     let signals: usize = state.signals.iter().map(|it| payload_bytes(&it.event)).sum();
     let data = payload_bytes(&state.raw_input) + payload_bytes(&state.input) + payload_bytes(&state.context);
     let channels: usize = state.channels.iter().map(|it| it.channel.as_str().len()).sum();
-    data + status + executions + deferred + signals + channels
+    let found_by = optional_bytes(state.attributes.as_ref());
+    let remembered = state.remembered.len() * REMEMBERED_BYTES;
+    data + status + executions + deferred + signals + channels + remembered + found_by
 }
 
 fn execution_state_bytes(state: &ExecutionState) -> usize {
@@ -243,6 +250,8 @@ impl Weight {
             | Event::EventRoundEnded { .. }
             | Event::ChannelJoined { .. }
             | Event::ChannelLeft { .. }
+            | Event::SignalReceived { .. }
+            | Event::AttributesChanged { .. }
             | Event::InstanceSuspended { .. }
             | Event::IncidentRaised { .. }
             | Event::CommandDeferred { .. }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millrace_schemas::event::Event;
 use millrace_schemas::instance::{
-    BufferedSignal, DeferredCommand, Execution, InstanceState, JoinedChannel, Status, Timer,
+    BufferedSignal, DeferredCommand, Execution, InstanceState, JoinedChannel, RememberedSignal, Status, Timer,
 };
 use millrace_schemas::{ExecutionId, Payload, TimerId, Timestamp};
 
@@ -37,6 +37,11 @@ pub(crate) struct Touched {
     deferred: Option<VecDeque<DeferredCommand>>,
     signals: Option<VecDeque<BufferedSignal>>,
     channels: Option<Vec<JoinedChannel>>,
+    attributes: Option<Payload>,
+    /// How many events from outside were remembered.
+    remembered: usize,
+    /// Those of them, and of later ones, that are remembered no more: what is remembered still comes after them.
+    forgotten: Vec<RememberedSignal>,
 }
 
 impl Undo {
@@ -57,6 +62,9 @@ impl Undo {
                 deferred: None,
                 signals: None,
                 channels: None,
+                attributes: state.attributes.clone(),
+                remembered: state.remembered.len(),
+                forgotten: Vec::new(),
             }))
         })
     }
@@ -84,7 +92,11 @@ impl Touched {
             | Event::TimerSet { .. }
             | Event::InstanceSuspended { .. }
             | Event::IncidentRaised { .. }
+            | Event::AttributesChanged { .. }
             | Event::InstanceResumed { .. } => {}
+            Event::SignalReceived { forgotten, .. } => {
+                self.forgotten.extend(state.remembered.iter().take(*forgotten as usize));
+            }
             Event::TaskStarted { parent, .. } => self.keep(state, *parent),
             Event::TaskRan { parent, .. } => self.keep_path(state, *parent),
             Event::EventRoundEnded { execution, .. } => self.keep_path(state, *execution),
@@ -116,6 +128,7 @@ impl Touched {
                 self.keep_signals(state);
                 self.keep_deferred(state);
                 self.keep_channels(state);
+                self.forgotten.extend(&state.remembered);
             }
         }
     }
@@ -186,6 +199,12 @@ impl Touched {
         if let Some(channels) = self.channels {
             state.channels = channels;
         }
+        if !self.forgotten.is_empty() {
+            let left = std::mem::take(&mut state.remembered);
+            state.remembered = self.forgotten.into_iter().chain(left).collect();
+        }
+        state.remembered.truncate(self.remembered);
+        state.attributes = self.attributes;
         state.status = self.status;
         state.updated_at = self.updated_at;
         state.raw_input = self.raw_input;

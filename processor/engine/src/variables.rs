@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use millrace_schemas::event::TaskError;
 use millrace_schemas::instance::{Execution, ExecutionState};
-use millrace_schemas::{ExecutionId, Payload, Timestamp};
+use millrace_schemas::{ExecutionId, InstanceId, Payload, Timestamp};
 use millrace_workflow::admission;
 use millrace_workflow::expression::{Expression, Template, Variables};
-use millrace_workflow::program::{DurationSource, Kind, Task, TaskIndex};
+use millrace_workflow::program::{DurationSource, Kind, Program, Task, TaskIndex};
 use serde_json::{Value, json};
 
 use crate::apply::branch_index;
@@ -164,11 +164,7 @@ impl Variables for Sight<'_, '_> {
             "authorization" => self.authorization().map(Cow::Owned),
             "task" => self.task().map(Cow::Owned),
             "workflow" => Some(Cow::Owned(self.workflow())),
-            "runtime" => Some(Cow::Owned(json!({
-                "name": "millrace",
-                "version": env!("CARGO_PKG_VERSION"),
-                "metadata": {},
-            }))),
+            "runtime" => Some(Cow::Owned(runtime())),
             _ => None,
         }
     }
@@ -308,18 +304,33 @@ impl Sight<'_, '_> {
         Value::Object(described)
     }
 
-    /// `$workflow`. Its input is the raw one.
+    /// `$workflow`
     fn workflow(&self) -> Value {
         let state = self.journal.instance();
         let raw_input = state.map(|it| &it.raw_input).or(self.view.raw_input);
         let started_at = state.map_or(self.view.started_at, |it| it.started_at);
-        json!({
-            "id": self.journal.id.as_str(),
-            "definition": &*self.journal.program.definition,
-            "input": raw_input.map(Payload::value),
-            "startedAt": moment(started_at),
-        })
+        workflow(self.journal.id, self.journal.program, raw_input, started_at)
     }
+}
+
+/// `$workflow`. Its input is the raw one.
+pub(crate) fn workflow(
+    id: &InstanceId,
+    program: &Program,
+    raw_input: Option<&Payload>,
+    started_at: Timestamp,
+) -> Value {
+    json!({
+        "id": id.as_str(),
+        "definition": &*program.definition,
+        "input": raw_input.map(Payload::value),
+        "startedAt": moment(started_at),
+    })
+}
+
+/// `$runtime`
+pub(crate) fn runtime() -> Value {
+    json!({ "name": "millrace", "version": env!("CARGO_PKG_VERSION"), "metadata": {} })
 }
 
 fn borrowed(payload: &Payload) -> Cow<'_, Value> {

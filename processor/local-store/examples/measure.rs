@@ -6,12 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millrace_local_store::LocalStore;
-use millrace_partition::{FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
+use millrace_partition::{Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
 use millrace_placement::{TIMER_BUCKETS, TimerBucket};
 use millrace_runtime::store::{ListQuery, SnapshotStore};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
@@ -70,6 +71,7 @@ async fn main() {
         let query = ListQuery {
             workflow: workflow().workflow,
             status: None,
+            conditions: Vec::new(),
             from: Timestamp(0),
             until: started_at(n),
             after: None,
@@ -131,6 +133,8 @@ fn flush(n: u64, random: &mut Random) -> FlushRequest {
             started_at: started_at(instance),
             updated_at: started_at(instance),
             status: "running",
+            attributes: Attributes::default(),
+            retired: BTreeSet::new(),
             ttl: None,
         };
         let bytes = 480 + random.below(64);

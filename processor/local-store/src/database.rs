@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableHandle as _, WriteTransaction};
 
 use crate::error::{Panicked, Trouble};
 use crate::layout::{
-    CHECKPOINT, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY, LAYOUT, LISTING, META,
-    OWNER, SNAPSHOT, TIMER,
+    ATTRIBUTE, CHECKPOINT, EXPIRY_OF_ATTRIBUTE, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT,
+    HISTORY, LAYOUT, LISTING, META, OWNER, SNAPSHOT, TIMER,
 };
 
 const FILE: &str = "store.redb";
@@ -144,6 +144,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), Trouble> {
     transaction.open_table(EXPIRY_OF_SNAPSHOT)?;
     transaction.open_table(EXPIRY_OF_HISTORY)?;
     transaction.open_table(EXPIRY_OF_LISTING)?;
+    add_index(&transaction)?;
     transaction.commit()?;
     drop(database);
     fs::rename(&new, path)?;
@@ -165,9 +166,27 @@ fn open(path: &Path, opener: Opener) -> Result<Database, Trouble> {
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
         let database = opener(&builder, path)?;
         check_layout(&database)?;
+        if !has_index(&database)? {
+            let transaction = database.begin_write()?;
+            add_index(&transaction)?;
+            transaction.commit()?;
+        }
         Ok(database)
     }));
     opened.unwrap_or_else(|payload| Err(Panicked::new(&*payload).into()))
+}
+
+/// The tables that files of earlier releases have not. Those releases leave them alone.
+fn add_index(transaction: &WriteTransaction) -> Result<(), Trouble> {
+    transaction.open_table(ATTRIBUTE)?;
+    transaction.open_table(EXPIRY_OF_ATTRIBUTE)?;
+    Ok(())
+}
+
+fn has_index(database: &Database) -> Result<bool, Trouble> {
+    let transaction = database.begin_read()?;
+    let has_index = transaction.list_tables()?.any(|it| it.name() == EXPIRY_OF_ATTRIBUTE.name());
+    Ok(has_index)
 }
 
 fn check_layout(database: &Database) -> Result<(), Trouble> {

@@ -32,6 +32,10 @@ pub(crate) type HistoryKey = (&'static str, i64);
 pub(crate) const LISTING: TableDefinition<'static, ListingKey, &[u8]> = TableDefinition::new("listing");
 pub(crate) type ListingKey = (&'static str, i64, &'static str);
 
+/// By workflow, term (`name=value`), start and instance. A row says only where to look: that of the list decides.
+pub(crate) const ATTRIBUTE: TableDefinition<'static, AttributeKey, &[u8]> = TableDefinition::new("attribute");
+pub(crate) type AttributeKey = (&'static str, &'static str, i64, &'static str);
+
 /// Rows to look at once a time has come: that time, and the row's key. An entry is a hint, the row's own end decides
 /// (see [`sweep`](crate::sweep)).
 pub(crate) const EXPIRY_OF_SNAPSHOT: TableDefinition<'static, (i64, &str), ()> =
@@ -40,3 +44,5 @@ pub(crate) const EXPIRY_OF_HISTORY: TableDefinition<'static, (i64, &str, i64), (
     TableDefinition::new("expiry_of_history");
 pub(crate) const EXPIRY_OF_LISTING: TableDefinition<'static, (i64, &str, i64, &str), ()> =
     TableDefinition::new("expiry_of_listing");
+pub(crate) const EXPIRY_OF_ATTRIBUTE: TableDefinition<'static, (i64, &str, &str, i64, &str), ()> =
+    TableDefinition::new("expiry_of_attribute");

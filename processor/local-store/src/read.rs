@@ -1,7 +1,9 @@
 //! What is read. Every call sees one moment: what is committed meanwhile it does not see.
 
+use std::ops::Bound;
+
 use bytes::Bytes;
-use millrace_partition::{SnapshotRow, TimerEntry};
+use millrace_partition::{Attributes, SnapshotRow, Term, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowVersion};
@@ -9,7 +11,7 @@ use redb::{Database, ReadableDatabase};
 
 use crate::cell::{Cell, Damaged, take_number, take_text};
 use crate::error::Trouble;
-use crate::layout::{CHECKPOINT, HISTORY, LISTING, OWNER, SNAPSHOT, TIMER};
+use crate::layout::{ATTRIBUTE, AttributeKey, CHECKPOINT, HISTORY, LISTING, OWNER, SNAPSHOT, TIMER};
 
 pub(crate) fn snapshot(
     database: &Database,
@@ -115,43 +117,132 @@ pub(crate) fn list(database: &Database, query: &ListQuery, now: Timestamp) -> Re
     if from >= until || query.limit == 0 {
         return Ok(page);
     }
-    let table = database.begin_read()?.open_table(LISTING)?;
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(LISTING)?;
+    if !query.conditions.is_empty() {
+        let index = Index { table: transaction.open_table(ATTRIBUTE)?, workflow: &workflow, now };
+        let mut below = (until.0.0, until.1.to_owned());
+        let from = (from.0.0, from.1);
+        while let Some((started_at, instance)) = index.newest(&query.conditions, from, below)? {
+            if let Some(value) = table.get((&*workflow, started_at, &*instance))?
+                && !add(&mut page, query, started_at, &instance, value.value(), now)?
+            {
+                break;
+            }
+            below = (started_at, instance);
+        }
+        return Ok(page);
+    }
     let slice = (&*workflow, from.0.0, from.1)..(&*workflow, until.0.0, until.1);
     for row in table.range(slice)?.rev() {
         let (key, value) = row?;
         let (_, started_at, instance) = key.value();
-        let Some((version, status, updated_at)) = listing(value.value(), now)
-            .map_err(damaged("listing", || format!("{instance} of {workflow}")))?
-        else {
-            continue;
-        };
-        if query.status.as_ref().is_some_and(|it| *it != status) {
-            continue;
-        }
-        if page.rows.len() == query.limit as usize {
-            page.has_more = true;
+        if !add(&mut page, query, started_at, instance, value.value(), now)? {
             break;
         }
-        page.rows.push(ListRow {
-            instance: instance_id(instance)?,
-            workflow: WorkflowVersion { workflow: query.workflow.clone(), version: version.into() },
-            started_at: Timestamp(started_at),
-            updated_at: Timestamp(updated_at),
-            status,
-        });
     }
     Ok(page)
 }
 
-/// Version, status and last change; none if the row has expired.
-fn listing(value: &[u8], now: Timestamp) -> Result<Option<(String, String, i64)>, Damaged> {
+/// Adds a row to the page, if it is one of those that are wanted. False if the page is full.
+fn add(
+    page: &mut ListPage,
+    query: &ListQuery,
+    started_at: i64,
+    instance: &str,
+    value: &[u8],
+    now: Timestamp,
+) -> Result<bool, Trouble> {
+    let found = listing(value, now)
+        .map_err(damaged("listing", || format!("{instance} of {}", query.workflow)))?
+        .filter(|it| query.status.as_ref().is_none_or(|wanted| *wanted == it.status))
+        .filter(|it| it.attributes.have(&query.conditions));
+    let Some(Listed { version, status, updated_at, attributes }) = found else { return Ok(true) };
+    if page.rows.len() == query.limit as usize {
+        page.has_more = true;
+        return Ok(false);
+    }
+    page.rows.push(ListRow {
+        instance: instance_id(instance)?,
+        workflow: WorkflowVersion { workflow: query.workflow.clone(), version: version.into() },
+        started_at: Timestamp(started_at),
+        updated_at: Timestamp(updated_at),
+        status,
+        attributes,
+    });
+    Ok(true)
+}
+
+/// What a row of the list says.
+struct Listed {
+    version: String,
+    status: String,
+    updated_at: i64,
+    attributes: Attributes,
+}
+
+/// None if the row has expired.
+fn listing(value: &[u8], now: Timestamp) -> Result<Option<Listed>, Damaged> {
     let cell = Cell::open(value)?;
     if !cell.is_alive(now) {
         return Ok(None);
     }
     let mut columns = cell.body()?;
     let updated_at = take_number(&mut columns)?;
-    Ok(Some((take_text(&mut columns)?, take_text(&mut columns)?, updated_at)))
+    let (version, status) = (take_text(&mut columns)?, take_text(&mut columns)?);
+    // Rows of earlier releases end here.
+    let attributes = if columns.is_empty() { String::new() } else { take_text(&mut columns)? };
+    Ok(Some(Listed { version, status, updated_at, attributes: Attributes::from_json(&attributes) }))
+}
+
+/// The index of attributes, of one workflow.
+struct Index<'i> {
+    table: redb::ReadOnlyTable<AttributeKey, &'static [u8]>,
+    workflow: &'i str,
+    now: Timestamp,
+}
+
+impl Index<'_> {
+    /// The newest place from `from` on and before `below` that all `terms` have. Each step goes to where the next term has one, so that it
+    /// costs as much as the rarest of them.
+    fn newest(
+        &self,
+        terms: &[Term],
+        from: (i64, &str),
+        below: (i64, String),
+    ) -> Result<Option<(i64, String)>, Trouble> {
+        let (mut end, mut agreed) = (Bound::Excluded(below), 0);
+        for term in terms.iter().cycle() {
+            let Some(place) = self.last(term, from, &end)? else { return Ok(None) };
+            let is_same = matches!(&end, Bound::Included(it) if *it == place);
+            agreed = if is_same { agreed + 1 } else { 1 };
+            if agreed == terms.len() {
+                return Ok(Some(place));
+            }
+            end = Bound::Included(place);
+        }
+        Ok(None)
+    }
+
+    fn last(
+        &self,
+        term: &Term,
+        from: (i64, &str),
+        end: &Bound<(i64, String)>,
+    ) -> Result<Option<(i64, String)>, Trouble> {
+        let key = |started_at: i64, instance| (self.workflow, term.as_str(), started_at, instance);
+        let end = end.as_ref().map(|(started_at, instance)| key(*started_at, instance.as_str()));
+        let start = Bound::Included(key(from.0, from.1));
+        for row in self.table.range::<(&str, &str, i64, &str)>((start, end))?.rev() {
+            let (place, value) = row?;
+            let (_, _, started_at, instance) = place.value();
+            let is_alive = Cell::open(value.value()).map(|it| it.is_alive(self.now));
+            if is_alive.map_err(damaged("attribute", || format!("{term} of {instance}")))? {
+                return Ok(Some((started_at, instance.to_owned())));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn damaged(table: &'static str, key: impl Fn() -> String) -> impl Fn(Damaged) -> Trouble {

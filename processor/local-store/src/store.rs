@@ -134,19 +134,22 @@ impl SnapshotStore for LocalStore {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs::OpenOptions;
     use std::io;
     use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
-    use millrace_partition::{FlushId, HistoryRow, Listing, SnapshotWrite, TimerRow};
+    use millrace_partition::{Attributes, FlushId, HistoryRow, Listing, SnapshotWrite, Term, TimerRow};
     use millrace_schemas::{TimerId, WorkflowName, WorkflowVersion};
     use redb::backends::FileBackend;
     use redb::{Builder, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend};
 
     use super::*;
+    use crate::cell::{Columns, NEVER, Sealer};
     use crate::layout::{
-        EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY, LISTING, META, SNAPSHOT, TIMER,
+        ATTRIBUTE, EXPIRY_OF_ATTRIBUTE, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY,
+        LISTING, META, SNAPSHOT, TIMER,
     };
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -167,6 +170,8 @@ mod tests {
             started_at: Timestamp(0),
             updated_at: Timestamp(stamp),
             status: "running",
+            attributes: Attributes::default(),
+            retired: BTreeSet::new(),
             ttl,
         };
         SnapshotWrite {
@@ -229,6 +234,100 @@ mod tests {
         assert_eq!(rows(&store), [200, 200, 1, 0, 400]);
         flush_something(&store).await;
         assert_eq!(rows(&store), [0, 0, 1, 0, 0]);
+    }
+
+    /// An instance that is found by `term`, and no more by `retired`.
+    fn found_by(n: usize, stamp: i64, ttl: Option<Duration>, term: &str, retired: &[&str]) -> SnapshotWrite {
+        let (name, value) = term.split_once('=').unwrap();
+        let mut write = snapshot(n, stamp, ttl);
+        let listing = write.listing.as_mut().unwrap();
+        listing.attributes = Attributes::from_json(&format!("{{\"{name}\":\"{value}\"}}"));
+        listing.retired = retired.iter().map(|it| Term::parse(it).unwrap()).collect();
+        write
+    }
+
+    async fn found(store: &LocalStore, term: &str) -> Vec<String> {
+        let query = ListQuery {
+            workflow: WorkflowName { namespace: "shop".into(), name: "order".into() },
+            status: None,
+            conditions: vec![Term::parse(term).unwrap()],
+            from: Timestamp(0),
+            until: Timestamp(1),
+            after: None,
+            limit: 10,
+        };
+        let page = store.list(&query).await.unwrap();
+        page.rows.iter().map(|it| it.instance.to_string()).collect()
+    }
+
+    fn index_rows(store: &LocalStore) -> [u64; 2] {
+        let count = |database: &Database| {
+            let it = database.begin_read()?;
+            Ok([it.open_table(ATTRIBUTE)?.len()?, it.open_table(EXPIRY_OF_ATTRIBUTE)?.len()?])
+        };
+        store.inner.database.with(count).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nothing_is_found_by_any_more_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        let flush = async |write| {
+            store.flush(&FlushRequest { snapshots: vec![write], ..empty() }).await.unwrap();
+        };
+        flush(found_by(1, 1, None, "step=one", &[])).await;
+        flush(found_by(1, 2, None, "step=two", &["step=one"])).await;
+        flush(found_by(2, 1, Some(3 * DAY), "step=two", &[])).await;
+        assert_eq!((found(&store, "step=two").await.len(), index_rows(&store)), (2, [3, 2]));
+        tokio::time::advance(2 * DAY).await;
+        flush_something(&store).await;
+        assert_eq!((found(&store, "step=two").await.len(), index_rows(&store)), (2, [2, 1]));
+        tokio::time::advance(3 * DAY).await;
+        flush_something(&store).await;
+        assert_eq!(
+            (found(&store, "step=two").await, index_rows(&store)),
+            (vec!["order-1".to_owned()], [1, 0])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_an_earlier_release_gets_the_index_when_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        store.flush(&FlushRequest { snapshots: vec![snapshot(1, 1, None)], ..empty() }).await.unwrap();
+        let downgrade = |database: &Database| {
+            let transaction = database.begin_write()?;
+            transaction.delete_table(ATTRIBUTE)?;
+            transaction.delete_table(EXPIRY_OF_ATTRIBUTE)?;
+            // A row as it was.
+            let columns = Columns::default().number(1).text("1.0.0").text("running");
+            let cell = Sealer::new().seal(Stamp(1), NEVER, columns.bytes());
+            transaction.open_table(LISTING)?.insert(("shop/order", 0, "order-1"), &*cell)?;
+            Ok(transaction.commit()?)
+        };
+        store.inner.database.with(downgrade).unwrap();
+        drop(store);
+        let store = LocalStore::open(folder.path()).unwrap();
+        assert_eq!(found(&store, "step=one").await, Vec::<String>::new());
+        let all = ListQuery {
+            workflow: WorkflowName { namespace: "shop".into(), name: "order".into() },
+            status: None,
+            conditions: vec![],
+            from: Timestamp(0),
+            until: Timestamp(1),
+            after: None,
+            limit: 10,
+        };
+        let page = store.list(&all).await.unwrap();
+        assert_eq!(
+            (page.rows[0].status.as_str(), &page.rows[0].attributes),
+            ("running", &Attributes::default())
+        );
+        store
+            .flush(&FlushRequest { snapshots: vec![found_by(1, 2, None, "step=one", &[])], ..empty() })
+            .await
+            .unwrap();
+        assert_eq!(found(&store, "step=one").await, ["order-1"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,8 @@ use redb::{AccessGuard, ReadableTable, WriteTransaction};
 use crate::cell::{Cell, NEVER};
 use crate::error::Trouble;
 use crate::layout::{
-    EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY, LISTING, SNAPSHOT, TIMER,
+    ATTRIBUTE, EXPIRY_OF_ATTRIBUTE, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY,
+    LISTING, SNAPSHOT, TIMER,
 };
 
 /// For writers that are late.
@@ -73,6 +74,7 @@ pub(crate) fn remove_expired(
 ) -> Result<(), Trouble> {
     snapshots(transaction, now, sweep.rows_max)?;
     listings(transaction, now, sweep.rows_max)?;
+    attributes(transaction, now, sweep.rows_max)?;
     history(transaction, now, sweep.rows_max)?;
     if sweep.has_run >= TIMER_LOADING {
         timers(transaction, now, sweep)?;
@@ -100,6 +102,19 @@ fn listings(transaction: &WriteTransaction, now: Timestamp, rows_max: usize) -> 
         let (at, workflow, started_at, id) = end.value();
         if ends_at(rows.get((workflow, started_at, id))?, at, stamped_removable_at) {
             rows.remove((workflow, started_at, id))?;
+        }
+    }
+    Ok(())
+}
+
+fn attributes(transaction: &WriteTransaction, now: Timestamp, rows_max: usize) -> Result<(), Trouble> {
+    let (mut ends, mut rows) =
+        (transaction.open_table(EXPIRY_OF_ATTRIBUTE)?, transaction.open_table(ATTRIBUTE)?);
+    for end in ends.extract_from_if(..(after(now), "", "", 0, ""), |_, ()| true)?.take(rows_max) {
+        let (end, _) = end?;
+        let (at, workflow, term, started_at, id) = end.value();
+        if ends_at(rows.get((workflow, term, started_at, id))?, at, stamped_removable_at) {
+            rows.remove((workflow, term, started_at, id))?;
         }
     }
     Ok(())

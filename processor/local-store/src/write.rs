@@ -10,8 +10,8 @@ use redb::{AccessGuard, Database, ReadableTable, Table, WriteTransaction};
 use crate::cell::{Cell, Columns, NEVER, Sealer};
 use crate::error::Trouble;
 use crate::layout::{
-    CHECKPOINT, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY, HistoryKey, LISTING,
-    ListingKey, OWNER, SNAPSHOT, TIMER, TimerKey,
+    ATTRIBUTE, AttributeKey, CHECKPOINT, EXPIRY_OF_ATTRIBUTE, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING,
+    EXPIRY_OF_SNAPSHOT, HISTORY, HistoryKey, LISTING, ListingKey, OWNER, SNAPSHOT, TIMER, TimerKey,
 };
 use crate::sweep::{self, Sweep};
 
@@ -37,6 +37,7 @@ pub(crate) fn flush(
         for write in &request.snapshots {
             writer.snapshot(write)?;
             writer.listing(write)?;
+            writer.attributes(write)?;
         }
     }
     sweep::remove_expired(&transaction, now, sweep)?;
@@ -92,10 +93,12 @@ struct Writer<'t> {
     sealer: Sealer,
     snapshots: Table<'t, &'static str, &'static [u8]>,
     listings: Table<'t, ListingKey, &'static [u8]>,
+    attributes: Table<'t, AttributeKey, &'static [u8]>,
     history: Table<'t, HistoryKey, &'static [u8]>,
     timers: Table<'t, TimerKey, ()>,
     expiry_of_snapshots: Table<'t, (i64, &'static str), ()>,
     expiry_of_listings: Table<'t, (i64, &'static str, i64, &'static str), ()>,
+    expiry_of_attributes: Table<'t, (i64, &'static str, &'static str, i64, &'static str), ()>,
     expiry_of_history: Table<'t, (i64, &'static str, i64), ()>,
 }
 
@@ -106,10 +109,12 @@ impl<'t> Writer<'t> {
             sealer: Sealer::new(),
             snapshots: transaction.open_table(SNAPSHOT)?,
             listings: transaction.open_table(LISTING)?,
+            attributes: transaction.open_table(ATTRIBUTE)?,
             history: transaction.open_table(HISTORY)?,
             timers: transaction.open_table(TIMER)?,
             expiry_of_snapshots: transaction.open_table(EXPIRY_OF_SNAPSHOT)?,
             expiry_of_listings: transaction.open_table(EXPIRY_OF_LISTING)?,
+            expiry_of_attributes: transaction.open_table(EXPIRY_OF_ATTRIBUTE)?,
             expiry_of_history: transaction.open_table(EXPIRY_OF_HISTORY)?,
         })
     }
@@ -153,10 +158,32 @@ impl<'t> Writer<'t> {
         let columns = Columns::default()
             .number(listing.updated_at.0)
             .text(&listing.workflow.version)
-            .text(listing.status);
+            .text(listing.status)
+            .text(&listing.attributes.to_json());
         self.listings.insert(key, &*self.sealer.seal(write.stamp, expires_at, columns.bytes()))?;
         if let Some(at) = sweep::stamped_removable_at(expires_at) {
             self.expiry_of_listings.insert((at.0, key.0, key.1, key.2), ())?;
+        }
+        Ok(())
+    }
+
+    /// What the instance is found by from now on, as long as it is listed, and what it is found by no more.
+    fn attributes(&mut self, write: &SnapshotWrite) -> Result<(), Trouble> {
+        let Some(listing) = &write.listing else { return Ok(()) };
+        let now = self.now;
+        let terms = listing.attributes.terms();
+        let found_by = terms.iter().map(|it| (it, self.expiry(listing.ttl)));
+        let retired = listing.retired.iter().map(|it| (it, now));
+        let workflow = listing.workflow.workflow.to_string();
+        for (term, expires_at) in found_by.chain(retired).collect::<Vec<_>>() {
+            let key = (&*workflow, term.as_str(), listing.started_at.0, write.instance.as_str());
+            if is_newer(self.attributes.get(key)?, write.stamp) {
+                continue;
+            }
+            self.attributes.insert(key, &*self.sealer.seal(write.stamp, expires_at, &[]))?;
+            if let Some(at) = sweep::stamped_removable_at(expires_at) {
+                self.expiry_of_attributes.insert((at.0, key.0, key.1, key.2, key.3), ())?;
+            }
         }
         Ok(())
     }

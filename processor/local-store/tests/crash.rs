@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_local_store::LocalStore;
-use millrace_partition::{FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
+use millrace_partition::{Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{ListQuery, SnapshotStore};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
@@ -104,6 +105,8 @@ fn flush(n: i64) -> FlushRequest {
         started_at,
         updated_at: Timestamp(n),
         status: "running",
+        attributes: Attributes::default(),
+        retired: BTreeSet::new(),
         ttl: None,
     };
     let snapshot = |instance: i64| SnapshotWrite {
@@ -148,6 +151,7 @@ async fn flushes_found(store: &LocalStore) -> i64 {
     let all = ListQuery {
         workflow: workflow(),
         status: None,
+        conditions: Vec::new(),
         from: Timestamp(0),
         until: Timestamp(i64::MAX),
         after: None,

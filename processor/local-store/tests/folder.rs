@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
 use millrace_local_store::LocalStore;
-use millrace_partition::{FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
+use millrace_partition::{Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{ListQuery, OwnerRow, SnapshotStore, StoreError};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
@@ -143,6 +144,8 @@ async fn fill(folder: &Path) {
                 started_at: Timestamp(n),
                 updated_at: Timestamp(n),
                 status: "running",
+                attributes: Attributes::default(),
+                retired: BTreeSet::new(),
                 ttl: None,
             }),
         });
@@ -183,6 +186,7 @@ async fn read_everything(folder: &Path) -> Result<(), StoreError> {
     let query = ListQuery {
         workflow: workflow(),
         status: None,
+        conditions: Vec::new(),
         from: Timestamp(0),
         until: Timestamp(i64::MAX),
         after: None,

@@ -8,9 +8,10 @@ use millrace_schemas::codec;
 use millrace_schemas::codec::DecodeError;
 use millrace_schemas::partition::{Checkpoint, Claim};
 use millrace_schemas::snapshot::SnapshotRecord;
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
 use crate::batch::{Batch, Committing, Stage};
+use crate::cache::Listed;
 use crate::history::Retention;
 use crate::hot_keys::HotKeys;
 use crate::input::{ChangelogRecord, LoadedRow, SnapshotRow};
@@ -318,9 +319,12 @@ impl Partition {
         let is_new = |it: &TailEntry| row_stamp.is_none_or(|stamp| self.stamp(it.offset) > stamp);
         let first_new = tail.iter().position(is_new).unwrap_or(tail.len());
         match self.fold(id, row.as_ref().map(|it| &it.value), &tail[first_new..]) {
-            Ok((entity, parked_at)) => {
+            Ok(Folded { entity, parked_at, indexed }) => {
+                // Whether the list shows what the row has is not known, but the index has nothing else.
+                let listed = Listed { status: None, attributes: indexed };
                 if let (Some(offset), true) = (parked_at, tail.is_empty()) {
-                    return self.unparked(entity, offset, now);
+                    self.unparked(entity, offset, now);
+                    return self.cache.set_listed(id, listed);
                 }
                 let state = entity.as_instance().and_then(Instance::state);
                 let retention = state.map(|it| Retention::of(&it.workflow, programs, &self.config));
@@ -336,6 +340,7 @@ impl Partition {
                     self.timers.restored(&entity);
                 }
                 self.cache.put(entity, last_offset, last_offset.is_some(), now);
+                self.cache.set_listed(id, listed);
             }
             Err(detail) => {
                 self.tell(id, &tail, Some(self.config.history_retention), now);
@@ -348,29 +353,28 @@ impl Partition {
         }
     }
 
-    /// A row, with what comes after it; and where it ended, if it was one of a parked instance.
-    fn fold(
-        &self,
-        id: &InstanceId,
-        row: Option<&Bytes>,
-        tail: &[TailEntry],
-    ) -> Result<(Entity, Option<Offset>), String> {
-        let (mut entity, parked_at) = match row.map(|it| self.codec.decode_snapshot_record(it)) {
-            None => (Entity::absent(id.clone()), None),
+    /// A row, with what comes after it.
+    fn fold(&self, id: &InstanceId, row: Option<&Bytes>, tail: &[TailEntry]) -> Result<Folded, String> {
+        let (mut entity, parked_at, indexed) = match row.map(|it| self.codec.decode_snapshot_record(it)) {
+            None => (Entity::absent(id.clone()), None, None),
             Some(Ok(SnapshotRecord::Snapshot(snapshot))) => {
-                (Entity::of_snapshot(id.clone(), *snapshot), None)
+                let indexed = snapshot.state.attributes.clone();
+                (Entity::of_snapshot(id.clone(), *snapshot), None, indexed)
             }
             Some(Ok(SnapshotRecord::Channel(snapshot))) => {
-                (Entity::of_channel_snapshot(id.clone(), *snapshot), None)
+                (Entity::of_channel_snapshot(id.clone(), *snapshot), None, None)
             }
-            Some(Ok(SnapshotRecord::Parked(parked))) => (self.unpark(id, &parked)?, Some(parked.offset)),
+            Some(Ok(SnapshotRecord::Parked(parked))) => {
+                let (entity, indexed) = self.unpark(id, &parked)?;
+                (entity, Some(parked.offset), indexed)
+            }
             Some(Err(error)) => return Err(format!("its snapshot cannot be read: {error}")),
         };
         for it in tail {
             let entry = it.entry.as_ref().map_err(Clone::clone)?;
             entity.apply_entry(entry).map_err(|it| it.to_string())?;
         }
-        Ok((entity, parked_at))
+        Ok(Folded { entity, parked_at, indexed })
     }
 
     /// What of the tail goes into the history.
@@ -403,6 +407,15 @@ impl Partition {
         self.phase = Phase::Ended;
         out.push(Output::Fail { detail });
     }
+}
+
+/// An entity that was rebuilt.
+struct Folded {
+    entity: Entity,
+    /// Where its row ended, if it was one of a parked instance.
+    parked_at: Option<Offset>,
+    /// The attributes of its row: what the index has of it.
+    indexed: Option<Payload>,
 }
 
 fn instance_id(record: &ChangelogRecord) -> Option<InstanceId> {

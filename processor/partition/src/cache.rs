@@ -5,10 +5,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millrace_engine::Entity;
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
 /// Idle instances leave in groups of what became idle within so many milliseconds, so that an idle partition is not woken for each.
 const IDLE_GRAIN_MS: i64 = 1_000;
+
+/// What the store is known to list of an entity; of a channel, nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Listed {
+    /// The status that the list shows; none if that is not known.
+    pub(crate) status: Option<&'static str>,
+    /// What the index may have of its attributes.
+    pub(crate) attributes: Option<Payload>,
+}
 
 /// A committed entity in memory.
 #[derive(Debug)]
@@ -16,8 +25,7 @@ pub(crate) struct Cached {
     pub(crate) entity: Entity,
     /// Changelog offset of its last entry, when that is known to this incarnation: what its snapshot is stamped with.
     pub(crate) last_offset: Option<Offset>,
-    /// The status that the list index is known to show.
-    pub(crate) listed: Option<&'static str>,
+    pub(crate) listed: Listed,
     size_bytes: usize,
     used_at: Timestamp,
     /// Its place in the order of eviction; none while it is dirty.
@@ -67,7 +75,7 @@ impl Cache {
         now: Timestamp,
     ) {
         let id = entity.id().clone();
-        let listed = self.remove(&id).and_then(|it| it.listed);
+        let listed = self.remove(&id).map(|it| it.listed).unwrap_or_default();
         let size_bytes = entity.size_bytes();
         self.bytes += size_bytes;
         let cached = Cached { entity, last_offset, listed, size_bytes, used_at: now, place: None };
@@ -94,9 +102,9 @@ impl Cache {
         self.evictable.insert(self.places, id.clone());
     }
 
-    pub(crate) fn set_listed(&mut self, id: &InstanceId, status: &'static str) {
+    pub(crate) fn set_listed(&mut self, id: &InstanceId, listed: Listed) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.listed = Some(status);
+            entry.listed = listed;
         }
     }
 

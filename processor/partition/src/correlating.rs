@@ -6,14 +6,13 @@ use millrace_engine::{
 };
 use millrace_schemas::channel::{ChannelCommand, ChannelEntry, ChannelEvent};
 use millrace_schemas::cloud_event::PublishedEvent;
-use millrace_schemas::command::Addressed;
+use millrace_schemas::command::{Addressed, Answer};
 use millrace_schemas::{EventId, Timestamp};
 
 use crate::batch::{Committing, Entry};
 use crate::input::InboundRecord;
 use crate::output::Observation;
 use crate::partition::{Partition, Programs};
-use crate::processing::reason;
 use crate::records::Records;
 use crate::transaction::OutgoingRecord;
 
@@ -62,7 +61,13 @@ impl Partition {
                 }
                 Destination::Start(effect) => {
                     let (cause, traceparent) = (cause.clone(), traceparent.clone());
-                    let context = Addressed { instance: Records::own_id(), cause, traceparent, command: () };
+                    let context = Addressed {
+                        instance: Records::own_id(),
+                        cause,
+                        traceparent,
+                        answer: Answer::Refusal,
+                        command: (),
+                    };
                     records.push(self.records.effect(&context, number, &effect, at));
                 }
             }
@@ -119,7 +124,7 @@ impl Partition {
                 Some((outgoing, Entry { instance: id.clone(), value, history: None }))
             }
             Err(rejection) => {
-                let (reason, detail) = (reason(&rejection), rejection.to_string());
+                let (reason, detail) = (rejection.reason(), rejection.to_string());
                 if let ChannelCommand::Publish { .. } = &addressed.command {
                     // Nobody has it yet: it can be sent again.
                     self.dead_letter(record, "too-many-waiting", detail, moment.at, work, records);

@@ -1,6 +1,7 @@
 //! Snapshots, indexes and the checkpoint: outside of the transaction, behind it, and only ever of what is committed
 //! (state protocol 2.5).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use millrace_engine::Entity;
@@ -8,10 +9,11 @@ use millrace_placement::{TimerBucket, key_group};
 use millrace_schemas::channel::ChannelSnapshot;
 use millrace_schemas::partition::{Checkpoint, Positions};
 use millrace_schemas::snapshot::Snapshot;
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
+use crate::attributes::{Attributes, Term};
 use crate::batch::{Batch, Stage};
-use crate::cache::Cached;
+use crate::cache::{Cached, Listed};
 use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
 use crate::partition::{Partition, Phase, Programs};
@@ -19,11 +21,17 @@ use crate::quarantine::{WAKE, WAKE_AFTER};
 use crate::timers::entries;
 use crate::write_behind::InFlight;
 
-/// What stands for the status of a channel, which no list shows.
-const CHANNEL: &str = "channel";
-
 /// How much longer the row of a channel stays than anything in it means something, for clocks that differ.
 const CHANNEL_ROW_SPARE: Duration = Duration::from_secs(60);
+
+/// What an instance was found by, and is no more.
+fn retired(before: Option<&Payload>, now: Option<&Payload>) -> BTreeSet<Term> {
+    if before == now {
+        return BTreeSet::new();
+    }
+    let now = Attributes::of(now).terms();
+    Attributes::of(before).terms().into_iter().filter(|it| !now.contains(it)).collect()
+}
 
 impl Partition {
     /// When the oldest unwritten change has waited long enough.
@@ -150,27 +158,31 @@ impl Partition {
         offset: Offset,
         now: Timestamp,
         programs: &impl Programs,
-    ) -> Option<(SnapshotWrite, &'static str)> {
+    ) -> Option<(SnapshotWrite, Listed)> {
         let era = self.era;
         let (value, ttl, listing, listed) = match &cached.entity {
             Entity::Instance(instance) => {
                 let state = instance.state()?;
                 let status = state.status.name();
                 let has_ended = state.status.is_terminal();
-                let listing = (cached.listed != Some(status)).then(|| Listing {
+                let listed = Listed { status: Some(status), attributes: state.attributes.clone() };
+                let before = &cached.listed;
+                let listing = (*before != listed).then(|| Listing {
                     workflow: state.workflow.clone(),
                     started_at: state.started_at,
                     updated_at: state.updated_at,
                     status,
+                    attributes: Attributes::of(state.attributes.as_ref()),
+                    retired: retired(before.attributes.as_ref(), state.attributes.as_ref()),
                     ttl: Retention::of(&state.workflow, programs, &self.config).listing.filter(|_| has_ended),
                 });
                 let value = self.codec.encode_snapshot(&Snapshot { state: state.clone(), era, offset });
-                (value, has_ended.then_some(self.config.stub_ttl), listing, status)
+                (value, has_ended.then_some(self.config.stub_ttl), listing, listed)
             }
             Entity::Channel(channel) => {
                 let snapshot = ChannelSnapshot { state: channel.state().clone(), era, offset };
                 let ttl = channel.needed_until().map(|it| it.since(now) + CHANNEL_ROW_SPARE);
-                (self.codec.encode_channel_snapshot(&snapshot), ttl, None, CHANNEL)
+                (self.codec.encode_channel_snapshot(&snapshot), ttl, None, Listed::default())
             }
         };
         let (instance, stamp) = (id.clone(), self.stamp(offset));
@@ -186,8 +198,8 @@ impl Partition {
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
         }
-        for (instance, status) in done.snapshots {
-            self.cache.set_listed(&instance, status);
+        for (instance, listed) in done.snapshots {
+            self.cache.set_listed(&instance, listed);
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
             let is_at_rest = self.cache.get(&instance).is_some_and(|it| it.entity.is_at_rest());

@@ -7,6 +7,7 @@
 //! came of them as [`Input`]s.
 
 mod acquiring;
+mod attributes;
 mod batch;
 mod cache;
 mod config;
@@ -31,6 +32,7 @@ mod transaction;
 mod trimming;
 mod write_behind;
 
+pub use attributes::{Attributes, Term};
 pub use config::{Config, TailLimit};
 pub use input::{ChangelogRecord, InboundRecord, Input, LoadedRow, QueryId, SnapshotRow, Source, TimerEntry};
 pub use output::{FlushId, FlushRequest, HistoryRow, Listing, Observation, Output, SnapshotWrite, TimerRow};

@@ -1,5 +1,6 @@
 //! What a partition wants done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use millrace_placement::TimerBucket;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp, WorkflowVersion};
 
+use crate::attributes::{Attributes, Term};
 use crate::input::{QueryId, Source};
 use crate::transaction::Transaction;
 
@@ -139,6 +141,10 @@ pub struct Listing {
     pub updated_at: Timestamp,
     /// `running`, `completed`, …
     pub status: &'static str,
+    /// What the instance is found by: a row of the index for each, which stays as long as this row.
+    pub attributes: Attributes,
+    /// What it was found by before, and is no more. Their rows end with this write, and before that of the snapshot, which forgets them.
+    pub retired: BTreeSet<Term>,
     /// How long the row stays: only those of ended instances expire, and not with the stub but by the workflow's retention.
     pub ttl: Option<Duration>,
 }
@@ -197,7 +203,7 @@ pub enum Observation {
     CommandRejected {
         /// `Command::name`.
         command: &'static str,
-        /// `not_found`, `already_exists`, `invalid_state`, `invalid_argument`.
+        /// `Rejection::reason`.
         reason: &'static str,
     },
     /// An incident was raised.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_engine::{Effect, Entity, Instance, Moment, Rejection, refused_start};
 use millrace_placement::{PartitionIndex, home, key_group};
-use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::command::{AddressedCommand, Answer, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::instance::{InstanceState, Status};
 use millrace_schemas::{InstanceId, Offset, Timestamp};
@@ -289,6 +289,7 @@ impl Partition {
             }
             let detail = format!("instance {id} is quarantined: {why}");
             self.tell_parent(command, &detail, moment.at, records);
+            self.tell_asker(command, "quarantined", &detail, moment.at, records);
             self.dead_letter(record, "quarantined", detail, moment.at, work, records);
             return None;
         }
@@ -314,6 +315,7 @@ impl Partition {
                     moment.at,
                     records,
                 );
+                self.tell_asker(command, "unknown_workflow", &detail, moment.at, records);
                 self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
                 return None;
             }
@@ -336,6 +338,10 @@ impl Partition {
                     }
                     records.push(self.records.effect(command, number, effect, moment.at));
                 }
+                if let (Answer::Outcome | Answer::AtOnce, Some(state)) = (command.answer, instance.state()) {
+                    let status = state.status.name();
+                    records.push(self.records.accepted(command, &decision.outcome, status, moment.at));
+                }
                 observe(command, &entry, &instance, moment.at, &mut work.observations);
                 let outgoing = self.records.entry(id, &entry);
                 let bytes = outgoing.value.clone().expect("an entry has a value");
@@ -343,13 +349,17 @@ impl Partition {
                 Some((outgoing, Entry { instance: id.clone(), value: bytes, history }))
             }
             Err(rejection @ Rejection::InvalidArgument { .. }) => {
-                self.tell_parent(command, &rejection.to_string(), moment.at, records);
-                self.dead_letter(record, "invalid-argument", rejection.to_string(), moment.at, work, records);
+                let (reason, detail) = (rejection.reason(), rejection.to_string());
+                self.tell_parent(command, &detail, moment.at, records);
+                self.tell_asker(command, reason, &detail, moment.at, records);
+                self.dead_letter(record, "invalid-argument", detail, moment.at, work, records);
                 None
             }
             Err(
                 rejection @ (Rejection::NotFound { .. }
                 | Rejection::AlreadyExists { .. }
+                | Rejection::Duplicate { .. }
+                | Rejection::NotTaken { .. }
                 | Rejection::InvalidState { .. }),
             ) => {
                 self.tell_parent_of(instance.state(), command, &rejection.to_string(), moment.at, records);
@@ -367,6 +377,21 @@ impl Partition {
     pub(crate) fn take(&self, id: &InstanceId, work: &mut Committing) -> Entity {
         let cached = || self.cache.get(id).map(|it| it.entity.clone());
         work.entities.remove(id).or_else(cached).unwrap_or_else(|| Entity::absent(id.clone()))
+    }
+
+    /// What becomes a dead letter is a refusal for those who wait for the outcome.
+    fn tell_asker(
+        &self,
+        command: &AddressedCommand,
+        reason: &str,
+        detail: &str,
+        at: Timestamp,
+        records: &mut Vec<OutgoingRecord>,
+    ) {
+        if command.answer != Answer::Refusal {
+            let name = command.command.name();
+            records.push(self.records.rejected(command, name, reason, detail, at));
+        }
     }
 
     /// A start that another instance has sent cannot be done: the task that waits fails.
@@ -400,7 +425,7 @@ impl Partition {
         work: &mut Committing,
         records: &mut Vec<OutgoingRecord>,
     ) {
-        let reason = reason(rejection);
+        let reason = rejection.reason();
         let name = command.command.name();
         records.push(self.records.rejected(command, name, reason, &rejection.to_string(), at));
         work.observations.push(Observation::CommandRejected { command: name, reason });
@@ -560,15 +585,6 @@ fn resolve(command: &AddressedCommand, instance: Option<&Instance>, programs: &i
         (None, _) => return Resolved::NoInstance,
     };
     program.map_or(Resolved::Unknown(name), Resolved::Program)
-}
-
-pub(crate) fn reason(rejection: &Rejection) -> &'static str {
-    match rejection {
-        Rejection::NotFound { .. } => "not_found",
-        Rejection::AlreadyExists { .. } => "already_exists",
-        Rejection::InvalidState { .. } => "invalid_state",
-        Rejection::InvalidArgument { .. } => "invalid_argument",
-    }
 }
 
 fn observe(

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use millrace_engine::{Entity, EntityEntry};
 use millrace_schemas::codec::ChangelogRecord;
 use millrace_schemas::snapshot::{ParkedInstance, SnapshotRecord};
-use millrace_schemas::{InstanceId, Offset, TimerId, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Payload, TimerId, Timestamp};
 
 use crate::output::{Observation, Output, SnapshotWrite};
 use crate::partition::Partition;
@@ -145,7 +145,12 @@ impl Partition {
     }
 
     /// Tries again what an earlier owner could not do.
-    pub(crate) fn unpark(&self, id: &InstanceId, parked: &ParkedInstance) -> Result<Entity, String> {
+    /// With the attributes that the index has of it.
+    pub(crate) fn unpark(
+        &self,
+        id: &InstanceId,
+        parked: &ParkedInstance,
+    ) -> Result<(Entity, Option<Payload>), String> {
         let mut entity = match &parked.snapshot {
             None => Entity::absent(id.clone()),
             Some(row) => match self.codec.decode_snapshot_record(row) {
@@ -155,6 +160,7 @@ impl Partition {
                 Err(error) => return Err(format!("its snapshot cannot be read: {error}")),
             },
         };
+        let indexed = entity.as_instance().and_then(|it| it.state()).and_then(|it| it.attributes.clone());
         for value in &parked.entries {
             let entry = match self.codec.decode_changelog(value) {
                 Ok(ChangelogRecord::Entry(entry)) => EntityEntry::Instance(entry),
@@ -164,6 +170,6 @@ impl Partition {
             };
             entity.apply_entry(&entry).map_err(|it| it.to_string())?;
         }
-        Ok(entity)
+        Ok((entity, indexed))
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_engine::{Effect, INSTANCE_SOURCE};
+use millrace_engine::{Effect, INSTANCE_SOURCE, Outcome};
 use millrace_placement::PartitionIndex;
 use millrace_schemas::channel::{ChannelCommand, ChannelEntry};
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, TRACEPARENT, channel_event,
-    command_event, read_inbox, rejection_event,
+    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, TRACEPARENT, acceptance_event,
+    channel_event, command_event, read_inbox, rejection_event,
 };
 use millrace_schemas::codec::{ChangelogRecord, Codec};
-use millrace_schemas::command::{Addressed, AddressedCommand, Command};
+use millrace_schemas::command::{Addressed, AddressedCommand, Answer, Command};
 use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
@@ -309,6 +309,26 @@ impl Records {
         outgoing(&self.topics.lifecycle, Some(key(&command.instance)), event.to_binary())
     }
 
+    /// What a sender is told that has asked for the outcome of its command.
+    pub(crate) fn accepted(
+        &self,
+        command: &AddressedCommand,
+        outcome: &Outcome,
+        status: &str,
+        at: Timestamp,
+    ) -> OutgoingRecord {
+        let AddressedCommand { instance, cause, .. } = command;
+        let id = EventId {
+            source: self.source.clone(),
+            id: format!("accepted/{instance}/{}/{}", cause.source, cause.id),
+        };
+        let name = command.command.name();
+        let event = acceptance_event(id, instance, name, cause, outcome.name(), outcome.task(), status)
+            .with_time(at)
+            .with_traceparent(command.traceparent.as_deref());
+        outgoing(&self.topics.lifecycle, Some(key(instance)), event.to_binary())
+    }
+
     /// The record as it first came, with headers that say why it is here.
     pub(crate) fn dead_letter(
         &self,
@@ -372,6 +392,7 @@ fn fire(fired: TimerFired) -> AddressedCommand {
         },
         instance: fired.instance,
         traceparent: None,
+        answer: Answer::Refusal,
         command: Command::FireTimer { timer: fired.timer, due: fired.due },
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
+use crate::cache::Listed;
 use crate::input::TimerEntry;
 use crate::output::{FlushId, HistoryRow};
 
@@ -25,8 +26,8 @@ pub(crate) struct WriteBehind {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) id: FlushId,
-    /// Instances, and the status that the list index will show.
-    pub(crate) snapshots: Vec<(InstanceId, &'static str)>,
+    /// Instances, and what the store will list of them.
+    pub(crate) snapshots: Vec<(InstanceId, Listed)>,
     /// Instances that are written as parked.
     pub(crate) parked: Vec<InstanceId>,
     pub(crate) timers: Vec<TimerEntry>,

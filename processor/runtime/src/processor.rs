@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millrace_partition::{Config, QueryId};
+use millrace_partition::{Config, Programs as _, QueryId};
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
-use millrace_schemas::{InstanceId, Offset};
+use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
+use millrace_workflow::program::Program;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 use crate::lane::{LaneShell, Message};
 use crate::log::{Lane as _, Log, LogError, LogEvent};
 use crate::metrics::Metrics;
-use crate::programs::Definitions;
+use crate::programs::{Catalog, Definitions};
 use crate::store::SnapshotStore;
 
 /// How many messages may wait for a lane before the reading waits.
@@ -83,6 +84,7 @@ struct SharedState {
     partitions: u32,
     owned: BTreeMap<PartitionIndex, PartitionStatus>,
     lanes: Vec<mpsc::Sender<Message>>,
+    catalog: Catalog,
     has_joined: bool,
 }
 
@@ -165,6 +167,13 @@ impl ProcessorHandle {
         }
     }
 
+    /// The definition of a version, if this processor knows it.
+    #[must_use]
+    pub fn program(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
+        let catalog = self.shared.lock().catalog.clone();
+        catalog.version(version)
+    }
+
     /// The partitions that this processor owns.
     #[must_use]
     pub fn partitions(&self) -> Vec<PartitionStatus> {
@@ -214,6 +223,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             self.config.partition.topics.clone(),
             self.metrics.clone(),
         );
+        self.shared.lock().catalog = catalog.clone();
         let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
         tasks.spawn(async move { definitions.run().await.map_err(Error::Log) });
         tokio::select! {

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use millrace_partition::{FlushRequest, SnapshotRow, TimerEntry};
+use millrace_partition::{Attributes, FlushRequest, SnapshotRow, Term, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, Timestamp, WorkflowName, WorkflowVersion};
 
@@ -105,6 +105,8 @@ pub struct ListQuery {
     pub workflow: WorkflowName,
     /// Only this status.
     pub status: Option<String>,
+    /// Only those that are found by all of these.
+    pub conditions: Vec<Term>,
     /// Started at or after.
     pub from: Timestamp,
     /// Started before (the cursor of the next page is the last row's `started_at` and `instance`).
@@ -137,4 +139,6 @@ pub struct ListRow {
     pub updated_at: Timestamp,
     /// `running`, `completed`, …
     pub status: String,
+    /// What it is found by.
+    pub attributes: Attributes,
 }

@@ -4,14 +4,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_partition::{
-    FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, TimerEntry, TimerRow,
+    Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, Term, TimerEntry,
+    TimerRow,
 };
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
+use serde_json::json;
 
 use crate::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow, SnapshotStore};
 
@@ -34,6 +37,9 @@ pub async fn all<S: SnapshotStore>(store: &S) {
     lists_come_newest_first_and_in_pages(store).await;
     lists_follow_the_newest_status(store).await;
     lists_span_days(store).await;
+    instances_are_found_by_their_attributes(store).await;
+    an_attribute_that_has_changed_finds_nothing(store).await;
+    what_is_found_expires_with_its_list_row(store).await;
     large_values_come_back_whole(store).await;
     large_values_are_replaced_like_small_ones(store).await;
     large_stubs_expire(store).await;
@@ -361,6 +367,113 @@ pub async fn lists_span_days<S: SnapshotStore>(store: &S) {
     assert_eq!(rest, ListPage { rows: expected[2..].to_vec(), has_more: false });
 }
 
+/// All conditions must hold; pages and filters are those of the list.
+pub async fn instances_are_found_by_their_attributes<S: SnapshotStore>(store: &S) {
+    let mut writes = Vec::new();
+    let mut expected = Vec::new();
+    for n in 0..200_i64 {
+        // Some days, and three starts in each millisecond.
+        let started_at = Timestamp(PAST.0 + n / 60 * DAY_MS + n / 3);
+        let attributes = json!({"parity": n % 2, "third": n % 3 == 0, "name": format!("n {n} é=")});
+        let (name, status) = (format!("found-{n:03}"), if n % 5 == 0 { "completed" } else { "running" });
+        writes.push(found_by(listed(&name, Stamp(n), "found", started_at, started_at, status), &attributes));
+        let row = list_row(&name, "found", started_at, started_at, status);
+        expected.push((n, ListRow { attributes: Attributes::of(Some(&attributes.into())), ..row }));
+    }
+    let foreign = listed("foreign", Stamp(1), "found-too", PAST, PAST, "running");
+    writes.push(found_by(foreign, &json!({"parity": 0, "third": true})));
+    flush(store, writes.clone(), vec![], vec![]).await;
+    flush(store, writes.split_off(150), vec![], vec![]).await;
+    expected.sort_by(|(_, a), (_, b)| (b.started_at, &b.instance).cmp(&(a.started_at, &a.instance)));
+    let those = |wanted: &dyn Fn(i64) -> bool| -> Vec<ListRow> {
+        expected.iter().filter(|(n, _)| wanted(*n)).map(|(_, row)| row.clone()).collect()
+    };
+    let find = async |conditions: &[&str]| store.list(&found(conditions, "found")).await.unwrap().rows;
+    assert_eq!(find(&["parity=1"]).await, those(&|n| n % 2 == 1));
+    assert_eq!(find(&["parity=0", "third=true"]).await, those(&|n| n % 6 == 0));
+    assert_eq!(find(&["third=true", "parity=0", "name=n 12 é="]).await, those(&|n| n == 12));
+    assert_eq!(find(&["name=n 12 é=", "third=false"]).await, vec![]);
+    assert_eq!(find(&["parity=2"]).await, vec![]);
+    assert_eq!(find(&["nothing=1"]).await, vec![]);
+
+    let conditions = ["third=true", "parity=0"];
+    let query = ListQuery { status: Some("completed".to_owned()), ..found(&conditions, "found") };
+    assert_eq!(store.list(&query).await.unwrap().rows, those(&|n| n % 30 == 0));
+    let (from, until) = (Timestamp(PAST.0 + DAY_MS), Timestamp(PAST.0 + 2 * DAY_MS));
+    let query = ListQuery { from, until, ..found(&conditions, "found") };
+    assert_eq!(store.list(&query).await.unwrap().rows, those(&|n| n % 6 == 0 && (60..120).contains(&n)));
+
+    let (mut walked, mut after) = (Vec::new(), None);
+    loop {
+        let query = ListQuery { limit: 7, after: after.clone(), ..found(&conditions, "found") };
+        let page = store.list(&query).await.unwrap();
+        assert!(page.rows.len() == 7 || !page.has_more);
+        walked.extend(page.rows);
+        after = walked.last().map(|it: &ListRow| (it.started_at, it.instance.clone()));
+        if !page.has_more {
+            break;
+        }
+        assert!(walked.len() < 60, "more than there are");
+    }
+    assert_eq!(walked, those(&|n| n % 6 == 0));
+    let exactly = ListQuery { limit: 34, ..found(&conditions, "found") };
+    assert!(!store.list(&exactly).await.unwrap().has_more, "exactly as many as asked for");
+}
+
+/// What an instance is found by goes with its list row, in whatever order writes arrive.
+pub async fn an_attribute_that_has_changed_finds_nothing<S: SnapshotStore>(store: &S) {
+    let at = |name: &str, stamp: i64, step: &str| {
+        found_by(listed(name, Stamp(stamp), "steps", PAST, PAST, "running"), &json!({ "step": step }))
+    };
+    let retiring = |mut write: SnapshotWrite, term: &str| {
+        write.listing.as_mut().unwrap().retired.insert(Term::parse(term).unwrap());
+        write
+    };
+    let find = async |condition: &str| {
+        let page = store.list(&found(&[condition], "steps")).await.unwrap();
+        page.rows.into_iter().map(|it| it.instance.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    for write in [
+        at("in-order", 1, "one"),
+        retiring(at("in-order", 2, "two"), "step=one"),
+        retiring(at("reversed", 2, "two"), "step=one"),
+        at("reversed", 1, "one"),
+        at("forgotten", 1, "one"),
+        at("forgotten", 2, "two"),
+        at("back", 1, "one"),
+        retiring(at("back", 2, "two"), "step=one"),
+        retiring(at("back", 3, "one"), "step=two"),
+    ] {
+        flush(store, vec![write], vec![], vec![]).await;
+    }
+    assert_eq!(find("step=one").await, ["back"]);
+    assert_eq!(find("step=two").await, ["reversed", "in-order", "forgotten"]);
+    // Nothing is found by what ends later than the others, either.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(find("step=one").await, ["back"]);
+    assert_eq!(find("step=two").await, ["reversed", "in-order", "forgotten"]);
+}
+
+/// An instance that has ended is found as long as it is listed.
+pub async fn what_is_found_expires_with_its_list_row<S: SnapshotStore>(store: &S) {
+    let attributes = json!({ "kind": "short" });
+    let running = found_by(listed("short", Stamp(1), "passing", PAST, PAST, "running"), &attributes);
+    let mut ended = found_by(listed("short", Stamp(2), "passing", PAST, PAST, "completed"), &attributes);
+    ended.listing.as_mut().unwrap().ttl = Some(Duration::from_secs(3));
+    let stays = found_by(listed("stays", Stamp(1), "passing", PAST, PAST, "running"), &attributes);
+    let names = async || {
+        let page = store.list(&found(&["kind=short"], "passing")).await.unwrap();
+        page.rows.into_iter().map(|it| it.instance.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    flush(store, vec![running.clone(), stays], vec![], vec![]).await;
+    flush(store, vec![ended], vec![], vec![]).await;
+    assert_eq!(names().await, ["stays", "short"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(names().await, ["stays"]);
+    flush(store, vec![running], vec![], vec![]).await;
+    assert_eq!(names().await, ["stays"], "an older write does not bring it back");
+}
+
 /// Values of several megabytes, next to small and empty ones.
 pub async fn large_values_come_back_whole<S: SnapshotStore>(store: &S) {
     let large = noise(1, 8 << 20);
@@ -491,6 +604,7 @@ fn query(name: &str) -> ListQuery {
     ListQuery {
         workflow: workflow(name).workflow,
         status: None,
+        conditions: vec![],
         from: Timestamp(0),
         until: Timestamp(i64::MAX),
         after: None,
@@ -510,12 +624,36 @@ fn listed(
     updated_at: Timestamp,
     status: &'static str,
 ) -> SnapshotWrite {
-    let listing = Listing { workflow: workflow(of), started_at, updated_at, status, ttl: None };
+    let listing = Listing {
+        workflow: workflow(of),
+        started_at,
+        updated_at,
+        status,
+        attributes: Attributes::default(),
+        retired: BTreeSet::new(),
+        ttl: None,
+    };
     SnapshotWrite { listing: Some(listing), ..snapshot(name, stamp, "listed") }
 }
 
+fn found_by(mut write: SnapshotWrite, attributes: &serde_json::Value) -> SnapshotWrite {
+    write.listing.as_mut().unwrap().attributes = Attributes::of(Some(&attributes.clone().into()));
+    write
+}
+
+fn found(conditions: &[&str], of: &str) -> ListQuery {
+    ListQuery { conditions: conditions.iter().map(|it| Term::parse(it).unwrap()).collect(), ..query(of) }
+}
+
 fn list_row(name: &str, of: &str, started_at: Timestamp, updated_at: Timestamp, status: &str) -> ListRow {
-    ListRow { instance: id(name), workflow: workflow(of), started_at, updated_at, status: status.to_owned() }
+    ListRow {
+        instance: id(name),
+        workflow: workflow(of),
+        started_at,
+        updated_at,
+        status: status.to_owned(),
+        attributes: Attributes::default(),
+    }
 }
 
 fn timer(bucket: TimerBucket, due: Timestamp, name: &str, timer: u32) -> TimerRow {

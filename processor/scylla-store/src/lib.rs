@@ -16,6 +16,7 @@ mod error;
 mod layout;
 mod list;
 mod schema;
+mod search;
 mod statements;
 mod store;
 mod write;

@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
+use millrace_partition::Attributes;
 use millrace_runtime::store::{ListPage, ListQuery, ListRow, StoreError};
 use millrace_schemas::{Timestamp, WorkflowVersion};
 use scylla::client::pager::TypedRowStream;
@@ -10,15 +11,16 @@ use scylla::value::CqlTimestamp;
 
 use crate::error::Failure;
 use crate::layout;
+use crate::search::Search;
 use crate::statements::Statements;
 use crate::store::{instance_id, rows};
 
-const DOING: &str = "list instances";
+pub(crate) const DOING: &str = "list instances";
 
-type StoredRow = (CqlTimestamp, String, String, String, CqlTimestamp);
+type StoredRow = (CqlTimestamp, String, String, String, CqlTimestamp, Option<String>);
 
 /// A position in the list; the empty text is before every instance.
-type Position = (Timestamp, String);
+pub(crate) type Position = (Timestamp, String);
 
 /// Rows of `query` from the newest on. Days without rows cost nothing; rows that the filter drops cost their reading.
 pub(crate) async fn list(
@@ -39,6 +41,12 @@ pub(crate) async fn list(
     let workflow = query.workflow.to_string();
     let days = (&workflow, layout::day(from.0), layout::day(until.0));
     let mut days = rows::<(i32,)>(session, &statements.select_listing_days, days, DOING).await?;
+    if !query.conditions.is_empty() {
+        let days =
+            days.map_ok(|it| it.0).try_collect::<Vec<_>>().await.map_err(|it| it.while_doing(DOING))?;
+        let search = Search { session, statements, query, workflow: &workflow, from, until };
+        return search.run(&days).await;
+    }
     while let Some((day,)) = days.try_next().await.map_err(|it| it.while_doing(DOING))? {
         let mut merged = Day::open(session, statements, &workflow, day, &from, &until).await?;
         while let Some(row) = merged.next(query).await? {
@@ -92,13 +100,14 @@ impl Day {
             Some(next) => std::mem::replace(head, next),
             None => self.parts.swap_remove(index).0,
         };
-        let (started_at, instance, version, status, updated_at) = row;
+        let (started_at, instance, version, status, updated_at, attributes) = row;
         Ok(Some(ListRow {
             instance: instance_id(&instance, DOING)?,
             workflow: WorkflowVersion { workflow: query.workflow.clone(), version: version.into() },
             started_at: Timestamp(started_at.0),
             updated_at: Timestamp(updated_at.0),
             status,
+            attributes: Attributes::from_json(attributes.as_deref().unwrap_or_default()),
         }))
     }
 }

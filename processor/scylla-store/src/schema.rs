@@ -57,7 +57,7 @@ impl Server {
 ///
 /// A day is enough for `gc_grace_seconds`: rows expire by the same time to live everywhere, and all that is deleted is chunks that no
 /// row tells of, so if a replica misses that for longer, it only keeps what nobody reads until the next removal.
-fn tables(server: &Server) -> [(&'static str, String); 8] {
+fn tables(server: &Server) -> [(&'static str, String); 9] {
     let compaction = server.compaction();
     let windows = |unit: &str, size: u64| {
         format!(
@@ -114,7 +114,17 @@ fn tables(server: &Server) -> [(&'static str, String); 8] {
             "listing",
             format!(
                 "(workflow text, day int, shard tinyint, started_at timestamp, instance text, version text, status text, \
-                 updated_at timestamp, PRIMARY KEY ((workflow, day, shard), started_at, instance)) \
+                 updated_at timestamp, attributes text, PRIMARY KEY ((workflow, day, shard), started_at, instance)) \
+                 WITH CLUSTERING ORDER BY (started_at DESC, instance DESC) \
+                 AND compaction = {compaction} AND gc_grace_seconds = 86400"
+            ),
+        ),
+        // Where to look for an attribute with a value. Rows are stamped and end as those of the list, which alone is believed.
+        (
+            "attribute",
+            format!(
+                "(workflow text, term text, day int, started_at timestamp, instance text, \
+                 PRIMARY KEY ((workflow, term, day), started_at, instance)) \
                  WITH CLUSTERING ORDER BY (started_at DESC, instance DESC) \
                  AND compaction = {compaction} AND gc_grace_seconds = 86400"
             ),
@@ -159,7 +169,38 @@ pub(crate) async fn create(session: &Session, config: &ScyllaConfig) -> Result<(
             .await?;
         }
     }
+    if existing.contains("listing") {
+        add_attributes(session, keyspace).await?;
+    }
     Ok(())
+}
+
+/// The list of earlier releases has no attributes.
+async fn add_attributes(session: &Session, keyspace: &str) -> Result<(), StoreError> {
+    if has_attributes(session, keyspace).await? {
+        return Ok(());
+    }
+    tracing::info!(keyspace, table = "listing", column = "attributes", "adding column");
+    let statement = format!("ALTER TABLE {keyspace}.listing ADD attributes text");
+    let added = change(session, statement, || {
+        format!(
+            "add the column attributes to the table {keyspace}.listing (the user needs the right to alter tables there)"
+        )
+    })
+    .await;
+    match added {
+        // Another process was as quick.
+        Err(_) if has_attributes(session, keyspace).await? => Ok(()),
+        added => added,
+    }
+}
+
+async fn has_attributes(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
+    let doing = "look for columns";
+    let statement = "SELECT column_name FROM system_schema.columns \
+                     WHERE keyspace_name = ? AND table_name = 'listing' AND column_name = 'attributes'";
+    let result = session.query_unpaged(statement, (keyspace,)).await.map_err(|it| it.while_doing(doing))?;
+    Ok(result.into_rows_result().map_err(|it| it.while_doing(doing))?.rows_num() > 0)
 }
 
 /// The driver waits until all nodes agree on the schema.

@@ -20,6 +20,7 @@ pub(crate) struct Statements {
     pub(crate) insert_history: PreparedStatement,
     pub(crate) insert_listing: PreparedStatement,
     pub(crate) insert_listing_day: PreparedStatement,
+    pub(crate) insert_attribute: PreparedStatement,
     pub(crate) select_snapshot: PreparedStatement,
     pub(crate) select_chunks: PreparedStatement,
     pub(crate) select_checkpoint: PreparedStatement,
@@ -28,6 +29,8 @@ pub(crate) struct Statements {
     pub(crate) select_history: PreparedStatement,
     pub(crate) select_listing: PreparedStatement,
     pub(crate) select_listing_days: PreparedStatement,
+    pub(crate) select_listed: PreparedStatement,
+    pub(crate) select_attribute: PreparedStatement,
 }
 
 impl Statements {
@@ -49,13 +52,19 @@ impl Statements {
         };
         // One comparison of tuples on each side: neither server takes a mixture with single columns.
         let mut select_listing = prepare(
-            "SELECT started_at, instance, version, status, updated_at FROM KEYSPACE.listing \
+            "SELECT started_at, instance, version, status, updated_at, attributes FROM KEYSPACE.listing \
              WHERE workflow = ? AND day = ? AND shard = ? \
              AND (started_at, instance) >= (?, ?) AND (started_at, instance) < (?, ?)",
         )
         .await?;
         // The parts of a day are merged and mostly thrown away again, so pages are small.
         select_listing.set_page_size(100);
+        let mut select_attribute = prepare(
+            "SELECT started_at, instance FROM KEYSPACE.attribute WHERE workflow = ? AND term = ? AND day = ? \
+             AND (started_at, instance) >= (?, ?) AND (started_at, instance) < (?, ?)",
+        )
+        .await?;
+        select_attribute.set_page_size(1_000);
         // Entries may hold whole payloads.
         let mut select_history =
             prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?")
@@ -89,11 +98,16 @@ impl Statements {
             .await?,
             insert_history: prepare("INSERT INTO KEYSPACE.history (instance, stamp, entry) VALUES (?, ?, ?) USING TTL ?").await?,
             insert_listing: prepare(
-                "INSERT INTO KEYSPACE.listing (workflow, day, shard, started_at, instance, version, status, updated_at) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+                "INSERT INTO KEYSPACE.listing (workflow, day, shard, started_at, instance, version, status, updated_at, attributes) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
             )
             .await?,
             insert_listing_day: prepare("INSERT INTO KEYSPACE.listing_day (workflow, day) VALUES (?, ?)").await?,
+            insert_attribute: prepare(
+                "INSERT INTO KEYSPACE.attribute (workflow, term, day, started_at, instance) VALUES (?, ?, ?, ?, ?) \
+                 USING TIMESTAMP ? AND TTL ?",
+            )
+            .await?,
             select_snapshot: prepare(
                 "SELECT value, writetime(value) FROM KEYSPACE.snapshot WHERE kg = ? AND b = ? AND instance = ?",
             )
@@ -109,6 +123,12 @@ impl Statements {
             select_listing,
             select_listing_days: prepare("SELECT day FROM KEYSPACE.listing_day WHERE workflow = ? AND day >= ? AND day <= ?")
                 .await?,
+            select_listed: prepare(
+                "SELECT version, status, updated_at, attributes FROM KEYSPACE.listing \
+                 WHERE workflow = ? AND day = ? AND shard = ? AND started_at = ? AND instance = ?",
+            )
+            .await?,
+            select_attribute,
         })
     }
 }
@@ -149,6 +169,9 @@ mod tests {
             &statements.select_history,
             &statements.select_listing,
             &statements.select_listing_days,
+            &statements.insert_attribute,
+            &statements.select_listed,
+            &statements.select_attribute,
         ];
         for statement in all {
             assert!(statement.is_token_aware(), "{}", statement.get_statement());

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use millrace_partition::{FlushRequest, HistoryRow, SnapshotWrite, TimerRow};
+use millrace_partition::{FlushRequest, HistoryRow, Listing, SnapshotWrite, Term, TimerRow};
 use millrace_runtime::store::StoreError;
 use millrace_schemas::Timestamp;
 use scylla::client::session::Session;
@@ -35,7 +35,9 @@ const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 type SnapshotValues<'a> = (i16, i8, &'a str, Bytes, i64, i32);
 type TimerValues<'a> = (i16, i32, CqlTimestamp, &'a str, i64, i32);
 type HistoryValues<'a> = (&'a str, i64, &'a Bytes, i32);
-type ListingValues<'a> = (String, i32, i8, CqlTimestamp, &'a str, &'a str, &'a str, CqlTimestamp, i64, i32);
+type ListingValues<'a> =
+    (String, i32, i8, CqlTimestamp, &'a str, &'a str, &'a str, CqlTimestamp, String, i64, i32);
+type AttributeValues<'a> = (String, String, i32, CqlTimestamp, &'a str, i64, i32);
 type ListingDayValues = (String, i32);
 
 /// One request: rows of one table that share a CQL partition.
@@ -45,6 +47,7 @@ enum Request<'a> {
     History(Vec<HistoryValues<'a>>),
     Listings(Vec<ListingValues<'a>>),
     ListingDays(Vec<ListingDayValues>),
+    Attributes(Vec<AttributeValues<'a>>),
 }
 
 /// A snapshot with chunks, or that replaces one with chunks: several requests, in their order.
@@ -66,7 +69,8 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes everything, in any order: the partition counts nothing as durable before the whole flush is.
+    /// Writes everything, in any order: the partition counts nothing as durable before the whole flush is. But what instances are found
+    /// by no more ends first: once their snapshots are written, nobody knows of it.
     /// `new_days` are days of workflows that the list may not know yet.
     pub(crate) async fn flush(
         self,
@@ -74,15 +78,10 @@ impl Writer<'_> {
         new_days: Vec<(String, i32)>,
     ) -> Result<(), StoreError> {
         let (rows, chunked) = self.seal(&request.snapshots).await;
-        let mut requests = requests(self.config, request, rows, new_days).into_iter();
-        let mut in_flight = FuturesUnordered::new();
-        loop {
-            in_flight.extend(requests.by_ref().take(IN_FLIGHT_MAX - in_flight.len()).map(|it| self.send(it)));
-            match in_flight.next().await {
-                Some(result) => result?,
-                None => break,
-            }
-        }
+        let retired = batches(request.snapshots.iter().flat_map(retired)).map(Request::Attributes);
+        at_most(IN_FLIGHT_MAX, retired.map(|it| self.send(it)).collect()).await?;
+        let requests = requests(self.config, request, rows, new_days);
+        at_most(IN_FLIGHT_MAX, requests.into_iter().map(|it| self.send(it)).collect()).await?;
         let large = chunked.into_iter().map(|it| self.send_chunked(it)).collect();
         at_most(LARGE_IN_FLIGHT_MAX, large).await
     }
@@ -134,6 +133,9 @@ impl Writer<'_> {
             Request::ListingDays(rows) => {
                 insert(session, &statements.insert_listing_day, &rows, "write the days of the list").await
             }
+            Request::Attributes(rows) => {
+                insert(session, &statements.insert_attribute, &rows, "write the index of attributes").await
+            }
         }
     }
 
@@ -162,12 +164,14 @@ fn requests<'a>(
     let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
     let snapshots = snapshots.into_iter().map(|(write, value)| snapshot_row(write, value));
     let listings = request.snapshots.iter().filter_map(listing);
+    let attributes = request.snapshots.iter().flat_map(attributes);
     batches(timers)
         .map(Request::Timers)
         .chain(batches(history).map(Request::History))
         .chain(batches(days).map(Request::ListingDays))
         .chain(batches(snapshots).map(Request::Snapshots))
         .chain(batches(listings).map(Request::Listings))
+        .chain(batches(attributes).map(Request::Attributes))
         .collect()
 }
 
@@ -240,10 +244,38 @@ fn listing(write: &SnapshotWrite) -> Option<((String, i32, i8), usize, ListingVa
         &*listing.workflow.version,
         listing.status,
         CqlTimestamp(listing.updated_at.0),
+        listing.attributes.to_json(),
         write.stamp.0,
         ttl(listing.ttl),
     );
-    Some(((workflow, day, shard), values.0.len() + id.len() + values.5.len() + values.6.len(), values))
+    let bytes = values.0.len() + id.len() + values.5.len() + values.6.len() + values.8.len();
+    Some(((workflow, day, shard), bytes, values))
+}
+
+/// Rows of the index, and the CQL partition of each.
+type AttributeRow<'a> = ((String, String, i32), usize, AttributeValues<'a>);
+
+/// What an instance is found by, for as long as it is listed.
+fn attributes(write: &SnapshotWrite) -> Vec<AttributeRow<'_>> {
+    let Some(listing) = &write.listing else { return Vec::new() };
+    let row = |term| attribute(write, listing, term, ttl(listing.ttl));
+    listing.attributes.terms().iter().map(row).collect()
+}
+
+/// What it is found by no more: a row that ends at once, and that no older one can replace.
+fn retired(write: &SnapshotWrite) -> Vec<AttributeRow<'_>> {
+    const AT_ONCE: i32 = 1;
+    let Some(listing) = &write.listing else { return Vec::new() };
+    listing.retired.iter().map(|term| attribute(write, listing, term, AT_ONCE)).collect()
+}
+
+fn attribute<'a>(write: &'a SnapshotWrite, listing: &Listing, term: &Term, ttl: i32) -> AttributeRow<'a> {
+    let (workflow, term) = (listing.workflow.workflow.to_string(), term.to_string());
+    let (day, id) = (layout::day(listing.started_at), write.instance.as_str());
+    let bytes = workflow.len() + term.len() + id.len();
+    let started_at = CqlTimestamp(listing.started_at.0);
+    let values = (workflow.clone(), term.clone(), day, started_at, id, write.stamp.0, ttl);
+    ((workflow, term, day), bytes, values)
 }
 
 /// In whole seconds, at least one; 0 for none.

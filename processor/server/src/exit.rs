@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Why the process ends. The numbers are part of the command line's contract; they are listed in `millrace --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done; with `--wait`, the instance completed.
+    /// Done; with `--wait`, the instance completed, or the event was accepted.
     Success,
     /// Something could not be done: a server that cannot be reached, a failed check.
     Failure,
@@ -17,9 +17,9 @@ pub(crate) enum Exit {
     Faulted,
     /// With `--wait`: the instance was cancelled.
     Cancelled,
-    /// With `--wait`: the start was rejected, or became a dead letter.
+    /// With `--wait`: the event was rejected, or became a dead letter.
     Rejected,
-    /// With `--wait`: the instance had not ended in time. It goes on.
+    /// With `--wait`: the instance had not ended, or the event was not answered, in time. It goes on.
     Timeout,
     /// There is no such instance.
     NotFound,
@@ -30,13 +30,13 @@ pub(crate) enum Exit {
 /// The table of exit codes for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; with --wait: the instance completed
+  0  done; with --wait: the instance completed, or the event was accepted
   1  something could not be done (a server out of reach, a failed check); the message says what to do
   2  the command line is wrong, or a definition was refused
   3  with --wait: the instance ended with an error (faulted)
   4  with --wait: the instance was cancelled
-  5  with --wait: the start was rejected, or became a dead letter
-  6  with --wait: the instance had not ended in time; it goes on
+  5  with --wait: the event was rejected, or became a dead letter
+  6  with --wait: the instance had not ended, or the event was not answered, in time; it goes on
   7  there is no such instance
   8  it takes --yes; nothing was changed";
 

@@ -9,12 +9,13 @@ use millrace_runtime::{Processor, ProcessorConfig, ProcessorHandle};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clients::Kafka;
 use crate::exit::{Exit, Failure};
-use crate::http::{self, Api};
+use crate::http::{self, Api, QUERIES_AT_ONCE};
 
 /// What a member is made of.
 pub(crate) struct Parts<S> {
@@ -41,7 +42,15 @@ impl<S: SnapshotStore> Member<S> {
         let Parts { config, log, store, codec, registry, kafka, listener, url } = parts;
         let metrics = prometheus::Registry::new();
         let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, &metrics);
-        let api = Api { url, processor: processor.handle(), kafka: Arc::new(kafka), store, codec, metrics };
+        let api = Api {
+            url,
+            processor: processor.handle(),
+            kafka: Arc::new(kafka),
+            store,
+            codec,
+            metrics,
+            evaluating: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
+        };
         Self { processor, listener, api }
     }
 

@@ -10,9 +10,10 @@ use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
+use serde::de::DeserializeOwned;
 
 use crate::clients::{self, Kafka};
-use crate::http::{ErrorBody, code};
+use crate::http::{ApiError, ErrorBody, code};
 use crate::view::{FoundView, InstanceView, ReadFrom, time};
 
 /// An instance, and who said so.
@@ -72,13 +73,10 @@ pub(crate) async fn instance(
     partition: PartitionIndex,
     id: &InstanceId,
 ) -> anyhow::Result<Answer> {
-    let owner = store.load_owner(partition).await?;
-    let why = match owner.as_ref().and_then(|it| it.api_url.as_deref()) {
-        None => format!("the owner of partition {} has told no address yet", partition.0),
-        Some(url) => match ask(url, id).await {
-            Ok(Some(instance)) => {
-                return Ok(Answer::Owner { url: url.to_owned(), instance: Box::new(instance) });
-            }
+    let why = match owner(store, partition).await? {
+        Err(why) => why,
+        Ok(url) => match ask(&url, id).await {
+            Ok(Some(instance)) => return Ok(Answer::Owner { url, instance: Box::new(instance) }),
             Ok(None) => return Ok(Answer::Unknown { why: None }),
             Err(error) => format!("{url}: {error:#}"),
         },
@@ -104,25 +102,69 @@ pub(crate) async fn instance(
 
 /// Asks a processor. None: it owns the partition, and there is no such instance.
 async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>> {
+    match ask_owner(url, &["v1", "instances", id.as_str()], &[]).await? {
+        Ok(instance) => Ok(Some(instance)),
+        Err(error) if error.code == code::NOT_FOUND => Ok(None),
+        Err(error) => Err(anyhow::anyhow!("{}", error.message)),
+    }
+}
+
+/// Where the owner of a partition is reached; if that is not known, why.
+pub(crate) async fn owner(
+    store: &impl SnapshotStore,
+    partition: PartitionIndex,
+) -> Result<Result<String, String>, StoreError> {
+    let url = store.load_owner(partition).await?.and_then(|it| it.api_url);
+    Ok(url.ok_or_else(|| format!("the owner of partition {} has told no address yet", partition.0)))
+}
+
+/// What a processor has at `path` of its own, or why it has not.
+pub(crate) async fn ask_owner<T: DeserializeOwned>(
+    url: &str,
+    path: &[&str],
+    parameters: &[(&str, String)],
+) -> anyhow::Result<Result<T, ApiError>> {
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
     let client = clients::http(TIMEOUT)?;
     let mut url = reqwest::Url::parse(url)?;
-    url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend([
-        "v1",
-        "instances",
-        id.as_str(),
-    ]);
+    url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend(path);
     // It is to speak for itself: two that each take the other for the owner would ask each other for ever.
-    url.query_pairs_mut().append_pair("routed", "true");
+    url.query_pairs_mut().extend_pairs(parameters).append_pair("routed", "true");
     let response = client.get(url).send().await?;
     if response.status().is_success() {
-        return Ok(Some(response.json().await?));
+        return Ok(Ok(response.json().await?));
     }
     let status = response.status();
     match response.json::<ErrorBody>().await {
-        Ok(ErrorBody { error }) if error.code == code::NOT_FOUND => Ok(None),
-        Ok(ErrorBody { error }) => Err(anyhow::anyhow!("{}", error.message)),
+        Ok(ErrorBody { error }) => Ok(Err(error)),
         Err(_) => Err(anyhow::anyhow!("answered {status}, which no processor does")),
+    }
+}
+
+/// What is asked of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// A jq expression.
+    Expression(String),
+    /// A query of its definition.
+    Named(String),
+}
+
+impl Question {
+    /// Where a processor answers it.
+    pub(crate) fn path<'q>(&'q self, id: &'q InstanceId) -> Vec<&'q str> {
+        match self {
+            Self::Expression(_) => vec!["v1", "instances", id.as_str(), "query"],
+            Self::Named(name) => vec!["v1", "instances", id.as_str(), "queries", name],
+        }
+    }
+
+    /// What is given with the path.
+    pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Expression(text) => vec![("expression", text.clone())],
+            Self::Named(_) => Vec::new(),
+        }
     }
 }
 

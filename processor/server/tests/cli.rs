@@ -71,6 +71,7 @@ fn help_lists_every_command_and_every_exit_code() {
         "suspend",
         "resume",
         "get",
+        "query",
         "list",
         "history",
         "dead-letters",
@@ -94,6 +95,7 @@ fn every_command_has_help_of_its_own() {
         "start",
         "signal",
         "get",
+        "query",
         "list",
         "processor",
         "dead-letters list",
@@ -107,7 +109,7 @@ fn every_command_has_help_of_its_own() {
 
 #[test]
 fn wrong_arguments_are_told_before_any_server_is_asked() {
-    let table: [(&[&str], &str); 10] = [
+    let table: [(&[&str], &str); 15] = [
         (&["start", "hello"], "namespace/name"),
         (&["start", "demo/hello", "--input", "{"], "is not JSON"),
         (&["start", "demo/hello", "--input", "@/no/such/file"], "cannot read /no/such/file"),
@@ -116,6 +118,11 @@ fn wrong_arguments_are_told_before_any_server_is_asked() {
         (&["start", "demo/hello", "--id", ""], "instance id"),
         (&["signal", "i-1", "--type", "io.millrace.instance.strat"], "none of Millrace's types"),
         (&["list", "demo/hello/1.0.0"], "leave the version out"),
+        (&["list", "demo/hello", "--where", "customer"], "customer=acme"),
+        (&["signal", "i-1", "--type", "t", "--now"], "--wait"),
+        (&["cancel", "i-1", "--timeout", "1s"], "--wait"),
+        (&["start", "demo/hello", "--wait", "--accepted"], "cannot be used with"),
+        (&["query", "i-1"], "<EXPRESSION|--name"),
         (&["topics", "plan", "--partitions", "6"], "power of two"),
         (&["--prefix", "a b", "doctor"], "letters, digits"),
     ];

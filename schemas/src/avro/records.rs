@@ -23,7 +23,7 @@ use crate::handover::{
 };
 use crate::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
-    Status, Timer,
+    RememberedSignal, Status, Timer,
 };
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -100,6 +100,8 @@ avro_union!(Event + "" {
     27 EventRoundEnded { execution, output, context },
     28 ChannelJoined { execution, filter, channel },
     29 ChannelLeft { execution, filter },
+    30 SignalReceived { digest, forgotten },
+    31 AttributesChanged { attributes },
 });
 
 avro_union!(Activity + "Activity" {
@@ -224,6 +226,7 @@ avro_record!(Execution { parent, task, iteration, attempt, attempt_seen, input, 
 avro_record!(Timer { execution, due, purpose });
 avro_record!(DeferredCommand { cause, command });
 avro_record!(BufferedSignal { cause, event });
+avro_record!(RememberedSignal { digest, at });
 avro_record!(InstanceState {
     workflow,
     status,
@@ -242,6 +245,8 @@ avro_record!(InstanceState {
     steps,
     parent,
     channels,
+    remembered,
+    attributes,
 });
 avro_record!(JoinedChannel { execution, filter, channel });
 avro_record!(Heard { filter, event });

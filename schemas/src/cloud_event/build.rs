@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{CloudEvent, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
+use super::{ANSWER, CloudEvent, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN, WORKFLOW, types};
 use crate::channel::ChannelCommand;
-use crate::command::Command;
+use crate::command::{Answer, Command};
 use crate::event::{ParentTask, TaskError};
 use crate::{EventId, InstanceId, TaskToken, WorkflowName};
 
@@ -132,7 +132,7 @@ pub fn resume_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudEv
 }
 
 /// What Millrace says when it refuses a command, in `<prefix>.lifecycle`. `command` is `Command::name`, `reason` a stable name
-/// (`not_found`, `already_exists`, `invalid_state`, `invalid_argument`), `detail` for people.
+/// (`not_found`, `already_exists`, `duplicate`, `invalid_state`, …), `detail` for people.
 #[must_use]
 pub fn rejection_event(
     id: EventId,
@@ -148,6 +148,41 @@ pub fn rejection_event(
         "reason": reason,
         "detail": detail,
     }))
+}
+
+/// What Millrace says when it has done a command whose sender has asked for the outcome, in `<prefix>.lifecycle`. `command` is
+/// `Command::name`; `outcome` a stable name (`done`, `taken`, `waits`, `deferred`, `dropped`); `task` the JSON pointer of the `listen`
+/// that has taken an event; `status` how the instance stands after it.
+#[must_use]
+pub fn acceptance_event(
+    id: EventId,
+    instance: &InstanceId,
+    command: &str,
+    cause: &EventId,
+    outcome: &str,
+    task: Option<&str>,
+    status: &str,
+) -> CloudEvent {
+    let mut data = json!({
+        "command": command,
+        "cause": { "source": cause.source, "id": cause.id },
+        "outcome": outcome,
+    });
+    if let Some(task) = task {
+        data["task"] = task.into();
+    }
+    data["status"] = status.into();
+    CloudEvent::new(id, types::COMMAND_ACCEPTED).with_subject(instance.as_str()).with_data(data)
+}
+
+/// Asks for the outcome of what an event for the inbox asks for.
+#[must_use]
+pub fn with_answer(event: CloudEvent, answer: Answer) -> CloudEvent {
+    match answer {
+        Answer::Refusal => event,
+        Answer::Outcome => event.with_extension(ANSWER, true),
+        Answer::AtOnce => event.with_extension(ANSWER, "now"),
+    }
 }
 
 fn answer(id: EventId, event_type: &str, instance: &InstanceId, token: TaskToken) -> CloudEvent {

@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use super::kafka::{InboxRecord, is_json, traceparent};
 use super::{
-    BUSINESS_KEY, CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOKEN,
-    WORKFLOW, types,
+    ANSWER, BUSINESS_KEY, CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN,
+    TASK_TOKEN, WORKFLOW, types,
 };
 use crate::channel::ChannelCommand;
 use crate::codec::Codec;
-use crate::command::{Addressed, AddressedCommand, Command};
+use crate::command::{Addressed, AddressedCommand, Answer, Command};
 use crate::event::{ParentTask, TaskError};
 use crate::ids::InvalidId;
 use crate::payload::is_deeper_than;
@@ -144,8 +144,10 @@ pub fn read_inbox<B: AsRef<[u8]>>(
     record: &InboxRecord<'_, B>,
     codec: &Codec,
 ) -> Result<InboxRequest, InboxError> {
-    let event = CloudEvent::read(record, codec)?;
+    let mut event = CloudEvent::read(record, codec)?;
     check_depth(&event)?;
+    // It is for Millrace, and no part of what a workflow hears.
+    let answer = answer(event.extensions.remove(ANSWER))?;
     let is_own = event.event_type.starts_with(types::PREFIX);
     let is_unaddressed = event.subject.is_none() && record.key.is_none();
     let is_correlated = event.extensions.get(CORRELATE).is_some_and(|it| *it == true || *it == "true");
@@ -165,7 +167,7 @@ pub fn read_inbox<B: AsRef<[u8]>>(
         let command = serde_json::from_value(data(event)?.unwrap_or_default()).map_err(|error| {
             InboxError::UnreadableData { detail: format!("no command for a channel: {error}") }
         })?;
-        return Ok(InboxRequest::Channel(Addressed { instance, cause, traceparent, command }));
+        return Ok(InboxRequest::Channel(Addressed { instance, cause, traceparent, answer, command }));
     }
     if instance.is_reserved() {
         let rule = "ids that begin with millrace: are Millrace's own; choose another";
@@ -173,7 +175,23 @@ pub fn read_inbox<B: AsRef<[u8]>>(
         return Err(InboxError::InvalidAttribute { attribute: "subject".to_owned(), value, rule });
     }
     let command = command(record, event)?;
-    Ok(InboxRequest::Instance(AddressedCommand { instance, cause, traceparent, command }))
+    Ok(InboxRequest::Instance(AddressedCommand { instance, cause, traceparent, answer, command }))
+}
+
+/// What the sender wants to be told. Headers of Kafka have texts only.
+fn answer(attribute: Option<Value>) -> Result<Answer, InboxError> {
+    match attribute {
+        None | Some(Value::Bool(false)) => Ok(Answer::Refusal),
+        Some(Value::Bool(true)) => Ok(Answer::Outcome),
+        Some(Value::String(text)) if text == "false" => Ok(Answer::Refusal),
+        Some(Value::String(text)) if text == "true" => Ok(Answer::Outcome),
+        Some(Value::String(text)) if text == "now" => Ok(Answer::AtOnce),
+        Some(other) => {
+            let rule =
+                "`true` asks for the outcome, `now` for that of an event that must not wait for a `listen`";
+            Err(InboxError::InvalidAttribute { attribute: ANSWER.to_owned(), value: shown(&other), rule })
+        }
+    }
 }
 
 /// As [`read_inbox`], of a record that is known to be for one instance.

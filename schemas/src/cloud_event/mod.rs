@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use build::{
-    cancel_event, channel_event, command_event, complete_event, fail_event, heartbeat_event, rejection_event,
-    resume_event, signal_event, start_event, suspend_event, with_parent,
+    acceptance_event, cancel_event, channel_event, command_event, complete_event, fail_event,
+    heartbeat_event, rejection_event, resume_event, signal_event, start_event, suspend_event, with_answer,
+    with_parent,
 };
 pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_command, read_inbox};
 pub use kafka::{EventRecord, InboxRecord};
@@ -44,6 +45,8 @@ pub mod types {
     pub const CHANNEL: &str = "io.millrace.channel.command";
     /// What Millrace says, in `<prefix>.lifecycle`, when it refuses a command.
     pub const COMMAND_REJECTED: &str = "io.millrace.command.rejected";
+    /// What Millrace says there when it has done a command whose sender has asked for that.
+    pub const COMMAND_ACCEPTED: &str = "io.millrace.command.accepted";
 }
 
 /// Extension attribute of a start: `namespace/name`, or `namespace/name/version`.
@@ -62,6 +65,8 @@ pub const FILTER: &str = "filter";
 pub const CORRELATE: &str = "correlate";
 /// Extension attribute of an event in the inbox that is for the instances of a workflow, named by [`WORKFLOW`], that are known by this key.
 pub const BUSINESS_KEY: &str = "businesskey";
+/// Extension attribute of any event for the inbox: `true` asks for the outcome, `now` for that of an event that must not wait.
+pub const ANSWER: &str = "millraceanswer";
 /// Extension attribute, and record header, with the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 

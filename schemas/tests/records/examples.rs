@@ -18,7 +18,7 @@ use millrace_schemas::handover::{
 };
 use millrace_schemas::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
-    Status, Timer,
+    RememberedSignal, Status, Timer,
 };
 use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
 use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -238,6 +238,8 @@ fn later_events() -> Vec<Event> {
         },
         Event::ChannelJoined { execution, filter: 1, channel: channel() },
         Event::ChannelLeft { execution, filter: 1 },
+        Event::SignalReceived { digest: -4_711_000_000_000, forgotten: 2 },
+        Event::AttributesChanged { attributes: payload(json!({"customer": "acme"})) },
     ]
 }
 
@@ -468,6 +470,8 @@ fn snapshot_v1(status: Status) -> Snapshot {
             steps: 12,
             parent: None,
             channels: Vec::new(),
+            remembered: [].into(),
+            attributes: None,
         },
     }
 }
@@ -548,6 +552,8 @@ fn with_later_states(snapshot: &mut Snapshot) {
     snapshot.state.parent = Some(parent_task());
     snapshot.state.channels =
         vec![JoinedChannel { execution: ExecutionId(21), filter: 0, channel: channel() }];
+    snapshot.state.remembered = [RememberedSignal { digest: -4_711_000_000_000, at: AT }].into();
+    snapshot.state.attributes = Some(payload(json!({"customer": "acme"})));
 }
 
 fn data() -> Payload {

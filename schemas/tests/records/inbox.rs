@@ -88,6 +88,41 @@ fn events_become_commands() {
 }
 
 #[test]
+fn a_sender_may_ask_for_the_outcome() {
+    let asked = |answer: Value| {
+        let signal = event(
+            "shop.courier.delivered",
+            json!({ "time": "2024-01-01T00:00:00Z", "millraceanswer": answer }),
+        );
+        let bytes = signal.to_string().into_bytes();
+        let record =
+            InboxRecord::<Bytes> { key: None, headers: &[], value: Some(&bytes), timestamp: examples::AT };
+        match read_command(&record, &Codec::single_object()) {
+            Ok(it) => format!("{:?}: {:?}", it.answer, it.command),
+            Err(error) => format!("{}: {error}", error.reason()),
+        }
+    };
+    check(
+        &[
+            asked(Value::Null),
+            asked(json!(true)),
+            asked(json!("true")),
+            asked(json!("now")),
+            asked(json!(false)),
+            asked(json!("please")),
+        ],
+        expect![[r#"
+            Refusal: DeliverSignal { event: {"specversion":"1.0","id":"e-1","source":"/shop","type":"shop.courier.delivered","subject":"order-1","time":"2024-01-01T00:00:00Z"} }
+            Outcome: DeliverSignal { event: {"specversion":"1.0","id":"e-1","source":"/shop","type":"shop.courier.delivered","subject":"order-1","time":"2024-01-01T00:00:00Z"} }
+            Outcome: DeliverSignal { event: {"specversion":"1.0","id":"e-1","source":"/shop","type":"shop.courier.delivered","subject":"order-1","time":"2024-01-01T00:00:00Z"} }
+            AtOnce: DeliverSignal { event: {"specversion":"1.0","id":"e-1","source":"/shop","type":"shop.courier.delivered","subject":"order-1","time":"2024-01-01T00:00:00Z"} }
+            Refusal: DeliverSignal { event: {"specversion":"1.0","id":"e-1","source":"/shop","type":"shop.courier.delivered","subject":"order-1","time":"2024-01-01T00:00:00Z"} }
+            invalid-attribute: attribute millraceanswer is "please": `true` asks for the outcome, `now` for that of an event that must not wait for a `listen`
+        "#]],
+    );
+}
+
+#[test]
 fn the_instance_is_the_subject_or_else_the_key() {
     let heartbeat = |subject: Value| json!({"specversion": "1.0", "id": "e-1", "source": "/w", "type": "io.millrace.task.heartbeat", "tasktoken": "1.1", "subject": subject});
     check(

@@ -5,7 +5,9 @@ use std::fs;
 use bytes::Bytes;
 use expect_test::expect;
 use millrace_schemas::EventId;
-use millrace_schemas::cloud_event::{InboxRecord, InboxRequest, read_command, read_inbox, rejection_event};
+use millrace_schemas::cloud_event::{
+    InboxRecord, InboxRequest, acceptance_event, read_command, read_inbox, rejection_event,
+};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::internal::RecordPosition;
@@ -80,6 +82,7 @@ fn kcat_examples_ask_for_what_the_page_says() {
         order-4711 <- /payments order-4711/3.1: CompleteTask { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, output: {"receipt":"r-1"} }
         order-4711 <- /payments order-4711/3.1: FailTask { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, error: TaskError { error_type: "https://shop.example/errors/declined", status: 402, instance: None, title: Some("card declined"), detail: None }, retriable: false }
         order-4711 <- /payments order-4711/3.1/1: RecordHeartbeat { token: TaskToken { execution: ExecutionId(3), dispatch: 1 } }
+        order-4711 <- /courier e-4: DeliverSignal { event: {"specversion":"1.0","id":"e-4","source":"/courier","type":"shop.courier.delivered","time":"2024-01-01T12:00:00Z","data":{"by":"Ann"}} }
     "#]].assert_eq(&lines.concat());
 }
 
@@ -115,6 +118,20 @@ fn the_rejection_on_the_page_is_what_is_written() {
         rejection_event(id, &examples::instance(), "start", &examples::cause(), "already_exists", detail);
     let record = event.with_time(examples::AT).to_binary();
     assert_eq!(blocks("text rejection"), [shown(&record.headers, record.value.as_deref())]);
+}
+
+#[test]
+fn the_acceptance_on_the_page_is_what_is_written() {
+    let id = EventId {
+        source: "millrace:processor/millrace.changelog".to_owned(),
+        id: "accepted/order-4711//courier/e-4".to_owned(),
+    };
+    let cause = EventId { source: "/courier".to_owned(), id: "e-4".to_owned() };
+    let task = Some("/do/2/delivered");
+    let event =
+        acceptance_event(id, &examples::instance(), "deliver_signal", &cause, "taken", task, "completed");
+    let record = event.with_time(examples::AT).to_binary();
+    assert_eq!(blocks("text acceptance"), [shown(&record.headers, record.value.as_deref())]);
 }
 
 #[test]

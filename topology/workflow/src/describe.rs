@@ -48,6 +48,14 @@ impl Describer<'_> {
             Some(Lifecycle::Workflow) => notes.push("lifecycle events of instances".to_owned()),
             Some(Lifecycle::Task) => notes.push("lifecycle events of instances and tasks".to_owned()),
         }
+        if !program.attributes.is_empty() {
+            let names: Vec<_> = program.attributes.iter().map(|(name, it)| format!("{name} {it}")).collect();
+            notes.push(format!("found by {}", names.join(", ")));
+        }
+        if !program.queries.is_empty() {
+            let names: Vec<_> = program.queries.keys().map(|it| &**it).collect();
+            notes.push(format!("queries {}", names.join(", ")));
+        }
         for note in notes {
             writeln!(self.out, "  {note}")?;
         }

@@ -1,6 +1,6 @@
 //! A compiled definition. Immutable; shared by all instances that run it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,11 @@ use serde_json::Value;
 
 use crate::expression::{Expression, Template};
 use crate::schema::Schema;
+
+/// Most search attributes of a workflow: each is a row in an index for each of its instances.
+pub const ATTRIBUTES_MAX: usize = 16;
+/// Longest text of a search attribute, in bytes.
+pub const ATTRIBUTE_TEXT_BYTES_MAX: usize = 256;
 
 /// A compiled workflow definition.
 #[derive(Debug)]
@@ -33,6 +38,10 @@ pub struct Program {
     pub starts_on: Option<StartsOn>,
     /// `document.metadata.millrace.businessKey`: by what an instance is known besides its id, computed of its input.
     pub business_key: Option<Expression>,
+    /// `document.metadata.millrace.searchAttributes`: what its instances are found by.
+    pub attributes: BTreeMap<Arc<str>, Template>,
+    /// `document.metadata.millrace.queries`: what may be asked of its instances by name.
+    pub queries: BTreeMap<Arc<str>, Template>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).

@@ -848,3 +848,46 @@ fn a_schedule_is_checked() {
         check(&format!("schedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"), expected);
     }
 }
+
+#[test]
+fn what_instances_are_found_by_and_asked_for_is_checked_and_described() {
+    let head = "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: f\n  version: '1.0.0'\n  metadata:\n    millrace:\n";
+    let body = "do: [{ a: { wait: PT1S } }]\n";
+    let bad = "      searchAttributes: { 1st: 1, list: [1], gone: null, deep: { a: '${ .a }' }, wrong: '${ .a | }', token: '${ $secrets.t }', empty: '' }\n      queries: { 'a b': '.x', wrong: '.x |', other: '$nope' }\n";
+    check_text(
+        &format!("{head}{bad}{body}"),
+        expect![[r#"
+        bad.yaml:8:27: error: `1st` cannot be a name among search attributes; fix: begin with a letter, use letters, digits, `_` and `-`, at most 64
+        bad.yaml:8:35: error: a search attribute is a text, a number, `true` or `false`; fix: write one, or an expression in `${ }` that gives one
+        bad.yaml:8:46: error: a search attribute is a text, a number, `true` or `false`; fix: write one, or an expression in `${ }` that gives one
+        bad.yaml:8:58: error: a search attribute is a text, a number, `true` or `false`; fix: write one, or an expression in `${ }` that gives one
+        bad.yaml:8:82: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+        bad.yaml:8:102: error: `$secrets` is seen only by tasks that a worker does; fix: use it in the `with` or the `input.from` of a `call`, or in a `run` of a process
+        bad.yaml:8:128: error: the text of a search attribute has from 1 to 256 bytes; fix: write a shorter one
+        bad.yaml:9:18: error: `a b` cannot be a name among queries; fix: begin with a letter, use letters, digits, `_` and `-`, at most 64
+        bad.yaml:9:31: error: expression `.x |`: expected term at its end; fix: write jq, such as `.order.total > 100`
+        bad.yaml:9:46: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime"#]],
+    );
+    let many: Vec<_> = (0..17).map(|it| format!("a{it}: 1")).collect();
+    check_text(
+        &format!("{head}      searchAttributes: {{ {} }}\n{body}", many.join(", ")),
+        expect![
+            "bad.yaml:8:7: error: 17 search attributes, and 16 are allowed; fix: keep those that people ask for"
+        ],
+    );
+    check_text(
+        &format!("{head}      searchAttributes: customer\n      queries: [a]\n{body}"),
+        expect![[r#"
+        bad.yaml:8:7: error: search attributes are a mapping; fix: write such as `searchAttributes: { customer: '${ .customer }' }`
+        bad.yaml:9:7: error: queries are a mapping; fix: write such as `queries: { progress: '${ $context.done }' }`"#]],
+    );
+    let good = "      searchAttributes: { customer: '${ .customer }', big: '${ $context.total > 100 }', kind: order }\n      queries: { progress: '$context.done / $context.total', whole: { is: '${ .status }' } }\n";
+    let admitted = admit("good.yaml", &format!("{head}{good}{body}")).unwrap();
+    expect![[r#"
+        workflow test/f/1.0.0
+          found by big ${ $context.total > 100 }, customer ${ .customer }, kind "order"
+          queries progress, whole
+          a: wait 1s
+    "#]]
+    .assert_eq(&admitted.program.describe());
+}

@@ -28,6 +28,7 @@ fn end(state: &mut InstanceState, status: Status) -> Result<(), Misfit> {
     state.deferred.clear();
     state.signals.clear();
     state.channels.clear();
+    state.remembered.clear();
     state.raw_input = Payload::null();
     state.input = Payload::null();
     state.context = Payload::null();

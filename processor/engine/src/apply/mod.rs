@@ -78,6 +78,11 @@ fn existing(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(
         Event::EventRoundEnded { execution, output, context } => {
             task::round_ended(state, *execution, output, context.as_ref())
         }
+        Event::SignalReceived { digest, forgotten } => signal::received(state, *digest, *forgotten, at),
+        Event::AttributesChanged { attributes } => {
+            state.attributes = Some(attributes.clone());
+            Ok(())
+        }
         Event::SignalConsumed { execution, cause } => signal::consumed(state, *execution, cause),
         Event::InstanceSuspended { reason } => standstill::suspended(state, reason),
         Event::IncidentRaised { incident } => standstill::incident(state, incident),

@@ -1,9 +1,25 @@
 //! Events from outside: those that came before a `listen` for them, and those that one took.
 
-use millrace_schemas::instance::{BufferedSignal, ExecutionState, Heard, InstanceState};
-use millrace_schemas::{EventId, ExecutionId, Payload};
+use millrace_schemas::instance::{BufferedSignal, ExecutionState, Heard, InstanceState, RememberedSignal};
+use millrace_schemas::{EventId, ExecutionId, Payload, Timestamp};
 
 use super::{Misfit, execution};
+
+/// `SignalReceived`
+pub(super) fn received(
+    state: &mut InstanceState,
+    digest: i64,
+    forgotten: u32,
+    at: Timestamp,
+) -> Result<(), Misfit> {
+    let (forgotten, remembered) = (forgotten as usize, state.remembered.len());
+    if forgotten > remembered {
+        return Err(format!("{forgotten} events are to be forgotten, and {remembered} are remembered"));
+    }
+    state.remembered.drain(..forgotten);
+    state.remembered.push_back(RememberedSignal { digest, at });
+    Ok(())
+}
 
 /// `SignalBuffered`
 pub(super) fn buffered(state: &mut InstanceState, cause: &EventId, event: &Payload) -> Result<(), Misfit> {

@@ -42,5 +42,7 @@ pub(super) fn absent(event: &Event, at: Timestamp) -> Result<InstanceState, Misf
         steps: 0,
         parent: parent.clone(),
         channels: Vec::new(),
+        remembered: VecDeque::new(),
+        attributes: None,
     })
 }

@@ -8,7 +8,7 @@ use millrace_schemas::{EventId, InstanceId, Payload, Timestamp};
 use millrace_workflow::admission::canonical;
 use serde_json::{Value, json};
 
-use super::{Channel, ChannelDecision, FindProgram, filter};
+use super::{Channel, ChannelDecision, FindProgram, event_digest, filter};
 use crate::{Bounds, Effect, Moment, Rejection};
 
 pub(super) fn decide(
@@ -91,8 +91,7 @@ impl<'e> Published<'e> {
         let text = |name: &str| event.value().get(name).and_then(Value::as_str).map(str::to_owned);
         let named = text("source").zip(text("id")).map(|(source, id)| EventId { source, id });
         let cause = named.unwrap_or_else(|| sent.clone());
-        let digest = canonical::digest(&json!([cause.source, cause.id]));
-        let digest = u64::from_str_radix(&digest[..16], 16).expect("a digest is in hex").cast_signed();
+        let digest = event_digest(&cause);
         Self { event, cause, digest, remembered_until: at.plus(bounds.duplicate_window) }
     }
 

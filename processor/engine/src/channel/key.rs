@@ -1,6 +1,6 @@
 //! What a channel is called.
 
-use millrace_schemas::InstanceId;
+use millrace_schemas::{EventId, InstanceId};
 use millrace_workflow::admission::canonical;
 use serde_json::{Value, json};
 
@@ -34,4 +34,10 @@ fn named(shown: &str, digest: &str) -> InstanceId {
     // Half of a SHA-256: no two meet by chance, nor by anybody's design worth the trouble.
     let id = format!("{}{shown}/{}", InstanceId::CHANNEL_PREFIX, &digest[..32]);
     InstanceId::new(id).expect("it is at most 17 + 240 bytes, less than an id may have")
+}
+
+/// Stands for the name of an event: two names with one digest are not met by chance.
+pub(crate) fn event_digest(cause: &EventId) -> i64 {
+    let digest = canonical::digest(&json!([cause.source, cause.id]));
+    u64::from_str_radix(&digest[..16], 16).expect("a digest is in hex").cast_signed()
 }

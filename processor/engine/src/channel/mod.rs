@@ -25,6 +25,7 @@ use millrace_workflow::program::Program;
 use crate::{Bounds, Effect, Moment, Rejection};
 
 pub use key::channel_id;
+pub(crate) use key::event_digest;
 pub use routes::{Destination, Routes, business_key_channel};
 
 /// One channel, or the absence of one.

@@ -5,8 +5,9 @@ use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
 use millrace_schemas::instance::{DeferredCommand, Status};
 
+use super::deliver_signal;
 use crate::journal::{Journal, Stop};
-use crate::{INSTANCE_SOURCE, Rejection, problem};
+use crate::{INSTANCE_SOURCE, Outcome, Rejection, problem};
 
 /// Whether the instance waits for a resume.
 pub(super) fn stands_still(journal: &Journal<'_>) -> bool {
@@ -53,6 +54,10 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
         | Command::Resume { .. }
         | Command::DeliverEvent { .. } => command.clone(),
     };
+    if let Command::DeliverSignal { .. } = command {
+        deliver_signal::remember(journal, cause)?;
+    }
+    journal.outcome = Outcome::Deferred;
     journal.record(Event::CommandDeferred { cause: cause.clone(), command })
 }
 

@@ -23,7 +23,7 @@ mod token;
 mod too_large;
 
 use millrace_schemas::EventId;
-use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::command::{AddressedCommand, Answer, Command};
 
 use crate::Rejection;
 use crate::journal::{Journal, Stop};
@@ -32,7 +32,7 @@ pub(crate) use too_large::{too_large, unacceptable};
 
 /// Decides one command on a journal on which nothing has been recorded yet.
 pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) -> Result<(), Stop> {
-    let AddressedCommand { cause, command, .. } = addressed;
+    let AddressedCommand { cause, command, answer, .. } = addressed;
     if let Command::Start { input, parent, .. } = command {
         return start::decide(journal, input, parent.as_ref());
     }
@@ -55,7 +55,16 @@ pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) ->
         | Command::DeliverSignal { .. }
         | Command::DeliverEvent { .. } => {
             check(journal, command)?;
-            if deferral::stands_still(journal) {
+            let is_still = deferral::stands_still(journal);
+            if let Command::DeliverSignal { .. } = command {
+                deliver_signal::check_news(journal, cause)?;
+                journal.must_be_taken = *answer == Answer::AtOnce;
+                if journal.must_be_taken && is_still {
+                    let why = "the instance stands still; resume it, then send again";
+                    return Err(deliver_signal::not_taken(cause, why).into());
+                }
+            }
+            if is_still {
                 name_task(journal, command);
                 deferral::defer(journal, cause, command)
             } else {

@@ -5,8 +5,8 @@ use millrace_schemas::event::{Event, Incident};
 use millrace_schemas::instance::Status;
 
 use super::{act, check, deferral, start};
-use crate::Rejection;
 use crate::journal::{Journal, Stop};
+use crate::{Outcome, Rejection};
 
 pub(super) fn decide(journal: &mut Journal<'_>, reason: &str) -> Result<(), Stop> {
     if !deferral::stands_still(journal) {
@@ -69,5 +69,7 @@ fn take_deferred(journal: &mut Journal<'_>, count: usize) -> Result<(), Stop> {
             Err(stop @ Stop::TooLarge(_)) => return Err(stop),
         }
     }
+    // What became of them is not what became of the resume.
+    journal.outcome = Outcome::Done;
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{deferral, fail_task, resume, start};
 use crate::instance::Step;
 use crate::journal::{Journal, Stop, TooLarge};
 use crate::size::command_bytes;
-use crate::{Bounds, Decision, Instance, Rejection, problem};
+use crate::{Bounds, Decision, Instance, Outcome, Rejection, problem};
 
 /// Decides what to do about a command whose decision was too large, and has been taken back.
 pub(crate) fn too_large(
@@ -73,6 +73,7 @@ fn drop_answer(
     }
     let next = "make the worker answer with less, such as a reference to the data, then resume the instance: the task is sent out again";
     let incident = incident(journal.bounds, found, Some(execution), next);
+    journal.outcome = Outcome::Dropped;
     journal.record(Event::IncidentRaised { incident })
 }
 

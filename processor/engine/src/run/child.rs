@@ -124,7 +124,9 @@ impl Journal<'_> {
             | Event::EventRoundStarted { .. }
             | Event::EventRoundEnded { .. }
             | Event::ChannelJoined { .. }
-            | Event::ChannelLeft { .. } => Ok(()),
+            | Event::ChannelLeft { .. }
+            | Event::SignalReceived { .. }
+            | Event::AttributesChanged { .. } => Ok(()),
         }
     }
 

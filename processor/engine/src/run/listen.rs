@@ -13,6 +13,16 @@ use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
 use crate::variables::View;
 
+/// An open `listen` that wants an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taker<'s> {
+    /// Which.
+    pub(crate) id: ExecutionId,
+    listen: &'s Listen,
+    /// Which of its filters the event passes.
+    filter: usize,
+}
+
 impl<'s> Journal<'s> {
     pub(super) fn enter_listen(&mut self, entering: &Entering<'_>, it: &'s Listen) -> Result<(), Trouble> {
         let deadline = self.deadline(entering)?;
@@ -37,14 +47,23 @@ impl<'s> Journal<'s> {
         Ok(())
     }
 
-    /// Gives an event to the open `listen` that waits for it, the one entered first if there are several.
-    pub(crate) fn hear(&mut self, event: &Payload) -> Result<bool, Stop> {
-        let listener = self.state().executions.keys().find_map(|id| {
+    /// The open `listen` that waits for an event, the one entered first if there are several.
+    pub(crate) fn taker(&self, event: &Payload) -> Option<Taker<'s>> {
+        self.state().executions.keys().find_map(|id| {
             let listen = self.is_listening(*id).then(|| self.listen_of(*id)).flatten()?;
-            Some((*id, listen, self.accepted(*id, listen, event)?))
-        });
-        let Some((id, listen, filter)) = listener else { return Ok(false) };
-        self.take(id, listen, filter, event)?;
+            Some(Taker { id: *id, listen, filter: self.accepted(*id, listen, event)? })
+        })
+    }
+
+    /// Gives an event to the `listen` that waits for it.
+    pub(crate) fn give(&mut self, taker: &Taker<'s>, event: &Payload) -> Result<(), Stop> {
+        self.take(taker.id, taker.listen, taker.filter, event)
+    }
+
+    /// Gives an event to the open `listen` that waits for it, if one does.
+    pub(crate) fn hear(&mut self, event: &Payload) -> Result<bool, Stop> {
+        let Some(taker) = self.taker(event) else { return Ok(false) };
+        self.give(&taker, event)?;
         Ok(true)
     }
 

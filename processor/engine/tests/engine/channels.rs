@@ -11,7 +11,7 @@ use millrace_engine::{Bounds, Channel, Destination, Effect, Moment, Routes, chan
 use millrace_schemas::channel::{
     ChannelCommand, ChannelEntry, ChannelEvent, Gather, Subscription, SubscriptionId,
 };
-use millrace_schemas::command::{Addressed, Command};
+use millrace_schemas::command::{Addressed, Answer, Command};
 use millrace_schemas::{EventId, ExecutionId, InstanceId, Payload, Timestamp};
 use millrace_workflow::program::Program;
 use proptest::prelude::*;
@@ -53,7 +53,13 @@ impl Talk {
     fn send(&mut self, command: ChannelCommand) -> Result<(Vec<ChannelEvent>, Vec<Effect>), String> {
         self.sent += 1;
         let cause = EventId { source: "test".to_owned(), id: self.sent.to_string() };
-        let addressed = Addressed { instance: self.channel.id().clone(), cause, traceparent: None, command };
+        let addressed = Addressed {
+            instance: self.channel.id().clone(),
+            cause,
+            traceparent: None,
+            answer: Answer::Refusal,
+            command,
+        };
         let before = self.channel.clone();
         let known = Arc::clone(&self.program);
         let find = move |version: &_| (known.workflow == *version).then(|| Arc::clone(&known));

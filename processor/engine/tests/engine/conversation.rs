@@ -3,7 +3,8 @@
 //! A script has one command a line: `start JSON`, `complete TOKEN JSON`, `fail TOKEN [permanent] [JSON]`, `beat TOKEN`,
 //! `fire TIMER` (the clock goes on to when it is due), `early TIMER`, `moved TIMER`, `signal TYPE JSON`,
 //! `deliver LISTENER FILTER TYPE JSON`, `cancel`, `suspend`, `resume`,
-//! `again` (the last command once more), `wait MILLISECONDS`, `state` (what is open), `limit BYTES` (of a record). Instead of
+//! `again` (the last command once more), `wait MILLISECONDS`, `state` (what is open), `limit BYTES` (of a record), `query NAME` or
+//! `query EXPRESSION`. `wanted:` before a command asks for its outcome, `now:` that it must be taken at once, too. Instead of
 //! JSON, `x100` stands for a string of 100 characters; strings that long are printed so, too.
 #![allow(clippy::unwrap_used)]
 
@@ -11,12 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use expect_test::Expect;
-use millrace_engine::{Bounds, Decision, Effect, Instance, Moment, Rejection};
+use millrace_engine::{Bounds, Decision, Effect, Instance, Looked, Moment, Rejection};
 use millrace_schemas::channel::ChannelCommand;
-use millrace_schemas::command::{AddressedCommand, Command};
+use millrace_schemas::command::{AddressedCommand, Answer, Command};
 use millrace_schemas::event::{Activity, ChangelogEntry, Event, ParentTask, TaskError};
 use millrace_schemas::instance::Status;
 use millrace_schemas::{EventId, ExecutionId, InstanceId, Payload, TaskToken, TimerId, Timestamp};
+use millrace_workflow::expression::{Expression, Template};
 use millrace_workflow::program::Program;
 use serde_json::{Value, json};
 
@@ -24,6 +26,12 @@ use serde_json::{Value, json};
 #[track_caller]
 pub(crate) fn check(definition: &str, script: &str, expected: Expect) {
     expected.assert_eq(&Conversation::new(program(definition)).run(script));
+}
+
+/// As [`check`], of a whole definition.
+#[track_caller]
+pub(crate) fn check_program(program: Program, script: &str, expected: Expect) {
+    expected.assert_eq(&Conversation::new(program).run(script));
 }
 
 /// As [`check`], with bounds.
@@ -81,13 +89,21 @@ impl Conversation {
                 "wait" => self.at.0 += rest.parse::<i64>().unwrap(),
                 "limit" => self.bounds.record_bytes_max = rest.parse().unwrap(),
                 "state" => out.push_str(&self.describe_state()),
+                "query" => out.push_str(&self.ask(rest)),
                 "again" => {
                     let command = self.last.clone().unwrap();
                     self.tell(line, &command, &mut out);
                 }
                 _ => {
+                    // `wanted:`, `now:` before a command ask for its outcome, and that it must be taken at once.
+                    let (answer, verb) = match verb.split_once(':') {
+                        Some(("wanted", verb)) => (Answer::Outcome, verb),
+                        Some(("now", verb)) => (Answer::AtOnce, verb),
+                        _ => (Answer::Refusal, verb),
+                    };
                     let command = self.command(verb, rest);
                     let mut command = self.address(command);
+                    command.answer = answer;
                     if verb == "abandon" {
                         command.cause.source = millrace_engine::INSTANCE_SOURCE.to_owned();
                     }
@@ -102,7 +118,20 @@ impl Conversation {
     pub(crate) fn address(&mut self, command: Command) -> AddressedCommand {
         self.sent += 1;
         let cause = EventId { source: "test".to_owned(), id: self.sent.to_string() };
-        AddressedCommand { instance: self.instance.id().clone(), cause, traceparent: None, command }
+        let (instance, answer) = (self.instance.id().clone(), Answer::Refusal);
+        AddressedCommand { instance, cause, traceparent: None, answer, command }
+    }
+
+    /// What an expression gives, or a query of the definition by its name; `.` is the status.
+    fn ask(&self, query: &str) -> String {
+        let template = self.program.queries.get(query).cloned();
+        let template =
+            template.unwrap_or_else(|| Template::of_expression(Expression::compile(query, &[]).unwrap()));
+        let state = self.instance.state().expect("a script asks what is there");
+        let looked = Looked { id: self.instance.id(), state, program: &self.program, at: self.at };
+        let shown = json!({ "status": state.status.name() });
+        let answer = looked.ask(&template, &shown).map_or_else(|it| it.to_string(), |it| it.to_string());
+        format!("? {query}\n  {answer}\n")
     }
 
     fn tell(&mut self, line: &str, command: &AddressedCommand, out: &mut String) {
@@ -112,6 +141,13 @@ impl Conversation {
             Ok(decision) => {
                 decision.events.iter().for_each(|it| writeln!(out, "  {}", describe(it)).unwrap());
                 decision.effects.iter().for_each(|it| writeln!(out, "  => {}", describe_effect(it)).unwrap());
+                if command.answer != Answer::Refusal {
+                    let by = decision.outcome.task().map(|it| format!(" by {it}")).unwrap_or_default();
+                    writeln!(out, "  accepted: {}{by}", decision.outcome.name()).unwrap();
+                }
+            }
+            Err(rejection @ (Rejection::Duplicate { .. } | Rejection::NotTaken { .. })) => {
+                writeln!(out, "  rejected as {}: {rejection}", rejection.reason()).unwrap();
             }
             Err(rejection) => writeln!(out, "  rejected: {rejection}").unwrap(),
         }
@@ -381,6 +417,9 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::EventRoundEnded { execution, output, context } => {
             format!("EventRoundEnded {} -> {output:?}{}", execution.0, data("context", context.as_ref()))
         }
+        Event::SignalReceived { forgotten: 0, .. } => "SignalReceived".to_owned(),
+        Event::SignalReceived { forgotten, .. } => format!("SignalReceived, {forgotten} forgotten"),
+        Event::AttributesChanged { attributes } => format!("AttributesChanged {attributes:?}"),
         Event::EventHeard { execution, filter, is_last, .. } => {
             let last = if *is_last { ", the last" } else { "" };
             format!("EventHeard {} by filter {filter}{last}", execution.0)
@@ -469,17 +508,18 @@ pub(crate) fn program(text: &str) -> Program {
     admit(&format!("{document}\n{}", text.trim_start()))
 }
 
-/// As [`program`], of JSON.
+/// As [`program`], of JSON. Its instances are found by the length of their `$context`.
 #[track_caller]
 pub(crate) fn program_of(definition: &Value) -> Program {
     let mut definition = definition.clone();
     definition["document"] =
         json!({ "dsl": "1.0.3", "namespace": "test", "name": "flow", "version": "1.0.0" });
+    definition["document"]["metadata"] = json!({ "millrace": { "searchAttributes": { "context": "${ $context | tojson | utf8bytelength }" } } });
     admit(&definition.to_string())
 }
 
 #[track_caller]
-fn admit(text: &str) -> Program {
+pub(crate) fn admit(text: &str) -> Program {
     match millrace_workflow::admission::admit("test.yaml", text) {
         Ok(admitted) => admitted.program,
         Err(findings) => {

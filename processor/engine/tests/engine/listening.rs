@@ -18,16 +18,19 @@ fn all_takes_one_event_for_each_filter_in_any_order() {
               => subscribe 1.0 in a/b860
               => subscribe 1.1 in b/4e7e
             > signal b 1
+              SignalReceived
               EventHeard 1 by filter 1
               ChannelLeft 1.1
               => unsubscribe 1.1 in b/4e7e
             > signal b 2
+              SignalReceived
               SignalBuffered test 3
             = running context null
             =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
             =   1 /do/0/a [] attempt 1: Listening { heard: [Heard { filter: 1, event: {"specversion":"1.0","id":"s","source":"test","type":"b","data":1} }] }
             =   signals 1
             > signal a 3
+              SignalReceived
               EventHeard 1 by filter 0, the last
               ChannelLeft 1.0
               TaskCompleted 1 -> [1,3]
@@ -51,8 +54,10 @@ fn any_takes_the_first_event_that_passes_a_filter() {
               => subscribe 1.0 in a/b860
               => subscribe 1.1 in b/4e7e
             > signal c 1
+              SignalReceived
               SignalBuffered test 2
             > signal b 2
+              SignalReceived
               TaskCompleted 1 -> [2]
               InstanceCompleted [2]
               => unsubscribe 1.0 in a/b860
@@ -73,10 +78,13 @@ fn any_goes_on_until_a_condition_holds_for_what_it_took() {
               ChannelJoined 1.0 */9729
               => subscribe 1.0 to all in */9729
             > signal a {"n": 3}
+              SignalReceived
               EventHeard 1 by filter 0
             > signal b {"n": 2}
+              SignalReceived
               EventHeard 1 by filter 0
             > signal c {"n": 1}
+              SignalReceived
               EventHeard 1 by filter 0, the last
               ChannelLeft 1.0
               TaskCompleted 1 -> [{"n":3},{"n":2},{"n":1}]
@@ -98,10 +106,13 @@ fn a_condition_that_fails_is_an_error_of_the_task() {
               ChannelJoined 1.0 */9729
               => subscribe 1.0 to all in */9729
             > signal a 1
+              SignalReceived
               EventHeard 1 by filter 0
             > signal a 2
+              SignalReceived
               EventHeard 1 by filter 0
             > signal a 3
+              SignalReceived
               TaskFaulted 1 /do/0/a expression 400 at /do/0/a: expression `. | keys | add > 1 and (.[0] | startswith("x"))`: cannot use 0 as string
               InstanceFaulted expression 400 at /do/0/a: expression `. | keys | add > 1 and (.[0] | startswith("x"))`: cannot use 0 as string
               => unsubscribe 1.0 in */9729
@@ -123,12 +134,16 @@ fn any_goes_on_until_an_event_ends_it() {
               => subscribe 1.0 to all in a/b860
               => subscribe 1.1 in stop/c433
             > signal a 1
+              SignalReceived
               EventHeard 1 by filter 0
             > signal other 1
+              SignalReceived
               SignalBuffered test 3
             > signal a 2
+              SignalReceived
               EventHeard 1 by filter 0
             > signal stop null
+              SignalReceived
               EventHeard 1 by filter 1, the last
               ChannelLeft 1.0
               ChannelLeft 1.1
@@ -156,10 +171,13 @@ do:
               TaskStarted 1 in 0 /do/0/pause Waiting
               TimerSet 0 Wait of 1 at 1000
             > signal a 1
+              SignalReceived
               SignalBuffered test 2
             > signal a 2
+              SignalReceived
               SignalBuffered test 3
             > signal b 3
+              SignalReceived
               SignalBuffered test 4
             > fire 0
               TaskCompleted 1 -> null
@@ -202,6 +220,7 @@ do:
               => subscribe 1.0 in warm/8f3d
               => subscribe 1.1 in damp/25d5
             > signal warm {"room": 1}
+              SignalReceived
               EventHeard 1 by filter 0
               ChannelLeft 1.0
               ChannelLeft 1.1
@@ -210,10 +229,13 @@ do:
               => unsubscribe 1.1 in damp/25d5
               => subscribe 1.1 in damp/d97e
             > signal damp {"room": 2}
+              SignalReceived
               SignalBuffered test 3
             > signal warm {"room": 2}
+              SignalReceived
               SignalBuffered test 4
             > signal damp {"room": 1}
+              SignalReceived
               EventHeard 1 by filter 1, the last
               ChannelLeft 1.1
               TaskCompleted 1 -> [{"room":1},{"room":1}]
@@ -222,6 +244,7 @@ do:
               => unsubscribe 1.1 in damp/d97e
               => subscribe 2.0 in warm/27dc
             > signal warm {"room": 1}
+              SignalReceived
               TaskCompleted 2 -> [{"room":1}]
               InstanceCompleted [{"room":1}]
               => unsubscribe 2.0 in warm/27dc
@@ -256,12 +279,14 @@ fn tasks_run_for_each_event_one_after_the_other() {
               => subscribe 1.0 to all in a/b860
               => subscribe 1.1 in stop/c433
             > signal a {"n": 1}
+              SignalReceived
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
               TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
               TaskDispatched 2.1
               => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
             > signal a {"n": 2}
+              SignalReceived
               EventHeard 1 by filter 0
             = running context null
             =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
@@ -275,12 +300,14 @@ fn tasks_run_for_each_event_one_after_the_other() {
               TaskDispatched 3.1
               => default: 3.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#1 {"n":2,"i":1,"data":{"n":2}}
             > signal stop null
+              SignalReceived
               EventHeard 1 by filter 1, the last
               ChannelLeft 1.0
               ChannelLeft 1.1
               => unsubscribe 1.0 in a/b860
               => unsubscribe 1.1 in stop/c433
             > signal a {"n": 3}
+              SignalReceived
               SignalBuffered test 6
             > complete 3.1 "y"
               TaskCompleted 3 -> "y"
@@ -305,6 +332,7 @@ fn what_is_heard_when_nothing_is_at_work_ends_it_at_once() {
               => subscribe 1.0 to all in a/b860
               => subscribe 1.1 in stop/c433
             > signal a {"n": 1}
+              SignalReceived
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
               TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
@@ -317,6 +345,7 @@ fn what_is_heard_when_nothing_is_at_work_ends_it_at_once() {
             =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
             =   1 /do/0/a [] attempt 1: Gathering { heard: [Heard { filter: 0, event: {"specversion":"1.0","id":"s","source":"test","type":"a","data":{"n":1}} }], is_done: false, is_busy: false, index: 0, data: "x", jumps: 0, outputs: [{"done":"x"}] }
             > signal stop null
+              SignalReceived
               EventHeard 1 by filter 1, the last
               ChannelLeft 1.0
               ChannelLeft 1.1
@@ -342,12 +371,14 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
               => subscribe 1.0 to all in a/b860
               => subscribe 1.1 in stop/c433
             > signal a {"n": 1}
+              SignalReceived
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
               TaskStarted 2 in 1 /do/0/a/foreach/do/0/told [0] Call tell with {"n":1,"i":0,"data":{"n":1}}
               TaskDispatched 2.1
               => default: 2.1 tell attempt 1 key i#/do/0/a/foreach/do/0/told#0 {"n":1,"i":0,"data":{"n":1}}
             > signal a {"n": 2}
+              SignalReceived
               EventHeard 1 by filter 0
             > fail 2.1 {"type": "https://a.b/c", "status": 500}
               TaskFaulted 2 /do/0/a/foreach/do/0/told c 500 at /do/0/a/foreach/do/0/told: -
@@ -367,6 +398,7 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
               ChannelJoined 1.0 */9729
               => subscribe 1.0 to all in */9729
             > signal a {"n": 1}
+              SignalReceived
               EventHeard 1 by filter 0
               EventRoundStarted 1 [0] {"n":1}
               TaskRan in 1 /do/0/a/foreach/do/0/s [0] -> {"n":1}

@@ -12,6 +12,7 @@ mod flow;
 mod fork;
 mod lifecycle;
 mod listening;
+mod looking;
 mod properties;
 mod secrets;
 mod signals;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use millrace_engine::{Bounds, Effect, Instance};
 use millrace_schemas::command::Command;
@@ -168,6 +169,8 @@ fn bounds() -> impl Strategy<Value = Bounds> {
         depth_max: 5,
         deferred_max: 3,
         signals_max: 2,
+        duplicate_window: Duration::from_millis(1_500),
+        signals_remembered_max: 3,
         ..Bounds::default()
     })
 }
@@ -273,21 +276,18 @@ fn play(definition: &Value, moves: &[Move], bounds: Bounds) -> Conversation {
     conversation
 }
 
-/// Commands that must not act twice. A heartbeat may; a resume may when an incident took the place of the standstill; an event
-/// that was consumed is remembered by nobody yet.
+/// Commands that must not act twice. A heartbeat may; a resume may when an incident took the place of the standstill.
 fn acts_once(command: &Command) -> bool {
     match command {
         Command::Start { .. }
         | Command::CompleteTask { .. }
         | Command::FailTask { .. }
         | Command::FireTimer { .. }
+        | Command::DeliverSignal { .. }
         | Command::Cancel { .. }
         | Command::Suspend { .. } => true,
         // Channels deliver each event once.
-        Command::RecordHeartbeat { .. }
-        | Command::DeliverSignal { .. }
-        | Command::DeliverEvent { .. }
-        | Command::Resume { .. } => false,
+        Command::RecordHeartbeat { .. } | Command::DeliverEvent { .. } | Command::Resume { .. } => false,
     }
 }
 
@@ -300,12 +300,19 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
         let subscribed: BTreeSet<_> = conversation.subscribed.keys().copied().collect();
         assert_eq!(joined, subscribed, "channels know who listens");
     }
+    assert!(state.remembered.len() <= conversation.bounds.signals_remembered_max);
     if state.status.is_terminal() {
         assert!(state.executions.is_empty() && state.timers.is_empty());
         assert!(state.deferred.is_empty() && state.signals.is_empty());
         assert_eq!(state.input, Payload::null());
         return;
     }
+    let context = state.context.value().to_string();
+    assert_eq!(
+        state.attributes,
+        Some(json!({ "context": context.len() }).into()),
+        "what it is found by goes with its context, {context}"
+    );
     let children = |id: ExecutionId| state.executions.values().filter(|it| it.parent == Some(id)).count();
     let begun = !matches!(state.status, Status::Incident { .. }) || state.executions.len() > 1;
     for (id, it) in &state.executions {

@@ -41,6 +41,7 @@ fn commands_wait_for_the_resume_and_are_decided_in_order() {
             > again
               rejected: fire_timer test 5 waits already for the instance to be resumed
             > signal t 2
+              SignalReceived
               CommandDeferred deliver_signal
             = suspended context null
             =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
@@ -126,6 +127,7 @@ fn what_can_never_be_decided_is_not_deferred() {
             > fire 7
               rejected: timer 7 is not set: it has fired, or is no longer wanted
             > signal t
+              SignalReceived
               CommandDeferred deliver_signal
             > resume
               InstanceResumed
@@ -389,8 +391,9 @@ fn an_event_whose_consequences_are_too_large_waits_with_an_incident() {
               ChannelJoined 1.0 t/cb98
               => subscribe 1.0 in t/cb98
             > signal t x100
+              SignalReceived
               CommandDeferred deliver_signal
-              IncidentRaised payload-too-large: task /do/1/b: a record of at least 2145 bytes, and 500 are allowed (record_bytes_max); the command waits; raise the bound and resume the instance, or cancel it
+              IncidentRaised payload-too-large: task /do/1/b: a record of at least 2177 bytes, and 500 are allowed (record_bytes_max); the command waits; raise the bound and resume the instance, or cancel it
             = incident context null
             =   0 /do [] attempt 1: Sequence { data: null, jumps: 0 }
             =   1 /do/0/a [] attempt 1: Listening

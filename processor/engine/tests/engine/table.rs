@@ -56,7 +56,7 @@ fn every_command_in_every_state() {
           fail 2.1: TaskFaulted 2 /do/0/both/fork/branches/0/a communication 500 at /do/0/both/fork/branches/0/a: the worker gave no reason, TaskCancelled 3, TaskFaulted 1 /do/0/both communication 500 at /do/0/both/fork/branches/0/a: the worker gave no reason, InstanceFaulted communication 500 at /do/0/both/fork/branches/0/a: the worker gave no reason
           beat 2.1: HeartbeatRecorded 2 until 10000
           fire 1: TaskCompleted 3 -> null
-          signal t: SignalBuffered test 2
+          signal t: SignalReceived, SignalBuffered test 2
           cancel: InstanceCancelled
           suspend: InstanceSuspended
           resume: rejected: instance i is running; there is nothing to resume
@@ -66,7 +66,7 @@ fn every_command_in_every_state() {
           fail 2.1: CommandDeferred fail_task
           beat 2.1: CommandDeferred record_heartbeat
           fire 1: CommandDeferred fire_timer
-          signal t: CommandDeferred deliver_signal
+          signal t: SignalReceived, CommandDeferred deliver_signal
           cancel: InstanceCancelled
           suspend: rejected: instance i stands still already (suspended)
           resume: InstanceResumed
@@ -76,7 +76,7 @@ fn every_command_in_every_state() {
           fail 2.1: rejected: task 2.1 (/do/0/both/fork/branches/0/a) is not open: its answer was dropped by an incident; it is sent out again when the instance is resumed
           beat 2.1: rejected: task 2.1 (/do/0/both/fork/branches/0/a) is not open: its answer was dropped by an incident; it is sent out again when the instance is resumed
           fire 1: CommandDeferred fire_timer
-          signal t: CommandDeferred deliver_signal
+          signal t: SignalReceived, CommandDeferred deliver_signal
           cancel: InstanceCancelled
           suspend: rejected: instance i stands still already (incident)
           resume: InstanceResumed, TaskDispatched 2.2, TimerCleared 0, TimerSet 2 Heartbeat of 2 at 10000

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_engine::{Bounds, Instance, Moment, Routes};
 use millrace_partition::{
-    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Observation, OutgoingRecord, Output, Owner,
-    Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, Transaction,
+    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Listing, Observation, OutgoingRecord,
+    Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, Transaction,
 };
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_schemas::cloud_event::CloudEvent;
@@ -72,6 +72,8 @@ pub struct World {
     /// Flushes are kept here instead of being written.
     pub holds_flushes: bool,
     pub held_flush: Option<FlushRequest>,
+    /// Rows of the list, in the order in which they were written.
+    pub listings: Vec<Listing>,
     pub is_drained: bool,
     pub failure: Option<String>,
     reads: BTreeMap<Source, usize>,
@@ -118,6 +120,7 @@ impl World {
             held: None,
             holds_flushes: false,
             held_flush: None,
+            listings: Vec::new(),
             is_drained: false,
             failure: None,
             reads: BTreeMap::new(),
@@ -360,6 +363,7 @@ impl World {
             if slot.stamp <= row.stamp {
                 *slot = row;
             }
+            self.listings.extend(write.listing.clone());
         }
         self.durable.timers.extend(request.timers.iter().map(|it| TimerEntry {
             due: it.due,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_partition::{FlushRequest, SnapshotRow, SnapshotWrite, TimerEntry};
+use millrace_partition::{Attributes, FlushRequest, SnapshotRow, SnapshotWrite, TimerEntry};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 use tokio::time::Instant;
@@ -48,6 +48,7 @@ struct ListingCell {
     workflow: WorkflowVersion,
     status: &'static str,
     updated_at: Timestamp,
+    attributes: Attributes,
     expires_at: Option<Instant>,
 }
 
@@ -91,6 +92,7 @@ impl Rows {
                     workflow: listing.workflow.clone(),
                     status: listing.status,
                     updated_at: listing.updated_at,
+                    attributes: listing.attributes.clone(),
                     expires_at: expiry(listing.ttl),
                 };
                 of_workflow.insert(key, cell);
@@ -200,12 +202,14 @@ impl SnapshotStore for MemoryStore {
             .filter(|((started_at, _), _)| (query.from..query.until).contains(started_at))
             .filter(|(key, _)| query.after.as_ref().is_none_or(|after| *key < after))
             .filter(|(_, cell)| query.status.as_deref().is_none_or(|it| it == cell.status))
+            .filter(|(_, cell)| cell.attributes.have(&query.conditions))
             .map(|((started_at, instance), cell)| ListRow {
                 instance: instance.clone(),
                 workflow: cell.workflow.clone(),
                 started_at: *started_at,
                 updated_at: cell.updated_at,
                 status: cell.status.to_owned(),
+                attributes: cell.attributes.clone(),
             });
         let rows = matching.by_ref().take(limit).collect();
         Ok(ListPage { rows, has_more: matching.next().is_some() })

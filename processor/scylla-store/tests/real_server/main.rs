@@ -59,6 +59,30 @@ async fn the_schema_is_created_once_and_its_absence_is_explained() {
     drop_keyspace(&config).await;
 }
 
+/// The list of earlier releases has no column for attributes, and the index is missing.
+#[tokio::test]
+async fn the_tables_of_an_earlier_release_get_what_is_new() {
+    let config = config("earlier");
+    let (session, keyspace) = (session().await, &config.keyspace);
+    for statement in [
+        format!(
+            "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}}"
+        ),
+        format!(
+            "CREATE TABLE {keyspace}.listing (workflow text, day int, shard tinyint, started_at timestamp, instance text, \
+             version text, status text, updated_at timestamp, PRIMARY KEY ((workflow, day, shard), started_at, instance)) \
+             WITH CLUSTERING ORDER BY (started_at DESC, instance DESC)"
+        ),
+    ] {
+        session.query_unpaged(statement, &[]).await.unwrap();
+    }
+    let store = ScyllaStore::connect(config.clone()).await.unwrap();
+    store.create_schema().await.unwrap();
+    store.create_schema().await.unwrap();
+    store_suite::instances_are_found_by_their_attributes(&store).await;
+    drop_keyspace(&config).await;
+}
+
 #[tokio::test]
 async fn wrong_settings_are_permanent_and_an_absent_server_is_not() {
     let mut wrong = config("settings");

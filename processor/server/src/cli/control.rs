@@ -1,11 +1,12 @@
-//! `millrace cancel|suspend|resume ID`: they send a record and do not wait for what comes of it.
+//! `millrace cancel|suspend|resume ID`: they send a record, and wait for what comes of it if that is wanted.
 
 use clap::Args;
 use millrace_schemas::InstanceId;
 use millrace_schemas::cloud_event::{cancel_event, resume_event, suspend_event};
-use serde::Serialize;
+use millrace_schemas::command::Answer;
 
-use crate::clients::{self, Kafka, Sent};
+use crate::cli::outcome::{self, Waiting};
+use crate::clients;
 use crate::config::{Global, parse_instance};
 use crate::exit::Exit;
 use crate::output::Output;
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// For people: why
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
+
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 /// What is asked of the instance.
@@ -29,31 +33,19 @@ pub(crate) enum Verb {
     Resume,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    id: &'a InstanceId,
-    #[serde(flatten)]
-    sent: &'a Sent,
-}
-
 pub(crate) async fn run(
     global: &Global,
     output: Output,
     verb: Verb,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
-    let Arguments { id, reason } = arguments;
+    let Arguments { id, reason, waiting } = arguments;
     let (event, name) = match verb {
         Verb::Cancel => (cancel_event(clients::event_id(), &id, &reason), "cancel"),
         Verb::Suspend => (suspend_event(clients::event_id(), &id, &reason), "suspend"),
         Verb::Resume => (resume_event(clients::event_id(), &id, &reason), "resume"),
     };
-    let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
-    report(output, &id, &sent, &format!("asked {id} to {name}; see: millrace get {id}"))?;
-    Ok(Exit::Success)
-}
-
-/// Says what was sent, and where it stands.
-pub(crate) fn report(output: Output, id: &InstanceId, sent: &Sent, text: &str) -> anyhow::Result<()> {
-    output.show(&Document { id, sent }, || text.to_owned())
+    let answer = if waiting.wait { Answer::Outcome } else { Answer::Refusal };
+    let text = format!("asked {id} to {name}; see: millrace get {id}");
+    outcome::run(global, output, &id, event, answer, (waiting.timeout, text)).await
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use millrace_partition::Term;
 use millrace_runtime::store::{ListQuery, SnapshotStore as _};
 use millrace_schemas::{Timestamp, WorkflowName};
 
@@ -21,6 +22,10 @@ pub(crate) struct Arguments {
     /// Only those that are like this, as of their last snapshot
     #[arg(long, value_enum)]
     status: Option<StatusName>,
+
+    /// Only those that are found by this search attribute; may be repeated, then all must hold
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = parse_condition)]
+    conditions: Vec<Term>,
 
     /// Only those started since: a time (RFC 3339), or how long ago
     #[arg(long, default_value = "7d", value_name = "TIME|DURATION", value_parser = parse_since)]
@@ -48,6 +53,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let query = ListQuery {
         workflow: arguments.workflow.clone(),
         status: arguments.status.map(|it| it.name().to_owned()),
+        conditions: arguments.conditions.clone(),
         from,
         until: clients::soon(),
         after: None,
@@ -63,6 +69,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
             ("limit", query.limit.to_string()),
         ];
         asked.extend(query.status.clone().map(|it| ("status", it)));
+        asked.extend(query.conditions.iter().map(|it| ("where", it.to_string())));
         ApiClient::new(global)?.get(&["v1", "instances"], &asked).await
     };
     let view: ListView = output.patiently("listing", read).await?;
@@ -76,6 +83,10 @@ fn parse_workflow(text: &str) -> Result<WorkflowName, String> {
         None => Ok(reference.workflow),
         Some(_) => Err(format!("leave the version out: write {}", reference.workflow)),
     }
+}
+
+fn parse_condition(text: &str) -> Result<Term, String> {
+    Term::parse(text).ok_or_else(|| "write it as name=value, such as customer=acme".to_owned())
 }
 
 fn parse_since(text: &str) -> Result<Since, String> {

@@ -20,9 +20,11 @@ mod era;
 mod get;
 mod history;
 mod list;
+mod outcome;
 mod processor;
 mod programs;
 mod publish;
+mod query;
 mod signal;
 mod start;
 mod topics;
@@ -65,6 +67,8 @@ enum Command {
     Resume(control::Arguments),
     /// Show one instance
     Get(get::Arguments),
+    /// Ask one instance by an expression, or by a query of its definition
+    Query(query::Arguments),
     /// Show the instances of a workflow
     List(list::Arguments),
     /// Show what happened to one instance
@@ -124,6 +128,7 @@ impl Cli {
                 Box::pin(control::run(&global, output, control::Verb::Resume, arguments)).await
             }
             Command::Get(arguments) => Box::pin(get::run(&global, output, &arguments)).await,
+            Command::Query(arguments) => Box::pin(query::run(&global, output, &arguments)).await,
             Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,
             Command::History(arguments) => Box::pin(history::run(&global, output, &arguments)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(&global, output, &command)).await,

@@ -192,6 +192,10 @@ struct Limits {
     #[arg(long, default_value_t = Bounds::default().waiting_events_max, value_name = "EVENTS")]
     waiting_events_max: usize,
 
+    /// Most events of one instance whose copies are refused: the last ones
+    #[arg(long, default_value_t = Bounds::default().signals_remembered_max, value_name = "EVENTS")]
+    signals_remembered_max: usize,
+
     /// Which of the language's lifecycle events are published, to the lifecycle topic: of instances whose definition does not say
     #[arg(long, default_value = "off", env = "MILLRACE_LIFECYCLE", value_name = "EVENTS")]
     lifecycle: Published,
@@ -222,6 +226,7 @@ impl From<&Limits> for Bounds {
             duplicate_window: limits.duplicate_window,
             subscriptions_max: limits.subscriptions_max,
             waiting_events_max: limits.waiting_events_max,
+            signals_remembered_max: limits.signals_remembered_max,
             lifecycle: limits.lifecycle.into(),
         }
     }

@@ -1,11 +1,13 @@
 //! `millrace signal ID --type TYPE`
 
 use clap::Args;
-use millrace_schemas::InstanceId;
 use millrace_schemas::cloud_event::{signal_event, types};
+use millrace_schemas::command::Answer;
+use millrace_schemas::{EventId, InstanceId};
 
-use crate::cli::{control, data};
-use crate::clients::{self, Kafka};
+use crate::cli::data;
+use crate::cli::outcome::{self, Waiting};
+use crate::clients;
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -31,6 +33,17 @@ pub(crate) struct Arguments {
     /// An extension attribute; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_attribute)]
     attribute: Vec<(String, String)>,
+
+    /// CloudEvents id; an event that is sent again under the same source and id is a copy, and refused [default: a new UUID]
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+
+    /// Refuse the event unless a `listen` takes it at once, instead of letting it wait for one
+    #[arg(long, requires = "wait")]
+    now: bool,
+
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -> anyhow::Result<Exit> {
@@ -40,20 +53,19 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
         return Err(Failure::refused(what, fix).into());
     }
     let data = arguments.data.as_deref().map(|it| data::read("--data", it)).transpose()?;
-    let mut event_id = clients::event_id();
-    event_id.source = arguments.source;
+    let new = clients::event_id();
+    let event_id = EventId { source: arguments.source, id: arguments.event_id.unwrap_or(new.id) };
     let mut event = signal_event(event_id, &arguments.id, &arguments.event_type, data);
     for (name, value) in arguments.attribute {
         event = event.with_extension(&name, value);
     }
-    let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
-    control::report(
-        output,
-        &arguments.id,
-        &sent,
-        &format!("sent {} to {}", arguments.event_type, arguments.id),
-    )?;
-    Ok(Exit::Success)
+    let answer = match (arguments.waiting.wait, arguments.now) {
+        (_, true) => Answer::AtOnce,
+        (true, false) => Answer::Outcome,
+        (false, false) => Answer::Refusal,
+    };
+    let text = format!("sent {} to {}", arguments.event_type, arguments.id);
+    outcome::run(global, output, &arguments.id, event, answer, (arguments.waiting.timeout, text)).await
 }
 
 /// What the inbox understands besides signals.

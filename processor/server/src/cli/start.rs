@@ -5,11 +5,13 @@ use std::time::Duration;
 use clap::Args;
 use millrace_schemas::InstanceId;
 use millrace_schemas::cloud_event::start_event;
+use millrace_schemas::command::Answer;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cli::data;
+use crate::cli::outcome::{self, Outcome};
 use crate::cli::waiting::{Ending, Watch};
 use crate::clients::{self, Kafka, Sent};
 use crate::config::{Global, WorkflowReference, parse_duration, parse_instance};
@@ -31,11 +33,15 @@ pub(crate) struct Arguments {
     input: Option<String>,
 
     /// Wait until the instance ends, and print its output
-    #[arg(long)]
+    #[arg(long, group = "until")]
     wait: bool,
 
+    /// Wait until the start is accepted or rejected, and say so
+    #[arg(long, group = "until")]
+    accepted: bool,
+
     /// How long to wait
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, requires = "until")]
     timeout: Duration,
 }
 
@@ -49,6 +55,17 @@ struct Document<'a> {
     ending: Option<&'a Ending>,
 }
 
+/// With `--accepted`.
+#[derive(Serialize)]
+struct Accepted<'a> {
+    id: &'a InstanceId,
+    workflow: String,
+    #[serde(flatten)]
+    sent: &'a Sent,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+}
+
 pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -> anyhow::Result<Exit> {
     let input = arguments.input.as_deref().map_or_else(|| Ok(json!({})), |it| data::read("--input", it))?;
     let id = arguments.id.map_or_else(new_id, Ok)?;
@@ -59,6 +76,13 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
     let show = |sent: &Sent, ending: Option<&Ending>, text: &str| {
         output.show(&Document { id: &id, workflow: workflow.to_string(), sent, ending }, || text.to_owned())
     };
+    if arguments.accepted {
+        let timeout = arguments.timeout;
+        let (sent, outcome) = outcome::send(global, output, &id, event, Answer::Outcome, timeout).await?;
+        let document = Accepted { id: &id, workflow: workflow.to_string(), sent: &sent, outcome: &outcome };
+        output.show(&document, || outcome.text(&id))?;
+        return Ok(outcome.exit());
+    }
     if !arguments.wait {
         let sent = output.patiently("sending the event", kafka.send_event(event)).await?;
         show(&sent, None, id.as_str())?;

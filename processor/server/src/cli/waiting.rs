@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use millrace_placement::{Topics, home, key_group};
-use millrace_schemas::cloud_event::{CloudEvent, InboxRecord, types};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
-use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::{EventId, InstanceId};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cli::outcome::{self, Outcome};
 use crate::clients::{self, Kafka, Record, Sent, Tail};
 use crate::config::Global;
 use crate::exit::Exit;
@@ -63,10 +62,7 @@ impl Watch {
         let partitions = kafka.partitions(&topics.changelog()).await?;
         let home = i32::try_from(home(key_group(id.as_str().as_bytes()), partitions).0)?;
         let mut sources = vec![(topics.changelog(), home)];
-        for topic in [topics.lifecycle(), topics.dead_letters()] {
-            let partitions = i32::try_from(kafka.partitions(&topic).await?)?;
-            sources.extend((0..partitions).map(|partition| (topic.clone(), partition)));
-        }
+        sources.extend(outcome::sources(kafka, &topics, id).await?);
         let tail = kafka.tail_from_end(&sources).await?;
         Ok(Self { id: id.clone(), topics, codec, tail })
     }
@@ -101,8 +97,10 @@ impl Watch {
                         }
                     }
                 }
-            } else if let Some(ending) = self.refusal(&record, cause, sent) {
-                return Ok(ending);
+            } else if let Some(Outcome::Rejected { reason, detail }) =
+                outcome::told(&record, &self.topics, &self.codec, cause, sent)
+            {
+                return Ok(Ending::Rejected { reason, detail });
             }
         }
     }
@@ -126,35 +124,6 @@ impl Watch {
             Err(error) => Err(clients::undecodable(record, error).into()),
         }
     }
-
-    /// Whether a record of the lifecycle topic or of the dead letters is about our event.
-    fn refusal(&self, record: &Record, cause: &EventId, sent: &Sent) -> Option<Ending> {
-        if record.topic == self.topics.dead_letters() {
-            let letter = DeadLetter::parse(&record.headers).ok()?;
-            let is_ours = letter.source.topic == self.topics.events()
-                && letter.source.partition == sent.partition
-                && letter.source.offset.0 == sent.offset;
-            return is_ours.then(|| Ending::Rejected { reason: letter.reason, detail: letter.detail });
-        }
-        let inbox = InboxRecord {
-            key: record.key.as_deref(),
-            headers: &record.headers,
-            value: record.value.as_deref(),
-            timestamp: record.timestamp,
-        };
-        let event = CloudEvent::read(&inbox, &self.codec).ok()?;
-        if event.event_type != types::COMMAND_REJECTED {
-            return None;
-        }
-        rejection(&event.into_json(), cause)
-    }
-}
-
-fn rejection(event: &Value, cause: &EventId) -> Option<Ending> {
-    let data = &event["data"];
-    let is_ours = data["cause"]["source"] == *cause.source && data["cause"]["id"] == *cause.id;
-    let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
-    is_ours.then(|| Ending::Rejected { reason: text("reason"), detail: text("detail") })
 }
 
 fn ending(event: Event) -> Option<Ending> {
@@ -168,20 +137,7 @@ fn ending(event: Event) -> Option<Ending> {
 
 #[cfg(test)]
 mod tests {
-    use millrace_schemas::cloud_event::rejection_event;
-
     use super::*;
-
-    #[test]
-    fn a_rejection_is_ours_only_if_our_event_caused_it() {
-        let event_id = |id: &str| EventId { source: "/millrace/cli".to_owned(), id: id.to_owned() };
-        let id = InstanceId::new("order-17").expect("is legal");
-        let event = rejection_event(event_id("r"), &id, "start", &event_id("a"), "already_exists", "it runs")
-            .into_json();
-        assert_eq!(rejection(&event, &event_id("b")), None);
-        let ours = Ending::Rejected { reason: "already_exists".to_owned(), detail: "it runs".to_owned() };
-        assert_eq!(rejection(&event, &event_id("a")), Some(ours));
-    }
 
     #[test]
     fn each_ending_has_its_exit_code() {

@@ -58,23 +58,27 @@ impl ApiClient {
             });
         }
         match response.json::<ErrorBody>().await {
-            Ok(ErrorBody { error }) => Err(failure(&self.url, error).into()),
+            Ok(ErrorBody { error }) => Err(refusal(self.url.as_str(), error).into()),
             Err(_) => Err(foreign(format!("{} answered {status}, which no processor does", self.url)).into()),
         }
     }
 }
 
-fn failure(url: &Url, error: ApiError) -> Failure {
+/// What the processor at `url` has said instead of an answer.
+pub(crate) fn refusal(url: &str, error: ApiError) -> Failure {
     let fix = match error.code.as_str() {
         code::NOT_FOUND => "check the id; what has just started is seen a moment later",
         code::NO_ANSWER | code::NOT_OWNER => "wait until the partition has an owner; see: millrace doctor",
         code::INVALID => "check the arguments",
+        code::EXPRESSION => "check the expression against what `millrace get ID --output json` shows",
+        code::NO_SUCH_QUERY => "check the name; queries are in metadata.millrace.queries of the definition",
+        code::NOT_DEPLOYED => "deploy that version: millrace deploy FILE",
         code::NO_SUCH_PATH => "check --api: that processor is of another release",
         _ => "see the log of that processor",
     };
     let exit = if error.code == code::NOT_FOUND { Exit::NotFound } else { Exit::Failure };
     let what = match error.code.as_str() {
-        code::NOT_FOUND => error.message,
+        code::NOT_FOUND | code::NO_SUCH_QUERY | code::NOT_DEPLOYED | code::EXPRESSION => error.message,
         _ => format!("{url}: {}", error.message),
     };
     Failure { exit, ..Failure::new(what, fix) }

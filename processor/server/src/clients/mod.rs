@@ -11,7 +11,7 @@ use millrace_schemas::registry::{Registry, SubjectNames};
 use millrace_schemas::{EventId, Timestamp};
 use uuid::Uuid;
 
-pub(crate) use api::ApiClient;
+pub(crate) use api::{ApiClient, refusal};
 pub(crate) use kafka::{Kafka, Record, Sent, Tail, TopicView};
 pub(crate) use store::{StoreSettings, create_store, store, store_with};
 

@@ -11,6 +11,9 @@ pub(crate) mod code {
     pub(crate) const NOT_OWNER: &str = "not_owner";
     pub(crate) const NO_ANSWER: &str = "no_answer";
     pub(crate) const INVALID: &str = "invalid_argument";
+    pub(crate) const EXPRESSION: &str = "expression_failed";
+    pub(crate) const NO_SUCH_QUERY: &str = "no_such_query";
+    pub(crate) const NOT_DEPLOYED: &str = "not_deployed";
     pub(crate) const NO_SUCH_PATH: &str = "no_such_path";
     pub(crate) const STORE: &str = "store_unavailable";
     pub(crate) const DAMAGED: &str = "damaged_row";
@@ -45,7 +48,9 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self.code.as_str() {
-            code::NOT_FOUND | code::NO_SUCH_PATH => StatusCode::NOT_FOUND,
+            code::NOT_FOUND | code::NO_SUCH_PATH | code::NO_SUCH_QUERY => StatusCode::NOT_FOUND,
+            code::EXPRESSION => StatusCode::UNPROCESSABLE_ENTITY,
+            code::NOT_DEPLOYED => StatusCode::CONFLICT,
             code::NOT_OWNER => StatusCode::MISDIRECTED_REQUEST,
             code::INVALID => StatusCode::BAD_REQUEST,
             code::NO_ANSWER | code::STORE => StatusCode::SERVICE_UNAVAILABLE,
@@ -61,6 +66,6 @@ impl IntoResponse for ApiError {
 }
 
 pub(crate) async fn no_such_path(uri: Uri) -> ApiError {
-    let paths = "/livez, /readyz, /metrics, /v1/instances, /v1/instances/{id}, /v1/instances/{id}/history, /v1/partitions";
+    let paths = "/livez, /readyz, /metrics, /v1/instances, /v1/instances/{id}, /v1/instances/{id}/history, /v1/instances/{id}/query, /v1/instances/{id}/queries/{name}, /v1/partitions";
     ApiError::new(code::NO_SUCH_PATH, format!("{} does not exist; there are {paths}", uri.path()))
 }

@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use clap::ValueEnum as _;
+use millrace_partition::Term;
 use millrace_placement::PartitionIndex;
 use millrace_runtime::QueryError;
 use millrace_runtime::store::{ListQuery, SnapshotStore};
 use millrace_schemas::{InstanceId, Stamp, Timestamp};
+use millrace_workflow::program::ATTRIBUTES_MAX;
 use serde::Deserialize;
 
 use super::{Api, ApiError, code};
@@ -59,7 +61,7 @@ async fn elsewhere<S: SnapshotStore>(
     answer.found().map_err(|_| not_found(id))
 }
 
-fn not_found(id: &InstanceId) -> ApiError {
+pub(super) fn not_found(id: &InstanceId) -> ApiError {
     ApiError::new(code::NOT_FOUND, format!("there is no instance {id}"))
 }
 
@@ -105,7 +107,7 @@ pub(crate) async fn history<S: SnapshotStore>(
     Ok(Json(HistoryView::new(&id, &entries, has_more)))
 }
 
-/// `?workflow=NAMESPACE/NAME&status=STATUS&since=TIME&limit=N`
+/// `?workflow=NAMESPACE/NAME&status=STATUS&since=TIME&where=NAME=VALUE&where=…&limit=N`
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListPage {
     workflow: String,
@@ -114,6 +116,9 @@ pub(crate) struct ListPage {
     limit: Option<u32>,
 }
 
+/// Most conditions of a list: as many as there may be attributes.
+const CONDITIONS_MAX: usize = ATTRIBUTES_MAX;
+
 /// Most instances of one page.
 const INSTANCES_MAX: u32 = 1_000;
 
@@ -121,6 +126,7 @@ const INSTANCES_MAX: u32 = 1_000;
 pub(crate) async fn list<S: SnapshotStore>(
     State(api): State<Api<S>>,
     Query(page): Query<ListPage>,
+    Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<ListView>, ApiError> {
     let invalid = |message: String| ApiError::new(code::INVALID, message);
     let workflow: WorkflowReference = page
@@ -138,6 +144,13 @@ pub(crate) async fn list<S: SnapshotStore>(
         let names: Vec<_> = StatusName::value_variants().iter().map(|it| it.name()).collect();
         invalid(format!("status={} is none of {}", page.status.unwrap_or_default(), names.join(", ")))
     })?;
+    let conditions = parameters.iter().filter(|(name, _)| name == "where").map(|(_, condition)| {
+        Term::parse(condition).ok_or_else(|| invalid(format!("where={condition} is not NAME=VALUE")))
+    });
+    let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
+    if conditions.len() > CONDITIONS_MAX {
+        return Err(invalid(format!("{} conditions, and {CONDITIONS_MAX} are allowed", conditions.len())));
+    }
     let from = match &page.since {
         None => Timestamp(0),
         Some(text) => match text.parse::<jiff::Timestamp>() {
@@ -148,6 +161,7 @@ pub(crate) async fn list<S: SnapshotStore>(
     let query = ListQuery {
         workflow: workflow.workflow,
         status: status.map(|it| it.name().to_owned()),
+        conditions,
         from,
         until: clients::soon(),
         after: None,
@@ -158,7 +172,7 @@ pub(crate) async fn list<S: SnapshotStore>(
     Ok(Json(ListView::new(&page)))
 }
 
-fn instance_id(text: &str) -> Result<InstanceId, ApiError> {
+pub(super) fn instance_id(text: &str) -> Result<InstanceId, ApiError> {
     InstanceId::new(text).map_err(|error| ApiError::new(code::INVALID, error.to_string()))
 }
 

@@ -4,6 +4,7 @@ mod error;
 mod health;
 mod instances;
 mod partitions;
+mod queries;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use millrace_runtime::ProcessorHandle;
 use millrace_runtime::store::SnapshotStore;
 use millrace_schemas::codec::Codec;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use error::{ApiError, ErrorBody, code};
@@ -32,7 +34,12 @@ pub(crate) struct Api<S> {
     pub(crate) store: S,
     pub(crate) codec: Codec,
     pub(crate) metrics: prometheus::Registry,
+    /// Whose turn it is to evaluate a query: they must not take the processors from what is processed.
+    pub(crate) evaluating: Arc<Semaphore>,
 }
+
+/// Queries that are evaluated at a time.
+pub(crate) const QUERIES_AT_ONCE: usize = 2;
 
 /// Takes the address. With port 0 the system chooses one: see `TcpListener::local_addr`.
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -59,6 +66,8 @@ fn router<S: SnapshotStore>(api: Api<S>) -> Router {
         .route("/v1/instances", get(instances::list::<S>))
         .route("/v1/instances/{id}", get(instances::one::<S>))
         .route("/v1/instances/{id}/history", get(instances::history::<S>))
+        .route("/v1/instances/{id}/query", get(queries::expression::<S>))
+        .route("/v1/instances/{id}/queries/{name}", get(queries::named::<S>))
         .route("/v1/partitions", get(partitions::all::<S>))
         .fallback(error::no_such_path)
         .with_state(api)

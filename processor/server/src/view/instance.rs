@@ -9,6 +9,7 @@ use millrace_workflow::program::CHILD_QUEUE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::listing::attributes_text;
 use super::time;
 use crate::output::{shorten, table};
 
@@ -48,6 +49,9 @@ pub(crate) struct InstanceView {
     /// `$context`; of an instance that has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) context: Option<Value>,
+    /// What it is found by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) attributes: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
     /// The instance that has started it, if one has.
@@ -151,6 +155,7 @@ impl InstanceView {
             steps: state.steps,
             input: is_open.then(|| state.raw_input.value().clone()),
             context: is_open.then(|| state.context.value().clone()),
+            attributes: state.attributes.as_ref().map(|it| it.value().clone()),
             traceparent: state.traceparent.clone(),
             parent: state.parent.as_ref().map(|it| it.instance.to_string()),
         }
@@ -169,6 +174,9 @@ impl InstanceView {
         line("updated", &self.updated_at);
         if let Some(parent) = &self.parent {
             line("parent", parent);
+        }
+        if let Some(attributes) = self.attributes.as_ref().and_then(Value::as_object) {
+            line("found by", &attributes_text(attributes));
         }
         if let Some(output) = &self.output {
             line("output", &output.to_string());
@@ -383,6 +391,9 @@ mod tests {
             next_execution: 2,
             next_timer: 2,
             parent: None,
+            channels: Vec::new(),
+            remembered: VecDeque::new(),
+            attributes: Some(json!({"customer": "acme", "total": 3}).into()),
             steps: 1,
         }
     }
@@ -396,6 +407,7 @@ mod tests {
             status    running
             started   1970-01-01T00:00:00.000Z
             updated   1970-01-01T00:00:01.500Z
+            found by  customer=acme, total=3
 
             OPEN TASK      ITERATION  ATTEMPT  STATE    SINCE                     DETAIL
             /do/0/reserve             1        calling  1970-01-01T00:00:01.000Z  reserve-stock on queue orders, token 1.2, until 1970-01-01T00:01:01.000Z
@@ -414,7 +426,7 @@ mod tests {
             InstanceState { status, executions: BTreeMap::new(), timers: BTreeMap::new(), ..running() };
         let view = InstanceView::new(&id, &state);
         let json = serde_json::to_value(&view).expect("is plain data");
-        expect_test::expect![[r#"{"id":"order-17","workflow":"shop/order/1.0.0","status":"completed","started_at":"1970-01-01T00:00:00.000Z","updated_at":"1970-01-01T00:00:01.500Z","output":{"charged":3},"open_tasks":[],"timers":[],"deferred_commands":0,"buffered_signals":0,"steps":1}"#]]
+        expect_test::expect![[r#"{"id":"order-17","workflow":"shop/order/1.0.0","status":"completed","started_at":"1970-01-01T00:00:00.000Z","updated_at":"1970-01-01T00:00:01.500Z","output":{"charged":3},"open_tasks":[],"timers":[],"deferred_commands":0,"buffered_signals":0,"steps":1,"attributes":{"customer":"acme","total":3}}"#]]
         .assert_eq(&json.to_string());
         assert_eq!(serde_json::from_value::<InstanceView>(json).expect("reads what it wrote"), view);
     }

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use millrace_runtime::store::ListPage;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::time;
 use crate::output::table;
@@ -31,6 +32,15 @@ impl StatusName {
     }
 }
 
+/// `customer=acme, total=12`: as they are looked for.
+pub(crate) fn attributes_text(attributes: &Map<String, Value>) -> String {
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name}={text}"),
+        value => format!("{name}={value}"),
+    };
+    attributes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// A page of the list, newest start first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ListView {
@@ -47,6 +57,9 @@ pub(crate) struct RowView {
     pub(crate) status: String,
     pub(crate) started_at: String,
     pub(crate) updated_at: String,
+    /// What it is found by.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub(crate) attributes: Map<String, Value>,
 }
 
 impl ListView {
@@ -57,6 +70,7 @@ impl ListView {
             status: row.status.clone(),
             started_at: time(row.started_at),
             updated_at: time(row.updated_at),
+            attributes: row.attributes.values().clone(),
         };
         Self { instances: page.rows.iter().map(row).collect(), has_more: page.has_more }
     }
@@ -67,17 +81,22 @@ impl ListView {
             return "no instances; a new one is listed a few seconds after its start, see also --since"
                 .to_owned();
         }
+        let has_attributes = self.instances.iter().any(|it| !it.attributes.is_empty());
         let row = |it: &RowView| {
-            vec![
+            let mut row = vec![
                 it.id.clone(),
                 it.workflow.clone(),
                 it.status.clone(),
                 it.started_at.clone(),
                 it.updated_at.clone(),
-            ]
+            ];
+            row.extend(has_attributes.then(|| attributes_text(&it.attributes)));
+            row
         };
         let rows: Vec<_> = self.instances.iter().map(row).collect();
-        let mut text = table(&["ID", "WORKFLOW", "STATUS", "STARTED", "UPDATED"], &rows);
+        let mut head = vec!["ID", "WORKFLOW", "STATUS", "STARTED", "UPDATED"];
+        head.extend(has_attributes.then_some("FOUND BY"));
+        let mut text = table(&head, &rows);
         if self.has_more {
             text.push_str("older ones were left out: raise --limit\n");
         }

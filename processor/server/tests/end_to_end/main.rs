@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asking;
 mod ctk;
 mod dev;
 mod hostile;

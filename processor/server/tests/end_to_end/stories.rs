@@ -7,6 +7,7 @@ use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{EventId, ExecutionId, InstanceId, TaskToken, Timestamp};
 use serde_json::{Value, json};
 
+use crate::asking::{a_command_may_wait_for_its_outcome, instances_are_asked_and_found};
 use crate::support::{Answer, Fleet, Place};
 
 /// Makes each of these stories a test for either place.
@@ -34,6 +35,8 @@ in_both_places!(
     a_deployed_version_never_changes,
     bad_input_never_stops_a_partition,
     events_find_who_listens,
+    a_command_may_wait_for_its_outcome,
+    instances_are_asked_and_found,
 );
 
 pub(crate) const HELLO: &str = "\

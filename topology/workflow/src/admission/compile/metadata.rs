@@ -1,5 +1,6 @@
 //! `metadata.millrace`: what the language has no word for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::{Compiler, Scope};
 use crate::admission::{duration, spelling};
-use crate::expression::Expression;
+use crate::expression::{Expression, Template};
 use crate::program::{BUILT_IN_QUEUE, History, Lifecycle};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
@@ -31,7 +32,9 @@ pub(super) enum Allowed {
 impl Allowed {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Document => &["queue", "history", "lifecycle", "addressed", "businessKey"],
+            Self::Document => {
+                &["queue", "history", "lifecycle", "addressed", "businessKey", "searchAttributes", "queries"]
+            }
             Self::Call => &["queue", "heartbeat"],
             Self::BuiltInCall => &["heartbeat"],
             Self::Emit => &["topic"],
@@ -50,6 +53,8 @@ pub(super) struct Metadata {
     pub(super) lifecycle: Option<Lifecycle>,
     pub(super) addressed: Option<bool>,
     pub(super) business_key: Option<Expression>,
+    pub(super) attributes: BTreeMap<Arc<str>, Template>,
+    pub(super) queries: BTreeMap<Arc<str>, Template>,
 }
 
 impl Compiler<'_, '_> {
@@ -118,6 +123,8 @@ impl Compiler<'_, '_> {
                         "write `true`: only events with the instance's id as their subject are heard",
                     ),
                 },
+                "searchAttributes" => metadata.attributes = self.attributes(value, &scope.below(key)),
+                "queries" => metadata.queries = self.queries(value, &scope.below(key)),
                 _ => match duration::parse(value) {
                     Ok(every) if !every.is_zero() => metadata.heartbeat = Some(every),
                     Ok(_) => self.report.error(

@@ -15,6 +15,7 @@ mod flow;
 mod function;
 mod history;
 mod http;
+mod looking;
 mod metadata;
 mod openapi;
 mod resource;
@@ -155,6 +156,8 @@ impl Program {
             lifecycle,
             starts_on,
             business_key,
+            attributes,
+            queries,
             body,
         } = head;
         let by_reference = by_reference(&tasks);
@@ -169,6 +172,8 @@ impl Program {
             lifecycle,
             starts_on,
             business_key,
+            attributes,
+            queries,
             body,
             tasks,
             by_reference,

@@ -1,5 +1,6 @@
 //! The definition as a whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_schemas::{WorkflowName, WorkflowVersion};
@@ -9,7 +10,7 @@ use super::{Compiler, Scope, complete};
 use crate::admission::canonical::digest;
 use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
-use crate::expression::Expression;
+use crate::expression::{Expression, Template};
 use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn};
 
 /// The properties of a definition.
@@ -28,6 +29,8 @@ pub(super) struct Head {
     pub(super) lifecycle: Option<Lifecycle>,
     pub(super) starts_on: Option<StartsOn>,
     pub(super) business_key: Option<Expression>,
+    pub(super) attributes: BTreeMap<Arc<str>, Template>,
+    pub(super) queries: BTreeMap<Arc<str>, Template>,
     pub(super) body: Block,
 }
 
@@ -75,6 +78,8 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         lifecycle: metadata.lifecycle,
         starts_on,
         business_key: metadata.business_key,
+        attributes: metadata.attributes,
+        queries: metadata.queries,
         body,
     };
     Some(Program::assemble(head, tasks))
