@@ -8,6 +8,7 @@ use millrace_schemas::{WorkflowName, WorkflowVersion};
 use serde_json::Value;
 
 use crate::expression::{Expression, Template};
+use crate::schedule::Schedule;
 use crate::schema::Schema;
 
 /// A compiled workflow definition.
@@ -33,6 +34,8 @@ pub struct Program {
     pub starts_on: Option<StartsOn>,
     /// `document.metadata.millrace.businessKey`: by what an instance is known besides its id, computed of its input.
     pub business_key: Option<Expression>,
+    /// `schedule` by the clock, with `document.metadata.millrace.schedule`.
+    pub schedule: Option<Schedule>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Compiler, Scope};
+use super::{Compiler, Scope, schedule};
 use crate::admission::{duration, spelling};
 use crate::expression::Expression;
 use crate::program::{BUILT_IN_QUEUE, History, Lifecycle};
@@ -31,7 +31,7 @@ pub(super) enum Allowed {
 impl Allowed {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Document => &["queue", "history", "lifecycle", "addressed", "businessKey"],
+            Self::Document => &["queue", "history", "lifecycle", "addressed", "businessKey", "schedule"],
             Self::Call => &["queue", "heartbeat"],
             Self::BuiltInCall => &["heartbeat"],
             Self::Emit => &["topic"],
@@ -50,6 +50,7 @@ pub(super) struct Metadata {
     pub(super) lifecycle: Option<Lifecycle>,
     pub(super) addressed: Option<bool>,
     pub(super) business_key: Option<Expression>,
+    pub(super) schedule: schedule::Settings,
 }
 
 impl Compiler<'_, '_> {
@@ -88,6 +89,7 @@ impl Compiler<'_, '_> {
                 "queue" => metadata.queue = self.topic_name(value, &pointer, QUEUE_BYTES_MAX).map(Into::into),
                 "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
                 "history" => metadata.history = self.history(value, &scope.below(key)),
+                "schedule" => metadata.schedule = self.schedule_settings(value, &scope.below(key)),
                 "lifecycle" => match value {
                     Value::Bool(false) => metadata.lifecycle = Some(Lifecycle::Off),
                     Value::String(it) if it == "off" => metadata.lifecycle = Some(Lifecycle::Off),

@@ -155,6 +155,7 @@ impl Program {
             lifecycle,
             starts_on,
             business_key,
+            schedule,
             body,
         } = head;
         let by_reference = by_reference(&tasks);
@@ -169,6 +170,7 @@ impl Program {
             lifecycle,
             starts_on,
             business_key,
+            schedule,
             body,
             tasks,
             by_reference,

@@ -11,6 +11,7 @@ use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
 use crate::expression::Expression;
 use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn};
+use crate::schedule::Schedule;
 
 /// The properties of a definition.
 const PROPERTIES: [&str; 9] =
@@ -28,6 +29,7 @@ pub(super) struct Head {
     pub(super) lifecycle: Option<Lifecycle>,
     pub(super) starts_on: Option<StartsOn>,
     pub(super) business_key: Option<Expression>,
+    pub(super) schedule: Option<Schedule>,
     pub(super) body: Block,
 }
 
@@ -54,7 +56,8 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
     }
     compiler.is_addressed = metadata.addressed.unwrap_or(false);
     compiler.check_use();
-    let starts_on = compiler.check_schedule(&root);
+    let starts_on = compiler.starts_on(&root);
+    let schedule = compiler.schedule(metadata.schedule, &root);
     let input = compiler.input(definition, &root);
     let output = compiler.output(definition, &root);
     let timeout = compiler.timeout(definition, &root);
@@ -75,6 +78,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         lifecycle: metadata.lifecycle,
         starts_on,
         business_key: metadata.business_key,
+        schedule,
         body,
     };
     Some(Program::assemble(head, tasks))
