@@ -16,7 +16,8 @@
 //!
 //! # Reading order
 //! `instance`, the entry; `apply/`, one file for each family of events; `decide/`, one file for each command; `run/`, how
-//! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on.
+//! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on; `schedule/`, the
+//! other kind of key, which starts instances by the clock.
 //!
 //! # Choices where the language leaves room
 //! - A task that its `if` skips has no `then`: the flow goes on with the next task.
@@ -38,6 +39,7 @@ mod journal;
 mod lifecycle;
 mod problem;
 mod run;
+mod schedule;
 mod secrets;
 mod size;
 mod timing;
@@ -53,6 +55,7 @@ pub use entity::{Entity, EntityEntry};
 pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
 pub use run::refused_start;
+pub use schedule::{Schedule, ScheduleDecision};
 
 /// The source of commands that one instance sends another.
 pub const INSTANCE_SOURCE: &str = "millrace:instance";

@@ -7,7 +7,7 @@ use crate::program::{
     Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex,
     Try,
 };
-use crate::schedule::{Rhythm, Schedule};
+use crate::schedule::{Rhythm, Schedule, shown};
 
 impl Program {
     /// The compiled program as indented text: a line for each task and branch.
@@ -118,7 +118,7 @@ fn schedule_note(schedule: &Schedule) -> String {
     let mut note = format!("starts {rhythm}");
     if !matches!(rhythm, Rhythm::After(_)) {
         // Writing to a `String` cannot fail.
-        let _ = write!(note, "; overlap {overlap}; up to {catch_up:?} late");
+        let _ = write!(note, "; overlap {overlap}; up to {} late", shown(*catch_up));
     }
     for (what, at) in [("from", start_at), ("to", end_at)] {
         if let Some(at) = at.and_then(|it| jiff::Timestamp::from_millisecond(it.0).ok()) {

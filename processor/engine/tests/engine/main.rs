@@ -13,6 +13,7 @@ mod fork;
 mod lifecycle;
 mod listening;
 mod properties;
+mod schedules;
 mod secrets;
 mod signals;
 mod standstill;

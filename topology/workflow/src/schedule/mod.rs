@@ -118,11 +118,16 @@ impl Schedule {
 impl fmt::Display for Rhythm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Every(interval) => write!(f, "every {interval:?}"),
+            Self::Every(interval) => write!(f, "every {}", shown(*interval)),
             Self::Cron(cron) => write!(f, "cron {cron}"),
-            Self::After(pause) => write!(f, "{pause:?} after each run"),
+            Self::After(pause) => write!(f, "after {}", shown(*pause)),
         }
     }
+}
+
+/// As people write it: `1h 30m`.
+pub(crate) fn shown(duration: Duration) -> String {
+    jiff::SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |it| format!("{it:#}"))
 }
 
 impl fmt::Display for Overlap {
