@@ -430,9 +430,12 @@ fn what_is_built_for_a_schedule_is_read_as_such() {
     ]
     .map(|event| asked(&event.to_json()))
     .into();
-    check(&lines, expect![[r#"
+    check(
+        &lines,
+        expect![[r#"
         millrace:schedule/shop/order <- /shop/checkout e-1: Pause { reason: "holidays" }
         millrace:schedule/shop/order <- /shop/checkout e-1: Resume { reason: "" }
         millrace:schedule/shop/order <- /shop/checkout e-1: Trigger
-    "#]]);
+    "#]],
+    );
 }
