@@ -55,7 +55,7 @@ pub use entity::{Entity, EntityEntry};
 pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
 pub use run::refused_start;
-pub use schedule::{Schedule, ScheduleDecision};
+pub use schedule::{Schedule, ScheduleDecision, Schedules};
 
 /// The source of commands that one instance sends another.
 pub const INSTANCE_SOURCE: &str = "millrace:instance";

@@ -138,6 +138,11 @@ impl Partition {
                         return;
                     }
                 }
+                Ok(codec::ChangelogRecord::Schedule(entry)) => {
+                    if !self.take_entry(record, EntityEntry::Schedule(entry), out) {
+                        return;
+                    }
+                }
                 Ok(
                     codec::ChangelogRecord::Claim(_)
                     | codec::ChangelogRecord::Adopted(_)
@@ -362,6 +367,9 @@ impl Partition {
             }
             Some(Ok(SnapshotRecord::Channel(snapshot))) => {
                 (Entity::of_channel_snapshot(id.clone(), *snapshot), None)
+            }
+            Some(Ok(SnapshotRecord::Schedule(snapshot))) => {
+                (Entity::of_schedule_snapshot(id.clone(), *snapshot), None)
             }
             Some(Ok(SnapshotRecord::Parked(parked))) => (self.unpark(id, &parked)?, Some(parked.offset)),
             Some(Err(error)) => return Err(format!("its snapshot cannot be read: {error}")),

@@ -7,6 +7,7 @@ use millrace_engine::Entity;
 use millrace_placement::{TimerBucket, key_group};
 use millrace_schemas::channel::ChannelSnapshot;
 use millrace_schemas::partition::{Checkpoint, Positions};
+use millrace_schemas::schedule::ScheduleSnapshot;
 use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
@@ -21,6 +22,9 @@ use crate::write_behind::InFlight;
 
 /// What stands for the status of a channel, which no list shows.
 const CHANNEL: &str = "channel";
+
+/// What stands for the status of a schedule, which no list of instances shows.
+const SCHEDULE: &str = "schedule";
 
 /// How much longer the row of a channel stays than anything in it means something, for clocks that differ.
 const CHANNEL_ROW_SPARE: Duration = Duration::from_secs(60);
@@ -171,6 +175,10 @@ impl Partition {
                 let snapshot = ChannelSnapshot { state: channel.state().clone(), era, offset };
                 let ttl = channel.needed_until().map(|it| it.since(now) + CHANNEL_ROW_SPARE);
                 (self.codec.encode_channel_snapshot(&snapshot), ttl, None, CHANNEL)
+            }
+            Entity::Schedule(schedule) => {
+                let snapshot = ScheduleSnapshot { state: schedule.state()?.clone(), era, offset };
+                (self.codec.encode_schedule_snapshot(&snapshot), None, None, SCHEDULE)
             }
         };
         let (instance, stamp) = (id.clone(), self.stamp(offset));

@@ -14,6 +14,7 @@
 
 mod apply;
 mod decide;
+mod known;
 
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ use millrace_schemas::schedule::{
 };
 use millrace_schemas::{InstanceId, TimerId, Timestamp};
 use millrace_workflow::program::Program;
+
+pub use known::Schedules;
 
 use crate::{Corrupt, Effect, Moment, Rejection};
 
