@@ -93,6 +93,9 @@ pub(crate) async fn instance(
                 parked.reason
             )
         }
+        SnapshotRecord::Schedule(_) => {
+            anyhow::bail!("{id} is no instance: it is a schedule; see millrace schedule show")
+        }
         SnapshotRecord::Channel(_) => {
             anyhow::bail!("{id} is no instance: it is a channel, where events meet those who listen for them")
         }
@@ -195,7 +198,8 @@ pub(crate) async fn full_history(
             | ChangelogRecord::Adopted(_)
             | ChangelogRecord::Released(_)
             | ChangelogRecord::Installed(_)
-            | ChangelogRecord::Channel(_) => {}
+            | ChangelogRecord::Channel(_)
+            | ChangelogRecord::Schedule(_) => {}
         }
     }
     let has_more = entries.len() > limit as usize;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use millrace_engine::Routes;
+use millrace_engine::{Routes, Schedules};
 use millrace_partition::Programs;
 use millrace_schemas::{WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
@@ -133,6 +133,7 @@ do:
 pub(crate) struct Catalog {
     programs: BTreeMap<WorkflowVersion, Arc<Program>>,
     routes: Arc<Routes>,
+    schedules: Arc<Schedules>,
 }
 
 /// Compiled once.
@@ -144,7 +145,8 @@ pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     });
     let programs: BTreeMap<_, _> = programs.into_iter().collect();
     let routes = Arc::new(Routes::new(programs.values(), programs.values()));
-    Catalog { programs, routes }
+    let schedules = Arc::new(Schedules::new(programs.values(), programs.values()));
+    Catalog { programs, routes, schedules }
 });
 
 impl Programs for Catalog {
@@ -154,6 +156,10 @@ impl Programs for Catalog {
 
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
         self.programs.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+
+    fn schedules(&self) -> Arc<Schedules> {
+        Arc::clone(&self.schedules)
     }
 
     fn routes(&self) -> Arc<Routes> {

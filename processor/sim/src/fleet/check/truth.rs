@@ -159,6 +159,10 @@ impl Truth {
                 let cause = entry.cause.clone();
                 self.entry(partition, offset, key, &cause, &EntityEntry::Channel(entry))
             }
+            ChangelogRecord::Schedule(entry) => {
+                let cause = entry.cause.clone();
+                self.entry(partition, offset, key, &cause, &EntityEntry::Schedule(entry))
+            }
             other => Err(format!("changelog {partition} has {other:?} at {}", offset.0)),
         }
     }
@@ -196,7 +200,7 @@ impl Truth {
         }
         let events = match entry {
             EntityEntry::Instance(entry) => &entry.events[..],
-            EntityEntry::Channel(_) => &[],
+            EntityEntry::Channel(_) | EntityEntry::Schedule(_) => &[],
         };
         for event in events {
             match event {
