@@ -151,11 +151,13 @@ impl Entity {
                 Ok(())
             }
             (Self::Schedule(schedule), EntityEntry::Schedule(entry)) => schedule.apply_entry(entry),
-            (it, EntityEntry::Instance(_) | EntityEntry::Channel(_) | EntityEntry::Schedule(_)) => Err(Corrupt {
-                instance: it.id().clone(),
-                event: "entry".to_owned(),
-                detail: "it is of another kind than its key says".to_owned(),
-            }),
+            (it, EntityEntry::Instance(_) | EntityEntry::Channel(_) | EntityEntry::Schedule(_)) => {
+                Err(Corrupt {
+                    instance: it.id().clone(),
+                    event: "entry".to_owned(),
+                    detail: "it is of another kind than its key says".to_owned(),
+                })
+            }
         }
     }
 

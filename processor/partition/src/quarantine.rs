@@ -151,9 +151,7 @@ impl Partition {
             Some(row) => match self.codec.decode_snapshot_record(row) {
                 Ok(SnapshotRecord::Snapshot(snapshot)) => Entity::of_snapshot(id.clone(), *snapshot),
                 Ok(SnapshotRecord::Channel(snapshot)) => Entity::of_channel_snapshot(id.clone(), *snapshot),
-                Ok(SnapshotRecord::Schedule(snapshot)) => {
-                    Entity::of_schedule_snapshot(id.clone(), *snapshot)
-                }
+                Ok(SnapshotRecord::Schedule(snapshot)) => Entity::of_schedule_snapshot(id.clone(), *snapshot),
                 Ok(SnapshotRecord::Parked(_)) => return Err("it was parked twice".to_owned()),
                 Err(error) => return Err(format!("its snapshot cannot be read: {error}")),
             },

@@ -385,8 +385,7 @@ fn request(read: Result<InboxRequest, InboxError>) -> Request {
 
 fn fire(fired: TimerFired) -> Request {
     let TimerFired { instance, timer, due } = fired;
-    let cause =
-        EventId { source: TIMER_SOURCE.to_owned(), id: format!("{instance}/{}/{}", timer.0, due.0) };
+    let cause = EventId { source: TIMER_SOURCE.to_owned(), id: format!("{instance}/{}/{}", timer.0, due.0) };
     if instance.is_schedule() {
         let command = ScheduleCommand::FireTimer { timer, due };
         return Request::Schedule(Box::new(Addressed { instance, cause, traceparent: None, command }));

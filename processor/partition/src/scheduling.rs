@@ -74,8 +74,9 @@ impl Partition {
     pub(crate) fn advance_schedules(&mut self, programs: &impl Programs, out: &mut Vec<Output>) {
         let known = programs.schedules();
         if self.scheduling.seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &known)) {
-            let is_ours =
-                |id: &InstanceId| home(key_group(id.as_str().as_bytes()), self.config.partitions) == self.index;
+            let is_ours = |id: &InstanceId| {
+                home(key_group(id.as_str().as_bytes()), self.config.partitions) == self.index
+            };
             self.scheduling.unchecked = known
                 .iter()
                 .filter(|(id, _)| is_ours(id))
@@ -155,7 +156,8 @@ impl Partition {
         let decided = match program {
             None => Err(Rejection::NoSchedule { schedule: id.clone() }),
             Some(Err(version)) => {
-                let detail = format!("workflow {version} is not deployed; deploy it, then send the event again");
+                let detail =
+                    format!("workflow {version} is not deployed; deploy it, then send the event again");
                 self.dead_letter(record, "unknown-workflow", detail, moment.at, work, records);
                 work.entities.insert(id.clone(), Entity::Schedule(schedule));
                 return None;
@@ -203,11 +205,7 @@ enum Comparison {
     FollowsUnknown,
 }
 
-fn compare(
-    state: Option<&ScheduleState>,
-    newest: &WorkflowVersion,
-    programs: &impl Programs,
-) -> Comparison {
+fn compare(state: Option<&ScheduleState>, newest: &WorkflowVersion, programs: &impl Programs) -> Comparison {
     match state {
         Some(state) if state.version == *newest => Comparison::Same,
         Some(state) if programs.version(&state.version).is_none() => Comparison::FollowsUnknown,

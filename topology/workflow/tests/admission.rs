@@ -777,24 +777,83 @@ fn a_schedule_is_checked() {
         ("{cron: '@daily'}", expect![""]),
         ("{after: {seconds: 0}}", expect![""]),
         ("{every: PT15M, on: {any: [{with: {type: x, data: '${ .a > 1 }'}}]}}", expect![""]),
-        ("{every: PT15M, after: soon, cron: x}", expect![[r#"
+        (
+            "{every: PT15M, after: soon, cron: x}",
+            expect![[r#"
             bad.yaml:2:26: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
             bad.yaml:2:39: error: a schedule has `every` or `cron`, not both; fix: write a workflow for each, which runs a third one
-            bad.yaml:2:39: error: `x` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]]),
-        ("{}", expect!["bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it"]),
-        ("{every: PT0S}", expect!["bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"]),
-        ("{after: soon}", expect![[r#"bad.yaml:2:12: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]]),
-        ("{every: '${ .x }'}", expect![[r#"bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]]),
-        ("{cron: '0 0 * *'}", expect!["bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"]),
-        ("{cron: '0 0 0 * * *'}", expect!["bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"]),
-        ("{cron: '60 0 * * *'}", expect!["bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"]),
-        ("{cron: '* * * * XYZ'}", expect!["bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"]),
-        ("{cron: '0 0 30 2 *'}", expect!["bad.yaml:2:1: error: such a time never comes; fix: look for a day that its month does not have"]),
-        ("{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}", expect![[r#"
+            bad.yaml:2:39: error: `x` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+        ),
+        (
+            "{}",
+            expect![
+                "bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it"
+            ],
+        ),
+        (
+            "{every: PT0S}",
+            expect![
+                "bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"
+            ],
+        ),
+        (
+            "{after: soon}",
+            expect![[
+                r#"bad.yaml:2:12: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#
+            ]],
+        ),
+        (
+            "{every: '${ .x }'}",
+            expect![[
+                r#"bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#
+            ]],
+        ),
+        (
+            "{cron: '0 0 * *'}",
+            expect![
+                "bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
+        ),
+        (
+            "{cron: '0 0 0 * * *'}",
+            expect![
+                "bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
+        ),
+        (
+            "{cron: '60 0 * * *'}",
+            expect![
+                "bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
+        ),
+        (
+            "{cron: '* * * * XYZ'}",
+            expect![
+                "bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
+        ),
+        (
+            "{cron: '0 0 30 2 *'}",
+            expect![
+                "bad.yaml:2:1: error: such a time never comes; fix: look for a day that its month does not have"
+            ],
+        ),
+        (
+            "{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}",
+            expect![[r#"
             bad.yaml:2:30: error: event types that begin with `io.millrace.` are Millrace's own; fix: choose a type in your own name, such as com.example.order.placed
-            bad.yaml:2:51: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`"#]]),
-        ("{on: {all: []}}", expect!["bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"]),
-        ("{on: {}, at: noon}", expect!["bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"]),
+            bad.yaml:2:51: error: expression `.a |`: expected term at its end; fix: write jq, such as `.order.total > 100`"#]],
+        ),
+        (
+            "{on: {all: []}}",
+            expect![
+                "bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"
+            ],
+        ),
+        (
+            "{on: {}, at: noon}",
+            expect!["bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"],
+        ),
     ] {
         check(&format!("schedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"), expected);
     }
@@ -819,15 +878,39 @@ fn the_settings_of_a_schedule_are_checked() {
                 bad.yaml:6:110: error: the input must be a mapping; fix: write such as `{ region: eu }`
                 bad.yaml:6:120: error: `metadata.millrace.schedule.at` means nothing here; fix: use one of `timeZone`, `overlap`, `catchUpWindow`, `startAt`, `endAt`, `input`"#]],
         ),
-        ("{cron: '0 6 * * *'}", "{timeZone: 1, catchUpWindow: soon}", expect![[r#"
+        (
+            "{cron: '0 6 * * *'}",
+            "{timeZone: 1, catchUpWindow: soon}",
+            expect![[r#"
             bad.yaml:6:36: error: 1 is no time zone; fix: write a name of the IANA database, such as `Europe/Berlin`
-            bad.yaml:6:49: error: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write ten seconds to ten years, such as `PT1H`"#]]),
-        ("{every: PT1H}", "{timeZone: Europe/Berlin, endAt: '1960-01-01T00:00:00Z'}", expect![[r#"
+            bad.yaml:6:49: error: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write ten seconds to ten years, such as `PT1H`"#]],
+        ),
+        (
+            "{every: PT1H}",
+            "{timeZone: Europe/Berlin, endAt: '1960-01-01T00:00:00Z'}",
+            expect![[r#"
             bad.yaml:6:36: error: a time zone makes no difference without `cron`; fix: remove it
-            bad.yaml:7:1: error: such a time never comes; fix: write an `endAt` that is later"#]]),
-        ("{after: PT1H}", "{overlap: skip}", expect!["bad.yaml:6:36: error: runs of `after` do not overlap; fix: remove it"]),
-        ("{on: {any: []}}", "{overlap: skip}", expect!["bad.yaml:6:25: error: there is nothing to set: the workflow has no `schedule` by the clock; fix: add `every`, `cron` or `after`; or remove it"]),
-        ("{every: PT1H}", "daily", expect!["bad.yaml:6:25: error: `metadata.millrace.schedule` must be a mapping; fix: write such as `{ timeZone: Europe/Berlin, overlap: skip }`"]),
+            bad.yaml:7:1: error: such a time never comes; fix: write an `endAt` that is later"#]],
+        ),
+        (
+            "{after: PT1H}",
+            "{overlap: skip}",
+            expect!["bad.yaml:6:36: error: runs of `after` do not overlap; fix: remove it"],
+        ),
+        (
+            "{on: {any: []}}",
+            "{overlap: skip}",
+            expect![
+                "bad.yaml:6:25: error: there is nothing to set: the workflow has no `schedule` by the clock; fix: add `every`, `cron` or `after`; or remove it"
+            ],
+        ),
+        (
+            "{every: PT1H}",
+            "daily",
+            expect![
+                "bad.yaml:6:25: error: `metadata.millrace.schedule` must be a mapping; fix: write such as `{ timeZone: Europe/Berlin, overlap: skip }`"
+            ],
+        ),
     ] {
         let text = format!(
             "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: bad\n  version: '1.0.0'\n  metadata: {{millrace: {{schedule: {settings}}}}}\nschedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"
