@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millrace_partition::{Config, QueryId};
+use millrace_partition::{Config, Programs as _, QueryId};
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::schedule::ScheduleState;
-use millrace_schemas::{InstanceId, Offset};
+use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::lane::{LaneShell, Message};
 use crate::log::{Lane as _, Log, LogError, LogEvent};
 use crate::metrics::Metrics;
-use crate::programs::Definitions;
+use crate::programs::{Catalog, Definitions};
 use crate::store::SnapshotStore;
 
 /// How many messages may wait for a lane before the reading waits.
@@ -84,6 +84,8 @@ struct SharedState {
     partitions: u32,
     owned: BTreeMap<PartitionIndex, PartitionStatus>,
     lanes: Vec<mpsc::Sender<Message>>,
+    /// Once the definitions are read.
+    catalog: Option<Catalog>,
     has_joined: bool,
 }
 
@@ -186,6 +188,14 @@ impl ProcessorHandle {
         }
     }
 
+    /// The schedules that there should be by the definitions that are known here, each with the version that it should follow.
+    #[must_use]
+    pub fn schedules(&self) -> Vec<(InstanceId, WorkflowVersion)> {
+        let catalog = self.shared.lock().catalog.clone();
+        let schedules = catalog.map(|it| it.schedules());
+        schedules.iter().flat_map(|it| it.iter()).map(|(id, version)| (id.clone(), version.clone())).collect()
+    }
+
     /// The partitions that this processor owns.
     #[must_use]
     pub fn partitions(&self) -> Vec<PartitionStatus> {
@@ -243,6 +253,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             () = shutdown.cancelled() => return Ok(()),
         }
         info!(definitions = catalog.len(), "definitions loaded");
+        self.shared.lock().catalog = Some(catalog.clone());
 
         let partition_config = Arc::new(self.config.partition.clone());
         let mut lanes = Vec::new();

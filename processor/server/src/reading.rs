@@ -8,12 +8,14 @@ use millrace_runtime::store::{SnapshotStore, StoreError};
 use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError};
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::schedule::scheduled_workflow;
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
+use serde::de::DeserializeOwned;
 
 use crate::clients::{self, Kafka};
 use crate::http::{ErrorBody, code};
-use crate::view::{FoundView, InstanceView, ReadFrom, time};
+use crate::view::{FoundView, InstanceView, ReadFrom, ScheduleView, time};
 
 /// An instance, and who said so.
 #[derive(Debug)]
@@ -75,7 +77,7 @@ pub(crate) async fn instance(
     let owner = store.load_owner(partition).await?;
     let why = match owner.as_ref().and_then(|it| it.api_url.as_deref()) {
         None => format!("the owner of partition {} has told no address yet", partition.0),
-        Some(url) => match ask(url, id).await {
+        Some(url) => match ask(url, &["v1", "instances", id.as_str()]).await {
             Ok(Some(instance)) => {
                 return Ok(Answer::Owner { url: url.to_owned(), instance: Box::new(instance) });
             }
@@ -105,16 +107,45 @@ pub(crate) async fn instance(
     Ok(Answer::Store { why, instance, checkpoint_at: checkpoint.map(|it| it.at) })
 }
 
-/// Asks a processor. None: it owns the partition, and there is no such instance.
-async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>> {
+/// As [`instance`], of a schedule. None if nobody knows it.
+pub(crate) async fn schedule(
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    partition: PartitionIndex,
+    id: &InstanceId,
+) -> anyhow::Result<Option<ScheduleView>> {
+    let Some(workflow) = scheduled_workflow(id) else { return Ok(None) };
+    let owner = store.load_owner(partition).await?;
+    let why = match owner.as_ref().and_then(|it| it.api_url.as_deref()) {
+        None => format!("the owner of partition {} has told no address yet", partition.0),
+        Some(url) => match ask(url, &["v1", "schedules", &workflow.namespace, &workflow.name]).await {
+            Ok(found) => return Ok(found),
+            Err(error) => format!("{url}: {error:#}"),
+        },
+    };
+    let Some(row) = store.load_snapshot(id).await? else { return Ok(None) };
+    match codec.decode_snapshot_record(&row.value)? {
+        SnapshotRecord::Schedule(snapshot) => {
+            let note = format!("as of its last snapshot; its owner was not reached ({why})");
+            let view = ScheduleView::new(id, &snapshot.state, ReadFrom::Store);
+            Ok(Some(ScheduleView { note: Some(note), ..view }))
+        }
+        SnapshotRecord::Parked(parked) => anyhow::bail!(
+            "the schedule of {workflow} is set aside, because its log and the code disagree: {}",
+            parked.reason
+        ),
+        SnapshotRecord::Snapshot(_) | SnapshotRecord::Channel(_) => {
+            anyhow::bail!("the snapshot store has something else at {id}")
+        }
+    }
+}
+
+/// Asks a processor. None: it owns the partition, and there is no such thing.
+async fn ask<T: DeserializeOwned>(url: &str, path: &[&str]) -> anyhow::Result<Option<T>> {
     const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
     let client = clients::http(TIMEOUT)?;
     let mut url = reqwest::Url::parse(url)?;
-    url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend([
-        "v1",
-        "instances",
-        id.as_str(),
-    ]);
+    url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend(path);
     // It is to speak for itself: two that each take the other for the owner would ask each other for ever.
     url.query_pairs_mut().append_pair("routed", "true");
     let response = client.get(url).send().await?;

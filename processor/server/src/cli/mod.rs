@@ -23,6 +23,7 @@ mod list;
 mod processor;
 mod programs;
 mod publish;
+mod schedule;
 mod signal;
 mod start;
 mod topics;
@@ -69,6 +70,9 @@ enum Command {
     List(list::Arguments),
     /// Show what happened to one instance
     History(history::Arguments),
+    /// Look at schedules, pause and trigger them
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Look at records that could not be read or admitted
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -126,6 +130,7 @@ impl Cli {
             Command::Get(arguments) => Box::pin(get::run(&global, output, &arguments)).await,
             Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,
             Command::History(arguments) => Box::pin(history::run(&global, output, &arguments)).await,
+            Command::Schedule(command) => Box::pin(schedule::run(&global, output, command)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(&global, output, &command)).await,
             Command::Era(command) => Box::pin(era::run(&global, output, command)).await,
             Command::Doctor => Box::pin(doctor::run(&global, output)).await,

@@ -4,6 +4,7 @@ mod error;
 mod health;
 mod instances;
 mod partitions;
+mod schedules;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ fn router<S: SnapshotStore>(api: Api<S>) -> Router {
         .route("/v1/instances", get(instances::list::<S>))
         .route("/v1/instances/{id}", get(instances::one::<S>))
         .route("/v1/instances/{id}/history", get(instances::history::<S>))
+        .route("/v1/schedules", get(schedules::all::<S>))
+        .route("/v1/schedules/{namespace}/{name}", get(schedules::one::<S>))
         .route("/v1/partitions", get(partitions::all::<S>))
         .fallback(error::no_such_path)
         .with_state(api)

@@ -373,6 +373,7 @@ mod tests {
             input: json!({"amount": 3}).into(),
             context: Payload::null(),
             traceparent: None,
+            channels: Vec::new(),
             executions: BTreeMap::from([
                 (ExecutionId(0), root),
                 (ExecutionId(1), execution(Some(0), "/do/0/reserve", calling)),

@@ -5,11 +5,13 @@ mod found;
 mod history;
 mod instance;
 mod listing;
+mod schedule;
 
 pub(crate) use found::{FoundView, ReadFrom};
 pub(crate) use history::HistoryView;
 pub(crate) use instance::{InstanceView, error_text};
 pub(crate) use listing::{ListView, StatusName};
+pub(crate) use schedule::{ScheduleView, SchedulesView};
 
 use millrace_schemas::Timestamp;
 
