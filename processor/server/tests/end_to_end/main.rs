@@ -11,6 +11,7 @@
 mod ctk;
 mod dev;
 mod hostile;
+mod schedules;
 mod servers;
 mod stories;
 mod support;
