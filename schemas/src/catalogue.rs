@@ -46,11 +46,17 @@ pub enum RecordKind {
     ChannelEntry,
     /// Row of the snapshot table, of a channel.
     ChannelSnapshot,
+    /// `<prefix>.changelog`: what one command did to one schedule.
+    ScheduleEntry,
+    /// `<prefix>.internal`: the schedule of a workflow shall follow a version of it.
+    ScheduleProposed,
+    /// Row of the snapshot table, of a schedule.
+    ScheduleSnapshot,
 }
 
 impl RecordKind {
     /// All of them, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::ChangelogEntry,
         Self::Positions,
         Self::Claim,
@@ -70,6 +76,9 @@ impl RecordKind {
         Self::Checkpoint,
         Self::ChannelEntry,
         Self::ChannelSnapshot,
+        Self::ScheduleEntry,
+        Self::ScheduleProposed,
+        Self::ScheduleSnapshot,
     ];
 
     /// The full name of its schema.
@@ -95,6 +104,9 @@ impl RecordKind {
             Self::Checkpoint => "io.millrace.v1.Checkpoint",
             Self::ChannelEntry => "io.millrace.v1.ChannelEntry",
             Self::ChannelSnapshot => "io.millrace.v1.ChannelSnapshot",
+            Self::ScheduleEntry => "io.millrace.v1.ScheduleEntry",
+            Self::ScheduleProposed => "io.millrace.v1.ScheduleProposed",
+            Self::ScheduleSnapshot => "io.millrace.v1.ScheduleSnapshot",
         }
     }
 
@@ -121,6 +133,9 @@ impl RecordKind {
             Self::Checkpoint => include_str!("../avro/checkpoint.avsc"),
             Self::ChannelEntry => include_str!("../avro/channel_entry.avsc"),
             Self::ChannelSnapshot => include_str!("../avro/channel_snapshot.avsc"),
+            Self::ScheduleEntry => include_str!("../avro/schedule_entry.avsc"),
+            Self::ScheduleProposed => include_str!("../avro/schedule_proposed.avsc"),
+            Self::ScheduleSnapshot => include_str!("../avro/schedule_snapshot.avsc"),
         }
     }
 
@@ -162,6 +177,9 @@ impl RecordKind {
             ],
             Self::ChannelEntry => &[include_str!("../avro/released/v2/channel_entry.avsc")],
             Self::ChannelSnapshot => &[include_str!("../avro/released/v2/channel_snapshot.avsc")],
+            Self::ScheduleEntry => &[include_str!("../avro/released/v2/schedule_entry.avsc")],
+            Self::ScheduleProposed => &[include_str!("../avro/released/v2/schedule_proposed.avsc")],
+            Self::ScheduleSnapshot => &[include_str!("../avro/released/v2/schedule_snapshot.avsc")],
         }
     }
 

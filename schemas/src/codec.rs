@@ -26,6 +26,7 @@ use crate::handover::{Adopted, HandedOver, Installed, Plan, Progressed, ReleaseR
 use crate::internal::InternalRecord;
 use crate::partition::{Checkpoint, Claim, Positions};
 use crate::registry::{Registry, RegistryError, SubjectNames};
+use crate::schedule::{ScheduleEntry, ScheduleSnapshot};
 use crate::snapshot::{ParkedInstance, Snapshot, SnapshotRecord};
 use crate::task::TaskCommand;
 
@@ -46,6 +47,8 @@ pub enum ChangelogRecord {
     Installed(Installed),
     /// What one command did to one channel.
     Channel(ChannelEntry),
+    /// What one command did to one schedule.
+    Schedule(ScheduleEntry),
 }
 
 /// Encodes and decodes every record. Cheap to clone; clones share what they learn.
@@ -111,7 +114,9 @@ record!(
     ParkedInstance,
     Checkpoint,
     ChannelEntry,
-    ChannelSnapshot
+    ChannelSnapshot,
+    ScheduleEntry,
+    ScheduleSnapshot
 );
 
 impl Record for crate::internal::ForwardedRecord {
@@ -119,6 +124,9 @@ impl Record for crate::internal::ForwardedRecord {
 }
 impl Record for crate::internal::TimerFired {
     const KIND: RecordKind = RecordKind::TimerFired;
+}
+impl Record for crate::internal::ScheduleProposed {
+    const KIND: RecordKind = RecordKind::ScheduleProposed;
 }
 
 impl Codec {
@@ -213,6 +221,7 @@ impl Codec {
             ChangelogRecord::Released(released) => self.encode(released),
             ChangelogRecord::Installed(installed) => self.encode(installed),
             ChangelogRecord::Channel(entry) => self.encode(entry),
+            ChangelogRecord::Schedule(entry) => self.encode(entry),
         }
     }
 
@@ -236,6 +245,7 @@ impl Codec {
             Some(RecordKind::Released) => frame.read().map(ChangelogRecord::Released),
             Some(RecordKind::Installed) => frame.read().map(ChangelogRecord::Installed),
             Some(RecordKind::ChannelEntry) => frame.read().map(ChangelogRecord::Channel),
+            Some(RecordKind::ScheduleEntry) => frame.read().map(ChangelogRecord::Schedule),
             _ => Err(frame.wrong("a record of the changelog")),
         }
     }
@@ -249,6 +259,7 @@ impl Codec {
             InternalRecord::ReleaseRequested(requested) => self.encode(requested),
             InternalRecord::HandedOver(handed_over) => self.encode(handed_over),
             InternalRecord::Progressed(progressed) => self.encode(progressed),
+            InternalRecord::ScheduleProposed(proposed) => self.encode(proposed),
         }
     }
 
@@ -264,6 +275,7 @@ impl Codec {
             Some(RecordKind::ReleaseRequested) => frame.read().map(InternalRecord::ReleaseRequested),
             Some(RecordKind::HandedOver) => frame.read().map(InternalRecord::HandedOver),
             Some(RecordKind::Progressed) => frame.read().map(InternalRecord::Progressed),
+            Some(RecordKind::ScheduleProposed) => frame.read().map(InternalRecord::ScheduleProposed),
             _ => Err(frame.wrong("an internal record")),
         }
     }
@@ -324,6 +336,12 @@ impl Codec {
         self.open(unseal(row, "snapshot row")?)?.read()
     }
 
+    /// To the snapshot table.
+    #[must_use]
+    pub fn encode_schedule_snapshot(&self, snapshot: &ScheduleSnapshot) -> Vec<u8> {
+        seal(self.encode(snapshot))
+    }
+
     /// To the snapshot table, in place of a snapshot.
     #[must_use]
     pub fn encode_parked(&self, parked: &ParkedInstance) -> Vec<u8> {
@@ -346,6 +364,9 @@ impl Codec {
             Some(RecordKind::Snapshot) => frame.read().map(|it| SnapshotRecord::Snapshot(Box::new(it))),
             Some(RecordKind::ParkedInstance) => frame.read().map(SnapshotRecord::Parked),
             Some(RecordKind::ChannelSnapshot) => frame.read().map(|it| SnapshotRecord::Channel(Box::new(it))),
+            Some(RecordKind::ScheduleSnapshot) => {
+                frame.read().map(|it| SnapshotRecord::Schedule(Box::new(it)))
+            }
             _ => Err(frame.wrong("a row of the snapshot table")),
         }
     }

@@ -82,6 +82,15 @@ impl InstanceId {
         self.0.starts_with(Self::RESERVED_PREFIX)
     }
 
+    /// Ids of schedules (see [`crate::schedule`]) begin so.
+    pub const SCHEDULE_PREFIX: &'static str = "millrace:schedule/";
+
+    /// Whether it is a schedule's.
+    #[must_use]
+    pub fn is_schedule(&self) -> bool {
+        crate::schedule::scheduled_workflow(self).is_some()
+    }
+
     /// Whether it is a channel's.
     #[must_use]
     pub fn is_channel(&self) -> bool {

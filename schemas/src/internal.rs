@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::handover::{HandedOver, Progressed, ReleaseRequested};
-use crate::{InstanceId, Offset, TimerId, Timestamp};
+use crate::{InstanceId, Offset, TimerId, Timestamp, WorkflowVersion};
 
 /// A record of `<prefix>.internal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum InternalRecord {
     HandedOver(HandedOver),
     /// How far the parent is.
     Progressed(Progressed),
+    /// The schedule of a workflow shall follow a version of it.
+    ScheduleProposed(ScheduleProposed),
 }
 
 /// A record of the inbox, byte for byte, sent on to the home of its key.
@@ -57,4 +59,12 @@ pub struct TimerFired {
     pub timer: TimerId,
     /// When it was due.
     pub due: Timestamp,
+}
+
+/// Proposes that the schedule of a workflow follows a version of it. The owner of the schedule writes it when it sees that the newest version
+/// is another one than the schedule follows, and decides it when it reads this back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleProposed {
+    /// Which.
+    pub version: WorkflowVersion,
 }

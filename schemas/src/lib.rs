@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`ids`] and [`payload`], the words everything else is made of; [`command`], what an instance may be asked;
 //! [`event`], what happened to it (the changelog); [`instance`], the fold of those events (the snapshot); [`channel`], where events meet
-//! those who listen for them; [`task`], what
+//! those who listen for them; [`schedule`], what starts instances by the clock; [`task`], what
 //! workers read and answer; [`partition`], the records that keep one partition's positions and ownership; [`internal`], what
 //! processors tell each other; [`key_groups`] and [`handover`], how keys move between partitions; [`codec`], all of these as bytes; [`cloud_event`], how the world talks to Millrace;
 //! [`dead_letter`], what becomes of records that nobody can read.
@@ -29,6 +29,7 @@ pub mod key_groups;
 pub mod partition;
 pub mod payload;
 pub mod registry;
+pub mod schedule;
 pub mod snapshot;
 pub mod task;
 

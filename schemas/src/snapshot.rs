@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::Offset;
 use crate::channel::ChannelSnapshot;
 use crate::instance::InstanceState;
+use crate::schedule::ScheduleSnapshot;
 
 /// The folded prefix of one instance's events, with the place where it ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub enum SnapshotRecord {
     Parked(ParkedInstance),
     /// Of a channel.
     Channel(Box<ChannelSnapshot>),
+    /// Of a schedule.
+    Schedule(Box<ScheduleSnapshot>),
 }
 
 /// An instance whose log and code disagree, set aside with all that is needed to rebuild it once the code has been mended. Without it

@@ -78,7 +78,9 @@ fn follow(bootstrap: &str, topic: String, is_failed: Arc<AtomicBool>) -> anyhow:
                 record.with_context(|| format!("{topic}-{} at {}", message.partition(), message.offset()))?;
             let owner = match &record {
                 ChangelogRecord::Claim(claim) => Some(claim.transactional_id.as_str()),
-                ChangelogRecord::Entry(_) | ChangelogRecord::Channel(_) => None,
+                ChangelogRecord::Entry(_) | ChangelogRecord::Channel(_) | ChangelogRecord::Schedule(_) => {
+                    None
+                }
                 ChangelogRecord::Positions(_)
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)

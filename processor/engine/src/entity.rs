@@ -2,10 +2,11 @@
 
 use millrace_schemas::channel::{ChannelEntry, ChannelSnapshot};
 use millrace_schemas::event::ChangelogEntry;
+use millrace_schemas::schedule::{ScheduleEntry, ScheduleSnapshot};
 use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, TimerId, Timestamp};
 
-use crate::{Channel, Corrupt, Instance};
+use crate::{Channel, Corrupt, Instance, Schedule};
 
 /// One key of the log, and what it stands for: the id tells. A partition restores, caches, flushes and shows all of them alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub enum Entity {
     Instance(Instance),
     /// Where events meet those who listen.
     Channel(Channel),
+    /// What starts instances by the clock.
+    Schedule(Schedule),
 }
 
 /// An entry of the changelog.
@@ -23,6 +26,8 @@ pub enum EntityEntry {
     Instance(ChangelogEntry),
     /// Of a channel.
     Channel(ChannelEntry),
+    /// Of a schedule.
+    Schedule(ScheduleEntry),
 }
 
 impl EntityEntry {
@@ -32,6 +37,7 @@ impl EntityEntry {
         match self {
             Self::Instance(it) => it.at,
             Self::Channel(it) => it.at,
+            Self::Schedule(it) => it.at,
         }
     }
 }
@@ -42,6 +48,8 @@ impl Entity {
     pub fn absent(id: InstanceId) -> Self {
         if id.is_channel() {
             Self::Channel(Channel::absent(id))
+        } else if id.is_schedule() {
+            Self::Schedule(Schedule::absent(id))
         } else {
             Self::Instance(Instance::absent(id))
         }
@@ -59,12 +67,19 @@ impl Entity {
         Self::Channel(Channel::from_state(id, snapshot.state))
     }
 
+    /// From a row of the snapshot table.
+    #[must_use]
+    pub fn of_schedule_snapshot(id: InstanceId, snapshot: ScheduleSnapshot) -> Self {
+        Self::Schedule(Schedule::from_state(id, snapshot.state))
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &InstanceId {
         match self {
             Self::Instance(it) => it.id(),
             Self::Channel(it) => it.id(),
+            Self::Schedule(it) => it.id(),
         }
     }
 
@@ -73,7 +88,7 @@ impl Entity {
     pub fn as_instance(&self) -> Option<&Instance> {
         match self {
             Self::Instance(it) => Some(it),
-            Self::Channel(_) => None,
+            Self::Channel(_) | Self::Schedule(_) => None,
         }
     }
 
@@ -82,7 +97,7 @@ impl Entity {
     pub fn into_instance(self) -> Option<Instance> {
         match self {
             Self::Instance(it) => Some(it),
-            Self::Channel(_) => None,
+            Self::Channel(_) | Self::Schedule(_) => None,
         }
     }
 
@@ -90,18 +105,28 @@ impl Entity {
     #[must_use]
     pub fn into_channel(self) -> Option<Channel> {
         match self {
-            Self::Instance(_) => None,
+            Self::Instance(_) | Self::Schedule(_) => None,
             Self::Channel(it) => Some(it),
+        }
+    }
+
+    /// As a schedule, if it is one.
+    #[must_use]
+    pub fn into_schedule(self) -> Option<Schedule> {
+        match self {
+            Self::Instance(_) | Self::Channel(_) => None,
+            Self::Schedule(it) => Some(it),
         }
     }
 
     /// Its pending timers, and when each is due.
     pub fn timers(&self) -> impl Iterator<Item = (TimerId, Timestamp)> {
-        let timers = match self {
-            Self::Instance(it) => it.state().map(|it| &it.timers),
-            Self::Channel(_) => None,
+        let (timers, next) = match self {
+            Self::Instance(it) => (it.state().map(|it| &it.timers), None),
+            Self::Channel(_) => (None, None),
+            Self::Schedule(it) => (None, it.timers().next()),
         };
-        timers.into_iter().flatten().map(|(id, it)| (*id, it.due))
+        timers.into_iter().flatten().map(|(id, it)| (*id, it.due)).chain(next)
     }
 
     /// Whether it need not be kept in memory once it is durable: nothing goes on in it.
@@ -110,6 +135,7 @@ impl Entity {
         match self {
             Self::Instance(it) => it.state().is_some_and(|it| it.status.is_terminal()),
             Self::Channel(it) => it.needed_until().is_some(),
+            Self::Schedule(_) => false,
         }
     }
 
@@ -124,11 +150,14 @@ impl Entity {
                 channel.apply_entry(entry);
                 Ok(())
             }
-            (it, EntityEntry::Instance(_) | EntityEntry::Channel(_)) => Err(Corrupt {
-                instance: it.id().clone(),
-                event: "entry".to_owned(),
-                detail: "it is of another kind than its key says".to_owned(),
-            }),
+            (Self::Schedule(schedule), EntityEntry::Schedule(entry)) => schedule.apply_entry(entry),
+            (it, EntityEntry::Instance(_) | EntityEntry::Channel(_) | EntityEntry::Schedule(_)) => {
+                Err(Corrupt {
+                    instance: it.id().clone(),
+                    event: "entry".to_owned(),
+                    detail: "it is of another kind than its key says".to_owned(),
+                })
+            }
         }
     }
 
@@ -138,6 +167,7 @@ impl Entity {
         match self {
             Self::Instance(it) => it.size_bytes(),
             Self::Channel(it) => it.size_bytes(),
+            Self::Schedule(it) => it.size_bytes(),
         }
     }
 }

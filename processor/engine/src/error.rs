@@ -11,6 +11,12 @@ pub enum Rejection {
         /// The id that was asked for.
         instance: InstanceId,
     },
+    /// There is no such schedule.
+    #[error("there is no schedule {schedule}; deploy a definition that has one, or check the name")]
+    NoSchedule {
+        /// The id that was asked for.
+        schedule: InstanceId,
+    },
     /// A start of an id that is taken.
     #[error("instance {instance} exists already ({status}); a start is idempotent, nothing was done")]
     AlreadyExists {
@@ -50,7 +56,7 @@ impl Rejection {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "not_found",
+            Self::NotFound { .. } | Self::NoSchedule { .. } => "not_found",
             Self::AlreadyExists { .. } => "already_exists",
             Self::Duplicate { .. } => "duplicate",
             Self::NotTaken { .. } => "not_taken",

@@ -17,7 +17,8 @@
 //! # Reading order
 //! `instance`, the entry; `apply/`, one file for each family of events; `decide/`, one file for each command; `run/`, how
 //! the flow goes from task to task, one file for each kind of task; `journal`, `undo` and `size`, what they stand on;
-//! `attributes` and `query`, how an instance is found and looked at.
+//! `attributes` and `query`, how an instance is found and looked at; `schedule/`, a key of another kind, which starts instances by the
+//! clock; `channel/`, one more, where events meet those who listen.
 //!
 //! # Choices where the language leaves room
 //! - A task that its `if` skips has no `then`: the flow goes on with the next task.
@@ -41,6 +42,7 @@ mod lifecycle;
 mod problem;
 mod query;
 mod run;
+mod schedule;
 mod secrets;
 mod size;
 mod timing;
@@ -57,6 +59,7 @@ pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
 pub use query::Looked;
 pub use run::refused_start;
+pub use schedule::{Schedule, ScheduleDecision, Schedules};
 
 /// The source of commands that one instance sends another.
 pub const INSTANCE_SOURCE: &str = "millrace:instance";

@@ -139,6 +139,11 @@ impl Partition {
                         return;
                     }
                 }
+                Ok(codec::ChangelogRecord::Schedule(entry)) => {
+                    if !self.take_entry(record, EntityEntry::Schedule(entry), out) {
+                        return;
+                    }
+                }
                 Ok(
                     codec::ChangelogRecord::Claim(_)
                     | codec::ChangelogRecord::Adopted(_)
@@ -367,6 +372,9 @@ impl Partition {
             Some(Ok(SnapshotRecord::Parked(parked))) => {
                 let (entity, indexed) = self.unpark(id, &parked)?;
                 (entity, Some(parked.offset), indexed)
+            }
+            Some(Ok(SnapshotRecord::Schedule(snapshot))) => {
+                (Entity::of_schedule_snapshot(id.clone(), *snapshot), None, None)
             }
             Some(Err(error)) => return Err(format!("its snapshot cannot be read: {error}")),
         };

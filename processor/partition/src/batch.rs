@@ -9,7 +9,8 @@ use millrace_placement::PartitionIndex;
 use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::cloud_event::PublishedEvent;
 use millrace_schemas::command::{Addressed, AddressedCommand};
-use millrace_schemas::{InstanceId, Offset};
+use millrace_schemas::schedule::ScheduleCommand;
+use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
 
 use crate::input::{InboundRecord, Source, TimerEntry};
 use crate::output::Observation;
@@ -24,6 +25,8 @@ pub(crate) struct Batch {
     pub(crate) requests: Vec<Request>,
     /// Timers to propose in this transaction.
     pub(crate) due: Vec<TimerEntry>,
+    /// Versions that schedules of this partition shall follow, to propose in this transaction.
+    pub(crate) definitions: Vec<WorkflowVersion>,
     pub(crate) stage: Stage,
 }
 
@@ -33,6 +36,7 @@ impl Request {
         match self {
             Self::Decide(command) => Some(&command.instance),
             Self::Channel(command) => Some(&command.instance),
+            Self::Schedule(command) => Some(&command.instance),
             Self::Publish(_)
             | Self::Forward { .. }
             | Self::DeadLetter { .. }
@@ -49,6 +53,8 @@ pub(crate) enum Request {
     Decide(Box<AddressedCommand>),
     /// A command for a channel of this partition.
     Channel(Box<Addressed<ChannelCommand>>),
+    /// A command for a schedule of this partition.
+    Schedule(Box<Addressed<ScheduleCommand>>),
     /// An event for whoever listens, wherever that is.
     Publish(Box<PublishedEvent>),
     /// The key lives elsewhere.

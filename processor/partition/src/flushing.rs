@@ -8,6 +8,7 @@ use millrace_engine::Entity;
 use millrace_placement::{TimerBucket, key_group};
 use millrace_schemas::channel::ChannelSnapshot;
 use millrace_schemas::partition::{Checkpoint, Positions};
+use millrace_schemas::schedule::ScheduleSnapshot;
 use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
@@ -183,6 +184,10 @@ impl Partition {
                 let snapshot = ChannelSnapshot { state: channel.state().clone(), era, offset };
                 let ttl = channel.needed_until().map(|it| it.since(now) + CHANNEL_ROW_SPARE);
                 (self.codec.encode_channel_snapshot(&snapshot), ttl, None, Listed::default())
+            }
+            Entity::Schedule(schedule) => {
+                let snapshot = ScheduleSnapshot { state: schedule.state()?.clone(), era, offset };
+                (self.codec.encode_schedule_snapshot(&snapshot), None, None, Listed::default())
             }
         };
         let (instance, stamp) = (id.clone(), self.stamp(offset));

@@ -25,6 +25,7 @@ mod queries;
 mod records;
 mod reopening;
 mod restore;
+mod scheduling;
 mod spilling;
 mod tail_meter;
 mod timers;

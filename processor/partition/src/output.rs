@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_placement::TimerBucket;
 use millrace_schemas::instance::InstanceState;
+use millrace_schemas::schedule::ScheduleState;
 use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp, WorkflowVersion};
 
 use crate::attributes::{Attributes, Term};
@@ -76,6 +77,13 @@ pub enum Output {
         query: QueryId,
         /// The committed state.
         state: Option<Box<InstanceState>>,
+    },
+    /// The answer to a query for a schedule; none if there is no such schedule.
+    AnswerSchedule {
+        /// Which query.
+        query: QueryId,
+        /// The committed state.
+        state: Option<Box<ScheduleState>>,
     },
     /// For metrics and logs.
     Observe(Observation),
@@ -242,6 +250,13 @@ pub enum Observation {
     },
     /// Nobody listened for an event in its channel: it waits there.
     EventKept,
+    /// A schedule has started an instance.
+    RunScheduled,
+    /// A schedule has left out starts: too late, or because of a run that was still at it.
+    StartsSkipped {
+        /// How many.
+        count: u64,
+    },
     /// A task was sent to its workers.
     TaskDispatched,
     /// A timer acted.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use millrace_engine::{Moment, Routes};
+use millrace_engine::{Moment, Routes, Schedules};
 use millrace_placement::PartitionIndex;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, WorkflowVersion};
@@ -19,6 +19,7 @@ use crate::output::Output;
 use crate::quarantine::Quarantine;
 use crate::records::Records;
 use crate::restore::{Restore, Tail};
+use crate::scheduling::Scheduling;
 use crate::tail_meter::TailMeter;
 use crate::timers::Timers;
 use crate::trimming::Trimming;
@@ -30,6 +31,8 @@ pub trait Programs {
     fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>>;
     /// The newest version.
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>>;
+    /// The schedules that there should be. The same `Arc` as long as nothing has changed.
+    fn schedules(&self) -> Arc<Schedules>;
     /// Where events go that are addressed to nobody.
     fn routes(&self) -> Arc<Routes>;
 }
@@ -71,6 +74,7 @@ pub struct Partition {
     /// Of the last owner; loaded once.
     pub(crate) hot_keys_before: Vec<InstanceId>,
     pub(crate) timers: Timers,
+    pub(crate) scheduling: Scheduling,
     pub(crate) write_behind: WriteBehind,
     /// What lies above the checkpoint.
     pub(crate) tail_meter: TailMeter,
@@ -126,6 +130,7 @@ impl Partition {
             hot_keys: HotKeys::default(),
             hot_keys_before: Vec::new(),
             timers,
+            scheduling: Scheduling::default(),
             write_behind: WriteBehind::default(),
             tail_meter: TailMeter::default(),
             trimming: Trimming::default(),
@@ -232,6 +237,7 @@ impl Partition {
             if let Some((from, until)) = self.timers.next_slice(moment.at) {
                 out.push(Output::LoadTimers { from, until });
             }
+            self.advance_schedules(programs, out);
             self.start_batch(moment.at, out);
         }
         self.advance_batch(moment, programs, out);

@@ -17,6 +17,7 @@ use crate::input::{InboundRecord, Source};
 use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::WAKE;
+use crate::scheduling;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
 
 /// A record that was forwarded so often circles between owners that disagree on the partition count.
@@ -24,7 +25,13 @@ const HOPS_MAX: u32 = 8;
 
 impl Batch {
     pub(crate) fn claim() -> Self {
-        Self { records: Vec::new(), requests: Vec::new(), due: Vec::new(), stage: Stage::nothing_missing() }
+        Self {
+            records: Vec::new(),
+            requests: Vec::new(),
+            due: Vec::new(),
+            definitions: Vec::new(),
+            stage: Stage::nothing_missing(),
+        }
     }
 
     /// Whether the batch needs this instance in memory.
@@ -55,7 +62,7 @@ impl Partition {
         }
         let due = self.timers.take_due(now, self.config.batch_records_max);
         let count = self.inbox.len().min(self.config.batch_records_max);
-        if count == 0 && due.is_empty() {
+        if count == 0 && due.is_empty() && !self.scheduling.wants_batch() {
             return;
         }
         let mut next = self.positions.clone();
@@ -78,7 +85,8 @@ impl Partition {
                 );
             }
         }
-        self.batch = Some(Batch { records, requests, due, stage: Stage::nothing_missing() });
+        let definitions = self.scheduling.take_wanted();
+        self.batch = Some(Batch { records, requests, due, definitions, stage: Stage::nothing_missing() });
         self.ask_for_schemas(out);
     }
 
@@ -108,6 +116,7 @@ impl Partition {
             Request::NeedsSchema(id) => Some(*id),
             Request::Decide(_)
             | Request::Channel(_)
+            | Request::Schedule(_)
             | Request::Publish(_)
             | Request::Forward { .. }
             | Request::DeadLetter { .. }
@@ -143,6 +152,9 @@ impl Partition {
     }
 
     pub(crate) fn definitions_caught_up(&mut self) {
+        if self.scheduling.definitions_caught_up() {
+            return;
+        }
         if let Some(Batch { stage: Stage::Loading { definitions, .. }, .. }) = &mut self.batch {
             *definitions = Definitions::CaughtUp;
         }
@@ -202,6 +214,10 @@ impl Partition {
                     Request::Publish(published) => {
                         published.business_key.is_none() && !programs.routes().hears(&published.event)
                     }
+                    Request::Schedule(command) => {
+                        let entity = self.cache.get(&command.instance).map(|it| &it.entity);
+                        scheduling::is_unknown(command, entity, programs)
+                    }
                     Request::Channel(_)
                     | Request::Forward { .. }
                     | Request::DeadLetter { .. }
@@ -241,6 +257,14 @@ impl Partition {
                         history.push(Some(row));
                     }
                 }
+                Request::Schedule(command) => {
+                    let decided =
+                        self.decide_schedule(record, command, moment, programs, &mut work, &mut records);
+                    if let Some((outgoing, row)) = decided {
+                        changelog.push(outgoing);
+                        history.push(Some(row));
+                    }
+                }
                 Request::Publish(published) => {
                     self.publish(record, published, moment.at, programs, &mut work, &mut records);
                 }
@@ -264,6 +288,8 @@ impl Partition {
             entity.is_none_or(|it| it.timers().any(|it| it == (timer.timer, timer.due)))
         });
         records.extend(batch.due.iter().map(|timer| self.records.timer_fired(timer, self.index)));
+        let proposed = batch.definitions.iter().cloned();
+        records.extend(proposed.map(|version| self.records.schedule_proposed(version, self.index)));
         changelog.push(self.records.positions(&work.positions));
         history.push(None);
         self.batch = Some(batch);
@@ -357,6 +383,7 @@ impl Partition {
             }
             Err(
                 rejection @ (Rejection::NotFound { .. }
+                | Rejection::NoSchedule { .. }
                 | Rejection::AlreadyExists { .. }
                 | Rejection::Duplicate { .. }
                 | Rejection::NotTaken { .. }
@@ -532,6 +559,9 @@ impl Partition {
         assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
         let batch = self.batch.take().expect("seen just now");
         self.timers.put_back(batch.due);
+        if !batch.definitions.is_empty() {
+            self.scheduling.put_back();
+        }
         if matches!(self.phase, Phase::Claiming) {
             self.batch = Some(Batch::claim());
         } else if matches!(self.phase, Phase::Active) {
@@ -621,7 +651,7 @@ fn observe(
     }
 }
 
-fn since(earlier: Timestamp, later: Timestamp) -> std::time::Duration {
+pub(crate) fn since(earlier: Timestamp, later: Timestamp) -> std::time::Duration {
     std::time::Duration::from_millis(u64::try_from(later.0 - earlier.0).unwrap_or(0))
 }
 

@@ -156,6 +156,7 @@ impl Partition {
             Some(row) => match self.codec.decode_snapshot_record(row) {
                 Ok(SnapshotRecord::Snapshot(snapshot)) => Entity::of_snapshot(id.clone(), *snapshot),
                 Ok(SnapshotRecord::Channel(snapshot)) => Entity::of_channel_snapshot(id.clone(), *snapshot),
+                Ok(SnapshotRecord::Schedule(snapshot)) => Entity::of_schedule_snapshot(id.clone(), *snapshot),
                 Ok(SnapshotRecord::Parked(_)) => return Err("it was parked twice".to_owned()),
                 Err(error) => return Err(format!("its snapshot cannot be read: {error}")),
             },
@@ -165,6 +166,7 @@ impl Partition {
             let entry = match self.codec.decode_changelog(value) {
                 Ok(ChangelogRecord::Entry(entry)) => EntityEntry::Instance(entry),
                 Ok(ChangelogRecord::Channel(entry)) => EntityEntry::Channel(entry),
+                Ok(ChangelogRecord::Schedule(entry)) => EntityEntry::Schedule(entry),
                 Ok(_) => return Err("a record of another kind was parked with it".to_owned()),
                 Err(error) => return Err(format!("an entry of the changelog cannot be read: {error}")),
             };

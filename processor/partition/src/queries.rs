@@ -1,7 +1,9 @@
-//! Looking at an instance. Answers show what is committed, never what a transaction is about to make true.
+//! Looking at an instance, or at a schedule. Answers show what is committed, never what a transaction is about to make true.
 
-use millrace_engine::Instance;
+use millrace_engine::Entity;
+use millrace_schemas::InstanceId;
 
+use crate::input::QueryId;
 use crate::output::Output;
 use crate::partition::{Partition, Phase};
 
@@ -13,10 +15,9 @@ impl Partition {
         let mut load = Vec::new();
         for (query, id) in std::mem::take(&mut self.queries) {
             if let Some(cached) = self.cache.get(&id) {
-                let state = cached.entity.as_instance().and_then(Instance::state).cloned().map(Box::new);
-                out.push(Output::Answer { query, state });
+                out.push(answer(query, Some(&cached.entity), &id));
             } else if self.quarantine.contains(&id) {
-                out.push(Output::Answer { query, state: None });
+                out.push(answer(query, None, &id));
             } else {
                 if self.loading.insert(id.clone()) {
                     load.push(id.clone());
@@ -27,5 +28,16 @@ impl Partition {
         if !load.is_empty() {
             out.push(Output::LoadSnapshots(load));
         }
+    }
+}
+
+fn answer(query: QueryId, entity: Option<&Entity>, id: &InstanceId) -> Output {
+    match entity {
+        Some(Entity::Schedule(it)) => {
+            Output::AnswerSchedule { query, state: it.state().cloned().map(Box::new) }
+        }
+        None if id.is_schedule() => Output::AnswerSchedule { query, state: None },
+        Some(Entity::Instance(it)) => Output::Answer { query, state: it.state().cloned().map(Box::new) },
+        Some(Entity::Channel(_)) | None => Output::Answer { query, state: None },
     }
 }

@@ -15,9 +15,12 @@ use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::command::{Addressed, AddressedCommand, Answer, Command};
 use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::event::ChangelogEntry;
-use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
+use millrace_schemas::internal::{
+    ForwardedRecord, InternalRecord, RecordPosition, ScheduleProposed, TimerFired,
+};
 use millrace_schemas::partition::{Claim, Positions, SourcePosition};
-use millrace_schemas::{EventId, InstanceId, Offset, Timestamp};
+use millrace_schemas::schedule::{ScheduleCommand, ScheduleEntry, schedule_id};
+use millrace_schemas::{EventId, InstanceId, Offset, Timestamp, WorkflowVersion};
 
 use crate::batch::Request;
 use crate::config::Config;
@@ -86,7 +89,10 @@ impl Records {
                 request(read_inbox(&inbox, &self.codec))
             }
             Source::Internal(_) => match self.internal(record) {
-                Ok(InternalRecord::TimerFired(fired)) => Request::Decide(Box::new(fire(fired))),
+                Ok(InternalRecord::TimerFired(fired)) => fire(fired),
+                Ok(InternalRecord::ScheduleProposed(proposed)) => {
+                    Request::Schedule(Box::new(definition(proposed.version, &self.source)))
+                }
                 Ok(InternalRecord::Forwarded(forwarded)) => {
                     let inbox = InboxRecord {
                         key: forwarded.key.as_deref(),
@@ -168,6 +174,13 @@ impl Records {
         self.to_internal(Some(key(&timer.instance)), &InternalRecord::TimerFired(fired), home)
     }
 
+    /// Proposes that a schedule of this partition follows a version.
+    pub(crate) fn schedule_proposed(&self, version: WorkflowVersion, home: PartitionIndex) -> OutgoingRecord {
+        let key = key(&schedule_id(&version.workflow));
+        let proposed = ScheduleProposed { version };
+        self.to_internal(Some(key), &InternalRecord::ScheduleProposed(proposed), home)
+    }
+
     fn to_changelog(&self, key: Option<Bytes>, value: Vec<u8>) -> OutgoingRecord {
         OutgoingRecord {
             topic: Arc::clone(&self.topics.changelog),
@@ -185,6 +198,11 @@ impl Records {
     pub(crate) fn channel_entry(&self, channel: &InstanceId, entry: ChannelEntry) -> OutgoingRecord {
         let value = self.codec.encode_changelog(&ChangelogRecord::Channel(entry));
         self.to_changelog(Some(key(channel)), value)
+    }
+
+    pub(crate) fn schedule_entry(&self, schedule: &InstanceId, entry: ScheduleEntry) -> OutgoingRecord {
+        let value = self.codec.encode_changelog(&ChangelogRecord::Schedule(entry));
+        self.to_changelog(Some(key(schedule)), value)
     }
 
     pub(crate) fn claim(&self, claim: &Claim) -> OutgoingRecord {
@@ -376,6 +394,7 @@ fn request(read: Result<InboxRequest, InboxError>) -> Request {
     match read {
         Ok(InboxRequest::Instance(command)) => Request::Decide(Box::new(command)),
         Ok(InboxRequest::Channel(command)) => Request::Channel(Box::new(command)),
+        Ok(InboxRequest::Schedule(command)) => Request::Schedule(Box::new(command)),
         Ok(InboxRequest::Publish(event)) => Request::Publish(Box::new(event)),
         Err(error) => match error.schema_to_fetch() {
             Some(id) => Request::NeedsSchema(id),
@@ -384,15 +403,27 @@ fn request(read: Result<InboxRequest, InboxError>) -> Request {
     }
 }
 
-fn fire(fired: TimerFired) -> AddressedCommand {
-    AddressedCommand {
-        cause: EventId {
-            source: TIMER_SOURCE.to_owned(),
-            id: format!("{}/{}/{}", fired.instance, fired.timer.0, fired.due.0),
-        },
-        instance: fired.instance,
-        traceparent: None,
-        answer: Answer::Refusal,
-        command: Command::FireTimer { timer: fired.timer, due: fired.due },
+fn fire(fired: TimerFired) -> Request {
+    let TimerFired { instance, timer, due } = fired;
+    let cause = EventId { source: TIMER_SOURCE.to_owned(), id: format!("{instance}/{}/{}", timer.0, due.0) };
+    if instance.is_schedule() {
+        let command = ScheduleCommand::FireTimer { timer, due };
+        return Request::Schedule(Box::new(Addressed {
+            instance,
+            cause,
+            traceparent: None,
+            answer: Answer::Refusal,
+            command,
+        }));
     }
+    let (answer, command) = (Answer::Refusal, Command::FireTimer { timer, due });
+    Request::Decide(Box::new(AddressedCommand { instance, cause, traceparent: None, answer, command }))
+}
+
+/// What a proposal asks the schedule for.
+fn definition(version: WorkflowVersion, source: &str) -> Addressed<ScheduleCommand> {
+    let instance = schedule_id(&version.workflow);
+    let cause = EventId { source: source.to_owned(), id: format!("{instance}/{}", version.version) };
+    let (answer, command) = (Answer::Refusal, ScheduleCommand::Define { version });
+    Addressed { instance, cause, traceparent: None, answer, command }
 }

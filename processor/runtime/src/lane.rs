@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use millrace_engine::Moment;
-use millrace_partition::{Config, InboundRecord, Input, Output, Owner, Partition, TransactionId};
+use millrace_engine::{Moment, Schedules};
+use millrace_partition::{
+    Config, InboundRecord, Input, Output, Owner, Partition, Programs as _, TransactionId,
+};
 use millrace_placement::PartitionIndex;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
+use millrace_schemas::schedule::ScheduleState;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -55,6 +58,12 @@ pub(crate) enum Message {
         partition: PartitionIndex,
         instance: InstanceId,
         answer: oneshot::Sender<Option<Box<InstanceState>>>,
+    },
+    /// Somebody wants to see a schedule.
+    QuerySchedule {
+        partition: PartitionIndex,
+        schedule: InstanceId,
+        answer: oneshot::Sender<Option<Box<ScheduleState>>>,
     },
     /// A transaction has its outcome.
     Committed { shares: Vec<(Incarnation, TransactionId)>, outcome: CommitOutcome, began: Instant },
@@ -101,6 +110,8 @@ struct Running<L: Log, S> {
     waiting: Waiting,
     /// Restores in a row that an operator must look at.
     failures: BTreeMap<PartitionIndex, u32>,
+    /// The schedules that partitions have been told of.
+    schedules: Arc<Schedules>,
 }
 
 impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
@@ -130,6 +141,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             transactional_id,
             waiting: Waiting::default(),
             failures: BTreeMap::new(),
+            schedules: Arc::default(),
         };
         let mut shown = Instant::now();
         loop {
@@ -260,6 +272,14 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 }
                 None => Ok(()),
             },
+            Message::QuerySchedule { partition, schedule, answer } => match self.owned.get(&partition) {
+                Some(owned) => {
+                    let incarnation = owned.incarnation.clone();
+                    let query = self.waiting.add_schedule(answer);
+                    self.handle(&incarnation, Input::Query { query, instance: schedule })
+                }
+                None => Ok(()),
+            },
             Message::Committed { shares, outcome, began } => self.committed(shares, outcome, began),
         }
     }
@@ -333,6 +353,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 crate::observe::log(incarnation.partition(), &observation);
             }
             Output::Answer { query, state } => self.waiting.answer(query, state),
+            Output::AnswerSchedule { query, state } => self.waiting.answer_schedule(query, state),
             Output::Ready => {
                 if let Some(owned) = self.owned.get(&incarnation.partition()) {
                     let took = owned.assigned_at.elapsed();
@@ -457,10 +478,14 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
 
     fn tick(&mut self) -> Result<(), Error> {
         let now = now();
+        let schedules = self.shell.catalog.schedules();
+        // Partitions that rest do not look at the definitions by themselves.
+        let are_new = !Arc::ptr_eq(&schedules, &self.schedules);
+        self.schedules = schedules;
         let due: Vec<Incarnation> = self
             .owned
             .values()
-            .filter(|it| it.partition.next_deadline().is_some_and(|deadline| deadline <= now))
+            .filter(|it| are_new || it.partition.next_deadline().is_some_and(|deadline| deadline <= now))
             .map(|it| it.incarnation.clone())
             .collect();
         for incarnation in due {

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(crate) events_published: IntCounter,
     pub(crate) events_delivered: IntCounter,
     pub(crate) events_kept: IntCounter,
+    pub(crate) schedule_starts: IntCounter,
+    pub(crate) schedule_starts_skipped: IntCounter,
     pub(crate) tasks_dispatched: IntCounter,
     pub(crate) timers_fired: IntCounter,
     pub(crate) timer_lateness: Histogram,
@@ -125,6 +127,14 @@ impl Metrics {
                 "millrace_events_kept_total",
                 "Events that nobody listened for when they came: they wait, each in one channel.",
             ),
+            schedule_starts: counter(
+                "millrace_schedule_starts_total",
+                "Instances that were started by schedules, by the clock or because somebody asked.",
+            ),
+            schedule_starts_skipped: counter(
+                "millrace_schedule_starts_skipped_total",
+                "Starts that schedules have left out: too late, or because of a run that had not ended.",
+            ),
             tasks_dispatched: counter("millrace_tasks_dispatched_total", "Tasks sent to workers."),
             timers_fired: counter("millrace_timers_fired_total", "Timers that acted."),
             timer_lateness: histogram(
@@ -221,6 +231,8 @@ impl Metrics {
             Observation::EventPublished => self.events_published.inc(),
             Observation::EventDelivered { listeners } => self.events_delivered.inc_by(*listeners as u64),
             Observation::EventKept => self.events_kept.inc(),
+            Observation::RunScheduled => self.schedule_starts.inc(),
+            Observation::StartsSkipped { count } => self.schedule_starts_skipped.inc_by(*count),
             Observation::TaskDispatched => self.tasks_dispatched.inc(),
             Observation::TimerFired { lateness } => {
                 self.timers_fired.inc();

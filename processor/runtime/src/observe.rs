@@ -26,6 +26,8 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         | Observation::EventPublished
         | Observation::EventDelivered { .. }
         | Observation::EventKept
+        | Observation::RunScheduled
+        | Observation::StartsSkipped { .. }
         | Observation::TaskDispatched
         | Observation::TimerFired { .. } => {}
     }

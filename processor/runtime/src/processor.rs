@@ -9,6 +9,7 @@ use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
+use millrace_schemas::schedule::ScheduleState;
 use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
 use millrace_workflow::program::Program;
 use tokio::sync::{mpsc, oneshot};
@@ -150,17 +151,37 @@ impl ProcessorHandle {
     /// # Errors
     /// When this processor does not own it, or cannot say now.
     pub async fn query(&self, instance: InstanceId) -> Result<Option<InstanceState>, QueryError> {
+        let (answer, receiver) = oneshot::channel();
+        let ask = |partition, instance| Message::Query { partition, instance, answer };
+        self.ask(instance, ask, receiver).await
+    }
+
+    /// The committed state of a schedule, by its id; none if it does not exist.
+    ///
+    /// # Errors
+    /// When this processor does not own it, or cannot say now.
+    pub async fn query_schedule(&self, schedule: InstanceId) -> Result<Option<ScheduleState>, QueryError> {
+        let (answer, receiver) = oneshot::channel();
+        let ask = |partition, schedule| Message::QuerySchedule { partition, schedule, answer };
+        self.ask(schedule, ask, receiver).await
+    }
+
+    async fn ask<T>(
+        &self,
+        key: InstanceId,
+        message: impl FnOnce(PartitionIndex, InstanceId) -> Message,
+        receiver: oneshot::Receiver<Option<Box<T>>>,
+    ) -> Result<Option<T>, QueryError> {
         let (partition, lane) = {
             let state = self.shared.lock();
-            let partition = home(key_group(instance.as_str().as_bytes()), state.partitions.max(1));
+            let partition = home(key_group(key.as_str().as_bytes()), state.partitions.max(1));
             if !state.owned.contains_key(&partition) {
                 return Err(QueryError::NotOwner { partition });
             }
             (partition, state.lanes[partition.0 as usize % state.lanes.len()].clone())
         };
         let no_answer = QueryError::NoAnswer { partition };
-        let (answer, receiver) = oneshot::channel();
-        lane.send(Message::Query { partition, instance, answer }).await.map_err(|_| no_answer.clone())?;
+        lane.send(message(partition, key)).await.map_err(|_| no_answer.clone())?;
         match tokio::time::timeout(Duration::from_secs(5), receiver).await {
             Ok(Ok(state)) => Ok(state.map(|it| *it)),
             Ok(Err(_)) | Err(_) => Err(no_answer),
@@ -172,6 +193,13 @@ impl ProcessorHandle {
     pub fn program(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
         let catalog = self.shared.lock().catalog.clone();
         catalog.version(version)
+    }
+
+    /// The schedules that there should be by the definitions that are known here, each with the version that it should follow.
+    #[must_use]
+    pub fn schedules(&self) -> Vec<(InstanceId, WorkflowVersion)> {
+        let catalog = self.shared.lock().catalog.clone();
+        catalog.schedules().iter().map(|(id, version)| (id.clone(), version.clone())).collect()
     }
 
     /// The partitions that this processor owns.
@@ -378,6 +406,7 @@ fn ended_early(ended: Option<Result<Result<(), Error>, tokio::task::JoinError>>)
 pub(crate) struct Waiting {
     next: u64,
     queries: BTreeMap<QueryId, oneshot::Sender<Option<Box<InstanceState>>>>,
+    schedules: BTreeMap<QueryId, oneshot::Sender<Option<Box<ScheduleState>>>>,
 }
 
 impl Waiting {
@@ -388,6 +417,20 @@ impl Waiting {
         let id = QueryId(self.next);
         self.queries.insert(id, answer);
         id
+    }
+
+    pub(crate) fn add_schedule(&mut self, answer: oneshot::Sender<Option<Box<ScheduleState>>>) -> QueryId {
+        self.schedules.retain(|_, answer| !answer.is_closed());
+        self.next += 1;
+        let id = QueryId(self.next);
+        self.schedules.insert(id, answer);
+        id
+    }
+
+    pub(crate) fn answer_schedule(&mut self, query: QueryId, state: Option<Box<ScheduleState>>) {
+        if let Some(answer) = self.schedules.remove(&query) {
+            let _ = answer.send(state);
+        }
     }
 
     pub(crate) fn answer(&mut self, query: QueryId, state: Option<Box<InstanceState>>) {

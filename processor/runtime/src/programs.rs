@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use millrace_engine::Routes;
+use millrace_engine::{Routes, Schedules};
 use millrace_partition::Programs;
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
@@ -31,6 +31,7 @@ struct Known {
     versions: HashMap<WorkflowVersion, Arc<Program>>,
     newest: HashMap<WorkflowName, Arc<Program>>,
     routes: Arc<Routes>,
+    schedules: Arc<Schedules>,
 }
 
 impl Programs for Catalog {
@@ -40,6 +41,10 @@ impl Programs for Catalog {
 
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
         self.inner.read().expect("no writer panics").newest.get(workflow).cloned()
+    }
+
+    fn schedules(&self) -> Arc<Schedules> {
+        Arc::clone(&self.inner.read().expect("no writer panics").schedules)
     }
 
     fn routes(&self) -> Arc<Routes> {
@@ -77,6 +82,10 @@ impl Known {
             None => self.newest.remove(workflow),
         };
         self.routes = Arc::new(Routes::new(self.versions.values(), self.newest.values()));
+        let schedules = Schedules::new(self.versions.values(), self.newest.values());
+        if schedules != *self.schedules {
+            self.schedules = Arc::new(schedules);
+        }
     }
 }
 

@@ -155,6 +155,15 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// All versions of a workflow.
+pub(crate) fn parse_workflow(text: &str) -> Result<WorkflowName, String> {
+    let reference: WorkflowReference = text.parse().map_err(|_| "write it as namespace/name".to_owned())?;
+    match reference.version {
+        None => Ok(reference.workflow),
+        Some(_) => Err(format!("leave the version out: write {}", reference.workflow)),
+    }
+}
+
 /// `namespace/name` or `namespace/name/version`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkflowReference {

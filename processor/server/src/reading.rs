@@ -8,13 +8,14 @@ use millrace_runtime::store::{SnapshotStore, StoreError};
 use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError};
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::Checkpoint;
+use millrace_schemas::schedule::scheduled_workflow;
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::clients::{self, Kafka};
 use crate::http::{ApiError, ErrorBody, code};
-use crate::view::{FoundView, InstanceView, ReadFrom, time};
+use crate::view::{FoundView, InstanceView, ReadFrom, ScheduleView, time};
 
 /// An instance, and who said so.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub(crate) async fn instance(
 ) -> anyhow::Result<Answer> {
     let why = match owner(store, partition).await? {
         Err(why) => why,
-        Ok(url) => match ask(&url, id).await {
+        Ok(url) => match ask(&url, &["v1", "instances", id.as_str()]).await {
             Ok(Some(instance)) => return Ok(Answer::Owner { url, instance: Box::new(instance) }),
             Ok(None) => return Ok(Answer::Unknown { why: None }),
             Err(error) => format!("{url}: {error:#}"),
@@ -91,6 +92,9 @@ pub(crate) async fn instance(
                 parked.reason
             )
         }
+        SnapshotRecord::Schedule(_) => {
+            anyhow::bail!("{id} is no instance: it is a schedule; see millrace schedule show")
+        }
         SnapshotRecord::Channel(_) => {
             anyhow::bail!("{id} is no instance: it is a channel, where events meet those who listen for them")
         }
@@ -100,9 +104,41 @@ pub(crate) async fn instance(
     Ok(Answer::Store { why, instance, checkpoint_at: checkpoint.map(|it| it.at) })
 }
 
-/// Asks a processor. None: it owns the partition, and there is no such instance.
-async fn ask(url: &str, id: &InstanceId) -> anyhow::Result<Option<InstanceView>> {
-    match ask_owner(url, &["v1", "instances", id.as_str()], &[]).await? {
+/// As [`instance`], of a schedule. None if nobody knows it.
+pub(crate) async fn schedule(
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    partition: PartitionIndex,
+    id: &InstanceId,
+) -> anyhow::Result<Option<ScheduleView>> {
+    let Some(workflow) = scheduled_workflow(id) else { return Ok(None) };
+    let why = match owner(store, partition).await? {
+        Err(why) => why,
+        Ok(url) => match ask(&url, &["v1", "schedules", &workflow.namespace, &workflow.name]).await {
+            Ok(found) => return Ok(found),
+            Err(error) => format!("{url}: {error:#}"),
+        },
+    };
+    let Some(row) = store.load_snapshot(id).await? else { return Ok(None) };
+    match codec.decode_snapshot_record(&row.value)? {
+        SnapshotRecord::Schedule(snapshot) => {
+            let note = format!("as of its last snapshot; its owner was not reached ({why})");
+            let view = ScheduleView::new(id, &snapshot.state, ReadFrom::Store);
+            Ok(Some(ScheduleView { note: Some(note), ..view }))
+        }
+        SnapshotRecord::Parked(parked) => anyhow::bail!(
+            "the schedule of {workflow} is set aside, because its log and the code disagree: {}",
+            parked.reason
+        ),
+        SnapshotRecord::Snapshot(_) | SnapshotRecord::Channel(_) => {
+            anyhow::bail!("the snapshot store has something else at {id}")
+        }
+    }
+}
+
+/// Asks a processor. None: it owns the partition, and there is no such thing.
+async fn ask<T: DeserializeOwned>(url: &str, path: &[&str]) -> anyhow::Result<Option<T>> {
+    match ask_owner(url, path, &[]).await? {
         Ok(instance) => Ok(Some(instance)),
         Err(error) if error.code == code::NOT_FOUND => Ok(None),
         Err(error) => Err(anyhow::anyhow!("{}", error.message)),
@@ -237,7 +273,8 @@ pub(crate) async fn full_history(
             | ChangelogRecord::Adopted(_)
             | ChangelogRecord::Released(_)
             | ChangelogRecord::Installed(_)
-            | ChangelogRecord::Channel(_) => {}
+            | ChangelogRecord::Channel(_)
+            | ChangelogRecord::Schedule(_) => {}
         }
     }
     let has_more = entries.len() > limit as usize;

@@ -25,9 +25,13 @@ use crate::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
     RememberedSignal, Status, Timer,
 };
-use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
+use crate::internal::{ForwardedRecord, RecordPosition, ScheduleProposed, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
 use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use crate::schedule::{
+    BufferedStart, NextStart, ScheduleEntry, ScheduleEvent, ScheduleSnapshot, ScheduleState, ScheduleStatus,
+    ScheduledRun, SkipReason,
+};
 use crate::snapshot::{ParkedInstance, Snapshot};
 use crate::task::TaskCommand;
 use crate::{
@@ -143,6 +147,8 @@ avro_record!(ParkedInstance { era, offset, reason, snapshot, entries });
 avro_record!(RecordPosition { topic, partition, offset });
 avro_record!(ForwardedRecord { source, hops, timestamp, key, headers, value });
 avro_record!(TimerFired { instance, timer, due });
+
+avro_record!(ScheduleProposed { version });
 
 avro_record!(KeyGroupEra { key_groups, era, era_base });
 avro_record!(KeyGroupRoute { key_groups, to });
@@ -265,6 +271,51 @@ avro_record!(WaitingEvent { cause, event, filter, until });
 avro_record!(SeenEvent { digest, until });
 avro_record!(ChannelState { updated_at, subscriptions, waiting, seen });
 avro_record!(ChannelSnapshot { era, offset, state });
+avro_record!(ScheduleEntry { at, cause, traceparent, events });
+avro_union!(ScheduleEvent + "" {
+    0 ScheduleDefined { version, rhythm, overlap },
+    1 ScheduleRetired { version },
+    2 SchedulePaused { reason },
+    3 ScheduleResumed { reason },
+    4 NextStartSet { timer, due },
+    5 NextStartCleared {},
+    6 RunStarted { run, instance, nominal, is_triggered, is_awaited },
+    7 StartBuffered { instance, nominal, is_triggered },
+    8 StartsSkipped { count, last, reason },
+    9 RunEnded { run, error },
+});
+avro_enum!(SkipReason {
+    0 TooLate as "TOO_LATE",
+    1 Overlap as "OVERLAP",
+});
+avro_union!(ScheduleStatus + "Schedule" {
+    0 Active {},
+    1 Paused { reason },
+    2 Retired {},
+});
+avro_record!(NextStart { timer, due });
+avro_record!(ScheduledRun { run, instance, nominal, started_at, is_triggered });
+avro_record!(BufferedStart { instance, nominal, is_triggered });
+avro_record!(ScheduleState {
+    version,
+    status,
+    rhythm,
+    overlap,
+    defined_at,
+    updated_at,
+    next,
+    running,
+    buffered,
+    last,
+    ended_at,
+    last_error,
+    decided_until,
+    started,
+    skipped,
+    failed,
+    next_timer,
+    next_run,
+});
 
 /// A Kafka header.
 impl Avro for (String, Bytes) {
@@ -362,6 +413,46 @@ impl Avro for Snapshot {
     }
 }
 
+/// As that of an instance.
+impl Avro for ScheduleSnapshot {
+    fn write(&self, out: &mut Vec<u8>) {
+        Self::FORMAT.write(out);
+        self.era.write(out);
+        self.offset.write(out);
+        super::binary::write_bytes(out, self.state.status.name().as_bytes());
+        self.state.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+        let format = u32::read(input)?;
+        if format != Self::FORMAT {
+            return Err(input.damage(format!("format {format} is not known; upgrade this process")));
+        }
+        let (era, offset) = (Avro::read(input)?, Avro::read(input)?);
+        let status = input.text()?;
+        let state = ScheduleState::read(input)?;
+        if status != state.status.name() {
+            return Err(
+                input.damage(format!("the envelope says {status}, the state says {}", state.status.name()))
+            );
+        }
+        Ok(Self { era, offset, state })
+    }
+    #[cfg(test)]
+    fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
+        super::binary::record_schema(
+            named,
+            "ScheduleSnapshot",
+            &[
+                ("format", u32::schema),
+                ("era", u32::schema),
+                ("offset", Offset::schema),
+                ("status", String::schema),
+                ("state", ScheduleState::schema),
+            ],
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -391,6 +482,9 @@ mod tests {
             Checkpoint::schema,
             ChannelEntry::schema,
             ChannelSnapshot::schema,
+            ScheduleEntry::schema,
+            ScheduleProposed::schema,
+            ScheduleSnapshot::schema,
         ];
         for (kind, schema) in RecordKind::ALL.into_iter().zip(schemas) {
             assert_eq!(

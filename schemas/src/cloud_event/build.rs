@@ -6,6 +6,7 @@ use super::{ANSWER, CloudEvent, FILTER, LISTENER, PARENT, PARENT_TOKEN, TASK_TOK
 use crate::channel::ChannelCommand;
 use crate::command::{Answer, Command};
 use crate::event::{ParentTask, TaskError};
+use crate::schedule::schedule_id;
 use crate::{EventId, InstanceId, TaskToken, WorkflowName};
 
 /// Starts `instance` of `workflow`: of its newest version, when `version` is none.
@@ -129,6 +130,24 @@ pub fn suspend_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudE
 #[must_use]
 pub fn resume_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudEvent {
     with_reason(id, types::RESUME, instance, reason)
+}
+
+/// Pauses the schedule of `workflow`.
+#[must_use]
+pub fn pause_schedule_event(id: EventId, workflow: &WorkflowName, reason: &str) -> CloudEvent {
+    with_reason(id, types::SCHEDULE_PAUSE, &schedule_id(workflow), reason)
+}
+
+/// Lets the schedule of `workflow` go on.
+#[must_use]
+pub fn resume_schedule_event(id: EventId, workflow: &WorkflowName, reason: &str) -> CloudEvent {
+    with_reason(id, types::SCHEDULE_RESUME, &schedule_id(workflow), reason)
+}
+
+/// Starts an instance of `workflow` now, as its schedule would.
+#[must_use]
+pub fn trigger_schedule_event(id: EventId, workflow: &WorkflowName) -> CloudEvent {
+    CloudEvent::new(id, types::SCHEDULE_TRIGGER).with_subject(schedule_id(workflow).as_str())
 }
 
 /// What Millrace says when it refuses a command, in `<prefix>.lifecycle`. `command` is `Command::name`, `reason` a stable name

@@ -17,6 +17,7 @@ use crate::command::{Addressed, AddressedCommand, Answer, Command};
 use crate::event::{ParentTask, TaskError};
 use crate::ids::InvalidId;
 use crate::payload::is_deeper_than;
+use crate::schedule::ScheduleCommand;
 use crate::{EventId, ExecutionId, InstanceId, Payload, TaskToken, WorkflowName};
 
 /// A record of the inbox that asks for nothing that can be done. It becomes a dead letter, except for
@@ -117,6 +118,8 @@ pub enum InboxRequest {
     Instance(AddressedCommand),
     /// Something of one channel.
     Channel(Addressed<ChannelCommand>),
+    /// Something of one schedule.
+    Schedule(Addressed<ScheduleCommand>),
     /// An event for whoever listens.
     Publish(PublishedEvent),
 }
@@ -169,6 +172,10 @@ pub fn read_inbox<B: AsRef<[u8]>>(
         })?;
         return Ok(InboxRequest::Channel(Addressed { instance, cause, traceparent, answer, command }));
     }
+    if instance.is_schedule() {
+        let command = schedule_command(record, event)?;
+        return Ok(InboxRequest::Schedule(Addressed { instance, cause, traceparent, answer, command }));
+    }
     if instance.is_reserved() {
         let rule = "ids that begin with millrace: are Millrace's own; choose another";
         let value = shown(&instance.as_str().into());
@@ -204,7 +211,7 @@ pub fn read_command<B: AsRef<[u8]>>(
 ) -> Result<AddressedCommand, InboxError> {
     match read_inbox(record, codec)? {
         InboxRequest::Instance(command) => Ok(command),
-        InboxRequest::Channel(_) | InboxRequest::Publish(_) => Err(no_address()),
+        InboxRequest::Channel(_) | InboxRequest::Schedule(_) | InboxRequest::Publish(_) => Err(no_address()),
     }
 }
 
@@ -272,6 +279,11 @@ fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Re
             let event = data(event)?.map_or_else(Payload::null, Payload::from);
             Command::DeliverEvent { listener: ExecutionId(listener), filter, event }
         }
+        types::SCHEDULE_PAUSE | types::SCHEDULE_RESUME | types::SCHEDULE_TRIGGER => {
+            let rule = "it must be the id of a schedule: millrace:schedule/namespace/name";
+            let value = event.subject.unwrap_or_default().chars().take(64).collect();
+            return Err(InboxError::InvalidAttribute { attribute: "subject".to_owned(), value, rule });
+        }
         other if other.starts_with(types::PREFIX) => {
             return Err(InboxError::UnknownType { event_type: other.chars().take(128).collect() });
         }
@@ -280,6 +292,26 @@ fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Re
             Command::DeliverSignal { event: event.into_json().into() }
         }
     })
+}
+
+/// What a schedule is asked for. The instances that it has started answer it as they would a task.
+fn schedule_command<B: AsRef<[u8]>>(
+    record: &InboxRecord<'_, B>,
+    event: CloudEvent,
+) -> Result<ScheduleCommand, InboxError> {
+    match event.event_type.as_str() {
+        types::SCHEDULE_PAUSE => Ok(ScheduleCommand::Pause { reason: reason(data(event)?)? }),
+        types::SCHEDULE_RESUME => Ok(ScheduleCommand::Resume { reason: reason(data(event)?)? }),
+        types::SCHEDULE_TRIGGER => Ok(ScheduleCommand::Trigger),
+        _ => {
+            let event_type = event.event_type.chars().take(128).collect();
+            ScheduleCommand::of_instance(&command(record, event)?).ok_or_else(|| InboxError::InvalidAttribute {
+                attribute: "type".to_owned(),
+                value: event_type,
+                rule: "a schedule can be paused, resumed and triggered, and is told when what it has started ends",
+            })
+        }
+    }
 }
 
 /// In binary mode all attributes are texts.

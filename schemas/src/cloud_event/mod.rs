@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 pub use build::{
     acceptance_event, cancel_event, channel_event, command_event, complete_event, fail_event,
-    heartbeat_event, rejection_event, resume_event, signal_event, start_event, suspend_event, with_answer,
-    with_parent,
+    heartbeat_event, pause_schedule_event, rejection_event, resume_event, resume_schedule_event,
+    signal_event, start_event, suspend_event, trigger_schedule_event, with_answer, with_parent,
 };
 pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_command, read_inbox};
 pub use kafka::{EventRecord, InboxRecord};
@@ -43,6 +43,12 @@ pub mod types {
     pub const DELIVER: &str = "io.millrace.instance.deliver";
     /// For a channel: data = the command.
     pub const CHANNEL: &str = "io.millrace.channel.command";
+    /// Pauses a schedule: subject = its id, data as for [`CANCEL`].
+    pub const SCHEDULE_PAUSE: &str = "io.millrace.schedule.pause";
+    /// Lets a schedule go on: subject = its id, data as for [`CANCEL`].
+    pub const SCHEDULE_RESUME: &str = "io.millrace.schedule.resume";
+    /// Starts an instance of a schedule now: subject = its id.
+    pub const SCHEDULE_TRIGGER: &str = "io.millrace.schedule.trigger";
     /// What Millrace says, in `<prefix>.lifecycle`, when it refuses a command.
     pub const COMMAND_REJECTED: &str = "io.millrace.command.rejected";
     /// What Millrace says there when it has done a command whose sender has asked for that.

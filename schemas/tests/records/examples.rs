@@ -1,6 +1,7 @@
 //! One example of each record, for golden bytes and for the page on records.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_schemas::channel::{
@@ -20,9 +21,15 @@ use millrace_schemas::instance::{
     Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
     RememberedSignal, Status, Timer,
 };
-use millrace_schemas::internal::{ForwardedRecord, InternalRecord, RecordPosition, TimerFired};
+use millrace_schemas::internal::{
+    ForwardedRecord, InternalRecord, RecordPosition, ScheduleProposed, TimerFired,
+};
 use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
 use millrace_schemas::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use millrace_schemas::schedule::{
+    BufferedStart, NextStart, ScheduleEntry, ScheduleEvent, ScheduleSnapshot, ScheduleState, ScheduleStatus,
+    ScheduledRun, SkipReason,
+};
 use millrace_schemas::snapshot::{ParkedInstance, Snapshot, SnapshotRecord};
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{
@@ -587,6 +594,73 @@ pub(crate) fn parked() -> ParkedInstance {
     }
 }
 
+/// With every event of schedules.
+pub(crate) fn schedule_entry() -> ScheduleEntry {
+    let version = workflow();
+    let (rhythm, overlap): (Arc<str>, Arc<str>) = ("cron 0 6 * * * Europe/Berlin".into(), "bufferOne".into());
+    ScheduleEntry {
+        at: AT,
+        cause: cause(),
+        traceparent: None,
+        events: vec![
+            ScheduleEvent::ScheduleDefined { version: version.clone(), rhythm, overlap },
+            ScheduleEvent::ScheduleRetired { version },
+            ScheduleEvent::SchedulePaused { reason: "holidays".to_owned() },
+            ScheduleEvent::ScheduleResumed { reason: String::new() },
+            ScheduleEvent::NextStartSet { timer: TimerId(2), due: AT },
+            ScheduleEvent::NextStartCleared,
+            ScheduleEvent::RunStarted {
+                run: 3,
+                instance: instance(),
+                nominal: AT,
+                is_triggered: false,
+                is_awaited: true,
+            },
+            ScheduleEvent::StartBuffered { instance: instance(), nominal: AT, is_triggered: true },
+            ScheduleEvent::StartsSkipped { count: 7, last: AT, reason: SkipReason::TooLate },
+            ScheduleEvent::StartsSkipped { count: 1, last: AT, reason: SkipReason::Overlap },
+            ScheduleEvent::RunEnded { run: 3, error: Some("card declined".to_owned()) },
+        ],
+    }
+}
+
+pub(crate) fn schedule_snapshot(status: ScheduleStatus) -> ScheduleSnapshot {
+    let run = ScheduledRun { run: 3, instance: instance(), nominal: AT, started_at: AT, is_triggered: false };
+    let state = ScheduleState {
+        version: workflow(),
+        status,
+        rhythm: "every 900s".into(),
+        overlap: "bufferOne".into(),
+        defined_at: AT,
+        updated_at: AT,
+        next: Some(NextStart { timer: TimerId(2), due: AT }),
+        running: Some(run.clone()),
+        buffered: Some(BufferedStart { instance: instance(), nominal: AT, is_triggered: true }),
+        last: Some(run),
+        ended_at: Some(AT),
+        last_error: Some("card declined".to_owned()),
+        decided_until: Some(AT),
+        started: 4,
+        skipped: 7,
+        failed: 1,
+        next_timer: 3,
+        next_run: 4,
+    };
+    ScheduleSnapshot { era: 1, offset: Offset(42), state }
+}
+
+pub(crate) fn schedule_statuses() -> [ScheduleStatus; 3] {
+    [
+        ScheduleStatus::Active,
+        ScheduleStatus::Paused { reason: "holidays".to_owned() },
+        ScheduleStatus::Retired,
+    ]
+}
+
+pub(crate) fn schedule_proposed() -> ScheduleProposed {
+    ScheduleProposed { version: workflow() }
+}
+
 /// Every status.
 pub(crate) fn statuses() -> Vec<Status> {
     vec![
@@ -621,6 +695,12 @@ pub(crate) fn encoded(codec: &Codec) -> Vec<(&'static str, Vec<u8>)> {
         ("checkpoint", codec.encode_checkpoint(&checkpoint())),
         ("channel_entry", codec.encode_changelog(&ChangelogRecord::Channel(channel_entry()))),
         ("channel_snapshot", codec.encode_channel_snapshot(&channel_snapshot())),
+        ("schedule_entry", codec.encode_changelog(&ChangelogRecord::Schedule(schedule_entry()))),
+        ("schedule_proposed", codec.encode_internal(&InternalRecord::ScheduleProposed(schedule_proposed()))),
+        (
+            "schedule_snapshot",
+            codec.encode_schedule_snapshot(&schedule_snapshot(schedule_statuses()[1].clone())),
+        ),
     ]
 }
 
@@ -710,6 +790,18 @@ pub(crate) fn assert_decodes(codec: &Codec, name: &str, bytes: &[u8]) {
             assert_eq!(codec.decode_snapshot_record(bytes).expect(decoded), SnapshotRecord::Parked(parked()))
         }
         "checkpoint" => assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint()),
+        "schedule_entry" => assert_eq!(
+            codec.decode_changelog(bytes).expect(decoded),
+            ChangelogRecord::Schedule(schedule_entry())
+        ),
+        "schedule_proposed" => assert_eq!(
+            codec.decode_internal(bytes).expect(decoded),
+            InternalRecord::ScheduleProposed(schedule_proposed())
+        ),
+        "schedule_snapshot" => assert_eq!(
+            codec.decode_snapshot_record(bytes).expect(decoded),
+            SnapshotRecord::Schedule(Box::new(schedule_snapshot(schedule_statuses()[1].clone())))
+        ),
         _ => panic!("there is no record {name}"),
     }
 }

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxRecord, cancel_event, complete_event, fail_event, heartbeat_event,
-    read_command, resume_event, signal_event, start_event, suspend_event,
+    CloudEvent, EventRecord, InboxRecord, InboxRequest, cancel_event, complete_event, fail_event,
+    heartbeat_event, pause_schedule_event, read_command, read_inbox, resume_event, resume_schedule_event,
+    signal_event, start_event, suspend_event, trigger_schedule_event,
 };
 use millrace_schemas::codec::Codec;
 use millrace_schemas::command::Command;
@@ -399,4 +400,77 @@ proptest! {
             prop_assert_eq!(CloudEvent::read(&inbox, &Codec::single_object()).unwrap(), event.clone());
         }
     }
+}
+
+/// What an event asks a schedule for.
+fn asked(event: &Value) -> String {
+    let (value, codec) = (event.to_string(), Codec::single_object());
+    let record = InboxRecord::<Bytes> {
+        key: None,
+        headers: &[],
+        value: Some(value.as_bytes()),
+        timestamp: examples::AT,
+    };
+    match read_inbox(&record, &codec) {
+        Ok(InboxRequest::Schedule(it)) => format!("{} <- {}: {:?}", it.instance, it.cause, it.command),
+        Ok(other) => format!("not for a schedule: {other:?}"),
+        Err(error) => format!("{}: {error}", error.reason()),
+    }
+}
+
+#[test]
+fn events_become_commands_for_schedules() {
+    let to = "millrace:schedule/shop/report";
+    let is = |event_type: &str, more: Value| asked(&event(event_type, more));
+    check(
+        &[
+            is("io.millrace.schedule.pause", json!({"subject": to, "data": {"reason": "holidays"}})),
+            is("io.millrace.schedule.resume", json!({"subject": to})),
+            is("io.millrace.schedule.trigger", json!({"subject": to, "data": {"ignored": true}})),
+            is(
+                "io.millrace.task.completed",
+                json!({"subject": to, "tasktoken": "3.1", "data": {"large": []}}),
+            ),
+            is("io.millrace.task.failed", json!({"subject": to, "tasktoken": "3.1", "data": "declined"})),
+            is("io.millrace.schedule.trigger", json!({})),
+            is("io.millrace.schedule.pause", json!({"subject": to, "data": 5})),
+            is("io.millrace.schedule.stop", json!({"subject": to})),
+            is("io.millrace.instance.cancel", json!({"subject": to})),
+            is("shop.courier.delivered", json!({"subject": to})),
+            is("io.millrace.schedule.trigger", json!({"subject": "millrace:schedule/shop"})),
+        ],
+        expect![[r#"
+            millrace:schedule/shop/report <- /shop e-1: Pause { reason: "holidays" }
+            millrace:schedule/shop/report <- /shop e-1: Resume { reason: "" }
+            millrace:schedule/shop/report <- /shop e-1: Trigger
+            millrace:schedule/shop/report <- /shop e-1: EndRun { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, error: None }
+            millrace:schedule/shop/report <- /shop e-1: EndRun { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, error: Some("declined") }
+            invalid-attribute: attribute subject is order-1: it must be the id of a schedule: millrace:schedule/namespace/name
+            unreadable-data: unreadable data: expected {"reason": "…"}, or no data
+            unknown-type: type "io.millrace.schedule.stop" does not exist: check its spelling; types that begin with io.millrace. are Millrace's own
+            invalid-attribute: attribute type is io.millrace.instance.cancel: a schedule can be paused, resumed and triggered, and is told when what it has started ends
+            invalid-attribute: attribute type is shop.courier.delivered: a schedule can be paused, resumed and triggered, and is told when what it has started ends
+            invalid-attribute: attribute subject is "millrace:schedule/shop": ids that begin with millrace: are Millrace's own; choose another
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_built_for_a_schedule_is_read_as_such() {
+    let (id, workflow) = (examples::cause(), examples::workflow().workflow);
+    let lines: Vec<String> = [
+        pause_schedule_event(id.clone(), &workflow, "holidays"),
+        resume_schedule_event(id.clone(), &workflow, ""),
+        trigger_schedule_event(id, &workflow),
+    ]
+    .map(|event| asked(&event.to_json()))
+    .into();
+    check(
+        &lines,
+        expect![[r#"
+        millrace:schedule/shop/order <- /shop/checkout e-1: Pause { reason: "holidays" }
+        millrace:schedule/shop/order <- /shop/checkout e-1: Resume { reason: "" }
+        millrace:schedule/shop/order <- /shop/checkout e-1: Trigger
+    "#]],
+    );
 }

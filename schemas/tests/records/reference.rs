@@ -87,24 +87,29 @@ fn again(codec: &Codec, kind: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, Decod
         | RecordKind::Adopted
         | RecordKind::Released
         | RecordKind::Installed
-        | RecordKind::ChannelEntry => {
+        | RecordKind::ChannelEntry
+        | RecordKind::ScheduleEntry => {
             codec.decode_changelog(bytes).map(|record| codec.encode_changelog(&record))
         }
         RecordKind::ForwardedRecord
         | RecordKind::TimerFired
         | RecordKind::ReleaseRequested
         | RecordKind::HandedOver
-        | RecordKind::Progressed => codec.decode_internal(bytes).map(|record| codec.encode_internal(&record)),
+        | RecordKind::Progressed
+        | RecordKind::ScheduleProposed => {
+            codec.decode_internal(bytes).map(|record| codec.encode_internal(&record))
+        }
         RecordKind::TaskCommand => codec.decode_task(bytes).map(|record| codec.encode_task(&record)),
         RecordKind::Definition => {
             codec.decode_definition(bytes).map(|record| codec.encode_definition(&record))
         }
         RecordKind::Plan => codec.decode_plan(bytes).map(|record| codec.encode_plan(&record)),
         RecordKind::Snapshot => codec.decode_snapshot(bytes).map(|record| codec.encode_snapshot(&record)),
-        RecordKind::ParkedInstance | RecordKind::ChannelSnapshot => {
+        RecordKind::ParkedInstance | RecordKind::ChannelSnapshot | RecordKind::ScheduleSnapshot => {
             codec.decode_snapshot_record(bytes).map(|record| match record {
                 SnapshotRecord::Parked(parked) => codec.encode_parked(&parked),
                 SnapshotRecord::Channel(channel) => codec.encode_channel_snapshot(&channel),
+                SnapshotRecord::Schedule(schedule) => codec.encode_schedule_snapshot(&schedule),
                 SnapshotRecord::Snapshot(_) => panic!("it says that it is another row"),
             })
         }
@@ -121,6 +126,7 @@ fn is_row(kind: RecordKind) -> bool {
             | RecordKind::ParkedInstance
             | RecordKind::Checkpoint
             | RecordKind::ChannelSnapshot
+            | RecordKind::ScheduleSnapshot
     )
 }
 
@@ -131,13 +137,11 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// Two parts of a snapshot depend on others: the envelope on the state, the order of entries on their ids.
-fn make_consistent(snapshot: &mut Avro) {
+fn make_consistent(snapshot: &mut Avro, statuses: &[&'static str]) {
     let Avro::Record(fields) = snapshot else { panic!("a snapshot is a record") };
     let status = match &fields[4].1 {
         Avro::Record(state) => match &state[1].1 {
-            Avro::Union(index, _) => {
-                ["running", "suspended", "incident", "completed", "faulted", "cancelled"][*index as usize]
-            }
+            Avro::Union(index, _) => statuses[*index as usize],
             other => panic!("a status is a union: {other:?}"),
         },
         other => panic!("a state is a record: {other:?}"),
@@ -179,7 +183,11 @@ proptest! {
         let mut rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &seed);
         let mut value = any_value(&schema, resolved.get_names(), &mut rng);
         match kind {
-            RecordKind::Snapshot => make_consistent(&mut value),
+            RecordKind::Snapshot => make_consistent(
+                &mut value,
+                &["running", "suspended", "incident", "completed", "faulted", "cancelled"],
+            ),
+            RecordKind::ScheduleSnapshot => make_consistent(&mut value, &["active", "paused", "retired"]),
             RecordKind::ChannelSnapshot => order_subscriptions(&mut value),
             _ => {}
         }
@@ -319,6 +327,17 @@ fn every_status_survives_a_snapshot() {
     for status in examples::statuses() {
         let snapshot = examples::snapshot(status);
         assert_eq!(codec.decode_snapshot(&codec.encode_snapshot(&snapshot)).unwrap(), snapshot);
+    }
+}
+
+#[test]
+fn every_status_of_a_schedule_survives_a_snapshot() {
+    let codec = Codec::single_object();
+    for status in examples::schedule_statuses() {
+        let snapshot = examples::schedule_snapshot(status);
+        let row = codec.encode_schedule_snapshot(&snapshot);
+        let read = codec.decode_snapshot_record(&row).unwrap();
+        assert_eq!(read, SnapshotRecord::Schedule(Box::new(snapshot)));
     }
 }
 

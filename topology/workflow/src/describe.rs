@@ -7,6 +7,7 @@ use crate::program::{
     Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex,
     Try,
 };
+use crate::schedule::{Rhythm, Schedule, shown};
 
 impl Program {
     /// The compiled program as indented text: a line for each task and branch.
@@ -55,6 +56,9 @@ impl Describer<'_> {
         if !program.queries.is_empty() {
             let names: Vec<_> = program.queries.keys().map(|it| &**it).collect();
             notes.push(format!("queries {}", names.join(", ")));
+        }
+        if let Some(schedule) = &program.schedule {
+            notes.push(schedule_note(schedule));
         }
         for note in notes {
             writeln!(self.out, "  {note}")?;
@@ -115,6 +119,24 @@ impl Describer<'_> {
             Flow::Goto(target) => format!(" -> {}", self.program.task(target).name),
         }
     }
+}
+
+fn schedule_note(schedule: &Schedule) -> String {
+    let Schedule { rhythm, overlap, catch_up, start_at, end_at, input } = schedule;
+    let mut note = format!("starts {rhythm}");
+    if !matches!(rhythm, Rhythm::After(_)) {
+        // Writing to a `String` cannot fail.
+        let _ = write!(note, "; overlap {overlap}; up to {} late", shown(*catch_up));
+    }
+    for (what, at) in [("from", start_at), ("to", end_at)] {
+        if let Some(at) = at.and_then(|it| jiff::Timestamp::from_millisecond(it.0).ok()) {
+            let _ = write!(note, "; {what} {at}");
+        }
+    }
+    if !input.is_empty() {
+        let _ = write!(note, "; with {}", serde_json::Value::Object(input.clone()));
+    }
+    note
 }
 
 fn summary(kind: &Kind) -> String {

@@ -12,5 +12,6 @@ pub mod data_uri;
 mod describe;
 pub mod expression;
 pub mod program;
+pub mod schedule;
 pub mod schema;
 mod walk;

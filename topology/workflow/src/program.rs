@@ -8,6 +8,7 @@ use millrace_schemas::{WorkflowName, WorkflowVersion};
 use serde_json::Value;
 
 use crate::expression::{Expression, Template};
+use crate::schedule::Schedule;
 use crate::schema::Schema;
 
 /// Most search attributes of a workflow: each is a row in an index for each of its instances.
@@ -42,6 +43,8 @@ pub struct Program {
     pub attributes: BTreeMap<Arc<str>, Template>,
     /// `document.metadata.millrace.queries`: what may be asked of its instances by name.
     pub queries: BTreeMap<Arc<str>, Template>,
+    /// `schedule` by the clock, with `document.metadata.millrace.schedule`.
+    pub schedule: Option<Schedule>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).

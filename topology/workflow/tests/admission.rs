@@ -175,7 +175,6 @@ fn what_is_not_supported_yet_is_refused_as_such() {
     check(
         "schedule: {cron: '* * * * *'}\nuse:\n  functions:\n    http: {call: http, with: {method: get, endpoint: 'https://a.b'}}\n    list: {do: []}\n    ok: {call: real, with: {a: 1}}\n    chain: {call: ok}\n    shaped: {call: real, output: {as: .x}}\ndo:\n  - a: {call: http, with: {}}\n  - b: {call: grpc}\n  - c: {run: {shell: {command: ls}}}\n  - d: {listen: {to: {all: []}}}\n  - e: {listen: {to: {any: [{with: {type: x}}]}}}\n  - f: {listen: {to: {one: {with: {type: x}, correlate: {y: {from: .z}}}}}}\n  - g: {call: 'fn:1.0@catalog'}\n  - h: {set: {x: 1}, input: {schema: {resource: {endpoint: 'https://a.b/c'}}}}\n  - i: {set: {x: 1}, input: {schema: {format: 'avro:1', document: {}}}}\n  - j: {listen: {to: {one: {with: {type: x, data: {a: '${ .b }'}}}}}}\n",
         expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
             bad.yaml:5:5: error: `call: http` is a call of the language, and never this function; fix: give the function another name
             bad.yaml:11:21: error: the property `endpoint` is missing; fix: add `endpoint`
             bad.yaml:11:21: error: the property `method` is missing; fix: add `method`
@@ -773,59 +772,71 @@ fn errors_that_are_swallowed_are_pointed_out() {
 #[test]
 fn a_schedule_is_checked() {
     for (schedule, expected) in [
+        ("{every: PT15M}", expect![""]),
+        ("{cron: '*/5 6-18 * JAN,FEB MON-FRI'}", expect![""]),
+        ("{cron: '@daily'}", expect![""]),
+        ("{after: {seconds: 0}}", expect![""]),
+        ("{every: PT15M, on: {any: [{with: {type: x, data: '${ .a > 1 }'}}]}}", expect![""]),
         (
-            "{every: PT15M, after: {seconds: 0}, cron: '*/5 6-18 * JAN,FEB MON-FRI', on: {any: [{with: {type: x, data: '${ .a > 1 }'}}]}}",
-            expect![
-                "bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events"
-            ],
-        ),
-        (
-            "{cron: '@daily'}",
-            expect![
-                "bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events"
-            ],
+            "{every: PT15M, after: soon, cron: x}",
+            expect![[r#"
+            bad.yaml:2:26: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
+            bad.yaml:2:39: error: a schedule has `every` or `cron`, not both; fix: write a workflow for each, which runs a third one
+            bad.yaml:2:39: error: `x` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
         ),
         (
             "{}",
-            expect![[r#"
-            bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it"#]],
+            expect![
+                "bad.yaml:2:1: error: the schedule does not say when; fix: add `every`, `cron`, `after` or `on`; or remove it"
+            ],
         ),
         (
-            "{every: PT0S, after: soon}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
-            bad.yaml:2:25: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
+            "{every: PT0S}",
+            expect![
+                "bad.yaml:2:12: error: nothing can start without a pause between; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"
+            ],
+        ),
+        (
+            "{after: soon}",
+            expect![[
+                r#"bad.yaml:2:12: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#
+            ]],
         ),
         (
             "{every: '${ .x }'}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#]],
+            expect![[
+                r#"bad.yaml:2:12: error: "${ .x }" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`"#
+            ]],
         ),
         (
             "{cron: '0 0 * *'}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+            expect![
+                "bad.yaml:2:12: error: `0 0 * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
         ),
         (
             "{cron: '0 0 0 * * *'}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+            expect![
+                "bad.yaml:2:12: error: `0 0 0 * * *` is no cron expression: Invalid pattern: Pattern must have 5 fields when seconds are disallowed.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
         ),
         (
             "{cron: '60 0 * * *'}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+            expect![
+                "bad.yaml:2:12: error: `60 0 * * *` is no cron expression: Component error: Number out of bounds.; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
         ),
         (
             "{cron: '* * * * XYZ'}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"#]],
+            expect![
+                "bad.yaml:2:12: error: `* * * * XYZ` is no cron expression: Pattern contains illegal characters: CronPattern contains illegal character 'X' in part 'XYZ'; fix: write minute, hour, day, month, weekday, such as `0 6 * * MON-FRI`"
+            ],
+        ),
+        (
+            "{cron: '0 0 30 2 *'}",
+            expect![
+                "bad.yaml:2:1: error: such a time never comes; fix: look for a day that its month does not have"
+            ],
         ),
         (
             "{on: {one: {with: {type: io.millrace.x, data: '${ .a | }'}}}}",
@@ -835,14 +846,13 @@ fn a_schedule_is_checked() {
         ),
         (
             "{on: {all: []}}",
-            expect![[r#"
-            bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"#]],
+            expect![
+                "bad.yaml:2:17: error: there is no event to listen to; fix: name an event; or listen to `any: []`, which takes every event"
+            ],
         ),
         (
             "{on: {}, at: noon}",
-            expect![[r#"
-            bad.yaml:2:1: warning: this release does not start instances by time; fix: start them by io.millrace.instance.start events
-            bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"#]],
+            expect!["bad.yaml:2:12: error: the property `one` is missing; fix: add `one`"],
         ),
     ] {
         check(&format!("schedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"), expected);
@@ -890,4 +900,64 @@ fn what_instances_are_found_by_and_asked_for_is_checked_and_described() {
           a: wait 1s
     "#]]
     .assert_eq(&admitted.program.describe());
+}
+
+#[test]
+fn the_settings_of_a_schedule_are_checked() {
+    for (schedule, settings, expected) in [
+        (
+            "{cron: '0 6 * * *'}",
+            "{timeZone: Europe/Berlin, overlap: skip, catchUpWindow: PT1H, startAt: '2026-01-01T00:00:00+01:00', endAt: '2027-01-01T00:00:00Z', input: {region: eu}}",
+            expect![""],
+        ),
+        (
+            "{cron: '0 6 * * *'}",
+            "{timeZone: Berlin, overlap: maybe, catchUpWindow: PT1S, startAt: tomorrow, input: 3, at: noon}",
+            expect![[r#"
+                bad.yaml:6:36: error: there is no time zone `Berlin`; fix: write a name of the IANA database, such as `Europe/Berlin`
+                bad.yaml:6:54: error: "maybe" does not say what becomes of a start while the run before is still at it; fix: write `skip`, `bufferOne` or `allow`
+                bad.yaml:6:70: error: each start is a little late, and would be skipped; fix: write ten seconds to ten years, such as `PT1H`
+                bad.yaml:6:91: error: "tomorrow" is no time; fix: write it with its offset, such as `2026-03-29T01:00:00Z`
+                bad.yaml:6:110: error: the input must be a mapping; fix: write such as `{ region: eu }`
+                bad.yaml:6:120: error: `metadata.millrace.schedule.at` means nothing here; fix: use one of `timeZone`, `overlap`, `catchUpWindow`, `startAt`, `endAt`, `input`"#]],
+        ),
+        (
+            "{cron: '0 6 * * *'}",
+            "{timeZone: 1, catchUpWindow: soon}",
+            expect![[r#"
+            bad.yaml:6:36: error: 1 is no time zone; fix: write a name of the IANA database, such as `Europe/Berlin`
+            bad.yaml:6:49: error: "soon" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write ten seconds to ten years, such as `PT1H`"#]],
+        ),
+        (
+            "{every: PT1H}",
+            "{timeZone: Europe/Berlin, endAt: '1960-01-01T00:00:00Z'}",
+            expect![[r#"
+            bad.yaml:6:36: error: a time zone makes no difference without `cron`; fix: remove it
+            bad.yaml:7:1: error: such a time never comes; fix: write an `endAt` that is later"#]],
+        ),
+        (
+            "{after: PT1H}",
+            "{overlap: skip}",
+            expect!["bad.yaml:6:36: error: runs of `after` do not overlap; fix: remove it"],
+        ),
+        (
+            "{on: {any: []}}",
+            "{overlap: skip}",
+            expect![
+                "bad.yaml:6:25: error: there is nothing to set: the workflow has no `schedule` by the clock; fix: add `every`, `cron` or `after`; or remove it"
+            ],
+        ),
+        (
+            "{every: PT1H}",
+            "daily",
+            expect![
+                "bad.yaml:6:25: error: `metadata.millrace.schedule` must be a mapping; fix: write such as `{ timeZone: Europe/Berlin, overlap: skip }`"
+            ],
+        ),
+    ] {
+        let text = format!(
+            "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: bad\n  version: '1.0.0'\n  metadata: {{millrace: {{schedule: {settings}}}}}\nschedule: {schedule}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"
+        );
+        check_text(&text, expected);
+    }
 }

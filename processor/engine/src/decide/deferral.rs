@@ -29,9 +29,12 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
     // A timer that was refused would not come back, and there are only as many as open tasks: they are always kept.
     // Nor does a child answer twice.
     // Nor is an event delivered twice: of a subscription for one event, no other comes.
-    let is_answer = |cause: &EventId, command: &Command| match command {
-        Command::DeliverEvent { listener, filter, .. } => journal.is_for_one_event(*listener, *filter),
-        _ => cause.source == INSTANCE_SOURCE,
+    let is_answer = |cause: &EventId, command: &Command| {
+        if let Command::DeliverEvent { listener, filter, .. } = command {
+            journal.is_for_one_event(*listener, *filter)
+        } else {
+            cause.source == INSTANCE_SOURCE
+        }
     };
     let is_kept = |cause: &EventId, command: &Command| is_timer(command) || is_answer(cause, command);
     let counted = |it: &&DeferredCommand| !is_kept(&it.cause, &it.command);

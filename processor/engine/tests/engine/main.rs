@@ -14,6 +14,7 @@ mod lifecycle;
 mod listening;
 mod looking;
 mod properties;
+mod schedules;
 mod secrets;
 mod signals;
 mod standstill;

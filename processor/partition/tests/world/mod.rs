@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_engine::{Bounds, Instance, Moment, Routes};
+use millrace_engine::{Bounds, Instance, Moment, Routes, Schedules};
 use millrace_partition::{
     ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Listing, Observation, OutgoingRecord,
     Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, Transaction,
@@ -22,17 +22,34 @@ use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, Workf
 use millrace_workflow::program::Program;
 
 #[derive(Debug, Default)]
-pub struct Catalog(pub BTreeMap<WorkflowVersion, Arc<Program>>);
+pub struct Catalog {
+    pub programs: BTreeMap<WorkflowVersion, Arc<Program>>,
+    routes: Arc<Routes>,
+    schedules: Arc<Schedules>,
+}
+
+impl Catalog {
+    fn insert(&mut self, program: Program) {
+        self.programs.insert(program.workflow.clone(), Arc::new(program));
+        let mut newest: BTreeMap<&WorkflowName, &Arc<Program>> = BTreeMap::new();
+        newest.extend(self.programs.values().map(|it| (&it.workflow.workflow, it)));
+        self.routes = Arc::new(Routes::new(self.programs.values(), newest.values().copied()));
+        self.schedules = Arc::new(Schedules::new(self.programs.values(), newest.values().copied()));
+    }
+}
 
 impl Programs for Catalog {
     fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
-        self.0.get(version).cloned()
+        self.programs.get(version).cloned()
     }
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
-        self.0.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+        self.programs.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+    fn schedules(&self) -> Arc<Schedules> {
+        Arc::clone(&self.schedules)
     }
     fn routes(&self) -> Arc<Routes> {
-        Arc::new(Routes::new(self.0.values(), self.0.values()))
+        Arc::clone(&self.routes)
     }
 }
 
@@ -134,7 +151,7 @@ impl World {
     pub fn deploy(&mut self, text: &str) {
         let admitted =
             millrace_workflow::admission::admit("test.yaml", text).map_err(|it| format!("{it:?}")).unwrap();
-        self.catalog.0.insert(admitted.program.workflow.clone(), Arc::new(admitted.program));
+        self.catalog.insert(admitted.program);
     }
 
     /// Loses the partition, if there is one, with all that is in memory, and acquires it anew.
@@ -310,7 +327,8 @@ impl World {
             | Output::Resume
             | Output::Ready
             | Output::SaveOwner { .. }
-            | Output::Answer { .. } => None,
+            | Output::Answer { .. }
+            | Output::AnswerSchedule { .. } => None,
         }
     }
 

@@ -8,7 +8,7 @@ use millrace_runtime::store::{ListQuery, SnapshotStore as _};
 use millrace_schemas::{Timestamp, WorkflowName};
 
 use crate::clients::{self, ApiClient};
-use crate::config::{Global, WorkflowReference, parse_duration};
+use crate::config::{Global, parse_duration, parse_workflow};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::view::{ListView, StatusName, time};
@@ -75,14 +75,6 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let view: ListView = output.patiently("listing", read).await?;
     output.show(&view, || view.text())?;
     Ok(Exit::Success)
-}
-
-fn parse_workflow(text: &str) -> Result<WorkflowName, String> {
-    let reference: WorkflowReference = text.parse().map_err(|_| "write it as namespace/name".to_owned())?;
-    match reference.version {
-        None => Ok(reference.workflow),
-        Some(_) => Err(format!("leave the version out: write {}", reference.workflow)),
-    }
 }
 
 fn parse_condition(text: &str) -> Result<Term, String> {

@@ -25,6 +25,7 @@ mod processor;
 mod programs;
 mod publish;
 mod query;
+mod schedule;
 mod signal;
 mod start;
 mod topics;
@@ -73,6 +74,9 @@ enum Command {
     List(list::Arguments),
     /// Show what happened to one instance
     History(history::Arguments),
+    /// Look at schedules, pause and trigger them
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Look at records that could not be read or admitted
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -131,6 +135,7 @@ impl Cli {
             Command::Query(arguments) => Box::pin(query::run(&global, output, &arguments)).await,
             Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,
             Command::History(arguments) => Box::pin(history::run(&global, output, &arguments)).await,
+            Command::Schedule(command) => Box::pin(schedule::run(&global, output, command)).await,
             Command::DeadLetters(command) => Box::pin(dead_letters::run(&global, output, &command)).await,
             Command::Era(command) => Box::pin(era::run(&global, output, command)).await,
             Command::Doctor => Box::pin(doctor::run(&global, output)).await,

@@ -119,7 +119,8 @@ impl Watch {
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)
                 | ChangelogRecord::Installed(_)
-                | ChangelogRecord::Channel(_),
+                | ChangelogRecord::Channel(_)
+                | ChangelogRecord::Schedule(_),
             ) => Ok(Vec::new()),
             Err(error) => Err(clients::undecodable(record, error).into()),
         }

@@ -21,7 +21,7 @@ use crate::view::{FoundView, HistoryView, InstanceView, ListView, ReadFrom, Stat
 #[derive(Debug, Deserialize)]
 pub(crate) struct Routing {
     #[serde(default)]
-    routed: bool,
+    pub(super) routed: bool,
 }
 
 /// The committed state, from the partition that owns the instance: ours, or that of the processor that owns it.

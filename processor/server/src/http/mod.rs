@@ -5,6 +5,7 @@ mod health;
 mod instances;
 mod partitions;
 mod queries;
+mod schedules;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ fn router<S: SnapshotStore>(api: Api<S>) -> Router {
         .route("/v1/instances/{id}/history", get(instances::history::<S>))
         .route("/v1/instances/{id}/query", get(queries::expression::<S>))
         .route("/v1/instances/{id}/queries/{name}", get(queries::named::<S>))
+        .route("/v1/schedules", get(schedules::all::<S>))
+        .route("/v1/schedules/{namespace}/{name}", get(schedules::one::<S>))
         .route("/v1/partitions", get(partitions::all::<S>))
         .fallback(error::no_such_path)
         .with_state(api)

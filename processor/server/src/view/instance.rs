@@ -381,6 +381,7 @@ mod tests {
             input: json!({"amount": 3}).into(),
             context: Payload::null(),
             traceparent: None,
+            channels: Vec::new(),
             executions: BTreeMap::from([
                 (ExecutionId(0), root),
                 (ExecutionId(1), execution(Some(0), "/do/0/reserve", calling)),
@@ -391,7 +392,6 @@ mod tests {
             next_execution: 2,
             next_timer: 2,
             parent: None,
-            channels: Vec::new(),
             remembered: VecDeque::new(),
             attributes: Some(json!({"customer": "acme", "total": 3}).into()),
             steps: 1,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use millrace_engine::Routes;
+use millrace_engine::{Routes, Schedules};
 use millrace_partition::Programs;
 use millrace_schemas::{WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
@@ -128,24 +128,74 @@ do:
   - keep: {set: {ids: '${ [$workflow.input[].id] }'}}
 ";
 
+/// Started by the clock until it ends, side by side. (The world begins at 2027-01-15T08:00:00Z.)
+const TICK: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: tick, version: 1.0.0, metadata: {millrace: {schedule: {endAt: '2027-01-15T08:01:40Z'}}}}
+schedule: {every: PT20S}
+do:
+  - nap: {wait: {milliseconds: 300}}
+";
+
+/// Started by the clock, but not beside each other: what falls into a run is left out.
+const TURN: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: turn, version: 1.0.0, metadata: {millrace: {schedule: {overlap: skip, endAt: '2027-01-15T08:01:30Z'}}}}
+schedule: {every: PT15S}
+do:
+  - nap: {wait: PT20S}
+";
+
+/// As TURN, but one start waits for the end of the run.
+const QUEUE: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: queue, version: 1.0.0, metadata: {millrace: {schedule: {overlap: bufferOne, endAt: '2027-01-15T08:01:30Z'}}}}
+schedule: {every: PT15S}
+do:
+  - nap: {wait: PT20S}
+";
+
+/// Started again and again, some seconds after each end.
+const CHAIN: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: chain, version: 1.0.0, metadata: {millrace: {schedule: {endAt: '2027-01-15T08:00:45Z'}}}}
+schedule: {after: PT5S}
+do:
+  - nap: {wait: {milliseconds: 300}}
+";
+
 /// What processors know from the definitions topic.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     programs: BTreeMap<WorkflowVersion, Arc<Program>>,
     routes: Arc<Routes>,
+    schedules: Arc<Schedules>,
 }
 
+const UNSCHEDULED: [&str; 10] = [COLLECT, CALL, WAIT, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED];
+
 /// Compiled once.
-pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let programs = [COLLECT, CALL, WAIT, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED].map(|text| {
-        let admitted = millrace_workflow::admission::admit("sim.yaml", text);
-        let program = admitted.map_err(|it| format!("{it:?}")).expect("the definitions are valid").program;
-        (program.workflow.clone(), Arc::new(program))
-    });
-    let programs: BTreeMap<_, _> = programs.into_iter().collect();
-    let routes = Arc::new(Routes::new(programs.values(), programs.values()));
-    Catalog { programs, routes }
-});
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(&UNSCHEDULED));
+
+/// With schedules.
+static SCHEDULED: LazyLock<Catalog> =
+    LazyLock::new(|| Catalog::new(&[&UNSCHEDULED[..], &[TICK, TURN, QUEUE, CHAIN]].concat()));
+
+/// What is deployed in a world.
+pub(crate) fn catalog(has_schedules: bool) -> &'static Catalog {
+    if has_schedules { &SCHEDULED } else { &CATALOG }
+}
+
+impl Catalog {
+    fn new(definitions: &[&str]) -> Self {
+        let programs = definitions.iter().map(|text| {
+            let admitted = millrace_workflow::admission::admit("sim.yaml", text);
+            let program =
+                admitted.map_err(|it| format!("{it:?}")).expect("the definitions are valid").program;
+            (program.workflow.clone(), Arc::new(program))
+        });
+        let programs: BTreeMap<_, _> = programs.collect();
+        let routes = Arc::new(Routes::new(programs.values(), programs.values()));
+        let schedules = Arc::new(Schedules::new(programs.values(), programs.values()));
+        Self { programs, routes, schedules }
+    }
+}
 
 impl Programs for Catalog {
     fn version(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
@@ -154,6 +204,10 @@ impl Programs for Catalog {
 
     fn newest(&self, workflow: &WorkflowName) -> Option<Arc<Program>> {
         self.programs.values().rfind(|it| it.workflow.workflow == *workflow).cloned()
+    }
+
+    fn schedules(&self) -> Arc<Schedules> {
+        Arc::clone(&self.schedules)
     }
 
     fn routes(&self) -> Arc<Routes> {

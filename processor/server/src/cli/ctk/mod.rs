@@ -382,7 +382,8 @@ impl Log<'_> {
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)
                 | ChangelogRecord::Installed(_)
-                | ChangelogRecord::Channel(_) => {}
+                | ChangelogRecord::Channel(_)
+                | ChangelogRecord::Schedule(_) => {}
             }
         }
         Ok((entries, takeovers))

@@ -89,7 +89,8 @@ impl Fleet {
                 | ChangelogRecord::Adopted(_)
                 | ChangelogRecord::Released(_)
                 | ChangelogRecord::Installed(_)
-                | ChangelogRecord::Channel(_) => {}
+                | ChangelogRecord::Channel(_)
+                | ChangelogRecord::Schedule(_) => {}
             }
         }
         Ok(last)

@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_engine::{Entity, EntityEntry, Instance};
+use millrace_partition::Programs as _;
 use millrace_placement::{home, key_group};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::event::{Event, ParentTask};
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::partition::Checkpoint;
-use millrace_schemas::{EventId, InstanceId, Offset, Stamp, TaskToken};
+use millrace_schemas::schedule::ScheduleEvent;
+use millrace_schemas::{EventId, ExecutionId, InstanceId, Offset, Stamp, TaskToken};
+use millrace_workflow::schedule::Rhythm;
 
 use super::Checks;
 use crate::fleet::broker::{Broker, Place};
+use crate::fleet::catalog::Catalog;
 use crate::fleet::store::Store;
 use crate::fleet::trace::Trace;
 
@@ -50,6 +54,10 @@ pub(crate) struct Key {
     /// The tasks that it has sent out, children among them.
     dispatched: BTreeSet<TaskToken>,
     parent: Option<ParentTask>,
+    /// Of a schedule: the instances that it has started.
+    started: Vec<InstanceId>,
+    /// Of a schedule: the nominal times that it has decided, in one way or another.
+    decided: u64,
 }
 
 impl Key {
@@ -71,6 +79,27 @@ impl Key {
     }
 }
 
+impl Key {
+    fn note_schedule(&mut self, event: &ScheduleEvent) {
+        match event {
+            ScheduleEvent::RunStarted { run, instance, is_awaited, .. } => {
+                // One that was buffered was decided before.
+                let was_buffered = matches!(&self.entity, Entity::Schedule(it) if it.state().is_some_and(|it| {
+                    it.buffered.as_ref().is_some_and(|it| it.instance == *instance)
+                }));
+                self.decided += u64::from(!was_buffered);
+                self.started.push(instance.clone());
+                if *is_awaited {
+                    self.dispatched.insert(TaskToken { execution: ExecutionId(*run), dispatch: 1 });
+                }
+            }
+            ScheduleEvent::StartBuffered { .. } => self.decided += 1,
+            ScheduleEvent::StartsSkipped { count, .. } => self.decided += count,
+            _ => {}
+        }
+    }
+}
+
 impl Truth {
     pub(crate) fn new(codec: Codec, partitions: usize, skew_ms: i64, checks: Checks) -> Self {
         let logs = (0..partitions).map(|_| Lineage::default()).collect();
@@ -87,6 +116,39 @@ impl Truth {
                     Err(format!("{id} was started by a task {} of its parent that never was", parent.token))
                 }
                 None => Err(format!("{id} was started by {}, which does not exist", parent.instance)),
+            }
+        })
+    }
+
+    /// At the end: each schedule has decided each of its times once, what it has started is there, and it waits for nothing any more.
+    pub(crate) fn check_schedules(&self, catalog: &Catalog) -> Result<(), String> {
+        catalog.schedules().iter().try_for_each(|(id, version)| {
+            let key = self.keys.get(id).ok_or_else(|| format!("{id} was never defined"))?;
+            let Entity::Schedule(schedule) = &key.entity else { return Err(format!("{id} is no schedule")) };
+            let state = schedule.state().ok_or_else(|| format!("{id} was never defined"))?;
+            if state.next.is_some() || state.running.is_some() || state.buffered.is_some() {
+                return Err(format!("{id} goes on: {state:?}"));
+            }
+            let distinct: BTreeSet<&InstanceId> = key.started.iter().collect();
+            if distinct.len() != key.started.len() {
+                return Err(format!("{id} has started something twice: {:?}", key.started));
+            }
+            if let Some(lost) = distinct.into_iter().find(|it| !self.keys.contains_key(*it)) {
+                return Err(format!("{id} has started {lost}, which does not exist"));
+            }
+            if state.failed > 0 {
+                return Err(format!("{id} says that a run has failed: {:?}", state.last_error));
+            }
+            let program = catalog.version(version).expect("it is in the catalog");
+            let rules = program.schedule.as_ref().expect("it has a schedule");
+            if matches!(rules.rhythm, Rhythm::After(_)) {
+                return Ok(());
+            }
+            let times = std::iter::successors(rules.next_after(state.defined_at), |it| rules.next_after(*it));
+            let expected = times.count() as u64;
+            match key.decided == expected {
+                true => Ok(()),
+                false => Err(format!("{id} has decided {} of {expected} times", key.decided)),
             }
         })
     }
@@ -159,6 +221,10 @@ impl Truth {
                 let cause = entry.cause.clone();
                 self.entry(partition, offset, key, &cause, &EntityEntry::Channel(entry))
             }
+            ChangelogRecord::Schedule(entry) => {
+                let cause = entry.cause.clone();
+                self.entry(partition, offset, key, &cause, &EntityEntry::Schedule(entry))
+            }
             other => Err(format!("changelog {partition} has {other:?} at {}", offset.0)),
         }
     }
@@ -184,6 +250,8 @@ impl Truth {
             causes: BTreeSet::new(),
             dispatched: BTreeSet::new(),
             parent: None,
+            started: Vec::new(),
+            decided: 0,
         });
         if !key.causes.insert(cause.clone()) {
             return Err(format!("{id}: {cause} was decided a second time, at {}", offset.0));
@@ -196,7 +264,7 @@ impl Truth {
         }
         let events = match entry {
             EntityEntry::Instance(entry) => &entry.events[..],
-            EntityEntry::Channel(_) => &[],
+            EntityEntry::Channel(_) | EntityEntry::Schedule(_) => &[],
         };
         for event in events {
             match event {
@@ -206,6 +274,9 @@ impl Truth {
                 Event::InstanceStarted { parent, .. } => key.parent.clone_from(parent),
                 _ => {}
             }
+        }
+        if let EntityEntry::Schedule(entry) = entry {
+            entry.events.iter().for_each(|event| key.note_schedule(event));
         }
         key.entity.apply_entry(entry).map_err(|it| format!("{id} at {}: {it}", offset.0))?;
         key.versions.insert(offset, key.entity.clone());

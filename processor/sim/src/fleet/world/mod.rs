@@ -24,7 +24,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::fleet::broker::{Broker, Place};
-use crate::fleet::catalog::CATALOG;
+use crate::fleet::catalog::{Catalog, catalog};
 use crate::fleet::check::{Checks, Truth};
 use crate::fleet::clients::Clients;
 use crate::fleet::mutant::Mutant;
@@ -88,6 +88,7 @@ struct World {
     dice: Dice,
     mutant: Option<Mutant>,
     config: Arc<Config>,
+    catalog: &'static Catalog,
     codec: Codec,
     now: i64,
     broker: Broker,
@@ -154,11 +155,14 @@ impl World {
             ..Store::default()
         };
         let mut trace = Trace::new(keeps_lines);
-        trace.note(format_args!("{swarm:?}"));
+        // By a generator of its own, so that seeds are what they were before there were schedules.
+        let has_schedules = ChaCha8Rng::seed_from_u64(!seed).random_bool(0.25);
+        trace.note(format_args!("{swarm:?}, schedules: {has_schedules}"));
         Self {
             dice,
             mutant,
             config: Arc::new(config),
+            catalog: catalog(has_schedules),
             now: EPOCH_MS,
             broker: Broker::new(swarm.partitions),
             store,
@@ -226,7 +230,7 @@ impl World {
             random: self.dice.moments.next_u64(),
         };
         let Some(owned) = self.nodes[node].owned(incarnation) else { return };
-        for output in owned.partition.handle(input, moment, &*CATALOG) {
+        for output in owned.partition.handle(input, moment, self.catalog) {
             self.perform(node, incarnation, output);
         }
     }
@@ -287,13 +291,14 @@ impl World {
                 }
             }
         }
-        self.clients.check(self.truth.keys()).err()
+        self.clients.check(self.truth.keys()).and_then(|()| self.truth.check_schedules(self.catalog)).err()
     }
 
     /// What must be true in the end.
     fn check_rest(&mut self) -> Result<(), String> {
         self.clients.check(self.truth.keys())?;
         self.truth.check_children()?;
+        self.truth.check_schedules(self.catalog)?;
         // Each nonsense has become one dead letter, and nothing else has.
         let letters = Place::Other(self.config.topics.dead_letters());
         let (letters, _) = self.broker.log(&letters).committed(Offset(0), usize::MAX);
@@ -310,6 +315,7 @@ impl World {
             let row = match self.codec.decode_snapshot_record(&row.value).map_err(|it| it.to_string())? {
                 SnapshotRecord::Snapshot(row) => Entity::of_snapshot(id.clone(), *row),
                 SnapshotRecord::Channel(row) => Entity::of_channel_snapshot(id.clone(), *row),
+                SnapshotRecord::Schedule(row) => Entity::of_schedule_snapshot(id.clone(), *row),
                 SnapshotRecord::Parked(parked) => return Err(format!("{id} is parked: {}", parked.reason)),
             };
             if Some(row_at) != key.last_offset() || row != *key.entity() {

@@ -53,7 +53,7 @@ impl World {
             }
             Output::Fail { detail } => self.fail(number, incarnation, &detail),
             Output::LoadSchema(id) => self.violate(Err(format!("nobody writes records of a schema {id}"))),
-            Output::Observe(_) | Output::Ready | Output::Answer { .. } => {}
+            Output::Observe(_) | Output::Ready | Output::Answer { .. } | Output::AnswerSchedule { .. } => {}
         }
     }
 
@@ -100,6 +100,10 @@ impl World {
                 }
                 SnapshotRecord::Channel(decoded) => {
                     let entity = Entity::of_channel_snapshot(snapshot.instance.clone(), *decoded);
+                    self.truth.expect_snapshot(snapshot.stamp, entity);
+                }
+                SnapshotRecord::Schedule(decoded) => {
+                    let entity = Entity::of_schedule_snapshot(snapshot.instance.clone(), *decoded);
                     self.truth.expect_snapshot(snapshot.stamp, entity);
                 }
                 // Log and code never disagree, unless a mutant has put them apart.

@@ -55,7 +55,9 @@ impl fmt::Display for Draft {
                 }
                 InternalRecord::HandedOver(it) => write!(f, ", hands over {} to {}", it.key_groups, to.0)?,
                 InternalRecord::Progressed(it) => write!(f, ", progress {}", it.source.offset.0)?,
-                InternalRecord::ReleaseRequested(_) | InternalRecord::TimerFired(_) => {
+                InternalRecord::ReleaseRequested(_)
+                | InternalRecord::TimerFired(_)
+                | InternalRecord::ScheduleProposed(_) => {
                     unreachable!("no owner sends one here")
                 }
             }

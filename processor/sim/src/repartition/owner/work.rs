@@ -131,7 +131,9 @@ impl Owner {
             Some(InternalRecord::Progressed(progressed)) => {
                 draft.progress = draft.progress.max(progressed.source.offset);
             }
-            Some(InternalRecord::TimerFired(_)) => unreachable!("the model has no timers"),
+            Some(InternalRecord::TimerFired(_) | InternalRecord::ScheduleProposed(_)) => {
+                unreachable!("the model has neither timers nor schedules")
+            }
             None => {}
         }
         draft.internal_offset.0 += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Compiler, Scope};
+use super::{Compiler, Scope, schedule};
 use crate::admission::{duration, spelling};
 use crate::expression::{Expression, Template};
 use crate::program::{BUILT_IN_QUEUE, History, Lifecycle};
@@ -32,9 +32,16 @@ pub(super) enum Allowed {
 impl Allowed {
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Document => {
-                &["queue", "history", "lifecycle", "addressed", "businessKey", "searchAttributes", "queries"]
-            }
+            Self::Document => &[
+                "queue",
+                "history",
+                "lifecycle",
+                "addressed",
+                "businessKey",
+                "searchAttributes",
+                "queries",
+                "schedule",
+            ],
             Self::Call => &["queue", "heartbeat"],
             Self::BuiltInCall => &["heartbeat"],
             Self::Emit => &["topic"],
@@ -55,6 +62,7 @@ pub(super) struct Metadata {
     pub(super) business_key: Option<Expression>,
     pub(super) attributes: BTreeMap<Arc<str>, Template>,
     pub(super) queries: BTreeMap<Arc<str>, Template>,
+    pub(super) schedule: schedule::Settings,
 }
 
 impl Compiler<'_, '_> {
@@ -93,6 +101,7 @@ impl Compiler<'_, '_> {
                 "queue" => metadata.queue = self.topic_name(value, &pointer, QUEUE_BYTES_MAX).map(Into::into),
                 "topic" => metadata.topic = self.topic_name(value, &pointer, TOPIC_BYTES_MAX),
                 "history" => metadata.history = self.history(value, &scope.below(key)),
+                "schedule" => metadata.schedule = self.schedule_settings(value, &scope.below(key)),
                 "lifecycle" => match value {
                     Value::Bool(false) => metadata.lifecycle = Some(Lifecycle::Off),
                     Value::String(it) if it == "off" => metadata.lifecycle = Some(Lifecycle::Off),

@@ -158,6 +158,7 @@ impl Program {
             business_key,
             attributes,
             queries,
+            schedule,
             body,
         } = head;
         let by_reference = by_reference(&tasks);
@@ -174,6 +175,7 @@ impl Program {
             business_key,
             attributes,
             queries,
+            schedule,
             body,
             tasks,
             by_reference,

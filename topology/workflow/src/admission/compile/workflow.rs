@@ -12,6 +12,7 @@ use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
 use crate::expression::{Expression, Template};
 use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn};
+use crate::schedule::Schedule;
 
 /// The properties of a definition.
 const PROPERTIES: [&str; 9] =
@@ -31,6 +32,7 @@ pub(super) struct Head {
     pub(super) business_key: Option<Expression>,
     pub(super) attributes: BTreeMap<Arc<str>, Template>,
     pub(super) queries: BTreeMap<Arc<str>, Template>,
+    pub(super) schedule: Option<Schedule>,
     pub(super) body: Block,
 }
 
@@ -57,7 +59,8 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
     }
     compiler.is_addressed = metadata.addressed.unwrap_or(false);
     compiler.check_use();
-    let starts_on = compiler.check_schedule(&root);
+    let starts_on = compiler.starts_on(&root);
+    let schedule = compiler.schedule(metadata.schedule, &root);
     let input = compiler.input(definition, &root);
     let output = compiler.output(definition, &root);
     let timeout = compiler.timeout(definition, &root);
@@ -80,6 +83,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         business_key: metadata.business_key,
         attributes: metadata.attributes,
         queries: metadata.queries,
+        schedule,
         body,
     };
     Some(Program::assemble(head, tasks))

@@ -1,0 +1,100 @@
+//! `millrace schedule`: what starts instances by the clock.
+
+use clap::{Args, Subcommand};
+use millrace_schemas::cloud_event::{pause_schedule_event, resume_schedule_event, trigger_schedule_event};
+use millrace_schemas::schedule::schedule_id;
+use millrace_schemas::{InstanceId, WorkflowName};
+use serde::Serialize;
+
+use crate::clients::{self, ApiClient, Kafka, Sent};
+use crate::config::{Global, parse_workflow};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::view::{ScheduleView, SchedulesView};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show all schedules, with their next and their last start; asks the processor that --api names
+    List,
+    /// Show one schedule; asks the processor that --api names
+    Show(Which),
+    /// Start nothing by the clock until it is resumed; what comes meanwhile is not made up for
+    Pause(WhichAndWhy),
+    /// Let a schedule go on
+    Resume(WhichAndWhy),
+    /// Start an instance now, also of a schedule that is paused
+    Trigger(Which),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// namespace/name of the workflow
+    #[arg(value_parser = parse_workflow)]
+    workflow: WorkflowName,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WhichAndWhy {
+    /// namespace/name of the workflow
+    #[arg(value_parser = parse_workflow)]
+    workflow: WorkflowName,
+
+    /// For people: why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+/// What was sent.
+#[derive(Debug, Serialize)]
+struct Document<'d> {
+    id: &'d InstanceId,
+    #[serde(flatten)]
+    sent: &'d Sent,
+}
+
+pub(crate) async fn run(global: &Global, output: Output, command: Command) -> anyhow::Result<Exit> {
+    let (workflow, event, done) = match command {
+        Command::List => return list(global, output).await,
+        Command::Show(Which { workflow }) => return show(global, output, &workflow).await,
+        Command::Pause(WhichAndWhy { workflow, reason }) => {
+            let event = pause_schedule_event(clients::event_id(), &workflow, &reason);
+            (workflow, event, "to pause")
+        }
+        Command::Resume(WhichAndWhy { workflow, reason }) => {
+            let event = resume_schedule_event(clients::event_id(), &workflow, &reason);
+            (workflow, event, "to resume")
+        }
+        Command::Trigger(Which { workflow }) => {
+            let event = trigger_schedule_event(clients::event_id(), &workflow);
+            (workflow, event, "to start an instance")
+        }
+    };
+    let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
+    let text = format!("asked the schedule of {workflow} {done}; see: millrace schedule show {workflow}");
+    output.show(&Document { id: &schedule_id(&workflow), sent: &sent }, || text)?;
+    Ok(Exit::Success)
+}
+
+async fn list(global: &Global, output: Output) -> anyhow::Result<Exit> {
+    let view: SchedulesView =
+        output.patiently("listing", ApiClient::new(global)?.get(&["v1", "schedules"], &[])).await?;
+    for schedule in &view.schedules {
+        if let Some(note) = &schedule.note {
+            output.note(&format!("note: {}: {note}", schedule.workflow));
+        }
+    }
+    output.show(&view, || view.text())?;
+    Ok(Exit::Success)
+}
+
+async fn show(global: &Global, output: Output, workflow: &WorkflowName) -> anyhow::Result<Exit> {
+    let path = ["v1", "schedules", &workflow.namespace, &workflow.name];
+    let client = ApiClient::new(global)?;
+    let doing = format!("looking for the schedule of {workflow}");
+    let view: ScheduleView = output.patiently(&doing, client.get(&path, &[])).await?;
+    if let Some(note) = &view.note {
+        output.note(&format!("note: {note}"));
+    }
+    output.show(&view, || view.text())?;
+    Ok(Exit::Success)
+}
