@@ -1,4 +1,5 @@
 //! Search attributes and queries.
+#![allow(clippy::unwrap_used)]
 
 use expect_test::expect;
 use millrace_engine::Instance;

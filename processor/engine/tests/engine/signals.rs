@@ -1,4 +1,5 @@
 //! Events from outside.
+#![allow(clippy::unwrap_used)]
 
 use expect_test::expect;
 use millrace_engine::{Bounds, Rejection};
