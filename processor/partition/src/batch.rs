@@ -11,8 +11,9 @@ use millrace_schemas::cloud_event::PublishedEvent;
 use millrace_schemas::command::{Addressed, AddressedCommand};
 use millrace_schemas::{InstanceId, Offset};
 
-use crate::input::{InboundRecord, Source, TimerEntry};
+use crate::input::{InboundRecord, Source};
 use crate::output::Observation;
+use crate::timer_index::TimerEntry;
 use crate::transaction::TransactionId;
 
 /// A batch. At most one exists at a time; whatever it has done is undone by dropping it.

@@ -147,6 +147,7 @@ impl Remains {
             key_groups: Vec::new(),
             released: Vec::new(),
             hot_keys: Vec::new(),
+            timers_from: None,
         };
         Some((Stamp::new(era, era_base, changelog_offset), checkpoint))
     }

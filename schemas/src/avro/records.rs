@@ -27,7 +27,7 @@ use crate::instance::{
 };
 use crate::internal::{ForwardedRecord, RecordPosition, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
-use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use crate::partition::{Checkpoint, Claim, Positions, SourcePosition, TimerPlace};
 use crate::snapshot::{ParkedInstance, Snapshot};
 use crate::task::TaskCommand;
 use crate::{
@@ -136,8 +136,10 @@ avro_record!(Checkpoint {
     at,
     key_groups,
     released,
-    hot_keys
+    hot_keys,
+    timers_from
 });
+avro_record!(TimerPlace { instance, timer });
 avro_record!(ParkedInstance { era, offset, reason, snapshot, entries });
 
 avro_record!(RecordPosition { topic, partition, offset });
