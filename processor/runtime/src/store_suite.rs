@@ -184,7 +184,7 @@ pub async fn timers_come_by_slice_and_bucket<S: SnapshotStore>(store: &S) {
 pub async fn a_slice_may_hold_many_timers<S: SnapshotStore>(store: &S) {
     let due = Timestamp(PAST.0 + 90 * DAY_MS);
     // Most of them in one bucket, as a herd never is that came about by itself.
-    let bucket = |n: u32| TimerBucket(if n % 7 == 0 { 10 + (n % 3) as u16 } else { 9 });
+    let bucket = |n: u32| TimerBucket(if n.is_multiple_of(7) { 10 + (n % 3) as u16 } else { 9 });
     let rows: Vec<TimerRow> =
         (0..6_000).map(|n| timer(bucket(n), due, &format!("herd-{:04}", n / 2), n)).collect();
     flush(store, vec![], rows.clone(), vec![]).await;
