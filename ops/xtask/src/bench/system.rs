@@ -19,7 +19,7 @@ const TIMER: &str = "load-tests/workflows/timer.yaml";
 
 #[derive(Debug)]
 pub(crate) enum System {
-    Fleet(Box<Fleet>),
+    Fleet(Fleet),
     Embedded(Embedded),
 }
 
@@ -52,7 +52,7 @@ impl System {
                 &mut fleet.millrace(&["deploy", TIMER]),
                 &folder.join("deploy.log"),
             )?;
-            return Ok(Self::Fleet(Box::new(fleet)));
+            return Ok(Self::Fleet(fleet));
         }
         let (kafka, http) = free_ports()?;
         let mut it = Embedded {
