@@ -33,9 +33,12 @@ const STEADY_SECONDS: u64 = 30;
 const FAR: Duration = Duration::from_secs(6 * 3_600);
 const MONTH_SECONDS: f64 = 30.0 * 86_400.0;
 /// A row is written in less than this, for a guess of when the last one is.
-const ROWS_PER_SECOND: u64 = 4_000;
+const ROWS_PER_SECOND: u64 = 5_000;
 /// A watch gives up when nothing fires for so long; the first ones are due later than it begins.
 const PATIENCE_SECONDS: &str = "300";
+
+/// A processor's `--timer-horizon`, by default.
+const HORIZON: Duration = Duration::from_secs(60);
 
 /// Targets.
 const ADDED_MIB_MAX: f64 = 100.0;
@@ -89,7 +92,7 @@ pub(crate) fn timers(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdi
     bench.system.stop()?;
 
     let steady = STEADY * STEADY_SECONDS;
-    let due = unix_ms()? + 15_000 + steady * 1_000 / ROWS_PER_SECOND;
+    let due = due_after(steady)?;
     bench.fill("steady", steady, due, Some(STEADY as f64), false)?;
     let mut watch = bench.watch("steady", steady)?;
     // Some are due when it starts.
@@ -100,7 +103,7 @@ pub(crate) fn timers(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdi
     it.steady = watch.finish(&mut bench.system)?;
     bench.system.stop()?;
 
-    let due = unix_ms()? + 15_000 + millis(REST) + plan.herd * 1_000 / ROWS_PER_SECOND;
+    let due = due_after(plan.herd)? + millis(REST);
     bench.fill("herd", plan.herd, due, None, false)?;
     bench.system.start()?;
     it.rss_mib_before_herd = bench.rested()?;
@@ -111,7 +114,7 @@ pub(crate) fn timers(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdi
     it.herd = watch.finish_seeing(&mut bench.system, &mut it.rss_mib_max_in_herd)?;
     bench.system.stop()?;
 
-    let due = unix_ms()? + 10_000 + plan.killed * 1_000 / ROWS_PER_SECOND;
+    let due = due_after(plan.killed)?;
     bench.fill("killed", plan.killed, due, None, false)?;
     bench.system.start()?;
     let mut watch = bench.watch("killed", plan.killed)?;
@@ -244,6 +247,12 @@ impl Load {
             std::thread::sleep(POLL);
         }
     }
+}
+
+/// When timers may be due that are to be written now. Nobody but its owner writes the rows of a partition; so what is written here must lie
+/// beyond what the last owner, which has been stopped, had seen of the index.
+fn due_after(count: u64) -> anyhow::Result<u64> {
+    Ok(unix_ms()? + millis(HORIZON) + 10_000 + count * 1_000 / ROWS_PER_SECOND)
 }
 
 fn millis(duration: Duration) -> u64 {
