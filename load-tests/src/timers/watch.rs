@@ -78,32 +78,26 @@ struct Seen {
 impl Seen {
     /// An entry of the instance with this number, read at this time.
     fn see(&mut self, number: usize, entry: &ChangelogEntry, now_ms: u64) {
-        for event in &entry.events {
-            match event {
-                Event::TimerCleared { .. } => {}
-                Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. } => {
-                    self.faulted += 1;
-                    continue;
-                }
-                _ => continue,
-            }
-            // Its id ends with the due time.
-            let due = entry.cause.id.rsplit('/').next().and_then(|it| it.parse::<i64>().ok());
-            let (Some(due), Some(slot)) = (due, self.has_fired.get_mut(number)) else { continue };
-            if std::mem::replace(slot, true) {
-                self.twice += 1;
-                continue;
-            }
-            self.moved = Instant::now();
-            self.fired += 1;
-            self.early += u64::from(entry.at.0 < due);
-            if self.first_unix_ms == 0 {
-                self.first_unix_ms = now_ms;
-            }
-            self.last_unix_ms = now_ms;
-            let late_ms = now_ms.saturating_sub(u64::try_from(due).unwrap_or(0));
-            self.late_ms.saturating_record(late_ms.max(1));
+        let is_fault =
+            |it: &Event| matches!(it, Event::InstanceFaulted { .. } | Event::InstanceCancelled { .. });
+        self.faulted += u64::from(entry.events.iter().any(is_fault));
+        // The id of what a timer causes ends with its due time.
+        let is_timer = entry.cause.source == "millrace:timer";
+        let due = entry.cause.id.rsplit('/').next().and_then(|it| it.parse::<i64>().ok());
+        let (true, Some(due), Some(slot)) = (is_timer, due, self.has_fired.get_mut(number)) else { return };
+        if std::mem::replace(slot, true) {
+            self.twice += 1;
+            return;
         }
+        self.moved = Instant::now();
+        self.fired += 1;
+        self.early += u64::from(entry.at.0 < due);
+        if self.first_unix_ms == 0 {
+            self.first_unix_ms = now_ms;
+        }
+        self.last_unix_ms = now_ms;
+        let late_ms = now_ms.saturating_sub(u64::try_from(due).unwrap_or(0));
+        self.late_ms.saturating_record(late_ms.max(1));
     }
 }
 
