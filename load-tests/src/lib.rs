@@ -3,7 +3,8 @@
 //! [`orders`] is about being right: a shop whose books must balance whatever fails. [`sequence`] is about order: for each key what comes
 //! out is what went in, once and in order, while servers and processors fail. [`w1`] is about being fast: throughput and
 //! latency of a small workflow, beside a bare Kafka loop that moves the same records. [`live`] makes
-//! instances that wait, by the million. All know the public records only; the truth is read from the changelog. [`broker`] needs no
+//! instances that wait, by the million. All know the public records only; the truth is read from the changelog.
+//! [`timers`] alone knows the snapshot store, too: it fills one with millions of instances that wait. [`broker`] needs no
 //! fleet: it measures and checks a Kafka broker alone.
 //!
 //! Never here: starting or killing servers, creating Millrace's topics, deploying definitions. A harness does that around.
@@ -16,4 +17,5 @@ mod progress;
 mod publish;
 mod report;
 pub mod sequence;
+pub mod timers;
 pub mod w1;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute};
-use crate::{InstanceId, Offset, Timestamp};
+use crate::{InstanceId, Offset, TimerId, Timestamp};
 
 /// First record of each incarnation in its changelog: makes the order of owners readable by every replayer (state protocol F7).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,18 @@ pub struct Checkpoint {
     pub released: Vec<KeyGroupRoute>,
     /// The busiest instances, busiest first: the next owner loads them before it is asked for them.
     pub hot_keys: Vec<InstanceId>,
+    /// Of the timers due at `timers_low_watermark`, those before this place have been fired and handled, too: a million may be due at
+    /// one instant.
+    pub timers_from: Option<TimerPlace>,
+}
+
+/// A place in the timer index, among the timers that are due at one instant: they are in the order of this.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TimerPlace {
+    /// Whose.
+    pub instance: InstanceId,
+    /// Which.
+    pub timer: TimerId,
 }
 
 impl Checkpoint {

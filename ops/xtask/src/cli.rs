@@ -141,6 +141,26 @@ enum Bench {
         #[command(flatten)]
         given: Given,
     },
+    /// Pending timers: memory, restart, lateness, a herd that is due at one instant, and `kill -9` in the middle of one
+    Timers {
+        /// How many stay pending
+        #[arg(long, default_value_t = 10_000_000)]
+        pending: u64,
+        /// How many are due at one instant
+        #[arg(long, default_value_t = 1_000_000)]
+        herd: u64,
+        /// How many are, of the herd whose owner is killed
+        #[arg(long, default_value_t = 200_000)]
+        killed: u64,
+        /// On the store and the broker of `millrace dev`
+        #[arg(long)]
+        embedded: bool,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/timers.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
     /// What idle instances cost a processor in memory
     Idle {
         /// How many
@@ -191,6 +211,7 @@ impl Check {
             Self::Bench(Bench::Broker { .. }) => "bench broker".to_owned(),
             Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
             Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
+            Self::Bench(Bench::Timers { .. }) => "bench timers".to_owned(),
             Self::Bench(Bench::Idle { .. }) => "bench idle".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
@@ -217,6 +238,10 @@ impl Check {
             Self::Bench(Bench::W1 { seconds, given }) => bench::w1(&workspace()?, seconds, given),
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
+            }
+            Self::Bench(Bench::Timers { pending, herd, killed, embedded, report, given }) => {
+                let plan = bench::TimersPlan { pending, herd, killed, embedded, report, given };
+                bench::timers(&workspace()?, &plan)
             }
             Self::Bench(Bench::Idle { live, report, given }) => {
                 bench::idle(&workspace()?, &bench::IdlePlan { live, report, given })

@@ -118,6 +118,11 @@ impl Fleet {
         command
     }
 
+    /// The programs, and the root of the repository.
+    pub(crate) fn programs(&self) -> (&Programs, &Path) {
+        (&self.programs, &self.root)
+    }
+
     /// Starts a processor and waits until it serves. Answers how long that took.
     pub(crate) fn start(&mut self, ordinal: u32) -> anyhow::Result<Duration> {
         let begun = Instant::now();

@@ -24,6 +24,9 @@ pub(crate) const OWNER: TableDefinition<'static, u32, &[u8]> = TableDefinition::
 pub(crate) const TIMER: TableDefinition<'static, TimerKey, ()> = TableDefinition::new("timer_idx");
 pub(crate) type TimerKey = (u16, i64, &'static str, u32);
 
+/// Those of [`TIMER`] that were written after their hour had ended.
+pub(crate) const LATE_TIMER: TableDefinition<'static, TimerKey, ()> = TableDefinition::new("late_timer");
+
 /// By instance and stamp.
 pub(crate) const HISTORY: TableDefinition<'static, HistoryKey, &[u8]> = TableDefinition::new("history");
 pub(crate) type HistoryKey = (&'static str, i64);

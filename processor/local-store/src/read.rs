@@ -1,17 +1,21 @@
 //! What is read. Every call sees one moment: what is committed meanwhile it does not see.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use millrace_partition::{Attributes, SnapshotRow, Term, TimerEntry};
+use millrace_partition::{Attributes, SnapshotRow, Term, TimerCursor, TimerEntry, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowVersion};
-use redb::{Database, ReadableDatabase};
+use redb::{Database, Range, ReadableDatabase};
 
 use crate::cell::{Cell, Damaged, take_number, take_text};
 use crate::error::Trouble;
-use crate::layout::{ATTRIBUTE, AttributeKey, CHECKPOINT, HISTORY, LISTING, OWNER, SNAPSHOT, TIMER};
+use crate::layout::{
+    ATTRIBUTE, AttributeKey, CHECKPOINT, HISTORY, LISTING, OWNER, SNAPSHOT, TIMER, TimerKey,
+};
 
 pub(crate) fn snapshot(
     database: &Database,
@@ -59,23 +63,43 @@ pub(crate) fn owner(database: &Database, partition: PartitionIndex) -> Result<Op
 pub(crate) fn timers(
     database: &Database,
     buckets: &[TimerBucket],
-    from: Timestamp,
-    until: Timestamp,
-) -> Result<Vec<TimerEntry>, Trouble> {
+    slice: &TimerSlice,
+) -> Result<TimerPage, Trouble> {
     let table = database.begin_read()?.open_table(TIMER)?;
-    let mut timers = Vec::new();
-    for bucket in buckets.iter().filter(|_| from < until) {
-        for row in table.range((bucket.0, from.0, "", 0)..(bucket.0, until.0, "", 0))? {
-            let (key, _) = row?;
-            let (_, due, instance, timer) = key.value();
-            timers.push(TimerEntry {
-                due: Timestamp(due),
-                instance: instance_id(instance)?,
-                timer: TimerId(timer),
-            });
+    let next = |rows: &mut Range<'_, TimerKey, ()>| -> Result<Option<TimerEntry>, Trouble> {
+        let Some(row) = rows.next() else { return Ok(None) };
+        let (key, _) = row?;
+        let (_, due, instance, timer) = key.value();
+        let (due, instance) = (Timestamp(due), instance_id(instance)?);
+        Ok(Some(TimerEntry { due, instance, timer: TimerId(timer) }))
+    };
+    // The first entry of each bucket that is not taken yet.
+    let (mut heads, mut rest) = (BinaryHeap::new(), Vec::new());
+    for bucket in buckets.iter().filter(|_| slice.from.due() < slice.until) {
+        let end = Bound::Excluded((bucket.0, slice.until.0, "", 0));
+        let begin = match &slice.from {
+            TimerCursor::Before(due) => Bound::Included((bucket.0, due.0, "", 0)),
+            TimerCursor::At(next) => Bound::Included(key(*bucket, next)),
+            TimerCursor::After(last) => Bound::Excluded(key(*bucket, last)),
+        };
+        let mut rows = table.range::<(u16, i64, &str, u32)>((begin, end))?;
+        if let Some(entry) = next(&mut rows)? {
+            heads.push(Reverse((entry, rest.len())));
+            rest.push(rows);
         }
     }
-    Ok(timers)
+    let mut timers = Vec::new();
+    while timers.len() < slice.entries_max
+        && let Some(Reverse((entry, number))) = heads.pop()
+    {
+        heads.extend(next(&mut rest[number])?.map(|it| Reverse((it, number))));
+        timers.push(entry);
+    }
+    Ok(slice.page(timers, heads.is_empty()))
+}
+
+fn key(bucket: TimerBucket, entry: &TimerEntry) -> (u16, i64, &str, u32) {
+    (bucket.0, entry.due.0, entry.instance.as_str(), entry.timer.0)
 }
 
 pub(crate) fn history(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use millrace_partition::{FlushRequest, SnapshotRow, TimerEntry};
+use millrace_partition::{FlushRequest, SnapshotRow, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, OwnerRow, SnapshotStore, StoreError};
 use millrace_schemas::{InstanceId, Stamp, Timestamp};
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::database::{LocalDatabase, Opener};
 use crate::error::{Panicked, Trouble};
 use crate::sweep::Sweep;
-use crate::{read, write};
+use crate::{read, sweep, write};
 
 /// An open folder; clones share it. It is closed, and free for another process, when the last clone is dropped and what they have
 /// begun is done.
@@ -109,11 +109,20 @@ impl SnapshotStore for LocalStore {
     async fn load_timers(
         &self,
         buckets: &[TimerBucket],
+        slice: &TimerSlice,
+    ) -> Result<TimerPage, StoreError> {
+        let (buckets, slice) = (buckets.to_vec(), slice.clone());
+        self.blocking("read the timer index", move |it, _| read::timers(it, &buckets, &slice)).await
+    }
+
+    async fn drop_timers(
+        &self,
+        buckets: &[TimerBucket],
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<TimerEntry>, StoreError> {
+    ) -> Result<(), StoreError> {
         let buckets = buckets.to_vec();
-        self.blocking("read the timer index", move |it, _| read::timers(it, &buckets, from, until)).await
+        self.blocking("drop old timers", move |it, _| sweep::drop_timers(it, &buckets, from, until)).await
     }
 
     async fn load_history(

@@ -4,23 +4,23 @@
 //! server keeps the tombstone, for as long.) Each row that ends has an entry in a table of ends. It says only when to look: if the row
 //! has been replaced since, and ends at another time or never, the entry goes and the row stays.
 //!
-//! The timer index needs no such table, since its order is that of the due times. A timer that is due stays until it is surely loaded
-//! and fired, as it does on a CQL server: for [`TIMER_GRACE`], and for [`TIMER_LOADING`] after the store was opened, however long it
-//! was closed before.
+//! The timer index needs no such table, since its order is that of the due times. Whoever owns a partition says when all timers of an
+//! hour have been handled. What nobody speaks of stays until it is surely loaded and fired, as it does on a CQL server: for
+//! [`TIMER_GRACE`], and for [`TIMER_LOADING`] after the store was opened, however long it was closed before.
 //!
 //! The file keeps its size; freed pages are used again.
 
 use std::time::Duration;
 
-use millrace_placement::TIMER_BUCKETS;
+use millrace_placement::{TIMER_BUCKETS, TimerBucket};
 use millrace_schemas::Timestamp;
-use redb::{AccessGuard, ReadableTable, WriteTransaction};
+use redb::{AccessGuard, Database, ReadableTable, WriteTransaction};
 
 use crate::cell::{Cell, NEVER};
 use crate::error::Trouble;
 use crate::layout::{
     ATTRIBUTE, EXPIRY_OF_ATTRIBUTE, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING, EXPIRY_OF_SNAPSHOT, HISTORY,
-    LISTING, SNAPSHOT, TIMER,
+    LATE_TIMER, LISTING, SNAPSHOT, TIMER,
 };
 
 /// For writers that are late.
@@ -34,6 +34,9 @@ const TIMER_LOADING: Duration = Duration::from_secs(3_600);
 
 /// Rows of each table that one flush removes, the least.
 const ROWS_MIN: usize = 500;
+
+/// Rows of the timer index that one transaction removes.
+const DROPPED_MAX: usize = 10_000;
 
 /// Buckets of the timer index that one flush looks at: a divisor of all.
 const BUCKETS: u16 = 16;
@@ -134,17 +137,70 @@ fn history(transaction: &WriteTransaction, now: Timestamp, rows_max: usize) -> R
 
 fn timers(transaction: &WriteTransaction, now: Timestamp, sweep: Sweep) -> Result<(), Trouble> {
     let mut rows = transaction.open_table(TIMER)?;
+    let mut late = transaction.open_table(LATE_TIMER)?;
     let due_max = now.0.saturating_sub(Timestamp(0).plus(TIMER_GRACE).0);
     let first = (sweep.turn % u64::from(TIMER_BUCKETS / BUCKETS)) as u16 * BUCKETS;
     let mut left = sweep.rows_max;
     for bucket in (0..BUCKETS).map(|it| first + it) {
         let slice = (bucket, i64::MIN, "", 0)..(bucket, due_max, "", 0);
         for row in rows.extract_from_if(slice, |_, ()| true)?.take(left) {
-            row?;
+            late.remove(row?.0.value())?;
             left -= 1;
         }
     }
     Ok(())
+}
+
+/// Removes what is due in whole hours whose timers have all been handled. A late one may have been written after that was decided, and
+/// not be handled yet: it stays until it is swept.
+///
+/// So many rows in a transaction, for flushes wait meanwhile.
+pub(crate) fn drop_timers(
+    database: &Database,
+    buckets: &[TimerBucket],
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<(), Trouble> {
+    let mut buckets = buckets.iter();
+    let mut bucket = buckets.next();
+    while bucket.is_some() {
+        let transaction = database.begin_write()?;
+        let mut left = DROPPED_MAX;
+        {
+            let (mut rows, late) = (transaction.open_table(TIMER)?, transaction.open_table(LATE_TIMER)?);
+            while let (Some(TimerBucket(number)), 1..) = (bucket, left) {
+                let slice = (*number, from.0, "", 0)..(*number, until.0, "", 0);
+                let mut trouble = None;
+                let mut dropped = 0;
+                let in_time = rows.extract_from_if(slice, |key, ()| match late.get(key) {
+                    Ok(it) => it.is_none(),
+                    Err(error) => {
+                        trouble.get_or_insert(error);
+                        false
+                    }
+                })?;
+                for row in in_time.take(left) {
+                    row?;
+                    dropped += 1;
+                }
+                if let Some(error) = trouble {
+                    return Err(error.into());
+                }
+                left -= dropped;
+                if left > 0 {
+                    bucket = buckets.next();
+                }
+            }
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The beginning of an hour.
+pub(crate) fn hour(at: Timestamp) -> Timestamp {
+    const HOUR_MS: i64 = 3_600_000;
+    Timestamp(at.0.div_euclid(HOUR_MS) * HOUR_MS)
 }
 
 /// The first time that has not come.

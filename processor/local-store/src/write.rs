@@ -11,7 +11,8 @@ use crate::cell::{Cell, Columns, NEVER, Sealer};
 use crate::error::Trouble;
 use crate::layout::{
     ATTRIBUTE, AttributeKey, CHECKPOINT, EXPIRY_OF_ATTRIBUTE, EXPIRY_OF_HISTORY, EXPIRY_OF_LISTING,
-    EXPIRY_OF_SNAPSHOT, HISTORY, HistoryKey, LISTING, ListingKey, OWNER, SNAPSHOT, TIMER, TimerKey,
+    EXPIRY_OF_SNAPSHOT, HISTORY, HistoryKey, LATE_TIMER, LISTING, ListingKey, OWNER, SNAPSHOT, TIMER,
+    TimerKey,
 };
 use crate::sweep::{self, Sweep};
 
@@ -96,6 +97,7 @@ struct Writer<'t> {
     attributes: Table<'t, AttributeKey, &'static [u8]>,
     history: Table<'t, HistoryKey, &'static [u8]>,
     timers: Table<'t, TimerKey, ()>,
+    late_timers: Table<'t, TimerKey, ()>,
     expiry_of_snapshots: Table<'t, (i64, &'static str), ()>,
     expiry_of_listings: Table<'t, (i64, &'static str, i64, &'static str), ()>,
     expiry_of_attributes: Table<'t, (i64, &'static str, &'static str, i64, &'static str), ()>,
@@ -112,6 +114,7 @@ impl<'t> Writer<'t> {
             attributes: transaction.open_table(ATTRIBUTE)?,
             history: transaction.open_table(HISTORY)?,
             timers: transaction.open_table(TIMER)?,
+            late_timers: transaction.open_table(LATE_TIMER)?,
             expiry_of_snapshots: transaction.open_table(EXPIRY_OF_SNAPSHOT)?,
             expiry_of_listings: transaction.open_table(EXPIRY_OF_LISTING)?,
             expiry_of_attributes: transaction.open_table(EXPIRY_OF_ATTRIBUTE)?,
@@ -120,7 +123,11 @@ impl<'t> Writer<'t> {
     }
 
     fn timer(&mut self, row: &TimerRow) -> Result<(), Trouble> {
-        self.timers.insert((row.bucket.0, row.due.0, row.instance.as_str(), row.timer.0), ())?;
+        let key = (row.bucket.0, row.due.0, row.instance.as_str(), row.timer.0);
+        self.timers.insert(key, ())?;
+        if row.due < sweep::hour(self.now) {
+            self.late_timers.insert(key, ())?;
+        }
         Ok(())
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_local_store::LocalStore;
-use millrace_partition::{Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
+use millrace_partition::{
+    Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerCursor, TimerRow, TimerSlice,
+};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{ListQuery, SnapshotStore};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
@@ -139,7 +141,9 @@ async fn flushes_found(store: &LocalStore) -> i64 {
     let history = store.load_history(&id(0), None, u32::MAX).await.unwrap();
     let found = history.len() as i64 - 1;
     assert!(history.iter().zip(0..).all(|(it, n)| it.stamp == Stamp(n) && it.entry == n.to_string()));
-    let timers = store.load_timers(&[TimerBucket(1)], Timestamp(0), Timestamp(i64::MAX)).await.unwrap();
+    let (from, until) = (TimerCursor::Before(Timestamp(0)), Timestamp(i64::MAX));
+    let slice = TimerSlice { from, until, entries_max: usize::MAX };
+    let timers = store.load_timers(&[TimerBucket(1)], &slice).await.unwrap().timers;
     assert!(timers.iter().map(|it| it.due.0).eq(0..=found), "a timer for each");
     if found < 0 {
         return found;

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use millrace_local_store::LocalStore;
-use millrace_partition::{Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerRow};
+use millrace_partition::{
+    Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotWrite, TimerCursor, TimerRow, TimerSlice,
+};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{ListQuery, OwnerRow, SnapshotStore, StoreError};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
@@ -181,7 +183,9 @@ async fn read_everything(folder: &Path) -> Result<(), StoreError> {
         assert!(history.len() == 1 && history[0].entry == value(n), "{n}: another history");
     }
     let buckets = [0, 1, 2, 3].map(TimerBucket);
-    let timers = store.load_timers(&buckets, Timestamp(0), Timestamp(i64::MAX)).await?;
+    let (from, until) = (TimerCursor::Before(Timestamp(0)), Timestamp(i64::MAX));
+    let slice = TimerSlice { from, until, entries_max: usize::MAX };
+    let timers = store.load_timers(&buckets, &slice).await?.timers;
     assert_eq!(timers.len() as i64, ROWS);
     let query = ListQuery {
         workflow: workflow(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millrace_engine::{Entity, EntityEntry, Instance, Moment};
 use millrace_schemas::codec;
 use millrace_schemas::codec::DecodeError;
-use millrace_schemas::partition::{Checkpoint, Claim};
+use millrace_schemas::partition::{Checkpoint, Claim, TimerPlace};
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
@@ -15,11 +15,16 @@ use crate::cache::Listed;
 use crate::history::Retention;
 use crate::hot_keys::HotKeys;
 use crate::input::{ChangelogRecord, LoadedRow, SnapshotRow};
-use crate::output::{HistoryRow, Output};
+use crate::output::{HistoryRow, Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
+use crate::records::timer_of;
 use crate::restore::{Restore, TailEntry};
+use crate::timer_index::{TimerCursor, TimerEntry};
 use crate::timers::Timers;
 use crate::trimming::Trimming;
+
+/// Clocks of processors differ by less (state protocol 4.3).
+const CLOCK_ERROR: Duration = Duration::from_millis(500);
 
 impl Partition {
     pub(crate) fn acquire(
@@ -75,10 +80,18 @@ impl Partition {
         }
         // Without a checkpoint the whole log is the tail, and every pending timer is found there.
         let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
-        self.timers = Timers::new(low_watermark, self.config.timer_horizon);
+        let place = checkpoint.as_ref().and_then(|it| it.timers_from.clone());
+        let timers_from = match place {
+            None => TimerCursor::Before(low_watermark),
+            Some(TimerPlace { instance, timer }) => {
+                TimerCursor::At(TimerEntry { due: low_watermark, instance, timer })
+            }
+        };
+        self.timers = Timers::new(timers_from, &self.config);
         self.changelog_end = changelog_end;
-        self.trimming = Trimming::from(changelog_start);
+        self.trimming = Trimming::from(changelog_start, low_watermark);
         self.phase = Phase::Restoring(Box::new(Restore {
+            newest_at: checkpoint.as_ref().map_or(Timestamp(0), |it| it.at),
             checkpoint,
             internal_offset,
             until: changelog_end,
@@ -119,6 +132,7 @@ impl Partition {
                     self.tail.positions = Some(positions.sources)
                 }
                 Ok(codec::ChangelogRecord::Claim(claim)) if claim.key_groups.is_empty() => {
+                    restore.newest_at = restore.newest_at.max(claim.at);
                     let (era, base) = (claim.era, claim.era_base);
                     // Without a checkpoint, the first record of the log tells its era.
                     if restore.checkpoint.is_none() && self.tail_meter.entries() == 0 && base == Offset(0) {
@@ -182,6 +196,9 @@ impl Partition {
             return false;
         };
         let at = entry.at();
+        if let Phase::Restoring(restore) = &mut self.phase {
+            restore.newest_at = restore.newest_at.max(at);
+        }
         self.take_tail_entry(id, record, Ok(entry), at);
         true
     }
@@ -194,6 +211,11 @@ impl Partition {
         at: Timestamp,
     ) {
         let ChangelogRecord { offset, value, .. } = record;
+        if let Ok(EntityEntry::Instance(entry)) = &entry
+            && let Some(timer) = timer_of(&entry.cause, &id)
+        {
+            self.timers.fired(timer);
+        }
         // What an earlier portion has left in memory is behind now.
         self.cache.forget(&id);
         self.quarantine.forget(&id);
@@ -216,6 +238,11 @@ impl Partition {
             .cloned()
             .unwrap_or_default();
         let internal_offset = restore.internal_offset;
+        if restore.newest_at > moment.at.plus(CLOCK_ERROR) {
+            let by = restore.newest_at.0 - moment.at.0;
+            let by = Duration::from_millis(u64::try_from(by).unwrap_or(0));
+            out.push(Output::Observe(Observation::ClockBehind { by }));
+        }
         let own = self.own_source();
         // The log is the truth: what it says was committed with what the records have caused. The group's offset was, too, but it may
         // have been reset, and after an `era open` it is ahead of the log.

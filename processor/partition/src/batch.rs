@@ -12,8 +12,9 @@ use millrace_schemas::command::{Addressed, AddressedCommand};
 use millrace_schemas::schedule::ScheduleCommand;
 use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
 
-use crate::input::{InboundRecord, Source, TimerEntry};
+use crate::input::{InboundRecord, Source};
 use crate::output::Observation;
+use crate::timer_index::TimerEntry;
 use crate::transaction::TransactionId;
 
 /// A batch. At most one exists at a time; whatever it has done is undone by dropping it.

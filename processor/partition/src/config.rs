@@ -46,8 +46,12 @@ pub struct Config {
     pub stub_ttl: Duration,
     /// How long history is kept, and an ended instance in the list; none for ever.
     pub history_retention: Option<Duration>,
-    /// How far ahead timers are held in memory.
+    /// How far ahead timers are held in memory, at most.
     pub timer_horizon: Duration,
+    /// Most timers in memory that the index holds, too. At least four.
+    pub timers_near_max: usize,
+    /// Most timers that are proposed in a second. At least one.
+    pub timer_fires_per_second: u32,
     /// Where this processor's HTTP API is reached, for claims and checkpoints.
     pub api_url: Option<String>,
 }
@@ -68,7 +72,15 @@ impl TailLimit {
     pub const UNFLUSHED: Self = Self { entries: 200_000, bytes: 64_000_000 };
 }
 
+/// Entries of one page of the timer index, where memory is not short.
+const TIMER_PAGE: usize = 5_000;
+
 impl Config {
+    /// Entries of one page of the timer index: a part of what may be in memory.
+    pub(crate) fn timer_page(&self) -> usize {
+        (self.timers_near_max / 4).clamp(1, TIMER_PAGE)
+    }
+
     /// The sources that `index` reads: its own partition of `.internal`, and its share of `.events`.
     pub fn sources(&self, index: PartitionIndex) -> impl Iterator<Item = Source> + use<> {
         let own = i32::try_from(index.0).expect("at most 4,096 partitions");

@@ -7,10 +7,10 @@ use std::time::Duration;
 use millrace_engine::Entity;
 use millrace_placement::{TimerBucket, key_group};
 use millrace_schemas::channel::ChannelSnapshot;
-use millrace_schemas::partition::{Checkpoint, Positions};
+use millrace_schemas::partition::{Checkpoint, Positions, TimerPlace};
 use millrace_schemas::schedule::ScheduleSnapshot;
 use millrace_schemas::snapshot::Snapshot;
-use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Payload, TimerId, Timestamp};
 
 use crate::attributes::{Attributes, Term};
 use crate::batch::{Batch, Stage};
@@ -19,6 +19,7 @@ use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
 use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::{WAKE, WAKE_AFTER};
+use crate::timer_index::{TimerCursor, TimerEntry};
 use crate::timers::entries;
 use crate::write_behind::InFlight;
 
@@ -127,12 +128,7 @@ impl Partition {
             };
             let offset = cached.last_offset.expect("filtered just now");
             for timer in entries(Some(&cached.entity)).filter(|it| self.timers.is_unindexed(it)) {
-                request.timers.push(TimerRow {
-                    bucket: TimerBucket::of(key_group(id.as_str().as_bytes())),
-                    due: timer.due,
-                    instance: id.clone(),
-                    timer: timer.timer,
-                });
+                request.timers.push(row(&timer));
                 in_flight.timers.push(timer);
             }
             let Some((write, listed)) = self.snapshot_write(&id, cached, offset, now, programs) else {
@@ -141,12 +137,12 @@ impl Partition {
             request.snapshots.push(write);
             in_flight.snapshots.push((id, listed));
         }
-        request.timers.extend(self.quarantine.take_wakes().into_iter().map(|instance| TimerRow {
-            bucket: TimerBucket::of(key_group(instance.as_str().as_bytes())),
-            due: now.plus(WAKE_AFTER),
-            instance,
-            timer: WAKE,
-        }));
+        for instance in self.quarantine.take_wakes() {
+            let timer = TimerEntry { due: now.plus(WAKE_AFTER), instance, timer: WAKE };
+            request.timers.push(row(&timer));
+            self.timers.set(timer.clone());
+            in_flight.timers.push(timer);
+        }
         self.write_behind.in_flight = Some(in_flight);
         request
     }
@@ -236,18 +232,27 @@ impl Partition {
             .chain([self.changelog_end])
             .min()
             .expect("one is given");
-        let due = self.batch.as_ref().map_or(&[][..], |it| &it.due);
+        let (timers_low_watermark, timers_from) = match self.timers_low_watermark() {
+            TimerCursor::Before(due) => (due, None),
+            TimerCursor::At(it) => (it.due, Some(TimerPlace { instance: it.instance, timer: it.timer })),
+            // The greatest number has no next one: it is looked at again.
+            TimerCursor::After(it) => {
+                let timer = TimerId(it.timer.0.saturating_add(1));
+                (it.due, Some(TimerPlace { instance: it.instance, timer }))
+            }
+        };
         let checkpoint = Checkpoint {
             era: self.era,
             era_base: self.era_base,
             changelog_offset: offset,
             positions: Positions { sources: self.records.source_positions(&self.positions) },
-            timers_low_watermark: self.timers.low_watermark(due),
+            timers_low_watermark,
             api_url: None,
             at: now,
             key_groups: Vec::new(),
             released: Vec::new(),
             hot_keys: self.hot_keys.top(),
+            timers_from,
         };
         self.write_behind.checkpoint_offset = offset;
         self.tail_meter.drop_below(offset);
@@ -256,5 +261,14 @@ impl Partition {
             stamp: self.stamp(offset),
             value: self.codec.encode_checkpoint(&checkpoint).into(),
         });
+    }
+}
+
+fn row(timer: &TimerEntry) -> TimerRow {
+    TimerRow {
+        bucket: TimerBucket::of(key_group(timer.instance.as_str().as_bytes())),
+        due: timer.due,
+        instance: timer.instance.clone(),
+        timer: timer.timer,
     }
 }

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use millrace_schemas::partition::Checkpoint;
-use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 
 use crate::output::FlushId;
+use crate::timer_index::{TimerCursor, TimerPage};
 use crate::transaction::TransactionId;
 
 /// One thing that happened outside.
@@ -50,14 +51,12 @@ pub enum Input {
     },
     /// Everything in the flush is durable.
     Flushed(FlushId),
-    /// Timers of this partition with a due time in `[from, until)`, as asked for by `LoadTimers`. May be stale.
+    /// Timers of this partition, as asked for by `LoadTimers`.
     TimersLoaded {
-        /// As asked.
-        from: Timestamp,
-        /// As asked.
-        until: Timestamp,
-        /// In any order.
-        timers: Vec<TimerEntry>,
+        /// Where the slice began.
+        from: TimerCursor,
+        /// Its first entries.
+        page: TimerPage,
     },
     /// The answer to `ReadCheckpoint`; none if there is no row, or it cannot be read.
     CheckpointRead(Option<Checkpoint>),
@@ -122,17 +121,6 @@ pub struct SnapshotRow {
 
 /// A row, none if there is none, or why it can never be read.
 pub type LoadedRow = Result<Option<SnapshotRow>, String>;
-
-/// An entry of the timer index.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TimerEntry {
-    /// When.
-    pub due: Timestamp,
-    /// Whose.
-    pub instance: InstanceId,
-    /// Which.
-    pub timer: TimerId,
-}
 
 /// Matches an answer to its query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,6 +11,7 @@ use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp, WorkflowVe
 
 use crate::attributes::{Attributes, Term};
 use crate::input::{QueryId, Source};
+use crate::timer_index::TimerSlice;
 use crate::transaction::Transaction;
 
 /// One thing for the shell to do.
@@ -60,11 +61,14 @@ pub enum Output {
         /// What is as young as this stays, too.
         keep_since: Timestamp,
     },
-    /// Read the timer index.
-    LoadTimers {
-        /// First due time.
+    /// Read a page of the timer index, of this partition's buckets. One at a time.
+    LoadTimers(TimerSlice),
+    /// Rows of the timer index that are due in `[from, until)`, both whole hours, are of no more use to anybody, but for those that
+    /// were written after their hour had ended. Nothing waits for it, and nothing is lost if it is not done.
+    DropTimers {
+        /// First hour.
         from: Timestamp,
-        /// One past the last due time.
+        /// One past the last hour.
         until: Timestamp,
     },
     /// Stop reading all sources for a while: too much is dirty or queued.
@@ -263,5 +267,10 @@ pub enum Observation {
     TimerFired {
         /// Between due and decided.
         lateness: Duration,
+    },
+    /// The clock of this processor is behind that of the last owner, or that one's was ahead: nobody can tell which.
+    ClockBehind {
+        /// The newest entry of the changelog is so far in the future.
+        by: Duration,
     },
 }

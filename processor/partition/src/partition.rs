@@ -21,6 +21,7 @@ use crate::records::Records;
 use crate::restore::{Restore, Tail};
 use crate::scheduling::Scheduling;
 use crate::tail_meter::TailMeter;
+use crate::timer_index::TimerCursor;
 use crate::timers::Timers;
 use crate::trimming::Trimming;
 use crate::write_behind::WriteBehind;
@@ -107,7 +108,7 @@ impl Partition {
     #[must_use]
     pub fn new(index: PartitionIndex, config: Arc<Config>, codec: Codec, owner: Owner) -> Self {
         let records = Records::new(&config, index, codec.clone());
-        let timers = Timers::new(Timestamp(0), config.timer_horizon);
+        let timers = Timers::new(TimerCursor::Before(Timestamp(0)), &config);
         let cache = Cache::new(config.cache_idle);
         Self {
             index,
@@ -164,7 +165,7 @@ impl Partition {
             }
             Input::Aborted { transaction } => self.aborted(transaction),
             Input::Flushed(id) => self.flushed(id, moment.at, &mut out),
-            Input::TimersLoaded { from, until: _, timers } => self.timers.loaded(from, timers),
+            Input::TimersLoaded { from, page } => self.timers.loaded(&from, page),
             Input::CheckpointRead(checkpoint) => {
                 self.checkpoint_read(checkpoint.as_ref(), moment.at, &mut out);
             }
@@ -183,9 +184,10 @@ impl Partition {
             Phase::New | Phase::Restoring(_) | Phase::Claiming | Phase::Ended => None,
             Phase::Active | Phase::Draining => {
                 let others = [self.flush_deadline(), self.trimming.deadline(), self.cache.deadline()];
-                // A timer that is due is proposed with the next batch, for which something else is awaited.
+                // A timer that is due is proposed with the next batch, for which something else is awaited; or by the next owner.
                 let is_busy = self.batch.is_some() || self.tail_meter.reaches(self.config.unflushed, 1);
-                let timers = self.timers.next_deadline().filter(|_| !is_busy);
+                let is_active = matches!(self.phase, Phase::Active);
+                let timers = self.timers.next_deadline().filter(|_| is_active && !is_busy);
                 timers.into_iter().chain(others.into_iter().flatten()).min()
             }
         }
@@ -208,6 +210,9 @@ impl Partition {
             instances_dirty: self.dirty.len(),
             instances_quarantined: self.quarantine.len(),
             timers_near: self.timers.len(),
+            timers_unindexed: self.timers.unindexed_len(),
+            timer_pages: self.timers.pages(),
+            timers_low_watermark: self.timers_low_watermark().due(),
             changelog_end: self.changelog_end,
             checkpoint_offset: self.write_behind.checkpoint_offset,
             tail_entries: self.tail_meter.entries(),
@@ -219,6 +224,10 @@ impl Partition {
     #[must_use]
     pub fn positions(&self) -> &BTreeMap<Source, Offset> {
         &self.positions
+    }
+
+    pub(crate) fn timers_low_watermark(&self) -> TimerCursor {
+        self.timers.low_watermark(self.batch.as_ref().map_or(&[], |it| &it.due))
     }
 
     pub(crate) fn stamp(&self, offset: Offset) -> Stamp {
@@ -234,9 +243,7 @@ impl Partition {
         }
         self.answer_queries(out);
         if matches!(self.phase, Phase::Active) {
-            if let Some((from, until)) = self.timers.next_slice(moment.at) {
-                out.push(Output::LoadTimers { from, until });
-            }
+            out.extend(self.timers.next_slice(moment.at).map(Output::LoadTimers));
             self.advance_schedules(programs, out);
             self.start_batch(moment.at, out);
         }
@@ -309,6 +316,12 @@ pub struct Gauges {
     pub instances_quarantined: usize,
     /// Timers in memory.
     pub timers_near: usize,
+    /// Timers that the index does not hold yet.
+    pub timers_unindexed: usize,
+    /// Pages of the timer index that this owner has read.
+    pub timer_pages: u64,
+    /// Every timer that was due before this has been proposed.
+    pub timers_low_watermark: Timestamp,
     /// One past the last committed record.
     pub changelog_end: Offset,
     /// Where a restore would begin.

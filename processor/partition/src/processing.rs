@@ -18,6 +18,7 @@ use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::WAKE;
 use crate::scheduling;
+use crate::timer_index::TimerEntry;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
 
 /// A record that was forwarded so often circles between owners that disagree on the partition count.
@@ -60,8 +61,10 @@ impl Partition {
         if self.batch.is_some() || self.tail_meter.reaches(self.config.unflushed, 1) {
             return;
         }
-        let due = self.timers.take_due(now, self.config.batch_records_max);
         let count = self.inbox.len().min(self.config.batch_records_max);
+        // Each of them comes back as a record: while others wait, a quarter of a batch is enough.
+        let share = if count == 0 { 1 } else { 4 };
+        let due = self.timers.take_due(now, (self.config.batch_records_max / share).max(1));
         if count == 0 && due.is_empty() && !self.scheduling.wants_batch() {
             return;
         }
@@ -306,7 +309,7 @@ impl Partition {
         records: &mut Vec<OutgoingRecord>,
     ) -> Option<(OutgoingRecord, Entry)> {
         let id = &command.instance;
-        let moment = Moment { at: not_before(command, moment.at), ..moment };
+        let moment = Moment { at: self.not_before(command, moment.at, work), ..moment };
         if let Some(why) = self.quarantine.reason(id) {
             if let Command::FireTimer { .. } = &command.command {
                 // Nothing is lost: what is set aside has its timers with it.
@@ -421,6 +424,15 @@ impl Partition {
         }
     }
 
+    /// The time of a decision: now, but never before the last one about the same instance, which an owner may have made whose clock
+    /// was ahead.
+    fn not_before(&self, command: &AddressedCommand, now: Timestamp, work: &Committing) -> Timestamp {
+        let id = &command.instance;
+        let known = work.entities.get(id).or_else(|| self.cache.get(id).map(|it| &it.entity));
+        let last = known.and_then(Entity::as_instance).and_then(Instance::state).map(|it| it.updated_at);
+        [due(command), last].into_iter().flatten().fold(now, Timestamp::max)
+    }
+
     /// A start that another instance has sent cannot be done: the task that waits fails.
     fn tell_parent(
         &self,
@@ -507,9 +519,18 @@ impl Partition {
         let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
         assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
         assert_eq!(work.changelog.len(), changelog_offsets.len(), "each changelog record has an offset");
-        let Some(Batch { stage: Stage::Committing(mut work), .. }) = self.batch.take() else {
+        let Some(Batch { stage: Stage::Committing(mut work), requests, due, .. }) = self.batch.take() else {
             unreachable!("seen just now")
         };
+        self.timers.proposed(due);
+        for request in &requests {
+            if let Request::Decide(command) = request
+                && let Command::FireTimer { timer, due } = command.command
+            {
+                let instance = command.instance.clone();
+                self.timers.handled(&TimerEntry { due, instance, timer });
+            }
+        }
         if changelog_offsets.first().is_some_and(|it| *it < self.changelog_end) {
             // Snapshots of what was committed there would be stamped as if they were old.
             let index = self.index.0;
@@ -572,11 +593,11 @@ impl Partition {
     }
 }
 
-/// The time of a decision: now, but for a timer at least the time that it was due. An owner whose clock was ahead has proposed it; to
-/// refuse it because ours is behind would be to lose it, for nobody proposes it again (state protocol 4.3).
-fn not_before(command: &AddressedCommand, now: Timestamp) -> Timestamp {
+/// When a timer was due, if the command fires one: it is not decided before. An owner whose clock was ahead has proposed it; to refuse
+/// it because ours is behind would be to lose it, for nobody proposes it again (state protocol 4.3).
+fn due(command: &AddressedCommand) -> Option<Timestamp> {
     match &command.command {
-        Command::FireTimer { due, .. } => now.max(*due),
+        Command::FireTimer { due, .. } => Some(*due),
         Command::Start { .. }
         | Command::CompleteTask { .. }
         | Command::FailTask { .. }
@@ -585,7 +606,7 @@ fn not_before(command: &AddressedCommand, now: Timestamp) -> Timestamp {
         | Command::Cancel { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
-        | Command::DeliverEvent { .. } => now,
+        | Command::DeliverEvent { .. } => None,
     }
 }
 

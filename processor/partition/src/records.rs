@@ -20,11 +20,12 @@ use millrace_schemas::internal::{
 };
 use millrace_schemas::partition::{Claim, Positions, SourcePosition};
 use millrace_schemas::schedule::{ScheduleCommand, ScheduleEntry, schedule_id};
-use millrace_schemas::{EventId, InstanceId, Offset, Timestamp, WorkflowVersion};
+use millrace_schemas::{EventId, InstanceId, Offset, TimerId, Timestamp, WorkflowVersion};
 
 use crate::batch::Request;
 use crate::config::Config;
-use crate::input::{InboundRecord, Source, TimerEntry};
+use crate::input::{InboundRecord, Source};
+use crate::timer_index::TimerEntry;
 use crate::transaction::OutgoingRecord;
 
 /// `source` of commands that come from timers.
@@ -401,6 +402,17 @@ fn request(read: Result<InboxRequest, InboxError>) -> Request {
             None => Request::DeadLetter { reason: error.reason(), detail: error.to_string() },
         },
     }
+}
+
+/// The timer of an instance that was the cause of something.
+pub(crate) fn timer_of(cause: &EventId, instance: &InstanceId) -> Option<TimerEntry> {
+    if cause.source != TIMER_SOURCE {
+        return None;
+    }
+    let mut parts = cause.id.rsplit('/');
+    let due = Timestamp(parts.next()?.parse().ok()?);
+    let timer = TimerId(parts.next()?.parse().ok()?);
+    Some(TimerEntry { due, instance: instance.clone(), timer })
 }
 
 fn fire(fired: TimerFired) -> Request {

@@ -19,8 +19,8 @@ pub const ERA_MAX: u32 = 400;
 /// From this era on, somebody should ask why the log is made anew that often.
 pub const ERA_WARN: u32 = ERA_MAX / 2;
 
-/// How far back timers are looked at again. The events that fired them may be lost; the index keeps its rows for two days after they
-/// were due.
+/// How far back timers are looked at again. The events that fired them may be lost. The index keeps hours that no owner has left
+/// behind; what was handled and is there still is refused.
 pub const TIMERS_LOOK_BACK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is left of a partition.
@@ -147,6 +147,7 @@ impl Remains {
             key_groups: Vec::new(),
             released: Vec::new(),
             hot_keys: Vec::new(),
+            timers_from: None,
         };
         Some((Stamp::new(era, era_base, changelog_offset), checkpoint))
     }

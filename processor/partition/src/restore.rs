@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use millrace_engine::EntityEntry;
 use millrace_schemas::partition::{Checkpoint, SourcePosition};
-use millrace_schemas::{InstanceId, Offset};
+use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 use crate::input::ChangelogRecord;
 
@@ -23,6 +23,8 @@ pub(crate) struct Restore {
     pub(crate) paused_at: Option<Offset>,
     /// What was read goes into the store before more is read.
     pub(crate) is_spilling: bool,
+    /// The latest time that anything of it tells, by the clocks of those who wrote it.
+    pub(crate) newest_at: Timestamp,
 }
 
 /// A record of the changelog after the checkpoint.

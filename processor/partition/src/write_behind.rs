@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
 use crate::cache::Listed;
-use crate::input::TimerEntry;
 use crate::output::{FlushId, HistoryRow};
+use crate::timer_index::TimerEntry;
 
 #[derive(Debug, Default)]
 pub(crate) struct WriteBehind {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use millrace_partition::{ChangelogRecord, Config, FlushRequest, Input, Source};
+use millrace_partition::{ChangelogRecord, Config, FlushRequest, Input, Source, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket, home, key_group};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::partition::Checkpoint;
@@ -375,17 +375,37 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         });
     }
 
-    pub(crate) fn load_timers(&self, incarnation: &Incarnation, from: Timestamp, until: Timestamp) {
+    pub(crate) fn load_timers(&self, incarnation: &Incarnation, slice: TimerSlice) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
             let index = incarnation.partition();
             let partitions = this.config.partitions;
             let buckets: Vec<TimerBucket> = TimerBucket::owned_by(index, partitions).collect();
-            let load = || this.store.load_timers(&buckets, from, until);
-            if let Ok(mut timers) = this.store_retrying(&incarnation, "load_timers", load).await {
+            let load = || this.store.load_timers(&buckets, &slice);
+            if let Ok(mut page) = this.store_retrying(&incarnation, "load_timers", load).await {
                 // With more partitions than buckets, a bucket is shared.
-                timers.retain(|it| home(key_group(it.instance.as_str().as_bytes()), partitions) == index);
-                this.send(incarnation, Input::TimersLoaded { from, until, timers }).await;
+                page.timers
+                    .retain(|it| home(key_group(it.instance.as_str().as_bytes()), partitions) == index);
+                this.metrics.timer_pages.inc();
+                this.send(incarnation, Input::TimersLoaded { from: slice.from, page }).await;
+            }
+        });
+    }
+
+    /// Once: what stays is removed by the store in time.
+    pub(crate) fn drop_timers(&self, incarnation: &Incarnation, from: Timestamp, until: Timestamp) {
+        let (this, index) = (self.clone(), incarnation.partition());
+        tokio::spawn(async move {
+            let buckets: Vec<TimerBucket> = TimerBucket::owned_by(index, this.config.partitions).collect();
+            match this.store.drop_timers(&buckets, from, until).await {
+                Ok(()) => {
+                    debug!(partition = index.0, until = until.0, "old hours of the timer index dropped")
+                }
+                Err(error) => warn!(
+                    partition = index.0,
+                    error = &error as &dyn std::error::Error,
+                    "cannot drop old hours of the timer index; they stay until they expire"
+                ),
             }
         });
     }

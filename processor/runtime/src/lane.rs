@@ -407,7 +407,8 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Output::TrimChangelog { before, keep_since } => {
                 self.effects.trim_changelog(incarnation, before, keep_since);
             }
-            Output::LoadTimers { from, until } => self.effects.load_timers(incarnation, from, until),
+            Output::LoadTimers(slice) => self.effects.load_timers(incarnation, slice),
+            Output::DropTimers { from, until } => self.effects.drop_timers(incarnation, from, until),
         }
         Ok(())
     }
@@ -524,7 +525,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         for (index, owned) in &self.owned {
             let gauges = owned.partition.gauges();
             let has_failed = self.failures.contains_key(index);
-            self.shell.metrics.partition(index.0, &gauges, has_failed);
+            self.shell.metrics.partition(index.0, &gauges, has_failed, now());
             self.shell.shared.update(PartitionStatus {
                 partition: *index,
                 is_active: gauges.is_active,

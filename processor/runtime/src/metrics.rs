@@ -1,6 +1,7 @@
 //! Metrics of a processor, for Prometheus. Names are stable; labels are bounded: partitions, commands, reasons, and deployed workflows.
 
 use millrace_partition::{Gauges, Observation};
+use millrace_schemas::Timestamp;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -26,6 +27,8 @@ pub struct Metrics {
     pub(crate) tasks_dispatched: IntCounter,
     pub(crate) timers_fired: IntCounter,
     pub(crate) timer_lateness: Histogram,
+    pub(crate) timer_pages: IntCounter,
+    pub(crate) clocks_behind: IntCounter,
     pub(crate) transactions: IntCounterVec,
     pub(crate) transaction_duration: Histogram,
     pub(crate) store_duration: HistogramVec,
@@ -40,6 +43,8 @@ pub struct Metrics {
     partition_dirty: IntGaugeVec,
     partition_quarantined: IntGaugeVec,
     partition_timers: IntGaugeVec,
+    partition_timers_unindexed: IntGaugeVec,
+    partition_timers_behind: IntGaugeVec,
     partition_tail: IntGaugeVec,
     partition_tail_entries: IntGaugeVec,
     partition_tail_bytes: IntGaugeVec,
@@ -141,6 +146,14 @@ impl Metrics {
                 "millrace_timer_lateness_seconds",
                 "From the due time of a timer to its decision.",
             ),
+            timer_pages: counter(
+                "millrace_timer_pages_loaded_total",
+                "Pages of the timer index that were read.",
+            ),
+            clocks_behind: counter(
+                "millrace_clock_behind_total",
+                "Restores that found entries more than half a second in the future: a clock of the fleet is wrong.",
+            ),
             transactions: counters(
                 "millrace_transactions_total",
                 "Kafka transactions, by outcome.",
@@ -188,6 +201,14 @@ impl Metrics {
                 "Instances set aside.",
             ),
             partition_timers: by_partition("millrace_partition_timers_near", "Timers in memory, due soon."),
+            partition_timers_unindexed: by_partition(
+                "millrace_partition_timers_unindexed",
+                "Timers that the index in the snapshot store does not hold yet.",
+            ),
+            partition_timers_behind: by_partition(
+                "millrace_partition_timers_behind_seconds",
+                "Age of the oldest due time that may not have been worked off: how far a herd of timers is behind.",
+            ),
             partition_tail: by_partition(
                 "millrace_partition_tail_records",
                 "Changelog offsets from the checkpoint to the end: what a restore would read.",
@@ -233,6 +254,7 @@ impl Metrics {
             Observation::EventKept => self.events_kept.inc(),
             Observation::RunScheduled => self.schedule_starts.inc(),
             Observation::StartsSkipped { count } => self.schedule_starts_skipped.inc_by(*count),
+            Observation::ClockBehind { .. } => self.clocks_behind.inc(),
             Observation::TaskDispatched => self.tasks_dispatched.inc(),
             Observation::TimerFired { lateness } => {
                 self.timers_fired.inc();
@@ -241,8 +263,10 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn partition(&self, partition: u32, gauges: &Gauges, has_failed: bool) {
+    pub(crate) fn partition(&self, partition: u32, gauges: &Gauges, has_failed: bool, now: Timestamp) {
         let label = partition.to_string();
+        let behind_ms =
+            if gauges.is_active { now.0.saturating_sub(gauges.timers_low_watermark.0) } else { 0 };
         for (metric, value) in [
             (&self.partition_inbox, gauges.inbox_records),
             (&self.partition_cached, gauges.instances_cached),
@@ -250,6 +274,8 @@ impl Metrics {
             (&self.partition_dirty, gauges.instances_dirty),
             (&self.partition_quarantined, gauges.instances_quarantined),
             (&self.partition_timers, gauges.timers_near),
+            (&self.partition_timers_unindexed, gauges.timers_unindexed),
+            (&self.partition_timers_behind, usize::try_from(behind_ms / 1_000).unwrap_or(0)),
             (&self.partition_tail_entries, gauges.tail_entries),
             (&self.partition_tail_bytes, gauges.tail_bytes),
             (&self.partition_failed, usize::from(has_failed)),
@@ -271,6 +297,8 @@ impl Metrics {
             &self.partition_dirty,
             &self.partition_quarantined,
             &self.partition_timers,
+            &self.partition_timers_unindexed,
+            &self.partition_timers_behind,
             &self.partition_tail,
             &self.partition_tail_entries,
             &self.partition_tail_bytes,

@@ -16,6 +16,11 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         Observation::InstanceQuarantined { instance, detail } => {
             error!(partition, %instance, detail, "instance quarantined: its log and the code disagree");
         }
+        Observation::ClockBehind { by } => warn!(
+            partition,
+            by_ms = by.as_millis(),
+            "the changelog has entries of the future: the clock of this processor is behind, or that of the last owner was ahead; check NTP on both"
+        ),
         Observation::CommandRejected { command, reason } => {
             debug!(partition, command, reason, "command refused")
         }

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use millrace_partition::{Attributes, FlushRequest, SnapshotRow, Term, TimerEntry};
+use millrace_partition::{Attributes, FlushRequest, SnapshotRow, Term, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, Timestamp, WorkflowName, WorkflowVersion};
 
@@ -58,13 +58,23 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
         owner: &OwnerRow,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Timers of these buckets with a due time in `[from, until)`.
+    /// A page of timers of these buckets, in the order of the entries, whichever bucket they are in. What was written before the call is
+    /// in it, if it lies before the page's end; what is written meanwhile may be. A page may hold fewer entries than asked for and yet
+    /// not be the last one, but it always comes further than the one before.
     fn load_timers(
+        &self,
+        buckets: &[TimerBucket],
+        slice: &TimerSlice,
+    ) -> impl Future<Output = Result<TimerPage, StoreError>> + Send;
+
+    /// Drops what these buckets hold of the hours in `[from, until)`, but for timers that were written after their hour had ended: those
+    /// were set for a time that was past. Both ends are whole hours.
+    fn drop_timers(
         &self,
         buckets: &[TimerBucket],
         from: Timestamp,
         until: Timestamp,
-    ) -> impl Future<Output = Result<Vec<TimerEntry>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// History of an instance, oldest first, after `after`, at most `limit` rows.
     fn load_history(

@@ -5,12 +5,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use millrace_partition::{
-    Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, Term, TimerEntry,
-    TimerRow,
+    Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, Term, TimerCursor,
+    TimerEntry, TimerPage, TimerRow, TimerSlice,
 };
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
@@ -32,6 +32,7 @@ pub async fn all<S: SnapshotStore>(store: &S) {
     the_later_owner_stays(store).await;
     timers_come_by_slice_and_bucket(store).await;
     a_slice_may_hold_many_timers(store).await;
+    old_hours_are_dropped_but_not_what_was_set_late(store).await;
     history_comes_in_order_and_in_pages(store).await;
     history_and_list_rows_expire_each_by_its_own_time(store).await;
     lists_come_newest_first_and_in_pages(store).await;
@@ -52,10 +53,10 @@ pub async fn what_was_never_written_is_absent<S: SnapshotStore>(store: &S) {
     assert_eq!(store.load_snapshot(&id("nobody")).await.unwrap(), None);
     assert_eq!(store.load_checkpoint(PartitionIndex(4_000)).await.unwrap(), None);
     assert_eq!(store.load_history(&id("nobody"), None, 10).await.unwrap(), vec![]);
-    assert_eq!(
-        store.load_timers(&[TimerBucket(255)], PAST, PAST.plus(Duration::from_secs(1))).await.unwrap(),
-        vec![]
-    );
+    let until = PAST.plus(Duration::from_secs(1));
+    let slice = TimerSlice { from: TimerCursor::Before(PAST), until, entries_max: 10 };
+    let nothing = TimerPage { timers: vec![], next: TimerCursor::Before(until) };
+    assert_eq!(store.load_timers(&[TimerBucket(255)], &slice).await.unwrap(), nothing);
     assert_eq!(store.list(&query("nothing")).await.unwrap(), ListPage::default());
 }
 
@@ -160,37 +161,89 @@ pub async fn timers_come_by_slice_and_bucket<S: SnapshotStore>(store: &S) {
         ];
         flush(store, vec![], rows.clone(), vec![]).await;
         flush(store, vec![], rows.clone(), vec![]).await;
-        let slice = async |from: i64, until: i64| {
-            let mut timers = store.load_timers(&[mine, also_mine], at(from), at(until)).await.unwrap();
-            timers.sort();
-            timers
-        };
+        let slice =
+            async |from: i64, until: i64| pages(store, &[mine, also_mine], at(from), at(until), 100).await;
         let expected: Vec<TimerEntry> = rows[1..6].iter().map(entry).collect();
         assert_eq!(slice(0, 3 * HOUR_MS + 1).await, expected);
         assert_eq!(slice(0, 1).await, expected[..2]);
         assert_eq!(slice(1, HOUR_MS).await, expected[2..3]);
         assert_eq!(slice(5, 5).await, vec![]);
         assert_eq!(slice(HOUR_MS, 0).await, vec![], "an empty range is no error");
-        assert_eq!(store.load_timers(&[], at(0), at(HOUR_MS)).await.unwrap(), vec![]);
+        assert_eq!(pages(store, &[], at(0), at(HOUR_MS), 100).await, vec![]);
+        for entries_max in [1, 2, 3] {
+            let timers = pages(store, &[mine, also_mine], at(0), at(3 * HOUR_MS + 1), entries_max).await;
+            assert_eq!(timers, expected, "in pages of {entries_max}");
+        }
     }
     // `Timestamp::plus` saturates there.
     let never = timer(mine, Timestamp(i64::MAX), "never", 1);
     flush(store, vec![], vec![never], vec![]).await;
 }
 
-/// Many timers due at one instant are many pages, not a failure.
+/// Many timers due at one instant are many pages, whose entries come in one order over all buckets, each once.
 pub async fn a_slice_may_hold_many_timers<S: SnapshotStore>(store: &S) {
     let due = Timestamp(PAST.0 + 90 * DAY_MS);
+    // Most of them in one bucket, as a herd never is that came about by itself.
+    let bucket = |n: u32| TimerBucket(if n.is_multiple_of(7) { 10 + (n % 3) as u16 } else { 9 });
     let rows: Vec<TimerRow> =
-        (0..6_000).map(|n| timer(TimerBucket(9), due, &format!("herd-{n:04}"), n)).collect();
+        (0..6_000).map(|n| timer(bucket(n), due, &format!("herd-{:04}", n / 2), n)).collect();
     flush(store, vec![], rows.clone(), vec![]).await;
-    let mut timers = store.load_timers(&[TimerBucket(9)], due, Timestamp(due.0 + 1)).await.unwrap();
-    timers.sort();
-    assert!(
-        timers.iter().eq(rows.iter().map(entry).collect::<Vec<_>>().iter()),
-        "all of {} came",
-        rows.len()
-    );
+    let buckets: Vec<TimerBucket> = (8..16).map(TimerBucket).collect();
+    let expected: Vec<TimerEntry> = rows.iter().map(entry).collect();
+    for entries_max in [700, 5_000, 100_000] {
+        let timers = pages(store, &buckets, due, Timestamp(due.0 + 1), entries_max).await;
+        assert!(timers == expected, "{} of {} came, by {entries_max}", timers.len(), rows.len());
+    }
+    let alone = pages(store, &[TimerBucket(9)], due, Timestamp(due.0 + 1), 1_000).await;
+    assert!(alone.iter().eq(expected.iter().filter(|it| bucket(it.timer.0) == TimerBucket(9))));
+}
+
+/// Whole hours of some buckets go, but for what was written when its hour was over.
+pub async fn old_hours_are_dropped_but_not_what_was_set_late<S: SnapshotStore>(store: &S) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let hour = Timestamp(0).plus(now).0.div_euclid(HOUR_MS) + 2;
+    let at = |hours: i64, ms: i64| Timestamp((hour + hours) * HOUR_MS + ms);
+    let (mine, foreign) = (TimerBucket(21), TimerBucket(22));
+    let rows = vec![
+        timer(mine, Timestamp(PAST.0 + 5), "dropped-late", 1),
+        timer(mine, at(-1, HOUR_MS - 1), "dropped-before", 1),
+        timer(mine, at(0, 0), "dropped", 1),
+        timer(mine, at(1, HOUR_MS - 1), "dropped", 2),
+        timer(mine, at(2, 0), "dropped-after", 1),
+    ];
+    flush(store, vec![], rows.clone(), vec![]).await;
+    flush(store, vec![], vec![timer(foreign, at(0, 0), "dropped-foreign", 1)], vec![]).await;
+    store.drop_timers(&[mine], PAST, PAST.plus(Duration::from_secs(3_600))).await.unwrap();
+    for _ in 0..2 {
+        store.drop_timers(&[mine], at(0, 0), at(2, 0)).await.unwrap();
+    }
+    store.drop_timers(&[mine], at(2, 0), at(2, 0)).await.unwrap();
+    let left: Vec<TimerEntry> = [&rows[0], &rows[1], &rows[4]].into_iter().map(entry).collect();
+    let (late, rest) = left.split_at(1);
+    assert_eq!(pages(store, &[mine], PAST, PAST.plus(Duration::from_secs(3_600)), 10).await, late);
+    assert_eq!(pages(store, &[mine], at(-1, 0), at(9, 0), 10).await, rest);
+    assert_eq!(pages(store, &[foreign], at(0, 0), at(1, 0), 10).await.len(), 1);
+}
+
+/// All timers of a slice, page after page.
+pub async fn pages<S: SnapshotStore>(
+    store: &S,
+    buckets: &[TimerBucket],
+    from: Timestamp,
+    until: Timestamp,
+    entries_max: usize,
+) -> Vec<TimerEntry> {
+    let mut slice = TimerSlice { from: TimerCursor::Before(from), until, entries_max };
+    let mut timers = Vec::new();
+    while slice.from < TimerCursor::Before(until) {
+        let TimerPage { timers: page, next } = store.load_timers(buckets, &slice).await.unwrap();
+        assert!(page.len() <= entries_max, "a page holds no more than was asked for");
+        assert!(next > slice.from && page.iter().all(|it| slice.contains(it) && next.has_passed(it)));
+        timers.extend(page);
+        slice.from = next;
+    }
+    assert!(timers.is_sorted(), "in the order of the entries");
+    timers
 }
 
 /// Entries come oldest first, each once, after the cursor, at most as many as asked for, of one instance.
@@ -566,7 +619,7 @@ pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
     }
     let due = Timestamp(PAST.0 + 200 * DAY_MS);
     let buckets: Vec<TimerBucket> = (0..64).map(TimerBucket).collect();
-    let loaded = store.load_timers(&buckets, due, Timestamp(due.0 + 1)).await.unwrap();
+    let loaded = pages(store, &buckets, due, Timestamp(due.0 + 1), 1_000).await;
     assert_eq!(loaded.len(), names.len());
     let page = store.list(&ListQuery { limit: 5_000, ..query("many") }).await.unwrap();
     assert_eq!((page.rows.len(), page.has_more), (names.len(), false));

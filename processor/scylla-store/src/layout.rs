@@ -26,6 +26,11 @@ pub(crate) fn hour(due: Timestamp) -> i32 {
     clamped(due.0.div_euclid(HOUR_MS))
 }
 
+/// When that hour ends, in microseconds, as a write timestamp.
+pub(crate) fn end_of_hour_us(hour: i32) -> i64 {
+    (i64::from(hour) + 1) * HOUR_MS * 1_000
+}
+
 /// The day of a start, of the list: whole days since the epoch.
 pub(crate) fn day(started_at: Timestamp) -> i32 {
     clamped(started_at.0.div_euclid(DAY_MS))

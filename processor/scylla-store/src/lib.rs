@@ -19,6 +19,7 @@ mod schema;
 mod search;
 mod statements;
 mod store;
+mod timers;
 mod write;
 
 pub use config::{Consistency, Credentials, InvalidSetting, Replication, ScyllaConfig};

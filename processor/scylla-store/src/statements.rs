@@ -26,6 +26,7 @@ pub(crate) struct Statements {
     pub(crate) select_checkpoint: PreparedStatement,
     pub(crate) select_owner: PreparedStatement,
     pub(crate) select_timers: PreparedStatement,
+    pub(crate) delete_timers: PreparedStatement,
     pub(crate) select_history: PreparedStatement,
     pub(crate) select_listing: PreparedStatement,
     pub(crate) select_listing_days: PreparedStatement,
@@ -116,9 +117,11 @@ impl Statements {
             select_checkpoint: prepare("SELECT value, writetime(value) FROM KEYSPACE.checkpoint WHERE home = ?").await?,
             select_owner: prepare("SELECT transactional_id, api_url, writetime(api_url) FROM KEYSPACE.owner WHERE home = ?").await?,
             select_timers: prepare(
-                "SELECT due, instance, timer FROM KEYSPACE.timer_idx WHERE bucket = ? AND hour = ? AND due >= ? AND due < ?",
+                "SELECT due, instance, timer FROM KEYSPACE.timer_idx WHERE bucket = ? AND hour = ? \
+                 AND (due, instance, timer) > (?, ?, ?) AND (due, instance, timer) < (?, ?, ?) LIMIT ?",
             )
             .await?,
+            delete_timers: prepare("DELETE FROM KEYSPACE.timer_idx USING TIMESTAMP ? WHERE bucket = ? AND hour = ?").await?,
             select_history,
             select_listing,
             select_listing_days: prepare("SELECT day FROM KEYSPACE.listing_day WHERE workflow = ? AND day >= ? AND day <= ?")
@@ -166,6 +169,7 @@ mod tests {
             &statements.select_checkpoint,
             &statements.select_owner,
             &statements.select_timers,
+            &statements.delete_timers,
             &statements.select_history,
             &statements.select_listing,
             &statements.select_listing_days,

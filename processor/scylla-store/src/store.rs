@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{StreamExt, TryStreamExt};
-use millrace_partition::{FlushRequest, SnapshotRow, TimerEntry};
+use futures_util::TryStreamExt;
+use millrace_partition::{FlushRequest, SnapshotRow, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, OwnerRow, SnapshotStore, StoreError};
-use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp};
+use millrace_schemas::{InstanceId, Stamp, Timestamp};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::pager::TypedRowStream;
 use scylla::client::session::Session;
@@ -18,7 +17,6 @@ use scylla::deserialize::row::DeserializeRow;
 use scylla::deserialize::value::DeserializeValue;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
-use scylla::value::CqlTimestamp;
 use tokio::sync::OnceCell;
 
 use crate::chunks::ChunkedInstances;
@@ -26,10 +24,7 @@ use crate::config::{Consistency, ScyllaConfig};
 use crate::envelope::Opened;
 use crate::error::{DamagedSnapshot, Failure, UnexpectedRow, UnknownDatacenter};
 use crate::statements::Statements;
-use crate::{chunks, envelope, layout, list, schema, write};
-
-/// Slices of the timer index read at a time.
-const TIMER_READS_MAX: usize = 64;
+use crate::{chunks, envelope, layout, list, schema, timers, write};
 
 /// How often a row is read again whose chunks were not there: each time, a newer one must have been written in between.
 const CHUNK_READS_MAX: u32 = 10;
@@ -153,33 +148,6 @@ impl ScyllaStore {
         }
         known.extend(days);
     }
-
-    async fn timer_slice(
-        &self,
-        bucket: TimerBucket,
-        hour: i32,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<TimerEntry>, StoreError> {
-        const DOING: &str = "read the timer index";
-        let statements = self.statements().await?;
-        let slice = (bucket.0.cast_signed(), hour, CqlTimestamp(from.0), CqlTimestamp(until.0));
-        let rows =
-            rows::<(CqlTimestamp, String, i64)>(&self.inner.session, &statements.select_timers, slice, DOING)
-                .await?;
-        rows.map_err(|it| it.while_doing(DOING))
-            .and_then(async |(due, instance, timer)| {
-                let timer = u32::try_from(timer)
-                    .map_err(|_| UnexpectedRow { what: format!("timer {timer}") }.while_doing(DOING))?;
-                Ok(TimerEntry {
-                    due: Timestamp(due.0),
-                    instance: instance_id(&instance, DOING)?,
-                    timer: TimerId(timer),
-                })
-            })
-            .try_collect()
-            .await
-    }
 }
 
 impl SnapshotStore for ScyllaStore {
@@ -271,28 +239,18 @@ impl SnapshotStore for ScyllaStore {
     async fn load_timers(
         &self,
         buckets: &[TimerBucket],
+        slice: &TimerSlice,
+    ) -> Result<TimerPage, StoreError> {
+        timers::load(&self.inner.session, self.statements().await?, buckets, slice).await
+    }
+
+    async fn drop_timers(
+        &self,
+        buckets: &[TimerBucket],
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<TimerEntry>, StoreError> {
-        if from >= until {
-            return Ok(Vec::new());
-        }
-        let mut timers = Vec::new();
-        let mut in_flight = FuturesUnordered::new();
-        for hour in layout::hour(from)..=layout::hour(Timestamp(until.0 - 1)) {
-            for bucket in buckets {
-                if in_flight.len() == TIMER_READS_MAX
-                    && let Some(slice) = in_flight.next().await
-                {
-                    timers.append(&mut slice?);
-                }
-                in_flight.push(self.timer_slice(*bucket, hour, from, until));
-            }
-        }
-        while let Some(slice) = in_flight.next().await {
-            timers.append(&mut slice?);
-        }
-        Ok(timers)
+    ) -> Result<(), StoreError> {
+        timers::drop_hours(&self.inner.session, self.statements().await?, buckets, from, until).await
     }
 
     async fn load_history(

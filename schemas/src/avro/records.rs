@@ -27,7 +27,7 @@ use crate::instance::{
 };
 use crate::internal::{ForwardedRecord, RecordPosition, ScheduleProposed, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
-use crate::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use crate::partition::{Checkpoint, Claim, Positions, SourcePosition, TimerPlace};
 use crate::schedule::{
     BufferedStart, NextStart, ScheduleEntry, ScheduleEvent, ScheduleSnapshot, ScheduleState, ScheduleStatus,
     ScheduledRun, SkipReason,
@@ -140,8 +140,10 @@ avro_record!(Checkpoint {
     at,
     key_groups,
     released,
-    hot_keys
+    hot_keys,
+    timers_from
 });
+avro_record!(TimerPlace { instance, timer });
 avro_record!(ParkedInstance { era, offset, reason, snapshot, entries });
 
 avro_record!(RecordPosition { topic, partition, offset });

@@ -25,7 +25,7 @@ use millrace_schemas::internal::{
     ForwardedRecord, InternalRecord, RecordPosition, ScheduleProposed, TimerFired,
 };
 use millrace_schemas::key_groups::{KeyGroup, KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
-use millrace_schemas::partition::{Checkpoint, Claim, Positions, SourcePosition};
+use millrace_schemas::partition::{Checkpoint, Claim, Positions, SourcePosition, TimerPlace};
 use millrace_schemas::schedule::{
     BufferedStart, NextStart, ScheduleEntry, ScheduleEvent, ScheduleSnapshot, ScheduleState, ScheduleStatus,
     ScheduledRun, SkipReason,
@@ -310,6 +310,10 @@ pub(crate) fn checkpoint() -> Checkpoint {
         key_groups: key_group_eras(),
         released: vec![KeyGroupRoute { key_groups: key_groups(), to: PartitionIndex(3) }],
         hot_keys: vec![InstanceId::new("order-1").expect("short")],
+        timers_from: Some(TimerPlace {
+            instance: InstanceId::new("order-1").expect("short"),
+            timer: TimerId(3),
+        }),
     }
 }
 
@@ -717,6 +721,7 @@ pub(crate) fn assert_decodes_v1(codec: &Codec, name: &str, bytes: &[u8]) {
                 key_groups: Vec::new(),
                 released: Vec::new(),
                 hot_keys: Vec::new(),
+                timers_from: None,
                 ..checkpoint()
             };
             assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint);

@@ -3,10 +3,13 @@
 mod broker;
 mod idle;
 mod live;
+mod system;
 mod takeover;
+mod timers;
 mod w1;
 
 pub(crate) use broker::{Plan as BrokerPlan, broker};
 pub(crate) use idle::{Plan as IdlePlan, idle};
 pub(crate) use takeover::{Plan as TakeoverPlan, takeover};
+pub(crate) use timers::{Plan as TimersPlan, timers};
 pub(crate) use w1::w1;

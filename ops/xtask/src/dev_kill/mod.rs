@@ -230,7 +230,7 @@ impl Victim {
 
 /// Two ports below the range that the kernel hands out to outgoing connections, so that they stay free while nobody listens there: a client
 /// that tries to connect could be given the very port that it tries.
-fn free_ports() -> anyhow::Result<(u16, u16)> {
+pub(crate) fn free_ports() -> anyhow::Result<(u16, u16)> {
     const TRIES: usize = 100;
     for _ in 0..TRIES {
         let first = rand::random_range(15_000..31_000);

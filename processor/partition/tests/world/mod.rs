@@ -2,7 +2,7 @@
 //! when told to, and can lose the partition at any moment.
 #![allow(clippy::unwrap_used, unreachable_pub, dead_code)] // each test file uses a part of it
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use millrace_engine::{Bounds, Instance, Moment, Routes, Schedules};
 use millrace_partition::{
     ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Listing, Observation, OutgoingRecord,
-    Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, Transaction,
+    Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, TimerSlice, Transaction,
 };
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_schemas::cloud_event::CloudEvent;
@@ -91,6 +91,13 @@ pub struct World {
     pub held_flush: Option<FlushRequest>,
     /// Rows of the list, in the order in which they were written.
     pub listings: Vec<Listing>,
+    /// Pages of the timer index are kept from the partition.
+    pub holds_timers: bool,
+    pub held_slice: Option<TimerSlice>,
+    /// How many entries each page held.
+    pub pages: Vec<usize>,
+    /// Hours of the timer index that are of no more use.
+    pub dropped: Vec<(Timestamp, Timestamp)>,
     pub is_drained: bool,
     pub failure: Option<String>,
     reads: BTreeMap<Source, usize>,
@@ -122,6 +129,8 @@ impl World {
             stub_ttl: Duration::from_secs(7 * 86_400),
             history_retention: Some(Duration::from_secs(30 * 86_400)),
             timer_horizon: Duration::from_secs(600),
+            timers_near_max: 100,
+            timer_fires_per_second: 10_000,
             api_url: None,
         };
         let mut world = Self {
@@ -138,6 +147,10 @@ impl World {
             holds_flushes: false,
             held_flush: None,
             listings: Vec::new(),
+            holds_timers: false,
+            held_slice: None,
+            pages: Vec::new(),
+            dropped: Vec::new(),
             is_drained: false,
             failure: None,
             reads: BTreeMap::new(),
@@ -158,6 +171,7 @@ impl World {
     pub fn restart(&mut self) {
         self.held = None;
         self.held_flush = None;
+        self.held_slice = None;
         self.reads.clear();
         self.is_drained = false;
         self.incarnations += 1;
@@ -301,15 +315,14 @@ impl World {
                 self.durable.changelog_start = before;
                 None
             }
-            Output::LoadTimers { from, until } => {
-                let timers = self
-                    .durable
-                    .timers
-                    .iter()
-                    .filter(|it| from <= it.due && it.due < until)
-                    .cloned()
-                    .collect();
-                Some(Input::TimersLoaded { from, until, timers })
+            Output::LoadTimers(slice) if self.holds_timers => {
+                self.held_slice = Some(slice);
+                None
+            }
+            Output::LoadTimers(slice) => Some(self.load_timers(slice)),
+            Output::DropTimers { from, until } => {
+                self.dropped.push((from, until));
+                None
             }
             Output::Observe(observation) => {
                 self.observed.push(observation);
@@ -330,6 +343,15 @@ impl World {
             | Output::Answer { .. }
             | Output::AnswerSchedule { .. } => None,
         }
+    }
+
+    /// The first entries of a slice.
+    pub fn load_timers(&mut self, slice: TimerSlice) -> Input {
+        let timers: BTreeSet<&TimerEntry> =
+            self.durable.timers.iter().filter(|it| slice.contains(it)).collect();
+        let page = slice.page(timers.into_iter().cloned().collect(), true);
+        self.pages.push(page.timers.len());
+        Input::TimersLoaded { from: slice.from, page }
     }
 
     fn commit(&mut self, transaction: Transaction) {

@@ -1,11 +1,13 @@
 //! A snapshot store in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use millrace_partition::{Attributes, FlushRequest, SnapshotRow, SnapshotWrite, TimerEntry};
+use millrace_partition::{
+    Attributes, FlushRequest, SnapshotRow, SnapshotWrite, TimerEntry, TimerPage, TimerSlice,
+};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 use tokio::time::Instant;
@@ -25,7 +27,8 @@ struct Rows {
     snapshots: BTreeMap<InstanceId, SnapshotCell>,
     checkpoints: BTreeMap<PartitionIndex, (Stamp, Bytes)>,
     owners: BTreeMap<PartitionIndex, OwnerRow>,
-    timers: BTreeMap<(TimerBucket, Timestamp), BTreeSet<(InstanceId, TimerId)>>,
+    /// And whether they were written after their hour had ended.
+    timers: BTreeMap<(TimerBucket, Timestamp), BTreeMap<(InstanceId, TimerId), bool>>,
     history: BTreeMap<(InstanceId, Stamp), HistoryCell>,
     listing: BTreeMap<WorkflowName, BTreeMap<(Timestamp, InstanceId), ListingCell>>,
 }
@@ -52,9 +55,16 @@ struct ListingCell {
     expires_at: Option<Instant>,
 }
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// When a row that is written now ends.
 fn expiry(ttl: Option<Duration>) -> Option<Instant> {
     ttl.map(|it| Instant::now() + it)
+}
+
+/// By the clock of the server that this stands for.
+fn now() -> Timestamp {
+    Timestamp(0).plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn is_alive(expires_at: Option<Instant>) -> bool {
@@ -110,9 +120,11 @@ impl SnapshotStore for MemoryStore {
 
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
         let mut rows = self.rows();
+        let hour = Timestamp(now().0.div_euclid(HOUR_MS) * HOUR_MS);
         for timer in &request.timers {
+            let is_late = timer.due < hour;
             let due = rows.timers.entry((timer.bucket, timer.due)).or_default();
-            due.insert((timer.instance.clone(), timer.timer));
+            due.insert((timer.instance.clone(), timer.timer), is_late);
         }
         for entry in &request.history {
             let cell = HistoryCell { entry: entry.entry.clone(), expires_at: expiry(entry.ttl) };
@@ -158,21 +170,38 @@ impl SnapshotStore for MemoryStore {
     async fn load_timers(
         &self,
         buckets: &[TimerBucket],
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<TimerEntry>, StoreError> {
+        slice: &TimerSlice,
+    ) -> Result<TimerPage, StoreError> {
         let rows = self.rows();
+        let from = slice.from.due();
         let mut timers = Vec::new();
-        for bucket in buckets.iter().filter(|_| from < until) {
-            for ((_, due), entries) in rows.timers.range((*bucket, from)..(*bucket, until)) {
-                timers.extend(entries.iter().map(|(instance, timer)| TimerEntry {
+        for bucket in buckets.iter().filter(|_| from < slice.until) {
+            for ((_, due), entries) in rows.timers.range((*bucket, from)..(*bucket, slice.until)) {
+                let entry = |(instance, timer): &(InstanceId, TimerId)| TimerEntry {
                     due: *due,
                     instance: instance.clone(),
                     timer: *timer,
-                }));
+                };
+                timers.extend(entries.keys().map(entry).filter(|it| slice.contains(it)));
             }
         }
-        Ok(timers)
+        timers.sort_unstable();
+        Ok(slice.page(timers, true))
+    }
+
+    async fn drop_timers(
+        &self,
+        buckets: &[TimerBucket],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.rows().timers.retain(|(bucket, due), entries| {
+            if buckets.contains(bucket) && from <= *due && *due < until {
+                entries.retain(|_, is_late| *is_late);
+            }
+            !entries.is_empty()
+        });
+        Ok(())
     }
 
     async fn load_history(

@@ -140,9 +140,17 @@ struct Tuning {
     #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = parse_duration)]
     stub_ttl: Duration,
 
-    /// How far ahead timers are held in memory
+    /// How far ahead timers are held in memory, at most
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
     timer_horizon: Duration,
+
+    /// Timers of a partition in memory, besides those that are being written to the store
+    #[arg(long, default_value_t = 20_000, value_name = "TIMERS", value_parser = clap::value_parser!(u32).range(4..))]
+    timers_near: u32,
+
+    /// Timers of a partition that fire in a second, at most: a herd of them leaves room for other work
+    #[arg(long, default_value_t = 1_000, value_name = "TIMERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    timer_fires_per_second: u32,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -306,6 +314,8 @@ impl Settings {
                 stub_ttl: tuning.stub_ttl,
                 history_retention: Some(retention),
                 timer_horizon: tuning.timer_horizon,
+                timers_near_max: usize::try_from(tuning.timers_near).unwrap_or(usize::MAX),
+                timer_fires_per_second: tuning.timer_fires_per_second,
                 api_url: Some(api_url),
             },
         }

@@ -48,6 +48,35 @@ do:
           - loser: {wait: {minutes: 5}}
 ";
 
+/// Timers that are due at the same instant: many that all count, two of which the first that fires cancels the other while that one is
+/// about to fire, and some beyond the horizon.
+const HERD: &str = "
+document: {dsl: 1.0.3, namespace: sim, name: herd, version: 1.0.0}
+do:
+  - crowd:
+      fork:
+        branches:
+          - a: {wait: {seconds: 3}}
+          - b: {wait: {seconds: 3}}
+          - c: {wait: {seconds: 3}}
+          - d: {wait: {seconds: 3}}
+          - e: {wait: {seconds: 3}}
+          - f: {wait: {milliseconds: 3400}}
+  - race:
+      fork:
+        compete: true
+        branches:
+          - one: {wait: {milliseconds: 700}}
+          - other: {wait: {milliseconds: 700}}
+  - far:
+      fork:
+        branches:
+          - a: {wait: {minutes: 2}}
+          - b: {wait: {minutes: 2}}
+          - c: {wait: {minutes: 2}}
+          - d: {wait: {seconds: 121}}
+";
+
 /// Instances that start others: two that are waited for, one that loses a race and is cancelled, one that nobody waits for.
 const FAMILY: &str = "
 document: {dsl: 1.0.3, namespace: sim, name: family, version: 1.0.0}
@@ -168,7 +197,8 @@ pub(crate) struct Catalog {
     schedules: Arc<Schedules>,
 }
 
-const UNSCHEDULED: [&str; 10] = [COLLECT, CALL, WAIT, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED];
+const UNSCHEDULED: [&str; 11] =
+    [COLLECT, CALL, WAIT, HERD, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED];
 
 /// Compiled once.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(&UNSCHEDULED));

@@ -47,6 +47,7 @@ enum Kind {
     },
     Call,
     Wait,
+    Herd,
     Family,
     /// Events are published: they find it by what they say, or by its business key.
     Hear {
@@ -208,6 +209,7 @@ impl User {
         let kind = match rng.random_range(0..10) {
             it if it < swarm.collect_of_ten => Kind::Collect { count: rng.random_range(1..=12) },
             it if it < swarm.collect_of_ten + swarm.call_of_ten => Kind::Call,
+            _ if swarm.is_herd => Kind::Herd,
             _ => match rng.random_range(0..8) {
                 0 | 1 => Kind::Family,
                 2 => Kind::Wait,
@@ -217,13 +219,15 @@ impl User {
                 _ => Kind::Paired,
             },
         };
-        let may_be_cancelled = matches!(kind, Kind::Call | Kind::Wait | Kind::Family | Kind::Impatient);
+        let may_be_cancelled =
+            matches!(kind, Kind::Call | Kind::Wait | Kind::Herd | Kind::Family | Kind::Impatient);
         let is_cancelled = may_be_cancelled && rng.random_range(0..100) < swarm.weights.cancel;
         let starts_twice = rng.random_range(0..100) < swarm.weights.duplicate;
         let name = match kind {
             Kind::Collect { .. } => "collect",
             Kind::Call => "call",
             Kind::Wait => "wait",
+            Kind::Herd => "herd",
             Kind::Family => "family",
             Kind::Hear { .. } => "hear",
             Kind::Impatient => "impatient",
@@ -269,7 +273,9 @@ impl User {
                 Kind::Hear { .. } | Kind::Impatient | Kind::Called | Kind::Paired => {
                     script[rng.random_range(0..place)].clone()
                 }
-                Kind::Collect { .. } | Kind::Call | Kind::Wait | Kind::Family => start("start-again"),
+                Kind::Collect { .. } | Kind::Call | Kind::Wait | Kind::Herd | Kind::Family => {
+                    start("start-again")
+                }
             };
             script.insert(place, again);
         }
@@ -297,7 +303,10 @@ impl User {
                     false => Err(format!("its output is {}", output.value() as &Value)),
                 }
             }
-            (Status::Completed { .. }, Kind::Call | Kind::Wait | Kind::Family | Kind::Impatient) => Ok(()),
+            (
+                Status::Completed { .. },
+                Kind::Call | Kind::Wait | Kind::Herd | Kind::Family | Kind::Impatient,
+            ) => Ok(()),
             (status, _) => Err(format!("it is {}", status.name())),
         }
     }

@@ -36,6 +36,22 @@ pub enum Mutant {
     TimersNotIndexed,
     /// The checkpoint says that all timers of the next hour have fired.
     TimerWatermarkAhead,
+    /// The checkpoint says that all timers that are due at the same instant as the next one have fired.
+    TimerPlaceAhead,
+    /// A timer is indexed by the flush after the one that it belongs to: the checkpoint has moved by then.
+    TimersIndexedLate,
+    /// A full page of the timer index lacks its last entry.
+    TimerPageDropsLast,
+    /// The page after a full one begins at the next due time, not at the next entry.
+    TimerCursorSkipsEqual,
+    /// The timer index is read as it was when it was read the last time.
+    TimerReadIsStale,
+    /// Proposals to fire timers leave with the owner's next transaction, if there is one: the checkpoint may have passed them by then.
+    ProposalInNextTransaction,
+    /// Clocks are ahead by far more than they may be.
+    ClockFarAhead,
+    /// A proposal is for whatever timer of the instance is pending when it is read, not for the one that was due.
+    ProposalForAnyTimer,
     /// Transactions carry no group metadata (no F1).
     NoGroupFence,
     /// History rows are left out of the flushes.
@@ -64,7 +80,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 34] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -80,6 +96,14 @@ impl Mutant {
         Self::TimedOutWriteCounts,
         Self::TimersNotIndexed,
         Self::TimerWatermarkAhead,
+        Self::TimerPlaceAhead,
+        Self::TimersIndexedLate,
+        Self::TimerPageDropsLast,
+        Self::TimerCursorSkipsEqual,
+        Self::TimerReadIsStale,
+        Self::ProposalInNextTransaction,
+        Self::ClockFarAhead,
+        Self::ProposalForAnyTimer,
         Self::NoGroupFence,
         Self::HistoryNotWritten,
         Self::ForwardOutsideTransaction,

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use millrace_partition::{
-    FlushId, FlushRequest, Input, LoadedRow, Partition, Source, Transaction, TransactionId,
+    FlushId, FlushRequest, Input, LoadedRow, OutgoingRecord, Partition, Source, TimerSlice, Transaction,
+    TransactionId,
 };
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Offset};
 
 use crate::fleet::broker::group::{MemberId, Metadata};
 use crate::fleet::broker::transactions::Epoch;
@@ -81,6 +82,10 @@ pub(crate) struct Owned {
     pub(crate) effects: BTreeMap<u64, Effect>,
     /// Mutant: last offset of each key that no acknowledged flush holds.
     pub(crate) last_dirty: BTreeMap<InstanceId, Offset>,
+    /// Mutant: rows of the timer index that go with the next flush.
+    pub(crate) late_timers: Vec<Write>,
+    /// Mutant: proposals that go with the next transaction.
+    pub(crate) late_proposals: Vec<OutgoingRecord>,
     /// Of the last checkpoint that was sent.
     pub(crate) checkpoint: Option<Bytes>,
 }
@@ -103,10 +108,7 @@ pub(crate) enum Effect {
         ids: Vec<InstanceId>,
         rows: Vec<(InstanceId, LoadedRow)>,
     },
-    LoadTimers {
-        from: Timestamp,
-        until: Timestamp,
-    },
+    LoadTimers(TimerSlice),
     ReadCheckpoint,
     TrimChangelog(Offset),
     /// Rows that have not been acknowledged.

@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use millrace_partition::{HistoryRow, Listing, SnapshotRow, SnapshotWrite, TimerEntry, TimerRow};
+use millrace_partition::{
+    HistoryRow, Listing, SnapshotRow, SnapshotWrite, TimerEntry, TimerPage, TimerRow, TimerSlice,
+};
 use millrace_placement::TimerBucket;
-use millrace_schemas::{InstanceId, Stamp, Timestamp};
+use millrace_schemas::{InstanceId, Stamp};
 
 /// One row on its way.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub(crate) struct Store {
     pub(crate) checkpoints: BTreeMap<usize, (Stamp, Bytes)>,
     pub(crate) owners: BTreeMap<usize, (Stamp, Option<String>)>,
     pub(crate) timers: BTreeSet<(TimerBucket, TimerEntry)>,
+    /// Mutant: as they were when they were read the last time.
+    pub(crate) timers_before: BTreeSet<(TimerBucket, TimerEntry)>,
     pub(crate) history: BTreeMap<(InstanceId, Stamp), Bytes>,
     pub(crate) listing: BTreeMap<InstanceId, (Stamp, Listing)>,
     pub(crate) network: Vec<InFlight>,
@@ -108,14 +112,11 @@ impl Store {
         }
     }
 
-    /// A slice of the timer index.
-    pub(crate) fn timers(
-        &self,
-        buckets: &BTreeSet<TimerBucket>,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Vec<TimerEntry> {
-        let due = |it: &TimerEntry| from <= it.due && it.due < until;
-        self.timers.iter().filter(|it| buckets.contains(&it.0) && due(&it.1)).map(|it| it.1.clone()).collect()
+    /// A page of the timer index.
+    pub(crate) fn timers(&self, buckets: &BTreeSet<TimerBucket>, slice: &TimerSlice) -> TimerPage {
+        let rows = self.timers.iter().filter(|it| buckets.contains(&it.0) && slice.contains(&it.1));
+        let mut timers: Vec<TimerEntry> = rows.map(|it| it.1.clone()).collect();
+        timers.sort_unstable();
+        slice.page(timers, true)
     }
 }

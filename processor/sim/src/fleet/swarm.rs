@@ -15,6 +15,8 @@ pub(crate) struct Swarm {
     /// Of ten instances: so many gather signals, so many call workers; the rest wait for timers.
     pub(crate) collect_of_ten: u32,
     pub(crate) call_of_ten: u32,
+    /// Those that wait do so for many timers that are due at once.
+    pub(crate) is_herd: bool,
     /// Of ten instances, how many have a producer that hashes with something else than murmur2.
     pub(crate) misrouted_of_ten: usize,
     /// Steps with faults, before they end.
@@ -48,6 +50,8 @@ pub(crate) struct Weights {
     pub(crate) poison: u32,
     /// A clock is set, within the skew.
     pub(crate) clock_jump: u32,
+    /// A timer that was proposed once is proposed again by a later transaction, maybe of a later owner, in percent.
+    pub(crate) timer_echo: u32,
 }
 
 impl Swarm {
@@ -70,11 +74,13 @@ impl Swarm {
             cancel: weight(10),
             poison: weight(10),
             clock_jump: weight(6),
+            timer_echo: weight(40),
         };
         let collect_of_ten = rng.random_range(0..=8);
         Self {
             collect_of_ten,
             call_of_ten: rng.random_range(0..=10 - collect_of_ten),
+            is_herd: rng.random_bool(0.3),
             nodes: rng.random_range(1..=3),
             lanes: rng.random_range(1..=2),
             partitions,

@@ -76,6 +76,7 @@ mod tests {
             changelog_offset: Offset(5),
             positions: Positions { sources: Vec::new() },
             timers_low_watermark: Timestamp(0),
+            timers_from: None,
             api_url: None,
             at: Timestamp(0),
             key_groups: Vec::new(),

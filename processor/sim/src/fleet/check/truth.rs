@@ -27,6 +27,8 @@ pub(crate) struct Truth {
     codec: Codec,
     checks: Checks,
     skew_ms: i64,
+    /// By a clock that is right.
+    now: i64,
     logs: Vec<Lineage>,
     keys: BTreeMap<InstanceId, Key>,
     /// Snapshots that were sent to the store and that the fold has not reached yet.
@@ -103,7 +105,7 @@ impl Key {
 impl Truth {
     pub(crate) fn new(codec: Codec, partitions: usize, skew_ms: i64, checks: Checks) -> Self {
         let logs = (0..partitions).map(|_| Lineage::default()).collect();
-        Self { codec, checks, skew_ms, logs, keys: BTreeMap::new(), claimed: Vec::new() }
+        Self { codec, checks, skew_ms, now: 0, logs, keys: BTreeMap::new(), claimed: Vec::new() }
     }
 
     /// At the end: every child was started by a task of its parent that was committed.
@@ -158,7 +160,8 @@ impl Truth {
     }
 
     /// Folds what has become stable since the last time.
-    pub(crate) fn advance(&mut self, broker: &mut Broker, trace: &mut Trace) -> Result<(), String> {
+    pub(crate) fn advance(&mut self, broker: &mut Broker, now: i64, trace: &mut Trace) -> Result<(), String> {
+        self.now = now;
         for partition in 0..self.logs.len() {
             let from = self.logs[partition].read_to;
             let (records, next) = broker.log(&Place::Changelog(partition)).committed(from, usize::MAX);
@@ -256,11 +259,15 @@ impl Truth {
         if !key.causes.insert(cause.clone()) {
             return Err(format!("{id}: {cause} was decided a second time, at {}", offset.0));
         }
-        // The clock that decided may be ahead by the skew; the one that set the timer may have been behind.
+        // The clock that proposed it may be ahead by the skew.
         if let Some(due) = due_of(cause)
-            && entry.at().0 + 2 * self.skew_ms < due
+            && self.now + self.skew_ms < due
         {
-            return Err(format!("{id}: {cause} fired {} ms early", due - entry.at().0));
+            return Err(format!("{id}: {cause} fired {} ms early", due - self.now));
+        }
+        let last = key.state().map(|it| it.updated_at);
+        if last.is_some_and(|it| it > entry.at()) {
+            return Err(format!("{id}: time runs backwards at {}", offset.0));
         }
         let events = match entry {
             EntityEntry::Instance(entry) => &entry.events[..],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use millrace_partition::{InboundRecord, Input, Source};
+use millrace_partition::{InboundRecord, Input, Source, TimerCursor, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket, home, key_group};
 use millrace_schemas::{Offset, Stamp, Timestamp};
 use rand::RngExt;
@@ -30,9 +30,7 @@ impl World {
                 let log = self.broker.log(&Place::Changelog(index));
                 log.stable() > position || position < log.start()
             }
-            Effect::LoadSnapshots { .. } | Effect::LoadTimers { .. } | Effect::ReadCheckpoint => {
-                store_answers
-            }
+            Effect::LoadSnapshots { .. } | Effect::LoadTimers(_) | Effect::ReadCheckpoint => store_answers,
             // They go on when their writes are answered.
             Effect::Flush { waiting, .. } => waiting.is_empty(),
             Effect::Save { waiting } => waiting.is_empty(),
@@ -75,7 +73,7 @@ impl World {
                 }
                 self.input(number, incarnation, Input::SnapshotsLoaded(rows));
             }
-            Effect::LoadTimers { from, until } => self.load_timers(number, incarnation, from, until),
+            Effect::LoadTimers(slice) => return Some(self.load_timers(incarnation, slice)),
             Effect::ReadCheckpoint => {
                 let row = self.store.checkpoints.get(&incarnation.index).map(|it| it.1.clone());
                 let own = self.nodes[number].owned(incarnation).and_then(|it| it.checkpoint.clone());
@@ -114,13 +112,30 @@ impl World {
         }
     }
 
-    fn load_timers(&mut self, number: usize, incarnation: &Incarnation, from: Timestamp, until: Timestamp) {
+    /// The page is read now, and its answer under way.
+    fn load_timers(&mut self, incarnation: &Incarnation, slice: TimerSlice) -> Effect {
         let index = PartitionIndex(u32::try_from(incarnation.index).expect("few"));
         let partitions = self.config.partitions;
         let buckets: BTreeSet<TimerBucket> = TimerBucket::owned_by(index, partitions).collect();
-        let mut timers = self.store.timers(&buckets, from, until);
-        timers.retain(|it| home(key_group(it.instance.as_str().as_bytes()), partitions) == index);
-        self.input(number, incarnation, Input::TimersLoaded { from, until, timers });
+        let mut page = self.store.timers(&buckets, &slice);
+        if self.has(Mutant::TimerReadIsStale) {
+            page.timers.retain(|it| self.store.timers_before.iter().any(|old| old.1 == *it));
+            self.store.timers_before = self.store.timers.clone();
+        }
+        if let TimerCursor::After(last) = &page.next {
+            match self.mutant {
+                Some(Mutant::TimerPageDropsLast) => {
+                    page.timers.pop();
+                }
+                Some(Mutant::TimerCursorSkipsEqual) => {
+                    page.next =
+                        TimerCursor::Before(Timestamp(last.due.0 + 1)).min(TimerCursor::Before(slice.until));
+                }
+                _ => {}
+            }
+        }
+        page.timers.retain(|it| home(key_group(it.instance.as_str().as_bytes()), partitions) == index);
+        Effect::Answer(Box::new(Input::TimersLoaded { from: slice.from, page }))
     }
 
     /// Records of one source, as far as they are stable.

@@ -4,6 +4,7 @@ use millrace_partition::{Input, OutgoingRecord};
 use millrace_placement::key_group;
 use millrace_schemas::Offset;
 use millrace_schemas::cloud_event::types;
+use millrace_schemas::internal::{InternalRecord, TimerFired};
 use rand::RngExt;
 
 use super::World;
@@ -53,7 +54,7 @@ impl World {
                 let result = if sends_offsets {
                     self.send_offsets(number, &id, epoch, &shares)
                 } else if done < shares.len() {
-                    self.produce_share(&id, epoch, &mut shares[done])
+                    self.produce_share(number, &id, epoch, &mut shares[done])
                 } else {
                     Ok(())
                 };
@@ -89,7 +90,13 @@ impl World {
             || shares.iter().all(|it| it.incarnation.is_alive())
     }
 
-    fn produce_share(&mut self, id: &str, epoch: Epoch, share: &mut Share) -> Result<(), Failed> {
+    fn produce_share(
+        &mut self,
+        number: usize,
+        id: &str,
+        epoch: Epoch,
+        share: &mut Share,
+    ) -> Result<(), Failed> {
         if self.happens(self.swarm.weights.produce_fails) {
             return Err(Failed::Abortable);
         }
@@ -100,8 +107,19 @@ impl World {
             let offset = self.broker.produce_in_transaction(id, epoch, &place, record);
             share.offsets.push(offset.map_err(|_| Failed::Fatal)?);
         }
-        for outgoing in share.transaction.records.clone() {
+        let mut records = share.transaction.records.clone();
+        self.echo_timers(share.incarnation.index, &mut records);
+        if self.has(Mutant::ProposalInNextTransaction) {
+            let (proposals, mut rest): (Vec<_>, Vec<_>) =
+                records.into_iter().partition(|it| self.proposal(it).is_some());
+            if let Some(owned) = self.nodes[number].owned(&share.incarnation) {
+                rest.extend(std::mem::replace(&mut owned.late_proposals, proposals));
+            }
+            records = rest;
+        }
+        for outgoing in records {
             let place = self.place_of(&outgoing);
+            let outgoing = self.other_proposal(outgoing);
             if self.leaves_late(&outgoing, &place) {
                 continue;
             }
@@ -129,6 +147,43 @@ impl World {
             Some(Mutant::SubscribeAfterTransaction) => asked == Some(Asked::Subscribe),
             _ => false,
         }
+    }
+
+    /// The timer that a record proposes to fire.
+    fn proposal(&self, outgoing: &OutgoingRecord) -> Option<TimerFired> {
+        if *outgoing.topic != self.config.topics.internal() {
+            return None;
+        }
+        match self.codec.decode_internal(outgoing.value.as_deref()?) {
+            Ok(InternalRecord::TimerFired(fired)) => Some(fired),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// An owner that has read its index twice proposes again what an earlier one has proposed.
+    fn echo_timers(&mut self, index: usize, records: &mut Vec<OutgoingRecord>) {
+        let proposals: Vec<OutgoingRecord> =
+            records.iter().filter(|it| self.proposal(it).is_some()).cloned().collect();
+        let echoes = self.echoes.entry(index).or_default();
+        echoes.extend(proposals);
+        let count = echoes.len();
+        if count > 0 && self.happens(self.swarm.weights.timer_echo) {
+            let choice = self.dice.faults.random_range(0..count);
+            records.push(self.echoes[&index][choice].clone());
+        }
+    }
+
+    /// A mutant's: the first timer of the instance instead of the one that is due.
+    fn other_proposal(&self, outgoing: OutgoingRecord) -> OutgoingRecord {
+        if !self.has(Mutant::ProposalForAnyTimer) {
+            return outgoing;
+        }
+        let Some(fired) = self.proposal(&outgoing) else { return outgoing };
+        let state = self.truth.keys().get(&fired.instance).and_then(|it| it.state());
+        let Some((timer, pending)) = state.and_then(|it| it.timers.last_key_value()) else { return outgoing };
+        let fired = TimerFired { timer: *timer, due: pending.due, ..fired };
+        let value = self.codec.encode_internal(&InternalRecord::TimerFired(fired));
+        OutgoingRecord { value: Some(value.into()), ..outgoing }
     }
 
     fn record(&self, outgoing: OutgoingRecord, writer: u64) -> Record {

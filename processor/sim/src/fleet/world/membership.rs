@@ -159,6 +159,8 @@ impl World {
                 reads: BTreeMap::new(),
                 effects: BTreeMap::from([(effect, begin)]),
                 last_dirty: BTreeMap::new(),
+                late_timers: Vec::new(),
+                late_proposals: Vec::new(),
                 checkpoint: None,
             },
         );

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_engine::{Bounds, Entity, Moment};
-use millrace_partition::{Config, Input, TailLimit};
+use millrace_partition::{Config, Input, OutgoingRecord, TailLimit};
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::snapshot::SnapshotRecord;
@@ -110,6 +110,8 @@ struct World {
     violation: Option<String>,
     /// Restores that failed since the faults have ended.
     failures: u32,
+    /// Timers that were proposed, by partition: they may be proposed again.
+    echoes: BTreeMap<usize, Vec<OutgoingRecord>>,
 }
 
 impl World {
@@ -140,7 +142,9 @@ impl World {
             cache_idle: Duration::from_millis(root.random_range(100..=20_000)),
             stub_ttl: Duration::from_secs(7 * 86_400),
             history_retention: None,
-            timer_horizon: Duration::from_secs(60),
+            timer_horizon: Duration::from_secs(root.random_range(1..=60)),
+            timers_near_max: root.random_range(4..=24),
+            timer_fires_per_second: [3, 30, 1_000][root.random_range(0..3)],
             api_url: None,
             topics: topics.clone(),
         };
@@ -179,6 +183,7 @@ impl World {
             orphans: Vec::new(),
             violation: None,
             failures: 0,
+            echoes: BTreeMap::new(),
             swarm,
         }
     }
@@ -202,7 +207,7 @@ impl World {
         self.steps += 1;
         self.now += 1;
         self.act();
-        self.truth.advance(&mut self.broker, &mut self.trace)?;
+        self.truth.advance(&mut self.broker, self.now, &mut self.trace)?;
         self.clients.read_tasks(&mut self.broker)?;
         match self.violation.take() {
             Some(violation) => Err(violation),
@@ -225,8 +230,9 @@ impl World {
 
     /// An input for a partition. One for an incarnation that is gone is dropped.
     fn input(&mut self, node: usize, incarnation: &Incarnation, input: Input) {
+        let ahead_ms = if self.has(Mutant::ClockFarAhead) { 20_000 } else { 0 };
         let moment = Moment {
-            at: Timestamp(self.now + self.nodes[node].skew_ms),
+            at: Timestamp(self.now + self.nodes[node].skew_ms + ahead_ms),
             random: self.dice.moments.next_u64(),
         };
         let Some(owned) = self.nodes[node].owned(incarnation) else { return };

@@ -41,9 +41,7 @@ impl World {
             Output::TrimChangelog { before, .. } => {
                 self.begin(number, incarnation, Effect::TrimChangelog(before));
             }
-            Output::LoadTimers { from, until } => {
-                self.begin(number, incarnation, Effect::LoadTimers { from, until });
-            }
+            Output::LoadTimers(slice) => self.begin(number, incarnation, Effect::LoadTimers(slice)),
             Output::Pause => self.set_paused(number, incarnation, true),
             Output::Resume => self.set_paused(number, incarnation, false),
             Output::Drained => {
@@ -53,6 +51,8 @@ impl World {
             }
             Output::Fail { detail } => self.fail(number, incarnation, &detail),
             Output::LoadSchema(id) => self.violate(Err(format!("nobody writes records of a schema {id}"))),
+            // What stays in the index too long does no harm.
+            Output::DropTimers { .. } => {}
             Output::Observe(_) | Output::Ready | Output::Answer { .. } | Output::AnswerSchedule { .. } => {}
         }
     }
@@ -116,8 +116,13 @@ impl World {
             }
             writes.push(Write::Snapshot(snapshot.clone()));
         }
-        if !self.has(Mutant::TimersNotIndexed) {
-            writes.extend(request.timers.iter().cloned().map(Write::Timer));
+        let timers = request.timers.iter().cloned().map(Write::Timer);
+        if self.has(Mutant::TimersIndexedLate)
+            && let Some(owned) = self.nodes[number].owned(incarnation)
+        {
+            writes.extend(std::mem::replace(&mut owned.late_timers, timers.collect()));
+        } else if !self.has(Mutant::TimersNotIndexed) {
+            writes.extend(timers);
         }
         if !self.has(Mutant::HistoryNotWritten) {
             writes.extend(request.history.iter().cloned().map(Write::History));
@@ -190,6 +195,9 @@ impl World {
                 checkpoint.changelog_offset = last.unwrap_or(end);
             }
             Mutant::TimerWatermarkAhead => checkpoint.timers_low_watermark.0 += 3_600_000,
+            Mutant::TimerPlaceAhead => {
+                checkpoint.timers_low_watermark.0 += i64::from(checkpoint.timers_from.take().is_some())
+            }
             _ => return false,
         }
         true

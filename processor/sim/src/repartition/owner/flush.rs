@@ -51,6 +51,7 @@ impl Owner {
             changelog_offset: offset,
             positions: Positions { sources: self.sources(&self.positions) },
             timers_low_watermark: Timestamp(0),
+            timers_from: None,
             api_url: None,
             at: Timestamp(0),
             key_groups: self.holdings.installed().to_vec(),

@@ -1,0 +1,166 @@
+//! A processor on the CQL store and Kafka, or `millrace dev` with its own store and broker: what a benchmark starts, stops and kills.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::cluster::{Given, Servers};
+use crate::dev::Dev;
+use crate::dev_kill::free_ports;
+use crate::fleet::{Fleet, Settings};
+use crate::steps;
+use crate::workspace::{Profile, Programs, Workspace};
+
+pub(crate) const PARTITIONS: u32 = 8;
+const SETTINGS: Settings<'static> =
+    Settings { partitions: PARTITIONS, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
+const TIMER: &str = "load-tests/workflows/timer.yaml";
+
+#[derive(Debug)]
+pub(crate) enum System {
+    Fleet(Fleet),
+    Embedded(Embedded),
+}
+
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    programs: Programs,
+    root: PathBuf,
+    folder: PathBuf,
+    data: PathBuf,
+    kafka: String,
+    http: String,
+    starts: u32,
+    dev: Option<Dev>,
+}
+
+impl System {
+    /// With the definitions deployed, and nobody who serves.
+    pub(crate) fn create(
+        workspace: &Workspace,
+        embedded: bool,
+        given: &Given,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let programs = workspace.build(Profile::Release, folder)?;
+        if !embedded {
+            let servers = Servers::get(workspace, given, folder)?;
+            let fleet = Fleet::create(workspace, programs, servers, folder, &SETTINGS)?;
+            steps::run(
+                "deploy the timers",
+                &mut fleet.millrace(&["deploy", TIMER]),
+                &folder.join("deploy.log"),
+            )?;
+            return Ok(Self::Fleet(fleet));
+        }
+        let (kafka, http) = free_ports()?;
+        let mut it = Embedded {
+            programs,
+            root: workspace.root.clone(),
+            folder: folder.to_owned(),
+            data: folder.join("dev"),
+            kafka: format!("127.0.0.1:{kafka}"),
+            http: format!("127.0.0.1:{http}"),
+            starts: 0,
+            dev: None,
+        };
+        it.start()?;
+        for definition in [SETTINGS.definition, TIMER] {
+            let mut deploy = steps::command(&it.programs.millrace);
+            deploy.args(["deploy", definition, "--bootstrap", &it.kafka]).current_dir(&it.root);
+            steps::run("deploy a workflow", &mut deploy, &folder.join("deploy.log"))?;
+        }
+        it.stop()?;
+        Ok(Self::Embedded(it))
+    }
+
+    /// Starts it and waits until it serves.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Fleet(fleet) => fleet.start(0).map(drop),
+            Self::Embedded(it) => it.start(),
+        }
+    }
+
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Fleet(fleet) => fleet.stop(0),
+            Self::Embedded(it) => it.stop(),
+        }
+    }
+
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Fleet(fleet) => fleet.kill(0),
+            Self::Embedded(it) => it.dev.take().context("it runs")?.kill(),
+        }
+    }
+
+    /// Fails when it has ended by itself.
+    pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Fleet(fleet) => fleet.must_run(),
+            Self::Embedded(it) => it.dev.as_mut().map_or(Ok(()), |it| it.process.must_run()),
+        }
+    }
+
+    /// The process that serves.
+    pub(crate) fn process(&self) -> anyhow::Result<u32> {
+        let process = match self {
+            Self::Fleet(fleet) => fleet.process(0),
+            Self::Embedded(it) => it.dev.as_ref().map(|it| it.process.id()),
+        };
+        process.context("nobody serves")
+    }
+
+    /// A load test, told where this is. Its report is to go to that file.
+    pub(crate) fn load_test(&self, name: &str, report: &Path) -> Command {
+        match self {
+            Self::Fleet(fleet) => fleet.load_test(name, report),
+            Self::Embedded(it) => {
+                let mut command = steps::command(&it.programs.load_tests);
+                command.args([name, "--bootstrap", &it.kafka]).arg("--json").arg(report);
+                command.current_dir(&it.root);
+                command
+            }
+        }
+    }
+
+    /// The program that fills the store, told where that is.
+    pub(crate) fn fill(&self, report: &Path) -> Command {
+        let (programs, root) = match self {
+            Self::Fleet(fleet) => fleet.programs(),
+            Self::Embedded(it) => (&it.programs, &*it.root),
+        };
+        let mut command = steps::command(&programs.load_tests);
+        command.arg("fill-timers").arg("--json").arg(report).current_dir(root);
+        match self {
+            Self::Fleet(fleet) => {
+                // As the processor derives it.
+                let keyspace = fleet.prefix.replace('-', "_");
+                command.args(["--cql", &fleet.servers.cql, "--keyspace", &keyspace]);
+            }
+            Self::Embedded(it) => {
+                command.arg("--folder").arg(it.data.join("store")).args(["--batch", "50000"]);
+            }
+        }
+        command
+    }
+}
+
+impl Embedded {
+    fn start(&mut self) -> anyhow::Result<()> {
+        self.starts += 1;
+        let name = format!("dev-{}", self.starts);
+        let (data, partitions) = (self.data.display().to_string(), PARTITIONS.to_string());
+        let arguments =
+            ["--data", &data, "--kafka", &self.kafka, "--http", &self.http, "--partitions", &partitions];
+        self.dev = Some(Dev::start(&self.programs, &name, &arguments, &self.folder)?);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> anyhow::Result<()> {
+        self.dev.take().map_or(Ok(()), Dev::stop)
+    }
+}
