@@ -29,14 +29,20 @@ mod scheduling;
 mod spilling;
 mod tail_meter;
 mod timers;
+mod topics;
 mod transaction;
 mod trimming;
 mod write_behind;
 
 pub use attributes::{Attributes, Term};
 pub use config::{Config, TailLimit};
-pub use input::{ChangelogRecord, InboundRecord, Input, LoadedRow, QueryId, SnapshotRow, Source, TimerEntry};
-pub use output::{FlushId, FlushRequest, HistoryRow, Listing, Observation, Output, SnapshotWrite, TimerRow};
+pub use input::{
+    ChangelogRecord, InboundRecord, Input, LoadedRow, Located, QueryId, SnapshotRow, Source, TimerEntry,
+};
+pub use output::{
+    FlushId, FlushRequest, HistoryRow, Listing, Locate, Moved, Observation, Output, SnapshotWrite, TimerRow,
+};
 pub use partition::{Gauges, Owner, Partition, Programs};
 pub use reopening::{ERA_MAX, ERA_WARN, Remains, Reopening, TIMERS_LOOK_BACK};
+pub use topics::UserTopic;
 pub use transaction::{OutgoingRecord, Transaction, TransactionId};

@@ -78,6 +78,13 @@ impl Topics {
         format!("{}.dead-letters", self.prefix)
     }
 
+    /// Whether a topic is of this fleet's own, and no source of events for its workflows. What they emit may be one.
+    #[must_use]
+    pub fn is_internal(&self, topic: &str) -> bool {
+        let is_own = topic.strip_prefix(&*self.prefix).is_some_and(|it| it.starts_with('.'));
+        is_own && topic != self.emitted()
+    }
+
     /// The processors' consumer group.
     #[must_use]
     pub fn group(&self) -> String {

@@ -76,12 +76,8 @@ impl Conversation {
         let decided = self.schedule.step(&self.versions[&version], &addressed, moment);
         match &decided {
             Ok(decision) => {
-                let entry = ScheduleEntry {
-                    at: self.now,
-                    cause,
-                    traceparent: None,
-                    events: decision.events.clone(),
-                };
+                let entry =
+                    ScheduleEntry { at: self.now, cause, traceparent: None, events: decision.events.clone() };
                 self.entries.push(entry);
                 let mut replayed = Schedule::absent(before.id().clone());
                 self.entries.iter().for_each(|it| replayed.apply_entry(it).unwrap());
