@@ -40,6 +40,11 @@ pub enum Mutant {
     NoGroupFence,
     /// History rows are left out of the flushes.
     HistoryNotWritten,
+    /// Positions of users' topics are kept where they are not part of the transaction, as a consumer does that commits by itself: whoever
+    /// reads next begins where the last one has handled records, whatever came of its transaction.
+    TopicPositionsOutsideTransaction,
+    /// A users' topic is read from its end whenever it is read anew, as without positions.
+    TopicPositionsNotKept,
     /// Forwarded records leave outside of the transaction.
     ForwardOutsideTransaction,
     /// Commands that one instance sends another leave once the transaction is known to be committed. (That they leave before it
@@ -64,7 +69,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -82,6 +87,8 @@ impl Mutant {
         Self::TimerWatermarkAhead,
         Self::NoGroupFence,
         Self::HistoryNotWritten,
+        Self::TopicPositionsOutsideTransaction,
+        Self::TopicPositionsNotKept,
         Self::ForwardOutsideTransaction,
         Self::CommandAfterTransaction,
         Self::DeliveryOutsideTransaction,
