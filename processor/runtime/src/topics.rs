@@ -134,3 +134,36 @@ impl<L: Log> TopicWatch<L> {
 fn note(topic: &str, error: &LogError) {
     warn!(topic, error = error as &dyn std::error::Error, "cannot ask for a topic; trying again");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(topic: &str, decoding: Decoding, begins: Beginning) -> EventSource {
+        EventSource { topic: topic.into(), decoding, begins }
+    }
+
+    #[test]
+    fn of_several_definitions_the_one_that_begins_first_decides() {
+        let json = |event_type: &str| Decoding::Json { event_type: event_type.into() };
+        let old = source("orders", json("a"), Beginning::Latest);
+        let same = source("orders", json("a"), Beginning::Latest);
+        let other = source("orders", Decoding::CloudEvents, Beginning::Latest);
+        let whole = source("scans", json("scan"), Beginning::Earliest);
+        let late = source("scans", json("scan"), Beginning::Latest);
+        let deployed = [
+            (&same, Timestamp(9)),
+            (&old, Timestamp(5)),
+            (&other, Timestamp(7)),
+            (&whole, Timestamp(8)),
+            (&late, Timestamp(1)),
+        ];
+        let wanted = wanted(deployed);
+        let orders = Wanted {
+            decodings: BTreeSet::from([Decoding::CloudEvents, json("a")]),
+            since: Some(Timestamp(5)),
+        };
+        let scans = Wanted { decodings: BTreeSet::from([json("scan")]), since: None };
+        assert_eq!(wanted, AllWanted::from([("orders".into(), orders), ("scans".into(), scans)]));
+    }
+}

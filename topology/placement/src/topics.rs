@@ -163,3 +163,20 @@ pub struct TopicSpec {
 pub struct InvalidPartitionCount {
     partitions: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_the_fleet_are_no_sources_of_events_but_for_what_workflows_emit() {
+        let topics = Topics::new("shop.flows");
+        let own = [topics.events(), topics.changelog(), topics.dead_letters(), topics.commands("mail")];
+        for topic in own {
+            assert!(topics.is_internal(&topic), "{topic}");
+        }
+        for topic in [&*topics.emitted(), "shop.flows", "shop.flowsheets", "shop.events", "orders"] {
+            assert!(!topics.is_internal(topic), "{topic}");
+        }
+    }
+}
