@@ -60,6 +60,7 @@ pub use instance::Instance;
 pub use query::Looked;
 pub use run::refused_start;
 pub use schedule::{Schedule, ScheduleDecision, Schedules};
+pub use size::payload_bytes;
 
 /// The source of commands that one instance sends another.
 pub const INSTANCE_SOURCE: &str = "millrace:instance";

@@ -51,7 +51,8 @@ impl Write for Counter {
 }
 
 /// Bytes of a payload as JSON.
-pub(crate) fn payload_bytes(payload: &Payload) -> usize {
+#[must_use]
+pub fn payload_bytes(payload: &Payload) -> usize {
     json_bytes(payload.value())
 }
 

@@ -184,7 +184,7 @@ impl Admin {
     }
 
     /// The first record that is not older than `at`; none if all are.
-    async fn first_since(
+    pub(crate) async fn first_since(
         &self,
         topic: &str,
         partition: i32,

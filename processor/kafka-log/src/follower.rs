@@ -45,10 +45,7 @@ enum Command {
         sources: Vec<(Source, Offset)>,
         done: oneshot::Sender<Result<(), LogError>>,
     },
-    Unfollow {
-        sources: Vec<Source>,
-        done: oneshot::Sender<()>,
-    },
+    Unfollow(Incarnation, Vec<Source>),
     /// All sources that are followed for these.
     Forget(Vec<PartitionIndex>),
     Pause(Incarnation, Vec<Source>),
@@ -77,11 +74,8 @@ impl FollowerHandle {
         result.await.unwrap_or_else(|_| Err(retriable("follow sources", "the reader has stopped")))
     }
 
-    pub(crate) async fn unfollow(&self, sources: Vec<Source>) {
-        let (done, result) = oneshot::channel();
-        self.send(Command::Unfollow { sources, done });
-        // A reader that has stopped follows nothing.
-        let _ = result.await;
+    pub(crate) fn unfollow(&self, incarnation: &Incarnation, sources: Vec<Source>) {
+        self.send(Command::Unfollow(incarnation.clone(), sources));
     }
 
     pub(crate) fn forget(&self, partitions: Vec<PartitionIndex>) {
@@ -133,6 +127,7 @@ pub(crate) fn start(
                             internal,
                             events: topic,
                             partitions,
+                            topics: BTreeSet::new(),
                             followed: BTreeMap::new(),
                             paused: BTreeMap::new(),
                         };
@@ -154,6 +149,8 @@ struct Follower {
     events: String,
     /// How many `.internal` has.
     partitions: u32,
+    /// Of the users: the names of sources.
+    topics: BTreeSet<Arc<str>>,
     followed: BTreeMap<Source, Incarnation>,
     /// Also sources that are not followed yet: a pause may overtake the follow that it is meant for. By whom: a pause that comes after
     /// its incarnation has died must not stop the next one, which would never resume what it has not paused.
@@ -224,9 +221,15 @@ impl Follower {
     }
 
     fn sort(&self, message: &BorrowedMessage<'_>, batches: &mut Batches) {
-        let source = match message.topic() == self.internal {
-            true => Source::Internal(message.partition()),
-            false => Source::Events(message.partition()),
+        let (topic, partition) = (message.topic(), message.partition());
+        let source = if topic == self.internal {
+            Source::Internal(partition)
+        } else if topic == self.events {
+            Source::Events(partition)
+        } else if let Some(topic) = self.topics.get(topic) {
+            Source::Topic(Arc::clone(topic), partition)
+        } else {
+            return;
         };
         let Some(incarnation) = self.followed.get(&source).filter(|it| it.is_alive()) else { return };
         let batch =
@@ -259,18 +262,18 @@ impl Follower {
             Command::Follow { incarnation, sources, done } => {
                 let _ = done.send(self.follow(&incarnation, &sources));
             }
-            Command::Unfollow { sources, done } => {
-                self.unfollow(&sources);
-                let _ = done.send(());
+            Command::Unfollow(incarnation, sources) => {
+                self.unassign(&self.current(&incarnation, &sources));
+                self.paused.retain(|it, by| !(sources.contains(it) && by.is_same(&incarnation)));
             }
             Command::Forget(partitions) => {
                 let is_theirs = |it: &Incarnation| partitions.contains(&it.partition());
                 let sources: Vec<Source> =
-                    self.followed.iter().filter(|(_, it)| is_theirs(it)).map(|(source, _)| *source).collect();
+                    self.followed.iter().filter(|(_, it)| is_theirs(it)).map(|it| it.0.clone()).collect();
                 self.unassign(&sources);
                 // A pause that no follow has come for must not stop the next incarnation.
                 let count = self.partitions;
-                self.paused.retain(|it, _| !partitions.contains(&owner(*it, count)));
+                self.paused.retain(|it, _| !partitions.contains(&owner(it, count)));
             }
             Command::Pause(incarnation, sources) => {
                 let current = self.current(&incarnation, &sources);
@@ -294,31 +297,31 @@ impl Follower {
                 doing: format!("following the sources of partition {}", incarnation.partition().0),
             });
         }
-        let names: Vec<Source> = sources.iter().map(|(source, _)| *source).collect();
+        let names: Vec<Source> = sources.iter().map(|it| it.0.clone()).collect();
         // The removal raises a barrier in librdkafka: what was fetched at the old position does not come any more.
         self.unassign(&names);
         let mut list = TopicPartitionList::new();
         for (source, offset) in sources {
-            let (topic, partition) = self.place(*source);
+            let (topic, partition) = self.place(source);
             list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(offset.0))
                 .map_err(|error| from_kafka(doing(), error))?;
         }
         self.consumer.incremental_assign(&list).map_err(|error| from_kafka(doing(), error))?;
-        self.followed.extend(names.iter().map(|it| (*it, incarnation.clone())));
+        for source in &names {
+            if let Source::Topic(topic, _) = source {
+                self.topics.insert(Arc::clone(topic));
+            }
+            self.followed.insert(source.clone(), incarnation.clone());
+        }
         let is_paused = |it: &Source| self.paused.get(it).is_some_and(|by| by.is_same(incarnation));
         let paused: Vec<Source> = names.into_iter().filter(is_paused).collect();
         self.note(self.consumer.pause(&self.list(&paused)), "pause");
         Ok(())
     }
 
-    fn unfollow(&mut self, sources: &[Source]) {
-        self.unassign(sources);
-        self.paused.retain(|it, _| !sources.contains(it));
-    }
-
     fn unassign(&mut self, sources: &[Source]) {
         let followed: Vec<Source> =
-            sources.iter().filter(|it| self.followed.remove(it).is_some()).copied().collect();
+            sources.iter().filter(|it| self.followed.remove(*it).is_some()).cloned().collect();
         if !followed.is_empty() {
             self.note(self.consumer.incremental_unassign(&self.list(&followed)), "stop reading");
         }
@@ -333,22 +336,23 @@ impl Follower {
     /// Those of the sources that are followed for this incarnation.
     fn current(&self, incarnation: &Incarnation, sources: &[Source]) -> Vec<Source> {
         let is_its = |it: &&Source| self.followed.get(it).is_some_and(|by| by.is_same(incarnation));
-        sources.iter().filter(is_its).copied().collect()
+        sources.iter().filter(is_its).cloned().collect()
     }
 
     fn list(&self, sources: &[Source]) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for source in sources {
-            let (topic, partition) = self.place(*source);
+            let (topic, partition) = self.place(source);
             list.add_partition(topic, partition);
         }
         list
     }
 
-    fn place(&self, source: Source) -> (&str, i32) {
+    fn place<'s>(&'s self, source: &'s Source) -> (&'s str, i32) {
         match source {
-            Source::Internal(partition) => (&self.internal, partition),
-            Source::Events(partition) => (&self.events, partition),
+            Source::Internal(partition) => (&self.internal, *partition),
+            Source::Events(partition) => (&self.events, *partition),
+            Source::Topic(topic, partition) => (topic, *partition),
         }
     }
 }
@@ -369,7 +373,7 @@ fn prepare(consumer: &StreamConsumer<Logging>, topics: &[String]) -> KafkaResult
 }
 
 /// Whose source it is: public partitions belong to the index that they are congruent to.
-fn owner(source: Source, partitions: u32) -> PartitionIndex {
-    let (Source::Internal(number) | Source::Events(number)) = source;
-    PartitionIndex(u32::try_from(number).expect("Kafka numbers partitions from 0") % partitions)
+fn owner(source: &Source, partitions: u32) -> PartitionIndex {
+    let (Source::Internal(number) | Source::Events(number) | Source::Topic(_, number)) = source;
+    PartitionIndex(u32::try_from(*number).expect("Kafka numbers partitions from 0") % partitions)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use millrace_partition::{ChangelogRecord, Source};
+use millrace_partition::{ChangelogRecord, Located, Source};
 use millrace_placement::{PartitionIndex, TopicSpec, Topics};
 use millrace_runtime::log::{Definition, HELD_UP_GRACE, Incarnation, Log, LogError, LogEvent};
 use millrace_schemas::{Offset, Timestamp};
@@ -123,12 +123,21 @@ impl KafkaLog {
         &self.inner.config.topics
     }
 
+    fn place(&self, source: &Source) -> (String, i32) {
+        match source {
+            Source::Internal(partition) => (self.topics().internal(), *partition),
+            Source::Events(partition) => (self.topics().events(), *partition),
+            Source::Topic(topic, partition) => (topic.to_string(), *partition),
+        }
+    }
+
     /// Refuses positions beyond the end of a source, and says when records were deleted that nobody has read.
-    async fn check_position(&self, source: Source, offset: Offset) -> Result<(), LogError> {
-        let (topic, partition) = match source {
-            Source::Internal(partition) => (self.topics().internal(), partition),
-            Source::Events(partition) => (self.topics().events(), partition),
-        };
+    async fn check_position(&self, source: &Source, offset: Offset) -> Result<(), LogError> {
+        // Somebody else's may be deleted and made anew: its bounds were looked at, and are looked at again when it says so.
+        if let Source::Topic(..) = source {
+            return Ok(());
+        }
+        let (topic, partition) = self.place(source);
         let (start, end) = self.inner.admin.bounds(&topic, partition).await?;
         if offset < start {
             warn!(
@@ -214,13 +223,28 @@ impl Log for KafkaLog {
         sources: Vec<(Source, Offset)>,
     ) -> Result<(), LogError> {
         for (source, offset) in &sources {
-            self.check_position(*source, *offset).await?;
+            self.check_position(source, *offset).await?;
         }
         self.inner.follower.follow(incarnation.clone(), sources).await
     }
 
-    async fn unfollow(&self, sources: Vec<Source>) {
-        self.inner.follower.unfollow(sources).await;
+    fn unfollow(&self, incarnation: &Incarnation, sources: Vec<Source>) {
+        self.inner.follower.unfollow(incarnation, sources);
+    }
+
+    async fn locate(&self, source: &Source, since: Option<Timestamp>) -> Result<Located, LogError> {
+        let (topic, partition) = self.place(source);
+        // In this order: what comes meanwhile is younger than the end, and not lost between the two.
+        let since = match since {
+            Some(since) => self.inner.admin.first_since(&topic, partition, since).await?,
+            None => None,
+        };
+        let (start, end) = self.inner.admin.bounds(&topic, partition).await?;
+        Ok(Located { source: source.clone(), start, end, since })
+    }
+
+    async fn topic_partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
+        self.inner.admin.partitions(topic).await
     }
 
     fn pause(&self, incarnation: &Incarnation, sources: &[Source]) {

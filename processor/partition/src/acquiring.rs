@@ -250,11 +250,13 @@ impl Partition {
             .config
             .sources(self.index)
             .map(|source| {
-                let told = self.records.position_of(source, &known);
+                let told = self.records.position_of(&source, &known);
                 let group = internal_offset.filter(|_| source == own);
                 (source, told.or(group).unwrap_or_default())
             })
             .collect();
+        // Those of topics stand there from when they were first read.
+        self.positions.extend(self.records.topic_positions(&known));
         self.phase = Phase::Claiming;
         self.batch = Some(Batch::claim());
         self.decide_claim(moment.at, out);
@@ -278,7 +280,8 @@ impl Partition {
 
     pub(crate) fn claimed(&mut self, out: &mut Vec<Output>) {
         self.phase = Phase::Active;
-        out.push(Output::Follow(self.positions.iter().map(|(source, offset)| (*source, *offset)).collect()));
+        let own = self.config.sources(self.index).map(|it| (it.clone(), self.positions[&it]));
+        out.push(Output::Follow(own.collect()));
         out.push(Output::Ready);
         self.prefetch(out);
         out.push(Output::SaveOwner {

@@ -28,6 +28,8 @@ pub(crate) struct Batch {
     pub(crate) due: Vec<TimerEntry>,
     /// Versions that schedules of this partition shall follow, to propose in this transaction.
     pub(crate) definitions: Vec<WorkflowVersion>,
+    /// Positions of topics to set in this transaction, whatever they were.
+    pub(crate) found: BTreeMap<Source, Offset>,
     pub(crate) stage: Stage,
 }
 
@@ -39,6 +41,7 @@ impl Request {
             Self::Channel(command) => Some(&command.instance),
             Self::Schedule(command) => Some(&command.instance),
             Self::Publish(_)
+            | Self::Hear(_)
             | Self::Forward { .. }
             | Self::DeadLetter { .. }
             | Self::NeedsSchema(_)
@@ -58,6 +61,8 @@ pub(crate) enum Request {
     Schedule(Box<Addressed<ScheduleCommand>>),
     /// An event for whoever listens, wherever that is.
     Publish(Box<PublishedEvent>),
+    /// What a record of a topic holds: an event in each of the ways in which it is read.
+    Hear(Vec<PublishedEvent>),
     /// The key lives elsewhere.
     Forward { home: PartitionIndex, hops: u32 },
     /// Cannot be read.

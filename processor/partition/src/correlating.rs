@@ -3,6 +3,7 @@
 
 use millrace_engine::{
     ChannelDecision, Destination, Effect, Entity, INSTANCE_SOURCE, Moment, business_key_channel,
+    payload_bytes,
 };
 use millrace_schemas::channel::{ChannelCommand, ChannelEntry, ChannelEvent};
 use millrace_schemas::cloud_event::PublishedEvent;
@@ -38,7 +39,7 @@ impl Partition {
         work: &mut Committing,
         records: &mut Vec<OutgoingRecord>,
     ) {
-        let PublishedEvent { cause, traceparent, event, business_key } = published;
+        let PublishedEvent { cause, event, business_key, .. } = published;
         let destinations = match business_key {
             Some((workflow, key)) => {
                 vec![Destination::Channel { id: business_key_channel(workflow, key), gather: None }]
@@ -49,6 +50,50 @@ impl Partition {
             let detail = "no `listen` and no `schedule.on` of a deployed definition wants such an event, or what it is correlated by is not in it; check its type, deploy the definition, then send it again".to_owned();
             return self.dead_letter(record, "nobody-listens", detail, at, work, records);
         }
+        self.send_out(published, destinations, at, records);
+        work.observations.push(Observation::EventPublished);
+    }
+
+    /// Sends what a record of a topic holds to whoever listens. False if nobody does: such a topic has many that are for others.
+    pub(crate) fn hear(
+        &self,
+        record: &InboundRecord,
+        events: &[PublishedEvent],
+        at: Timestamp,
+        programs: &impl Programs,
+        work: &mut Committing,
+        records: &mut Vec<OutgoingRecord>,
+    ) -> bool {
+        let (routes, bytes_max) = (programs.routes(), self.config.bounds.record_bytes_max);
+        let mut is_heard = false;
+        for published in events {
+            let destinations = routes.of_event(&published.event, &published.cause, at);
+            if destinations.is_empty() {
+                continue;
+            }
+            is_heard = true;
+            let bytes = payload_bytes(&published.event);
+            if bytes > bytes_max {
+                let detail = format!(
+                    "the event has {bytes} bytes, and {bytes_max} are allowed (record_bytes_max); send a reference to the data"
+                );
+                self.dead_letter(record, "too-large", detail, at, work, records);
+                continue;
+            }
+            self.send_out(published, destinations, at, records);
+            work.observations.push(Observation::EventPublished);
+        }
+        is_heard
+    }
+
+    fn send_out(
+        &self,
+        published: &PublishedEvent,
+        destinations: Vec<Destination>,
+        at: Timestamp,
+        records: &mut Vec<OutgoingRecord>,
+    ) {
+        let PublishedEvent { cause, traceparent, event, business_key: _ } = published;
         for (number, destination) in destinations.into_iter().enumerate() {
             match destination {
                 Destination::Channel { id, gather } => {
@@ -72,7 +117,6 @@ impl Partition {
                 }
             }
         }
-        work.observations.push(Observation::EventPublished);
     }
 
     /// A command for a channel.

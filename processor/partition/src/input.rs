@@ -1,11 +1,14 @@
 //! What a partition is told.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
 
 use crate::output::FlushId;
 use crate::timer_index::{TimerCursor, TimerPage};
+use crate::topics::UserTopic;
 use crate::transaction::TransactionId;
 
 /// One thing that happened outside.
@@ -31,6 +34,10 @@ pub enum Input {
     },
     /// Records of one or more sources; in order within each source.
     Records(Vec<InboundRecord>),
+    /// The topics of the users that definitions name now, all of them. Whenever they change, and at any time.
+    Topics(Vec<UserTopic>),
+    /// An answer to `Locate`.
+    Located(Located),
     /// Answers to `LoadSnapshots`.
     SnapshotsLoaded(Vec<(InstanceId, LoadedRow)>),
     /// The definitions have been read up to the end they had after `CatchUpDefinitions`.
@@ -73,13 +80,28 @@ pub enum Input {
     Drain,
 }
 
-/// A partition that is read as a source of commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A partition that is read as a source of commands and events.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// `.internal`, by the group's assignment; the number is the index.
     Internal(i32),
     /// `.events`, by our own assignment; the number is the Kafka partition.
     Events(i32),
+    /// A partition of a topic of the users, by our own assignment. It is read for events only.
+    Topic(Arc<str>, i32),
+}
+
+/// The bounds of a partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Which.
+    pub source: Source,
+    /// The first offset that is there.
+    pub start: Offset,
+    /// The offset that the next record will have.
+    pub end: Offset,
+    /// The first record that is not older than was asked for, if there is one.
+    pub since: Option<Offset>,
 }
 
 /// A record of a source.

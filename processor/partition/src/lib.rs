@@ -31,15 +31,19 @@ mod spilling;
 mod tail_meter;
 mod timer_index;
 mod timers;
+mod topics;
 mod transaction;
 mod trimming;
 mod write_behind;
 
 pub use attributes::{Attributes, Term};
 pub use config::{Config, TailLimit};
-pub use input::{ChangelogRecord, InboundRecord, Input, LoadedRow, QueryId, SnapshotRow, Source};
-pub use output::{FlushId, FlushRequest, HistoryRow, Listing, Observation, Output, SnapshotWrite, TimerRow};
+pub use input::{ChangelogRecord, InboundRecord, Input, LoadedRow, Located, QueryId, SnapshotRow, Source};
+pub use output::{
+    FlushId, FlushRequest, HistoryRow, Listing, Locate, Moved, Observation, Output, SnapshotWrite, TimerRow,
+};
 pub use partition::{Gauges, Owner, Partition, Programs};
 pub use reopening::{ERA_MAX, ERA_WARN, Remains, Reopening, TIMERS_LOOK_BACK};
 pub use timer_index::{TimerCursor, TimerEntry, TimerPage, TimerSlice};
+pub use topics::UserTopic;
 pub use transaction::{OutgoingRecord, Transaction, TransactionId};

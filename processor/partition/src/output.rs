@@ -28,6 +28,10 @@ pub enum Output {
     },
     /// The restore is done: read the sources from here on. `.internal` is among them.
     Follow(Vec<(Source, Offset)>),
+    /// Read these no more.
+    Unfollow(Vec<Source>),
+    /// Find the bounds of these partitions of topics, for as long as definitions name them. Each has an answer of its own.
+    Locate(Vec<Locate>),
     /// Read these rows of the snapshot table.
     LoadSnapshots(Vec<InstanceId>),
     /// Read the definitions up to the end that they have now.
@@ -71,7 +75,7 @@ pub enum Output {
         /// One past the last hour.
         until: Timestamp,
     },
-    /// Stop reading all sources for a while: too much is dirty or queued.
+    /// Stop reading all that is followed for a while: too much is dirty or queued. Nothing else is followed meanwhile.
     Pause,
     /// Go on reading.
     Resume,
@@ -100,6 +104,24 @@ pub enum Output {
         /// For people.
         detail: String,
     },
+}
+
+/// A partition of a topic whose bounds are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locate {
+    /// Which.
+    pub source: Source,
+    /// Also the first record that is not older than this.
+    pub since: Option<Timestamp>,
+}
+
+/// Why a position of a topic was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// Records were deleted before they were read.
+    Trimmed,
+    /// The topic ends before it: it was deleted and made anew.
+    MadeAnew,
 }
 
 /// Matches an acknowledgement to its flush.
@@ -260,6 +282,22 @@ pub enum Observation {
     StartsSkipped {
         /// How many.
         count: u64,
+    },
+    /// Records of topics of the users held no event that any definition listens for.
+    RecordsPassedOver {
+        /// How many.
+        count: usize,
+    },
+    /// A topic of the users does not hold what was to be read next: reading goes on with its oldest record.
+    SourceMoved {
+        /// Which partition of it.
+        source: Source,
+        /// Why.
+        moved: Moved,
+        /// The position that was given up.
+        from: Offset,
+        /// Where reading goes on.
+        to: Offset,
     },
     /// A task was sent to its workers.
     TaskDispatched,

@@ -23,6 +23,7 @@ use crate::scheduling::Scheduling;
 use crate::tail_meter::TailMeter;
 use crate::timer_index::TimerCursor;
 use crate::timers::Timers;
+use crate::topics::Topics;
 use crate::trimming::Trimming;
 use crate::write_behind::WriteBehind;
 
@@ -62,6 +63,8 @@ pub struct Partition {
     pub(crate) changelog_end: Offset,
     /// Next offset to handle of each source; the truth is in the changelog.
     pub(crate) positions: BTreeMap<Source, Offset>,
+    /// Of the users.
+    pub(crate) topics: Topics,
     pub(crate) inbox: VecDeque<InboundRecord>,
     pub(crate) batch: Option<Batch>,
     pub(crate) transactions: u64,
@@ -121,6 +124,7 @@ impl Partition {
             era_base: Offset(0),
             changelog_end: Offset(0),
             positions: BTreeMap::new(),
+            topics: Topics::default(),
             inbox: VecDeque::new(),
             batch: None,
             transactions: 0,
@@ -157,6 +161,8 @@ impl Partition {
             Input::ChangelogRecords(records) => self.changelog_records(records, moment.at, &mut out),
             Input::ChangelogRead { position } => self.changelog_read(position),
             Input::Records(records) => self.take_in(records),
+            Input::Topics(topics) => self.topics_named(topics, moment.at, &mut out),
+            Input::Located(located) => self.located(located, &mut out),
             Input::SnapshotsLoaded(rows) => self.snapshots_loaded(rows, moment.at, programs, &mut out),
             Input::DefinitionsCaughtUp => self.definitions_caught_up(),
             Input::SchemaLoaded(id) => self.schema_loaded(id, moment.at, &mut out),
@@ -220,7 +226,7 @@ impl Partition {
         }
     }
 
-    /// The sources and the next offset that will be handled of each.
+    /// The sources and the next offset that will be handled of each; also of topics that are not read now.
     #[must_use]
     pub fn positions(&self) -> &BTreeMap<Source, Offset> {
         &self.positions
@@ -245,6 +251,7 @@ impl Partition {
         if matches!(self.phase, Phase::Active) {
             out.extend(self.timers.next_slice(moment.at).map(Output::LoadTimers));
             self.advance_schedules(programs, out);
+            self.advance_topics(out);
             self.start_batch(moment.at, out);
         }
         self.advance_batch(moment, programs, out);
@@ -253,13 +260,6 @@ impl Partition {
             self.advance_trimming(moment.at, out);
             self.throttle(out);
             self.shrink(moment.at);
-        }
-    }
-
-    /// Records of the sources; before and after it serves, they are nobody's.
-    fn take_in(&mut self, records: Vec<InboundRecord>) {
-        if matches!(self.phase, Phase::Active) {
-            self.inbox.extend(records);
         }
     }
 

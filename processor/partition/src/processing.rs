@@ -31,6 +31,7 @@ impl Batch {
             requests: Vec::new(),
             due: Vec::new(),
             definitions: Vec::new(),
+            found: BTreeMap::new(),
             stage: Stage::nothing_missing(),
         }
     }
@@ -65,15 +66,16 @@ impl Partition {
         // Each of them comes back as a record: while others wait, a quarter of a batch is enough.
         let share = if count == 0 { 1 } else { 4 };
         let due = self.timers.take_due(now, (self.config.batch_records_max / share).max(1));
-        if count == 0 && due.is_empty() && !self.scheduling.wants_batch() {
+        if count == 0 && due.is_empty() && !self.scheduling.wants_batch() && !self.topics.has_found() {
             return;
         }
+        let found = self.topics.take_found();
         let mut next = self.positions.clone();
         let mut records = Vec::with_capacity(count);
         for record in self.inbox.drain(..count) {
             // A source that was moved back delivers some records again.
-            let position = next.entry(record.source).or_default();
-            if record.offset >= *position {
+            let position = next.entry(record.source.clone()).or_default();
+            if record.offset >= *position && self.topics.takes(&record.source) {
                 *position = Offset(record.offset.0 + 1);
                 records.push(record);
             }
@@ -89,12 +91,17 @@ impl Partition {
             }
         }
         let definitions = self.scheduling.take_wanted();
-        self.batch = Some(Batch { records, requests, due, definitions, stage: Stage::nothing_missing() });
+        let stage = Stage::nothing_missing();
+        self.batch = Some(Batch { records, requests, due, definitions, found, stage });
         self.ask_for_schemas(out);
     }
 
     fn read(&self, record: &InboundRecord) -> Request {
-        let request = self.records.read(record);
+        let decodings = match &record.source {
+            Source::Internal(_) | Source::Events(_) => &[],
+            Source::Topic(topic, _) => self.topics.decodings(topic),
+        };
+        let request = self.records.read(record, decodings);
         let Some(key) = request.key() else { return request };
         let owner = home(key_group(key.as_str().as_bytes()), self.config.partitions);
         if owner == self.index { request } else { self.forward(record, owner) }
@@ -121,6 +128,7 @@ impl Partition {
             | Request::Channel(_)
             | Request::Schedule(_)
             | Request::Publish(_)
+            | Request::Hear(_)
             | Request::Forward { .. }
             | Request::DeadLetter { .. }
             | Request::Stop { .. } => None,
@@ -221,6 +229,8 @@ impl Partition {
                         let entity = self.cache.get(&command.instance).map(|it| &it.entity);
                         scheduling::is_unknown(command, entity, programs)
                     }
+                    // Whoever has deployed a definition may count on it from then on.
+                    Request::Hear(events) => events.iter().any(|it| !programs.routes().hears(&it.event)),
                     Request::Channel(_)
                     | Request::Forward { .. }
                     | Request::DeadLetter { .. }
@@ -238,11 +248,14 @@ impl Partition {
 
     fn decide(&mut self, mut batch: Batch, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
         let mut work = Committing { positions: self.positions.clone(), ..Committing::default() };
+        work.positions.retain(|source, _| !self.topics.is_forgotten(source, moment.at));
+        work.positions.extend(batch.found.clone());
+        let mut passed_over = 0;
         let mut changelog = Vec::new();
         let mut history = Vec::new();
         let mut records = Vec::new();
         for (number, (record, request)) in batch.records.iter().zip(&batch.requests).enumerate() {
-            work.positions.insert(record.source, Offset(record.offset.0 + 1));
+            work.positions.insert(record.source.clone(), Offset(record.offset.0 + 1));
             match request {
                 Request::Decide(command) => {
                     let moment = Moment { random: draw(moment.random, number), ..moment };
@@ -271,6 +284,11 @@ impl Partition {
                 Request::Publish(published) => {
                     self.publish(record, published, moment.at, programs, &mut work, &mut records);
                 }
+                Request::Hear(events) => {
+                    if !self.hear(record, events, moment.at, programs, &mut work, &mut records) {
+                        passed_over += 1;
+                    }
+                }
                 Request::Forward { home, hops } => {
                     records.push(self.records.forward(record, *home, *hops));
                     work.observations.push(Observation::Forwarded);
@@ -281,6 +299,9 @@ impl Partition {
                 Request::NeedsSchema(_) => unreachable!("a batch is decided once its schemas are known"),
                 Request::Stop { .. } => unreachable!("such a record begins no batch"),
             }
+        }
+        if passed_over > 0 {
+            work.observations.push(Observation::RecordsPassedOver { count: passed_over });
         }
         batch.due.retain(|timer| {
             // One that is in memory can be asked; another is asked when its record is read back.
@@ -481,7 +502,7 @@ impl Partition {
     ) {
         records.push(self.records.dead_letter(record, reason, &detail, at));
         work.observations.push(Observation::DeadLettered {
-            source: record.source,
+            source: record.source.clone(),
             offset: record.offset,
             reason,
             detail,
@@ -519,7 +540,8 @@ impl Partition {
         let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
         assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
         assert_eq!(work.changelog.len(), changelog_offsets.len(), "each changelog record has an offset");
-        let Some(Batch { stage: Stage::Committing(mut work), requests, due, .. }) = self.batch.take() else {
+        let Some(Batch { stage: Stage::Committing(mut work), requests, due, found, .. }) = self.batch.take()
+        else {
             unreachable!("seen just now")
         };
         self.timers.proposed(due);
@@ -540,6 +562,7 @@ impl Partition {
             self.changelog_end = Offset(last.0 + 1);
         }
         self.positions = std::mem::take(&mut work.positions);
+        self.topics.found_is(found, true);
         let mut last_offsets: BTreeMap<InstanceId, Offset> = BTreeMap::new();
         let (mut entries, mut bytes) = (0, 0);
         for (row, offset) in work.changelog.into_iter().zip(changelog_offsets) {
@@ -583,6 +606,7 @@ impl Partition {
         if !batch.definitions.is_empty() {
             self.scheduling.put_back();
         }
+        self.topics.found_is(batch.found, false);
         if matches!(self.phase, Phase::Claiming) {
             self.batch = Some(Batch::claim());
         } else if matches!(self.phase, Phase::Active) {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_engine::{Effect, INSTANCE_SOURCE, Outcome};
 use millrace_placement::PartitionIndex;
+use millrace_placement::topics::WRAPPING_BYTES_MAX;
 use millrace_schemas::channel::{ChannelCommand, ChannelEntry};
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, TRACEPARENT, acceptance_event,
-    channel_event, command_event, read_inbox, rejection_event,
+    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, PlainValue, TRACEPARENT,
+    acceptance_event, channel_event, command_event, read_inbox, read_plain, read_published, rejection_event,
 };
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::command::{Addressed, AddressedCommand, Answer, Command};
@@ -21,6 +22,7 @@ use millrace_schemas::internal::{
 use millrace_schemas::partition::{Claim, Positions, SourcePosition};
 use millrace_schemas::schedule::{ScheduleCommand, ScheduleEntry, schedule_id};
 use millrace_schemas::{EventId, InstanceId, Offset, TimerId, Timestamp, WorkflowVersion};
+use millrace_workflow::program::Decoding;
 
 use crate::batch::Request;
 use crate::config::Config;
@@ -30,6 +32,9 @@ use crate::transaction::OutgoingRecord;
 
 /// `source` of commands that come from timers.
 const TIMER_SOURCE: &str = "millrace:timer";
+
+/// Most bytes of a record that becomes a dead letter with all that it has; the letter's own headers fit beside it.
+const LETTER_BYTES_MAX: usize = WRAPPING_BYTES_MAX as usize - 65_536;
 
 /// Reads and builds the records of one partition.
 #[derive(Debug)]
@@ -77,9 +82,10 @@ impl Records {
         InstanceId::new("millrace:processor").expect("it is short")
     }
 
-    /// What a record asks for, whoever owns its key.
-    pub(crate) fn read(&self, record: &InboundRecord) -> Request {
+    /// What a record asks for, whoever owns its key. `decodings` are those of its topic.
+    pub(crate) fn read(&self, record: &InboundRecord, decodings: &[Decoding]) -> Request {
         match record.source {
+            Source::Topic(..) => self.heard(record, decodings),
             Source::Events(_) => {
                 let inbox = InboxRecord {
                     key: record.key.as_deref(),
@@ -115,6 +121,46 @@ impl Records {
         }
     }
 
+    /// The events in a record of a topic. One that cannot be read in any way is a dead letter.
+    fn heard(&self, record: &InboundRecord, decodings: &[Decoding]) -> Request {
+        let inbox = InboxRecord {
+            key: record.key.as_deref(),
+            headers: &record.headers,
+            value: record.value.as_deref(),
+            timestamp: record.timestamp,
+        };
+        let plain = |value, event_type: &str| {
+            read_plain(&inbox, &self.position(record), value, event_type, &self.codec).map(Some)
+        };
+        let mut events = Vec::new();
+        let (mut is_readable, mut failure) = (decodings.is_empty(), None);
+        for decoding in decodings {
+            let read = match decoding {
+                Decoding::CloudEvents => read_published(&inbox, &self.codec),
+                Decoding::Json { event_type } => plain(PlainValue::Json, event_type),
+                Decoding::Avro { event_type } => plain(PlainValue::Avro, event_type),
+            };
+            match read {
+                Ok(event) => {
+                    is_readable = true;
+                    events.extend(event);
+                }
+                Err(error) => {
+                    if let Some(id) = error.schema_to_fetch() {
+                        return Request::NeedsSchema(id);
+                    }
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        match failure {
+            Some(error) if !is_readable => {
+                Request::DeadLetter { reason: error.reason(), detail: error.to_string() }
+            }
+            Some(_) | None => Request::Hear(events),
+        }
+    }
+
     fn internal(&self, record: &InboundRecord) -> Result<InternalRecord, Request> {
         let value = record.value.as_deref().unwrap_or_default();
         self.codec.decode_internal(value).map_err(|error| match error {
@@ -125,10 +171,7 @@ impl Records {
 
     /// How often a record has been sent on already.
     pub(crate) fn hops(&self, record: &InboundRecord) -> u32 {
-        match (record.source, self.internal(record)) {
-            (Source::Internal(_), Ok(InternalRecord::Forwarded(forwarded))) => forwarded.hops,
-            (Source::Internal(_) | Source::Events(_), _) => 0,
-        }
+        self.forwarded(record).map_or(0, |it| it.hops)
     }
 
     /// The record as it came, on its way to its home.
@@ -148,9 +191,12 @@ impl Records {
     }
 
     fn forwarded(&self, record: &InboundRecord) -> Option<ForwardedRecord> {
-        match (record.source, self.internal(record)) {
-            (Source::Internal(_), Ok(InternalRecord::Forwarded(forwarded))) => Some(forwarded),
-            (Source::Internal(_) | Source::Events(_), _) => None,
+        match record.source {
+            Source::Internal(_) => match self.internal(record) {
+                Ok(InternalRecord::Forwarded(forwarded)) => Some(forwarded),
+                Ok(_) | Err(_) => None,
+            },
+            Source::Events(_) | Source::Topic(..) => None,
         }
     }
 
@@ -219,7 +265,7 @@ impl Records {
         let mut sources: Vec<_> = positions
             .iter()
             .map(|(source, offset)| {
-                let (topic, partition) = self.place(*source);
+                let (topic, partition) = self.place(source);
                 SourcePosition { topic: topic.to_string(), partition, offset: *offset }
             })
             .collect();
@@ -228,20 +274,31 @@ impl Records {
     }
 
     /// What `known` says about a source.
-    pub(crate) fn position_of(&self, source: Source, known: &[SourcePosition]) -> Option<Offset> {
+    pub(crate) fn position_of(&self, source: &Source, known: &[SourcePosition]) -> Option<Offset> {
         let (topic, partition) = self.place(source);
         known.iter().find(|it| *it.topic == **topic && it.partition == partition).map(|it| it.offset)
     }
 
-    fn place(&self, source: Source) -> (&Arc<str>, i32) {
+    /// What `known` says about topics of the users.
+    pub(crate) fn topic_positions(&self, known: &[SourcePosition]) -> Vec<(Source, Offset)> {
+        let own = [&self.topics.internal, &self.topics.events];
+        known
+            .iter()
+            .filter(|it| own.iter().all(|own| ***own != *it.topic))
+            .map(|it| (Source::Topic(it.topic.as_str().into(), it.partition), it.offset))
+            .collect()
+    }
+
+    fn place<'s>(&'s self, source: &'s Source) -> (&'s Arc<str>, i32) {
         match source {
-            Source::Internal(partition) => (&self.topics.internal, partition),
-            Source::Events(partition) => (&self.topics.events, partition),
+            Source::Internal(partition) => (&self.topics.internal, *partition),
+            Source::Events(partition) => (&self.topics.events, *partition),
+            Source::Topic(topic, partition) => (topic, *partition),
         }
     }
 
     fn position(&self, record: &InboundRecord) -> RecordPosition {
-        let (topic, partition) = self.place(record.source);
+        let (topic, partition) = self.place(&record.source);
         RecordPosition { topic: topic.to_string(), partition, offset: record.offset }
     }
 
@@ -363,6 +420,11 @@ impl Records {
             Some(it) => (it.key, it.headers, it.value),
             None => (record.key.clone(), record.headers.clone(), record.value.clone()),
         };
+        // A topic of somebody else may have larger records than ours: the letter says where this one can be read.
+        let bytes = headers.iter().map(|it| it.0.len() + it.1.len()).sum::<usize>()
+            + [&key, &value].into_iter().flatten().map(Bytes::len).sum::<usize>();
+        let (key, headers, value) =
+            if bytes <= LETTER_BYTES_MAX { (key, headers, value) } else { (None, Vec::new(), None) };
         OutgoingRecord {
             topic: Arc::clone(&self.topics.dead_letters),
             partition: None,

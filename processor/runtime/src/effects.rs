@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use millrace_partition::{ChangelogRecord, Config, FlushRequest, Input, Source, TimerSlice};
+use millrace_partition::{ChangelogRecord, Config, FlushRequest, Input, Locate, Source, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket, home, key_group};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::programs::CatchUp;
 use crate::pulse::Pulse;
 use crate::store::{OwnerRow, SnapshotStore, StoreError};
+use crate::topics::Told;
 
 /// Snapshot reads of one request that are on their way at the same time (state protocol 2.4).
 const LOADS_IN_FLIGHT: usize = 128;
@@ -36,6 +37,7 @@ pub(crate) struct Effects<L, S> {
     pub(crate) schemas: Option<Registry>,
     pub(crate) metrics: Metrics,
     pub(crate) catch_up: CatchUp<L>,
+    pub(crate) topics: watch::Receiver<Told>,
     pub(crate) mailbox: mpsc::Sender<Message>,
     pub(crate) config: Arc<Config>,
     /// Transactional ids of this processor.
@@ -231,12 +233,38 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         });
     }
 
-    pub(crate) fn pause(&self, incarnation: &Incarnation) {
-        self.log.pause(incarnation, &self.config.sources(incarnation.partition()).collect::<Vec<_>>());
+    pub(crate) fn unfollow(&self, incarnation: &Incarnation, sources: Vec<Source>) {
+        self.log.unfollow(incarnation, sources);
     }
 
-    pub(crate) fn resume(&self, incarnation: &Incarnation) {
-        self.log.resume(incarnation, &self.config.sources(incarnation.partition()).collect::<Vec<_>>());
+    /// Asks again for as long as definitions name the topic and the brokers know the partition; then nobody waits for it any more.
+    pub(crate) fn locate(&self, incarnation: &Incarnation, Locate { source, since }: Locate) {
+        let (this, incarnation) = (self.clone(), incarnation.clone());
+        tokio::spawn(async move {
+            let mut attempt = 0;
+            while incarnation.is_alive() && this.is_named(&source) {
+                match this.log.locate(&source, since).await {
+                    Ok(located) => return this.send(incarnation, Input::Located(located)).await,
+                    Err(error) => {
+                        warn!(
+                            partition = incarnation.partition().0,
+                            ?source,
+                            error = &error as &dyn std::error::Error,
+                            "cannot find the bounds of a topic; trying again"
+                        );
+                        tokio::time::sleep(backoff(attempt)).await;
+                        attempt += 1;
+                    }
+                }
+            }
+        });
+    }
+
+    fn is_named(&self, source: &Source) -> bool {
+        let Source::Topic(topic, partition) = source else { return true };
+        let told = self.topics.borrow();
+        let named = told.iter().flat_map(|it| it.iter()).find(|it| it.topic == *topic);
+        named.is_some_and(|it| i64::from(*partition) < i64::from(it.partitions))
     }
 
     pub(crate) fn load_snapshots(&self, incarnation: &Incarnation, ids: Vec<InstanceId>) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use millrace_engine::{Moment, Schedules};
 use millrace_partition::{
-    Config, InboundRecord, Input, Output, Owner, Partition, Programs as _, TransactionId,
+    Config, InboundRecord, Input, Output, Owner, Partition, Programs as _, Source, TransactionId,
 };
 use millrace_placement::PartitionIndex;
 use millrace_schemas::codec::Codec;
@@ -15,7 +15,7 @@ use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::schedule::ScheduleState;
 use millrace_schemas::{InstanceId, Offset, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
@@ -26,6 +26,7 @@ use crate::processor::{Error, PartitionStatus, Shared, Waiting};
 use crate::programs::{Catalog, CatchUp};
 use crate::pulse::{Pulse, STANDSTILL_MAX};
 use crate::store::{OwnerRow, SnapshotStore};
+use crate::topics::Told;
 
 /// How often gauges are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
@@ -79,6 +80,8 @@ pub(crate) struct LaneShell<L: Log, S> {
     pub(crate) metrics: Metrics,
     pub(crate) catalog: Catalog,
     pub(crate) catch_up: CatchUp<L>,
+    /// The topics of the users.
+    pub(crate) topics: watch::Receiver<Told>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) mailbox: mpsc::Sender<Message>,
     /// Transactional ids of all lanes.
@@ -128,6 +131,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             schemas: self.schemas.clone(),
             metrics: self.metrics.clone(),
             catch_up: self.catch_up.clone(),
+            topics: self.topics.clone(),
             mailbox: self.mailbox.clone(),
             config: Arc::clone(&self.config),
         };
@@ -144,6 +148,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             schedules: Arc::default(),
         };
         let mut shown = Instant::now();
+        let mut topics = running.shell.topics.clone();
         loop {
             let deadline = running.next_deadline();
             tokio::select! {
@@ -157,6 +162,8 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
                         running.take(message)?;
                     }
                 }
+                // The one who tells outlives the lanes, but for the end of the process.
+                Ok(()) = topics.changed() => running.tell_topics()?,
                 () = sleep_until(deadline), if deadline.is_some() => {}
                 () = tokio::time::sleep(GAUGES_EVERY) => {}
             }
@@ -228,7 +235,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         match message {
             Message::Acquire(incarnation) => {
                 if incarnation.is_alive() {
-                    self.acquire(incarnation);
+                    self.acquire(incarnation)?;
                 } else if !self.owned.contains_key(&incarnation.partition()) {
                     // Lost again since, or renewed: a restore for it would end at once, and the partition would stand still.
                     self.shell.shared.remove(incarnation.partition());
@@ -257,8 +264,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Message::Input { incarnation, input } => self.handle(&incarnation, input),
             Message::Failed { incarnation, error } => {
                 warn!(partition = incarnation.partition().0, error, "restoring the partition anew");
-                self.renew(&incarnation);
-                Ok(())
+                self.renew(&incarnation)
             }
             Message::Stopped { incarnation, detail } => {
                 self.fail(&incarnation, detail);
@@ -284,7 +290,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         }
     }
 
-    fn acquire(&mut self, incarnation: Incarnation) {
+    fn acquire(&mut self, incarnation: Incarnation) -> Result<(), Error> {
         let index = incarnation.partition();
         let owner = Owner {
             incarnation: uuid::Uuid::now_v7().to_string(),
@@ -298,7 +304,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         self.owned.insert(
             index,
             Owned {
-                incarnation,
+                incarnation: incarnation.clone(),
                 partition,
                 assigned_at: Instant::now(),
                 drained: None,
@@ -306,6 +312,20 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 stands: (Offset(0), Instant::now()),
             },
         );
+        self.tell_topics_to(&incarnation)
+    }
+
+    fn tell_topics(&mut self) -> Result<(), Error> {
+        let incarnations: Vec<Incarnation> = self.owned.values().map(|it| it.incarnation.clone()).collect();
+        incarnations.iter().try_for_each(|it| self.tell_topics_to(it))
+    }
+
+    fn tell_topics_to(&mut self, incarnation: &Incarnation) -> Result<(), Error> {
+        let told = self.shell.topics.borrow().clone();
+        match told {
+            Some(topics) => self.handle(incarnation, Input::Topics(topics.to_vec())),
+            None => Ok(()),
+        }
     }
 
     fn drop_partition(&mut self, partition: PartitionIndex) {
@@ -319,14 +339,15 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
     }
 
     /// The incarnation is spoilt, but the partition may still be ours.
-    fn renew(&mut self, incarnation: &Incarnation) {
+    fn renew(&mut self, incarnation: &Incarnation) -> Result<(), Error> {
         let partition = incarnation.partition();
         if !self.owned.get(&partition).is_some_and(|it| it.incarnation.is_same(incarnation)) {
-            return;
+            return Ok(());
         }
         self.drop_partition(partition);
-        if let Some(next) = self.shell.log.renew(partition) {
-            self.acquire(next);
+        match self.shell.log.renew(partition) {
+            Some(next) => self.acquire(next),
+            None => Ok(()),
         }
     }
 
@@ -383,12 +404,16 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 }
             }
             Output::Fail { detail } => self.fail(incarnation, detail),
-            Output::Pause => self.effects.pause(incarnation),
-            Output::Resume => self.effects.resume(incarnation),
+            Output::Pause => self.shell.log.pause(incarnation, &self.sources(incarnation)),
+            Output::Resume => self.shell.log.resume(incarnation, &self.sources(incarnation)),
             Output::ReadChangelog { from, until, bytes_max } => {
                 self.effects.read_changelog(incarnation, from, until, bytes_max);
             }
             Output::Follow(sources) => self.effects.follow(incarnation, sources),
+            Output::Unfollow(sources) => self.effects.unfollow(incarnation, sources),
+            Output::Locate(asked) => {
+                asked.into_iter().for_each(|it| self.effects.locate(incarnation, it));
+            }
             Output::LoadSnapshots(ids) => self.effects.load_snapshots(incarnation, ids),
             Output::CatchUpDefinitions => self.effects.catch_up_definitions(incarnation),
             Output::LoadSchema(id) => self.effects.load_schema(incarnation, id),
@@ -411,6 +436,12 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Output::DropTimers { from, until } => self.effects.drop_timers(incarnation, from, until),
         }
         Ok(())
+    }
+
+    /// What a partition reads, or may come to read.
+    fn sources(&self, incarnation: &Incarnation) -> Vec<Source> {
+        let owned = self.owned.get(&incarnation.partition());
+        owned.map(|it| it.partition.positions().keys().cloned().collect()).unwrap_or_default()
     }
 
     /// A partition that cannot be restored stands still, and is tried again: its neighbours go on, and once an operator has acted it
@@ -470,7 +501,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                     "transaction with an unknown outcome; its partitions are restored from the log",
                 );
                 for (incarnation, _) in shares {
-                    self.renew(&incarnation);
+                    self.renew(&incarnation)?;
                 }
             }
         }

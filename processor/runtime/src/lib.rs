@@ -1,7 +1,7 @@
 //! The async shell around the pure `partition` crate: it awaits, converts and forwards. No rule about workflows is here.
 //!
 //! Reading order: [`log`] and [`store`], what it needs of the outside; [`processor`], one member of the fleet; `lane`, its event
-//! loops; `effects`, the outputs that take time; `programs`, the definitions.
+//! loops; `effects`, the outputs that take time; `programs`, the definitions; `topics`, the users' topics that they name.
 
 mod effects;
 mod lane;
@@ -16,6 +16,7 @@ mod pulse;
 pub mod store;
 #[cfg(any(test, feature = "store-suite"))]
 pub mod store_suite;
+mod topics;
 
 pub use metrics::Metrics;
 pub use processor::{Error, PartitionStatus, Processor, ProcessorConfig, ProcessorHandle, QueryError};

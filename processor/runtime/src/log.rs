@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_partition::{ChangelogRecord, InboundRecord, Source, Transaction};
+use millrace_partition::{ChangelogRecord, InboundRecord, Located, Source, Transaction};
 use millrace_placement::{PartitionIndex, TopicSpec};
 use millrace_schemas::{Offset, Timestamp};
 use tokio::sync::{mpsc, oneshot};
@@ -174,8 +174,21 @@ pub trait Log: Clone + Send + Sync + 'static {
         sources: Vec<(Source, Offset)>,
     ) -> impl Future<Output = Result<(), LogError>> + Send;
 
-    /// Stops reading these public sources.
-    fn unfollow(&self, sources: Vec<Source>) -> impl Future<Output = ()> + Send;
+    /// Stops reading these public sources for this incarnation, before the next order that it gives. One that comes after it reads on.
+    fn unfollow(&self, incarnation: &Incarnation, sources: Vec<Source>);
+
+    /// The bounds of a source, and its first record that is not older than `since`, if there is such a record.
+    ///
+    /// # Errors
+    /// Also when there is no such partition (any more).
+    fn locate(
+        &self,
+        source: &Source,
+        since: Option<Timestamp>,
+    ) -> impl Future<Output = Result<Located, LogError>> + Send;
+
+    /// How many partitions a topic has; none if it does not exist.
+    fn topic_partitions(&self, topic: &str) -> impl Future<Output = Result<Option<u32>, LogError>> + Send;
 
     /// Holds the reading of these sources, without forgetting the position.
     /// It means this incarnation: one that comes after it reads on, however late the order arrives.

@@ -1,6 +1,6 @@
 //! Metrics of a processor, for Prometheus. Names are stable; labels are bounded: partitions, commands, reasons, and deployed workflows.
 
-use millrace_partition::{Gauges, Observation};
+use millrace_partition::{Gauges, Moved, Observation};
 use millrace_schemas::Timestamp;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -24,6 +24,8 @@ pub struct Metrics {
     pub(crate) events_kept: IntCounter,
     pub(crate) schedule_starts: IntCounter,
     pub(crate) schedule_starts_skipped: IntCounter,
+    pub(crate) records_passed_over: IntCounter,
+    pub(crate) sources_moved: IntCounterVec,
     pub(crate) tasks_dispatched: IntCounter,
     pub(crate) timers_fired: IntCounter,
     pub(crate) timer_lateness: Histogram,
@@ -140,6 +142,15 @@ impl Metrics {
                 "millrace_schedule_starts_skipped_total",
                 "Starts that schedules have left out: too late, or because of a run that had not ended.",
             ),
+            records_passed_over: counter(
+                "millrace_records_passed_over_total",
+                "Records of users' topics with no event that a definition listens for.",
+            ),
+            sources_moved: counters(
+                "millrace_sources_moved_total",
+                "Partitions of users' topics that do not hold what was to be read next: trimmed, or made anew.",
+                &["reason"],
+            ),
             tasks_dispatched: counter("millrace_tasks_dispatched_total", "Tasks sent to workers."),
             timers_fired: counter("millrace_timers_fired_total", "Timers that acted."),
             timer_lateness: histogram(
@@ -255,6 +266,14 @@ impl Metrics {
             Observation::RunScheduled => self.schedule_starts.inc(),
             Observation::StartsSkipped { count } => self.schedule_starts_skipped.inc_by(*count),
             Observation::ClockBehind { .. } => self.clocks_behind.inc(),
+            Observation::RecordsPassedOver { count } => self.records_passed_over.inc_by(*count as u64),
+            Observation::SourceMoved { moved, .. } => {
+                let reason = match moved {
+                    Moved::Trimmed => "trimmed",
+                    Moved::MadeAnew => "made-anew",
+                };
+                self.sources_moved.with_label_values(&[reason]).inc();
+            }
             Observation::TaskDispatched => self.tasks_dispatched.inc(),
             Observation::TimerFired { lateness } => {
                 self.timers_fired.inc();

@@ -1,6 +1,6 @@
 //! Which observations are worth a log line.
 
-use millrace_partition::Observation;
+use millrace_partition::{Moved, Observation};
 use millrace_placement::PartitionIndex;
 use tracing::{debug, error, warn};
 
@@ -24,6 +24,13 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         Observation::CommandRejected { command, reason } => {
             debug!(partition, command, reason, "command refused")
         }
+        Observation::SourceMoved { source, moved, from, to } => {
+            let why = match moved {
+                Moved::Trimmed => "records of a topic were deleted before they were read",
+                Moved::MadeAnew => "a topic ends before what was read of it: it was deleted and made anew",
+            };
+            warn!(partition, ?source, from = from.0, to = to.0, "{why}; going on with the oldest record");
+        }
         Observation::InstanceStarted { .. }
         | Observation::InstanceEnded { .. }
         | Observation::CommandDecided { .. }
@@ -33,6 +40,7 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         | Observation::EventKept
         | Observation::RunScheduled
         | Observation::StartsSkipped { .. }
+        | Observation::RecordsPassedOver { .. }
         | Observation::TaskDispatched
         | Observation::TimerFired { .. } => {}
     }

@@ -22,6 +22,7 @@ use crate::log::{Lane as _, Log, LogError, LogEvent};
 use crate::metrics::Metrics;
 use crate::programs::{Catalog, Definitions};
 use crate::store::SnapshotStore;
+use crate::topics::TopicWatch;
 
 /// How many messages may wait for a lane before the reading waits.
 const MAILBOX: usize = 1024;
@@ -252,6 +253,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             self.metrics.clone(),
         );
         self.shared.lock().catalog = catalog.clone();
+        let (watch, topics) = TopicWatch::new(self.log.clone(), definitions.wanted());
         let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
         tasks.spawn(async move { definitions.run().await.map_err(Error::Log) });
         tokio::select! {
@@ -260,6 +262,11 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             () = shutdown.cancelled() => return Ok(()),
         }
         info!(definitions = catalog.len(), "definitions loaded");
+        // Not before: a topic that no definition names loses its positions some day.
+        tasks.spawn(async move {
+            watch.run().await;
+            Ok(())
+        });
 
         let partition_config = Arc::new(self.config.partition.clone());
         let mut lanes = Vec::new();
@@ -279,6 +286,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                 metrics: self.metrics.clone(),
                 catalog: catalog.clone(),
                 catch_up: catch_up.clone(),
+                topics: topics.clone(),
                 shared: Arc::clone(&self.shared),
                 mailbox: sender,
                 own_ids: Arc::clone(&own_ids),

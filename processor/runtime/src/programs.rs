@@ -9,13 +9,14 @@ use millrace_partition::Programs;
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::definition::Definition as DefinitionRecord;
-use millrace_schemas::{Offset, WorkflowName, WorkflowVersion};
+use millrace_schemas::{Offset, Timestamp, WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::log::{Definition, Log, LogError, backoff};
 use crate::metrics::Metrics;
+use crate::topics::{AllWanted, wanted};
 
 /// Longest wait for the definitions to be read to their end.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub(crate) struct Catalog {
 #[derive(Debug, Default)]
 struct Known {
     versions: HashMap<WorkflowVersion, Arc<Program>>,
+    deployed_at: HashMap<WorkflowVersion, Timestamp>,
     newest: HashMap<WorkflowName, Arc<Program>>,
     routes: Arc<Routes>,
     schedules: Arc<Schedules>,
@@ -53,17 +55,29 @@ impl Programs for Catalog {
 }
 
 impl Catalog {
-    fn insert(&self, program: Program) {
+    fn insert(&self, program: Program, deployed_at: Timestamp) {
         let program = Arc::new(program);
         let mut known = self.inner.write().expect("no writer panics");
         known.versions.insert(program.workflow.clone(), Arc::clone(&program));
+        known.deployed_at.insert(program.workflow.clone(), deployed_at);
         known.refresh(&program.workflow.workflow);
     }
 
     fn remove(&self, version: &WorkflowVersion) {
         let mut known = self.inner.write().expect("no writer panics");
         known.versions.remove(version);
+        known.deployed_at.remove(version);
         known.refresh(&version.workflow);
+    }
+
+    /// The topics that they name, of all versions: instances of an older one may listen.
+    fn wanted(&self) -> AllWanted {
+        let known = self.inner.read().expect("no writer panics");
+        let sources = known.versions.iter().flat_map(|(version, program)| {
+            let deployed_at = known.deployed_at.get(version).copied().unwrap_or_default();
+            program.sources.iter().map(move |it| (it, deployed_at))
+        });
+        wanted(sources)
     }
 
     /// How many versions are known.
@@ -97,6 +111,7 @@ pub(crate) struct Definitions<L> {
     metrics: Metrics,
     catalog: Catalog,
     position: watch::Sender<Offset>,
+    wanted: watch::Sender<AllWanted>,
 }
 
 /// Waits until the catalog holds what the topic holds now. Cheap to clone.
@@ -140,7 +155,13 @@ impl<L: Log> Definitions<L> {
         let catalog = Catalog::default();
         let (position, receiver) = watch::channel(Offset(0));
         let catch_up = CatchUp { log: log.clone(), position: receiver };
-        (Self { log, codec, topics, metrics, catalog: catalog.clone(), position }, catalog, catch_up)
+        let (wanted, _) = watch::channel(AllWanted::new());
+        (Self { log, codec, topics, metrics, catalog: catalog.clone(), position, wanted }, catalog, catch_up)
+    }
+
+    /// The topics that definitions read events from.
+    pub(crate) fn wanted(&self) -> watch::Receiver<AllWanted> {
+        self.wanted.subscribe()
     }
 
     /// Follows the topic until the log goes away.
@@ -167,14 +188,16 @@ impl<L: Log> Definitions<L> {
             if let Some(version) = version {
                 info!(workflow = %version, "definition deleted");
                 self.catalog.remove(&version);
+                self.wanted.send_replace(self.catalog.wanted());
             }
             return;
         };
         match self.admit(value) {
-            Ok(program) => {
+            Ok((program, deployed_at)) => {
                 self.ensure_queues(&program).await;
                 info!(workflow = %program.workflow, offset = offset.0, "definition loaded");
-                self.catalog.insert(program);
+                self.catalog.insert(program, deployed_at);
+                self.wanted.send_replace(self.catalog.wanted());
                 self.metrics.definitions.set(i64::try_from(self.catalog.len()).unwrap_or(i64::MAX));
             }
             Err(reason) => {
@@ -187,7 +210,7 @@ impl<L: Log> Definitions<L> {
         }
     }
 
-    fn admit(&self, value: &[u8]) -> Result<Program, String> {
+    fn admit(&self, value: &[u8]) -> Result<(Program, Timestamp), String> {
         let record: DefinitionRecord = self.codec.decode_definition(value).map_err(|it| it.to_string())?;
         let name = record.workflow().to_string();
         let admitted = millrace_workflow::admission::admit(&name, &record.text)
@@ -196,7 +219,13 @@ impl<L: Log> Definitions<L> {
         if program.workflow != record.workflow() {
             return Err(format!("the record is for {name}, its text is of {}", program.workflow));
         }
-        Ok(program)
+        if let Some(source) = program.sources.iter().find(|it| self.topics.is_internal(&it.topic)) {
+            return Err(format!(
+                "it reads events from {}, which is a topic of the fleet's own",
+                source.topic
+            ));
+        }
+        Ok((program, record.deployed_at))
     }
 
     /// A queue without a topic would stop every transaction that dispatches to it, so a program is known only once its topics exist.

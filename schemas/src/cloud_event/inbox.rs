@@ -62,6 +62,12 @@ pub enum InboxError {
         /// Shortened.
         event_type: String,
     },
+    /// A type in Millrace's own namespace, in a topic that is not the inbox.
+    #[error("type {event_type:?} is Millrace's own, and means something only in the inbox")]
+    OwnType {
+        /// Shortened.
+        event_type: String,
+    },
     /// The subject, or the key, is no instance id.
     #[error("{0}")]
     InvalidInstanceId(InvalidId),
@@ -94,6 +100,7 @@ impl InboxError {
             Self::InvalidAttribute { .. } => "invalid-attribute",
             Self::UnreadableData { .. } => "unreadable-data",
             Self::UnknownType { .. } => "unknown-type",
+            Self::OwnType { .. } => "own-type",
             Self::InvalidInstanceId(_) => "invalid-instance-id",
             Self::InvalidToken(_) => "invalid-token",
             Self::UnknownSchema { .. } | Self::UnusableSchema { .. } => "unknown-schema",
@@ -218,7 +225,7 @@ pub fn read_command<B: AsRef<[u8]>>(
 /// How much deeper an event is nested in the command that carries it.
 const WRAPPING_DEPTH: usize = 4;
 
-fn check_depth(event: &CloudEvent) -> Result<(), InboxError> {
+pub(super) fn check_depth(event: &CloudEvent) -> Result<(), InboxError> {
     // What channels are sent, and send, has an event in it that was checked when it came.
     let is_wrapped = matches!(event.event_type.as_str(), types::CHANNEL | types::DELIVER);
     let max = Payload::INBOX_DEPTH_MAX + if is_wrapped { WRAPPING_DEPTH } else { 0 };

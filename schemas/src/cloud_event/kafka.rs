@@ -131,15 +131,27 @@ impl CloudEvent {
                 );
                 Err(InboxError::NotACloudEvent { detail })
             }
-            _ if record.headers.iter().any(|(name, _)| name.starts_with(ATTRIBUTE_PREFIX)) => {
-                binary(record, content_type, codec)
-            }
+            _ if is_binary(record) => binary(record, content_type, codec),
             media_type if media_type.is_none_or(is_json) => structured(record.value),
             _ => Err(InboxError::NotACloudEvent {
                 detail: "neither ce_ headers nor a structured event".to_owned(),
             }),
         }
     }
+}
+
+/// Whether it has attributes as headers.
+pub(super) fn is_binary<B>(record: &InboxRecord<'_, B>) -> bool {
+    record.headers.iter().any(|(name, _)| name.starts_with(ATTRIBUTE_PREFIX))
+}
+
+/// Somebody's Avro as JSON.
+pub(super) fn avro(value: &[u8], codec: &Codec) -> Result<Value, InboxError> {
+    codec.avro_to_json(value).map_err(|error| match error {
+        DecodeError::UnknownSchemaId(id) => InboxError::UnknownSchema { id },
+        DecodeError::UnusableSchemaId { id, detail } => InboxError::UnusableSchema { id, detail },
+        other => InboxError::UnreadableData { detail: other.to_string() },
+    })
 }
 
 fn structured(value: Option<&[u8]>) -> Result<CloudEvent, InboxError> {
@@ -200,11 +212,7 @@ fn read_data(
         return Ok((Some(EventData::Json(json)), media_type));
     }
     if matches!(kind.as_str(), "application/avro" | "avro/binary" | "application/vnd.apache.avro") {
-        let json = codec.avro_to_json(value).map_err(|error| match error {
-            DecodeError::UnknownSchemaId(id) => InboxError::UnknownSchema { id },
-            DecodeError::UnusableSchemaId { id, detail } => InboxError::UnusableSchema { id, detail },
-            other => InboxError::UnreadableData { detail: other.to_string() },
-        })?;
+        let json = avro(value, codec)?;
         return Ok((Some(EventData::Json(json)), Some("application/json".to_owned())));
     }
     if kind.starts_with("text/") {

@@ -6,6 +6,7 @@
 mod build;
 mod inbox;
 mod kafka;
+mod source;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub use build::{
 };
 pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_command, read_inbox};
 pub use kafka::{EventRecord, InboxRecord};
+pub use source::{PlainValue, read_plain, read_published};
 
 use crate::EventId;
 
@@ -73,6 +75,8 @@ pub const CORRELATE: &str = "correlate";
 pub const BUSINESS_KEY: &str = "businesskey";
 /// Extension attribute of any event for the inbox: `true` asks for the outcome, `now` for that of an event that must not wait.
 pub const ANSWER: &str = "millraceanswer";
+/// Extension attribute (of the partitioning extension) of an event that a record of a topic of others has become: the record's key.
+pub const PARTITION_KEY: &str = "partitionkey";
 /// Extension attribute, and record header, with the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 

@@ -8,3 +8,4 @@ mod page;
 mod reference;
 #[cfg(feature = "real-servers")]
 mod registry;
+mod source;

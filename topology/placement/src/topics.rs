@@ -78,6 +78,13 @@ impl Topics {
         format!("{}.dead-letters", self.prefix)
     }
 
+    /// Whether a topic is of this fleet's own, and no source of events for its workflows. What they emit may be one.
+    #[must_use]
+    pub fn is_internal(&self, topic: &str) -> bool {
+        let is_own = topic.strip_prefix(&*self.prefix).is_some_and(|it| it.starts_with('.'));
+        is_own && topic != self.emitted()
+    }
+
     /// The processors' consumer group.
     #[must_use]
     pub fn group(&self) -> String {
@@ -155,4 +162,21 @@ pub struct TopicSpec {
 )]
 pub struct InvalidPartitionCount {
     partitions: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_the_fleet_are_no_sources_of_events_but_for_what_workflows_emit() {
+        let topics = Topics::new("shop.flows");
+        let own = [topics.events(), topics.changelog(), topics.dead_letters(), topics.commands("mail")];
+        for topic in own {
+            assert!(topics.is_internal(&topic), "{topic}");
+        }
+        for topic in [&*topics.emitted(), "shop.flows", "shop.flowsheets", "shop.events", "orders"] {
+            assert!(!topics.is_internal(topic), "{topic}");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use crate::program::{
-    Backoff, Block, Call, Catch, Child, DurationSource, Emit, EventFilter, Extended, Flow, For, Foreach,
-    Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex,
-    Try,
+    Backoff, Beginning, Block, Call, Catch, Child, Decoding, DurationSource, Emit, EventFilter, EventSource,
+    Extended, Flow, For, Foreach, Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry,
+    Strategy, Task, TaskIndex, Try,
 };
 use crate::schedule::{Rhythm, Schedule, shown};
 
@@ -60,6 +60,7 @@ impl Describer<'_> {
         if let Some(schedule) = &program.schedule {
             notes.push(schedule_note(schedule));
         }
+        notes.extend(program.sources.iter().map(source_note));
         for note in notes {
             writeln!(self.out, "  {note}")?;
         }
@@ -307,6 +308,19 @@ fn retry_text(retry: &Retry) -> String {
         }
     }
     text
+}
+
+fn source_note(source: &EventSource) -> String {
+    let what = match &source.decoding {
+        Decoding::CloudEvents => "CloudEvents".to_owned(),
+        Decoding::Json { event_type } => format!("JSON, as {event_type}"),
+        Decoding::Avro { event_type } => format!("Avro, as {event_type}"),
+    };
+    let begins = match source.begins {
+        Beginning::Earliest => "its oldest record",
+        Beginning::Latest => "the deployment",
+    };
+    format!("events from {}: {what}, since {begins}", source.topic)
 }
 
 fn duration(source: &DurationSource) -> String {

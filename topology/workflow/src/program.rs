@@ -45,6 +45,8 @@ pub struct Program {
     pub queries: BTreeMap<Arc<str>, Template>,
     /// `schedule` by the clock, with `document.metadata.millrace.schedule`.
     pub schedule: Option<Schedule>,
+    /// `document.metadata.millrace.events`: topics of others from which events come, each named once.
+    pub sources: Vec<EventSource>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).
@@ -130,6 +132,43 @@ pub enum Lifecycle {
     Workflow,
     /// Of their tasks, too.
     Task,
+}
+
+/// A topic of somebody else whose records are events for whoever listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventSource {
+    /// In full.
+    pub topic: Arc<str>,
+    /// What its records are.
+    pub decoding: Decoding,
+    /// Where a partition of it that was never read is read from.
+    pub begins: Beginning,
+}
+
+/// What the records of a topic are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decoding {
+    /// CloudEvents, in structured or binary mode.
+    CloudEvents,
+    /// JSON; each record becomes an event of this type, with the value as its data.
+    Json {
+        /// `type`
+        event_type: Arc<str>,
+    },
+    /// Avro in the Confluent wire format; as [`Decoding::Json`].
+    Avro {
+        /// `type`
+        event_type: Arc<str>,
+    },
+}
+
+/// Where a partition that was never read is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// From the oldest record that is there.
+    Earliest,
+    /// From the first record that is not older than the deployment of the definition.
+    Latest,
 }
 
 /// Position of a task in [`Program::tasks`].

@@ -292,6 +292,71 @@ fn metadata_for_millrace_is_checked() {
     );
 }
 
+/// A definition with `events` on line 7.
+fn with_events(events: &str) -> String {
+    format!(
+        "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: e\n  version: '1.0.0'\n  metadata: {{millrace: {{\n    \
+         events: {events}}}}}\ndo: [{{a: {{wait: PT1S}}}}]\n"
+    )
+}
+
+#[test]
+fn topics_of_events_say_what_their_records_are() {
+    let text = with_events(
+        "[{topic: orders, decoding: json, type: order.placed, from: earliest}, {topic: scans, decoding: avro, type: scan}, {topic: shop.events, decoding: cloudevents}]",
+    );
+    let program = admit("good.yaml", &text).unwrap().program;
+    expect![[r#"
+        workflow test/e/1.0.0
+          events from orders: JSON, as order.placed, since its oldest record
+          events from scans: Avro, as scan, since the deployment
+          events from shop.events: CloudEvents, since the deployment
+          a: wait 1s
+    "#]]
+    .assert_eq(&program.describe());
+}
+
+#[test]
+fn a_topic_that_cannot_be_read_is_refused() {
+    let findings: Vec<String> = [
+        "orders",
+        "[]",
+        "[orders]",
+        "[{}]",
+        "[{topic: orders}]",
+        "[{topic: a b, decoding: xml}]",
+        "[{topic: orders, decoding: json}]",
+        "[{topic: orders, decoding: cloudevents, type: order.placed}]",
+        "[{topic: orders, decoding: json, type: io.millrace.instance.start}]",
+        "[{topic: orders, decoding: avro, type: '${ .kind }'}]",
+        "[{topic: orders, decoding: avro, type: 5}]",
+        "[{topic: orders, decodign: json, type: a, from: now}]",
+        "[{topic: orders, decoding: cloudevents}, {topic: orders, decoding: json, type: a}]",
+    ]
+    .into_iter()
+    .flat_map(|events| admit("bad.yaml", &with_events(events)).unwrap_err())
+    .map(|it| it.to_string())
+    .collect();
+    expect![[r#"
+        bad.yaml:7:5: error: `events` must be a list of 1 to 100 topics; fix: write such as `events: [{ topic: orders, decoding: json, type: order.placed }]`
+        bad.yaml:7:5: error: `events` must be a list of 1 to 100 topics; fix: write such as `events: [{ topic: orders, decoding: json, type: order.placed }]`
+        bad.yaml:7:14: error: "orders" is no mapping; fix: write such as `events: [{ topic: orders, decoding: json, type: order.placed }]`
+        bad.yaml:7:14: error: the topic is missing; fix: write such as `events: [{ topic: orders, decoding: json, type: order.placed }]`
+        bad.yaml:7:14: error: `decoding` is missing; fix: write one of `cloudevents`, `json`, `avro`
+        bad.yaml:7:14: error: `decoding` is missing; fix: write one of `cloudevents`, `json`, `avro`
+        bad.yaml:7:15: error: "a b" cannot be a part of a topic's name; fix: use 1 to 249 letters, digits, `.`, `_` and `-`
+        bad.yaml:7:27: error: "xml" is no `decoding`; fix: write one of `cloudevents`, `json`, `avro`
+        bad.yaml:7:14: error: the records are no CloudEvents, so something must say of which type they are; fix: add such as `type: order.placed`
+        bad.yaml:7:53: error: a CloudEvent says itself of which type it is; fix: remove it, or choose the decoding `json` or `avro`
+        bad.yaml:7:46: error: types that begin with `io.millrace.` are Millrace's own; fix: choose another, such as `com.example.order.placed`
+        bad.yaml:7:46: error: "${ .kind }" is no type of events; fix: write text, such as `type: order.placed`
+        bad.yaml:7:46: error: 5 is no type of events; fix: write text, such as `type: order.placed`
+        bad.yaml:7:14: error: `decoding` is missing; fix: write one of `cloudevents`, `json`, `avro`
+        bad.yaml:7:30: error: `decodign` means nothing here; fix: did you mean `decoding`?
+        bad.yaml:7:55: error: "now" is no `from`; fix: write one of `earliest`, `latest`
+        bad.yaml:7:55: error: the topic `orders` is there already; fix: read a topic in one way: remove one of the two"#]].assert_eq(&findings.join("\n"));
+}
+
 #[test]
 fn a_history_says_how_long_or_off() {
     let findings: Vec<String> = [

@@ -1,16 +1,17 @@
 //! The group, and the reading of sources.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{
     Member, committed, config, fleet, fleet_by, member, publish, record, share, text,
     with_both_group_protocols,
 };
-use millrace_kafka_log::{GroupProtocol, KafkaLog, Publisher};
-use millrace_partition::Source;
-use millrace_placement::{PartitionIndex, home, key_group};
+use millrace_kafka_log::{Admin, GroupProtocol, KafkaLog, Publisher};
+use millrace_partition::{Located, Source};
+use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_runtime::log::{Definition, Log, LogError, LogEvent};
-use millrace_schemas::Offset;
+use millrace_schemas::{Offset, Timestamp};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +94,7 @@ async fn paused_sources_keep_their_position() {
     member.log.resume(&incarnation, &[Source::Events(0)]);
     assert_eq!(member.records(1, &incarnation).await[0].offset, Offset(1));
 
-    member.log.unfollow(vec![Source::Events(0)]).await;
+    member.log.unfollow(&incarnation, vec![Source::Events(0)]);
     publish(&publisher, &config.topics.events(), "key", "2").await;
     assert!(timeout(Duration::from_millis(700), member.events.recv()).await.is_err());
     member.leave().await;
@@ -113,6 +114,69 @@ async fn a_late_pause_does_not_stop_the_next_incarnation() {
     publish(&publisher, &config.topics.events(), "key", "0").await;
     assert_eq!(member.records(1, &next).await[0].offset, Offset(0));
     member.leave().await;
+}
+
+/// Topics of somebody else: they come and go, and say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_topic_is_located_and_followed() {
+    let config = fleet(2).await;
+    let publisher = Publisher::new(&config).unwrap();
+    let mut member = Member::join(&config).await;
+    let mut assigned = member.assigned().await;
+    while assigned.len() < 2 {
+        assigned.extend(member.assigned().await);
+    }
+    let incarnation = assigned.iter().find(|it| it.partition() == PartitionIndex(1)).unwrap();
+    let topic: Arc<str> = format!("users-{}", uuid::Uuid::new_v4().simple()).into();
+    assert_eq!(member.log.topic_partitions(&topic).await.unwrap(), None);
+    Admin::new(&config).unwrap().apply(&[Topics::user_spec(&topic, 4)]).await.unwrap();
+    assert_eq!(member.log.topic_partitions(&topic).await.unwrap(), Some(4));
+
+    // Partition 3 belongs to index 1 of 2.
+    let key = (0..).map(|it| it.to_string()).find(|it| key_group(it.as_bytes()).0 % 4 == 3).unwrap();
+    for value in ["0", "1"] {
+        assert_eq!(publish(&publisher, &topic, &key, value).await.0, 3);
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let since = Timestamp(i64::try_from(now_ms()).unwrap());
+    publish(&publisher, &topic, &key, "2").await;
+    let source = Source::Topic(Arc::clone(&topic), 3);
+    let located = member.log.locate(&source, Some(since)).await.unwrap();
+    let bounds = Located { source: source.clone(), start: Offset(0), end: Offset(3), since: Some(Offset(2)) };
+    assert_eq!(located, bounds);
+    assert_eq!(member.log.locate(&source, None).await.unwrap(), Located { since: None, ..bounds });
+    assert!(member.log.locate(&Source::Topic("users-nobody".into(), 0), None).await.is_err());
+
+    member.log.follow(incarnation, vec![(source.clone(), Offset(1))]).await.unwrap();
+    let records = member.records(2, incarnation).await;
+    assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(1), Offset(2)]);
+    assert!(records.iter().all(|it| it.source == source));
+
+    member.log.pause(incarnation, &[source.clone()]);
+    publish(&publisher, &topic, &key, "3").await;
+    assert!(timeout(Duration::from_millis(500), member.events.recv()).await.is_err());
+    member.log.resume(incarnation, &[source.clone()]);
+    assert_eq!(member.records(1, incarnation).await[0].offset, Offset(3));
+
+    // An order that comes too late, for one that has died, means nobody else.
+    let next = member.log.renew(PartitionIndex(1)).unwrap();
+    member.log.follow(&next, vec![(source.clone(), Offset(3))]).await.unwrap();
+    member.log.unfollow(incarnation, vec![source.clone()]);
+    assert_eq!(member.records(1, &next).await[0].offset, Offset(3));
+    publish(&publisher, &topic, &key, "4").await;
+    assert_eq!(member.records(1, &next).await[0].offset, Offset(4));
+    member.log.unfollow(&next, vec![source.clone()]);
+    publish(&publisher, &topic, &key, "5").await;
+    assert!(timeout(Duration::from_millis(500), member.events.recv()).await.is_err());
+
+    // A position that the topic does not have, as after it was made anew, is read from the oldest record: the partition sees it.
+    member.log.follow(&next, vec![(source, Offset(100))]).await.unwrap();
+    assert_eq!(member.records(6, &next).await[0].offset, Offset(0));
+    member.leave().await;
+}
+
+fn now_ms() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_engine::{Bounds, Instance, Moment, Routes, Schedules};
 use millrace_partition::{
-    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Listing, Observation, OutgoingRecord,
-    Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry, TimerSlice, Transaction,
+    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Listing, Locate, Located, Observation,
+    OutgoingRecord, Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry,
+    TimerSlice, Transaction,
 };
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_schemas::cloud_event::CloudEvent;
@@ -59,6 +60,8 @@ pub struct Durable {
     pub changelog: Vec<ChangelogRecord>,
     pub events: Vec<InboundRecord>,
     pub internal: Vec<InboundRecord>,
+    /// Partitions of the users' topics: what they begin with, and their records.
+    pub topics: BTreeMap<Source, (i64, Vec<InboundRecord>)>,
     pub internal_offset: Option<Offset>,
     pub snapshots: BTreeMap<InstanceId, SnapshotRow>,
     /// Rows that nobody can read.
@@ -99,8 +102,12 @@ pub struct World {
     /// Hours of the timer index that are of no more use.
     pub dropped: Vec<(Timestamp, Timestamp)>,
     pub is_drained: bool,
+    pub is_paused: bool,
     pub failure: Option<String>,
-    reads: BTreeMap<Source, usize>,
+    /// Answers about topics are kept here instead of being given.
+    pub holds_located: bool,
+    pub located: Vec<Located>,
+    pub reads: BTreeMap<Source, usize>,
     incarnations: u32,
 }
 
@@ -152,7 +159,10 @@ impl World {
             pages: Vec::new(),
             dropped: Vec::new(),
             is_drained: false,
+            is_paused: false,
             failure: None,
+            holds_located: false,
+            located: Vec::new(),
             reads: BTreeMap::new(),
             incarnations: 0,
         };
@@ -167,6 +177,28 @@ impl World {
         self.catalog.insert(admitted.program);
     }
 
+    /// Says what the brokers say about topics.
+    pub fn answer_located(&mut self) {
+        for located in std::mem::take(&mut self.located) {
+            self.input(Input::Located(located));
+        }
+    }
+
+    /// A producer writes into a partition of a user's topic. It makes the topic if need be.
+    pub fn produce_to(&mut self, topic: &str, partition: i32, key: Option<&str>, value: Option<&str>) {
+        let source = Source::Topic(topic.into(), partition);
+        let (start, log) = self.durable.topics.entry(source.clone()).or_default();
+        let text = |it: &str| Bytes::copy_from_slice(it.as_bytes());
+        log.push(InboundRecord {
+            source,
+            offset: Offset(*start + log.len() as i64),
+            timestamp: self.now,
+            key: key.map(text),
+            headers: Vec::new(),
+            value: value.map(text),
+        });
+    }
+
     /// Loses the partition, if there is one, with all that is in memory, and acquires it anew.
     pub fn restart(&mut self) {
         self.held = None;
@@ -174,6 +206,7 @@ impl World {
         self.held_slice = None;
         self.reads.clear();
         self.is_drained = false;
+        self.is_paused = false;
         self.incarnations += 1;
         let owner =
             Owner { incarnation: format!("n{}", self.incarnations), transactional_id: "t-0".to_owned() };
@@ -210,6 +243,15 @@ impl World {
                 let log = match source {
                     Source::Events(_) => &self.durable.events,
                     Source::Internal(_) => &self.durable.internal,
+                    Source::Topic(..) => {
+                        let (start, log) = &self.durable.topics[source];
+                        let end = start + log.len() as i64;
+                        // As the reader does it: what is out of range goes on with the oldest.
+                        let from = Some(*next as i64).filter(|it| (*start..=end).contains(it));
+                        fresh.extend(log[(from.unwrap_or(*start) - start) as usize..].iter().cloned());
+                        *next = end as usize;
+                        continue;
+                    }
                 };
                 fresh.extend(log[*next..].iter().cloned());
                 *next = log.len();
@@ -273,8 +315,24 @@ impl World {
                 Some(Input::ChangelogRead { position })
             }
             Output::Follow(sources) => {
-                self.reads =
-                    sources.into_iter().map(|(source, offset)| (source, offset.0 as usize)).collect();
+                self.reads.extend(sources.into_iter().map(|(source, offset)| (source, offset.0 as usize)));
+                None
+            }
+            Output::Unfollow(sources) => {
+                self.reads.retain(|it, _| !sources.contains(it));
+                None
+            }
+            Output::Locate(asked) => {
+                for Locate { source, since } in asked {
+                    let (start, log) = self.durable.topics.entry(source.clone()).or_default();
+                    let end = Offset(*start + log.len() as i64);
+                    let young = |it: &&InboundRecord| since.is_some_and(|since| it.timestamp >= since);
+                    let since = log.iter().find(young).map(|it| it.offset);
+                    self.located.push(Located { source, start: Offset(*start), end, since });
+                }
+                if !self.holds_located {
+                    self.answer_located();
+                }
                 None
             }
             Output::LoadSnapshots(ids) => {
@@ -336,9 +394,15 @@ impl World {
                 self.failure = Some(detail);
                 None
             }
-            Output::Pause
-            | Output::Resume
-            | Output::Ready
+            Output::Pause => {
+                self.is_paused = true;
+                None
+            }
+            Output::Resume => {
+                self.is_paused = false;
+                None
+            }
+            Output::Ready
             | Output::SaveOwner { .. }
             | Output::Answer { .. }
             | Output::AnswerSchedule { .. } => None,

@@ -234,7 +234,23 @@ fn same_version_twice(admitted: &[Candidate]) -> anyhow::Result<()> {
 
 /// Publishes what is not there yet; all or nothing, as far as refusals go.
 pub(crate) async fn deploy(global: &Global, admitted: &[Candidate]) -> anyhow::Result<Vec<&'static str>> {
-    let (topics, kafka, codec) = (global.topics(), Kafka::new(global), clients::codec(global).await?);
+    let topics = global.topics();
+    for Candidate { file, program, .. } in admitted {
+        if let Some(source) = program.sources.iter().find(|it| topics.is_internal(&it.topic)) {
+            let what = format!(
+                "{}: /document/metadata/millrace/events: {} is a topic of the fleet's own",
+                file.display(),
+                source.topic
+            );
+            let fix = format!(
+                "events that are sent to {} are heard anyway; of the fleet's topics, only {} can be read",
+                topics.events(),
+                topics.emitted()
+            );
+            return Err(Failure::refused(what, fix).into());
+        }
+    }
+    let (kafka, codec) = (Kafka::new(global), clients::codec(global).await?);
     let known = deployed(&kafka, &topics, &codec).await?;
     for Candidate { file, definition, .. } in admitted {
         let key = definition.workflow().to_string();

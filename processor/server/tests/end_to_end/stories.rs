@@ -6,6 +6,7 @@ use millrace_schemas::definition::Definition;
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{EventId, ExecutionId, InstanceId, TaskToken, Timestamp};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::asking::{a_command_may_wait_for_its_outcome, instances_are_asked_and_found};
 use crate::support::{Answer, Fleet, Place};
@@ -37,6 +38,7 @@ in_both_places!(
     events_find_who_listens,
     a_command_may_wait_for_its_outcome,
     instances_are_asked_and_found,
+    records_of_a_users_topic_are_heard_once,
 );
 
 pub(crate) const HELLO: &str = "\
@@ -402,4 +404,76 @@ async fn rejected(fleet: &Fleet, id: &str, command: &str, reason: &str) -> Value
     let series = format!(r#"millrace_commands_rejected_total{{command="{command}",reason="{reason}"}}"#);
     assert!(fleet.metric(&series).await >= 1.0, "{series}");
     event
+}
+
+/// Counts what the records of a topic say of its shop.
+fn tally(topic: &str) -> String {
+    format!(
+        "\
+document:
+  dsl: '1.0.3'
+  namespace: demo
+  name: tally
+  version: '1.0.0'
+  metadata:
+    millrace:
+      events:
+        - {{ topic: {topic}, decoding: json, type: order.placed }}
+do:
+  - count:
+      listen:
+        to:
+          any:
+            - with:
+                type: order.placed
+              correlate:
+                shop:
+                  from: .data.shop
+                  expect: ${{ .shop }}
+          until: '.[-1].last'
+      output:
+        as: 'map(.n)'
+"
+    )
+}
+
+async fn records_of_a_users_topic_are_heard_once(place: Place) {
+    let topic = format!("orders-{}", Uuid::new_v4().simple());
+    // The topic is not there yet.
+    let mut fleet = Fleet::new(place, 4, &[&tally(&topic)]).await;
+    fleet.start_processor(&[]).await;
+    fleet.run(&["start", "demo/tally", "--id", "t-1", "--input", r#"{"shop": "s"}"#]).succeeds();
+    fleet.until_status("t-1", "running").await;
+    fleet.kafka.create(&topic, 3).await;
+
+    let orders = async |fleet: &Fleet, numbers: std::ops::RangeInclusive<u32>| {
+        for n in numbers {
+            let order = json!({ "shop": "s", "n": n, "last": n == 30 }).to_string();
+            fleet.kafka.produce_to(&topic, b"s", &[], order.as_bytes()).await;
+        }
+    };
+    orders(&fleet, 1..=10).await;
+    // Not for anybody, and not readable.
+    fleet.kafka.produce_to(&topic, b"s", &[], b"{}").await;
+    fleet.kafka.produce_to(&topic, b"s", &[], b"nonsense").await;
+    fleet.until_metric("millrace_records_passed_over_total", 1.0).await;
+    fleet.until_metric("millrace_dead_letters_total{reason=\"unreadable-data\"}", 1.0).await;
+
+    // Some of these are read, some are decided, some are neither.
+    orders(&fleet, 11..=20).await;
+    fleet.kill_processor();
+    fleet.start_processor(&[]).await;
+    orders(&fleet, 21..=30).await;
+    fleet.until_status("t-1", "completed").await;
+    assert_eq!(fleet.instance("t-1").await["output"], json!((1..=30).collect::<Vec<u32>>()));
+    assert_eq!(fleet.json(&["dead-letters", "list"])["dead_letters"].as_array().unwrap().len(), 1);
+
+    // What a processor writes itself is no source, but for what workflows emit.
+    let own = tally("millrace.changelog").replace("name: tally", "name: own");
+    let own = own.replace("millrace.changelog", &format!("{}.changelog", fleet.prefix()));
+    let file = fleet.file("own.yaml", &own);
+    let refused = fleet.run(&["deploy", &file]);
+    refused.ends_with(2);
+    assert!(refused.stderr().contains("is a topic of the fleet's own"), "{}", refused.stderr());
+    assert_eq!(fleet.stop_processor(), Some(0));
 }

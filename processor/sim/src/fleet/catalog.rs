@@ -189,6 +189,23 @@ do:
   - nap: {wait: {milliseconds: 300}}
 ";
 
+/// Started by a record of the users' topic.
+const READ: &str = "
+document:
+  dsl: 1.0.3
+  namespace: sim
+  name: read
+  version: 1.0.0
+  metadata: {millrace: {events: [{topic: readings, decoding: json, type: m, from: earliest}]}}
+schedule: {on: {one: {with: {type: m, data: '${ .read != null }'}}}}
+do:
+  - keep: {set: {read: '${ $workflow.input[0].data.read }'}}
+";
+
+/// The users' topic, and the type of the events that its records are.
+pub(crate) const TOPIC: &str = "readings";
+pub(crate) const TOPIC_TYPE: &str = "m";
+
 /// What processors know from the definitions topic.
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -197,8 +214,8 @@ pub(crate) struct Catalog {
     schedules: Arc<Schedules>,
 }
 
-const UNSCHEDULED: [&str; 11] =
-    [COLLECT, CALL, WAIT, HERD, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED];
+const UNSCHEDULED: [&str; 12] =
+    [COLLECT, CALL, WAIT, HERD, FAMILY, NAP, ONCE, HEAR, IMPATIENT, CALLED, PAIRED, READ];
 
 /// Compiled once.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(&UNSCHEDULED));

@@ -37,7 +37,17 @@ struct User {
     arrival: usize,
     kind: Kind,
     is_cancelled: bool,
-    script: VecDeque<CloudEvent>,
+    /// In which partition of the users' topic its records arrive.
+    topic_partition: usize,
+    script: VecDeque<Message>,
+}
+
+/// What a user sends.
+#[derive(Clone, Debug)]
+enum Message {
+    Event(CloudEvent),
+    /// Into the users' topic, as plain JSON.
+    Reading(Value),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +62,25 @@ enum Kind {
     /// Events are published: they find it by what they say, or by its business key.
     Hear {
         count: u32,
-        by_key: bool,
+        by: By,
     },
     Impatient,
     /// An event starts it.
     Called,
     /// Two events start it together.
     Paired,
+    /// A record of the users' topic starts it.
+    Read,
+}
+
+/// How events find whom they are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// By what they say.
+    Data,
+    BusinessKey,
+    /// As [`By::Data`], and they come from the users' topic.
+    Topic,
 }
 
 impl Clients {
@@ -76,13 +98,19 @@ impl Clients {
         }
     }
 
-    /// Somebody writes nonsense into the inbox.
-    pub(crate) fn poison(&mut self, broker: &mut Broker, partitions: usize, now: i64, rng: &mut impl Rng) {
+    /// Somebody writes nonsense into the inbox, or into the users' topic.
+    pub(crate) fn poison(&mut self, broker: &mut Broker, swarm: &Swarm, now: i64, rng: &mut impl Rng) {
         self.poisoned += 1;
         let key = rng.random_bool(0.5).then(|| format!("poison-{}", self.poisoned).into());
-        let value = rng.random_bool(0.8).then(|| "\u{1}no event".into());
+        let is_in_topic = rng.random_bool(0.2);
+        let (place, partitions): (fn(usize) -> Place, usize) = match is_in_topic {
+            true => (Place::Topic, swarm.topic_partitions),
+            false => (Place::Events, swarm.event_partitions),
+        };
+        // There, a record without a value can be read.
+        let value = (is_in_topic || rng.random_bool(0.8)).then(|| "\u{1}no event".into());
         let record = Record { key, headers: Vec::new(), value, at: now, writer: None };
-        broker.produce(&Place::Events(rng.random_range(0..partitions)), record);
+        broker.produce(&place(rng.random_range(0..partitions)), record);
     }
 
     /// How many dead letters there must be in the end.
@@ -102,9 +130,16 @@ impl Clients {
         }
         let choice = rng.random_range(0..ready.len());
         let user = &mut *ready[choice];
-        if let Some(event) = user.script.pop_front() {
-            let place = Place::Events(user.arrival);
-            broker.produce(&place, record(&event, now));
+        match user.script.pop_front() {
+            Some(Message::Event(event)) => {
+                broker.produce(&Place::Events(user.arrival), record(&event, now));
+            }
+            Some(Message::Reading(reading)) => {
+                let value = Some(reading.to_string().into());
+                let record = Record { key: None, headers: Vec::new(), value, at: now, writer: None };
+                broker.produce(&Place::Topic(user.topic_partition), record);
+            }
+            None => {}
         }
     }
 
@@ -170,12 +205,13 @@ impl Clients {
                 match user.kind {
                     Kind::Called => Some(json!({"ids": [format!("{id}/go")]})),
                     Kind::Paired => Some(json!({"ids": [format!("{id}/left"), format!("{id}/right")]})),
+                    Kind::Read => Some(json!({"read": id.as_str()})),
                     _ => None,
                 }
             })
             .collect();
         for state in keys.values().filter_map(Key::state) {
-            if !["called", "paired"].contains(&&*state.workflow.workflow.name) {
+            if !["called", "paired", "read"].contains(&&*state.workflow.workflow.name) {
                 continue;
             }
             let Status::Completed { output } = &state.status else {
@@ -194,7 +230,7 @@ impl Clients {
 
 impl User {
     fn is_started_by_events(&self) -> bool {
-        matches!(self.kind, Kind::Called | Kind::Paired)
+        matches!(self.kind, Kind::Called | Kind::Paired | Kind::Read)
     }
 
     fn draw(n: usize, swarm: &Swarm, rng: &mut impl Rng) -> Self {
@@ -210,12 +246,16 @@ impl User {
             it if it < swarm.collect_of_ten => Kind::Collect { count: rng.random_range(1..=12) },
             it if it < swarm.collect_of_ten + swarm.call_of_ten => Kind::Call,
             _ if swarm.is_herd => Kind::Herd,
-            _ => match rng.random_range(0..8) {
+            _ => match rng.random_range(0..9) {
                 0 | 1 => Kind::Family,
                 2 => Kind::Wait,
-                3 | 4 => Kind::Hear { count: rng.random_range(1..=8), by_key: rng.random_bool(0.3) },
+                3 | 4 => {
+                    let by = [By::Data, By::BusinessKey, By::Topic][rng.random_range(0..3)];
+                    Kind::Hear { count: rng.random_range(1..=8), by }
+                }
                 5 => Kind::Impatient,
                 6 => Kind::Called,
+                7 => Kind::Read,
                 _ => Kind::Paired,
             },
         };
@@ -231,31 +271,40 @@ impl User {
             Kind::Family => "family",
             Kind::Hear { .. } => "hear",
             Kind::Impatient => "impatient",
-            Kind::Called | Kind::Paired => "",
+            Kind::Called | Kind::Paired | Kind::Read => "",
         };
         let event_id = |what: &str| EventId { source: "user".to_owned(), id: format!("{id}/{what}") };
-        let start = |what: &str| start_event(event_id(what), &id, &workflow(name), None, json!({"n": n}));
+        let start = |what: &str| {
+            Message::Event(start_event(event_id(what), &id, &workflow(name), None, json!({"n": n})))
+        };
         let published = |event_type: &str, what: &str, data: Value| {
             CloudEvent::new(event_id(what), event_type).with_data(data)
         };
         let mut script = match kind {
-            Kind::Called => VecDeque::from([published("go", "go", json!({}))]),
-            Kind::Paired => ["left", "right"].map(|it| published(it, it, json!({"of": n}))).into(),
+            Kind::Called => VecDeque::from([Message::Event(published("go", "go", json!({})))]),
+            Kind::Paired => {
+                ["left", "right"].map(|it| Message::Event(published(it, it, json!({"of": n})))).into()
+            }
+            Kind::Read => VecDeque::from([Message::Reading(json!({"read": id.as_str()}))]),
             _ => VecDeque::from([start("start")]),
         };
         if let Kind::Collect { count } = kind {
             script.extend((1..=count).map(|it| {
                 let data = json!({"n": it, "last": it == count});
-                signal_event(event_id(&format!("n{it}")), &id, "n", Some(data))
+                Message::Event(signal_event(event_id(&format!("n{it}")), &id, "n", Some(data)))
             }));
         }
-        if let Kind::Hear { count, by_key } = kind {
+        if let Kind::Hear { count, by } = kind {
             for number in 1..=count {
                 let data = json!({"n": number, "last": number == count, "of": n});
-                let event = published("m", &format!("m{number}"), data);
-                script.push_back(match by_key {
-                    true => event.with_extension("workflow", "sim/hear").with_extension("businesskey", n),
-                    false => event,
+                let event = published("m", &format!("m{number}"), data.clone());
+                script.push_back(match by {
+                    By::Data => Message::Event(event),
+                    By::BusinessKey => {
+                        let event = event.with_extension("workflow", "sim/hear");
+                        Message::Event(event.with_extension("businesskey", n))
+                    }
+                    By::Topic => Message::Reading(data),
                 });
             }
             // The events may come before anybody listens.
@@ -264,13 +313,15 @@ impl User {
             }
         }
         if kind == Kind::Impatient {
-            script.insert(rng.random_range(0..=1), published("q", "q", json!({"of": n})));
+            script.insert(rng.random_range(0..=1), Message::Event(published("q", "q", json!({"of": n}))));
         }
-        if starts_twice {
+        // Each record of a topic is an event of its own.
+        let is_reading = script.iter().any(|it| matches!(it, Message::Reading(_)));
+        if starts_twice && !is_reading {
             let place = rng.random_range(1..=script.len());
             // What is published twice counts once; a second start is refused.
             let again = match kind {
-                Kind::Hear { .. } | Kind::Impatient | Kind::Called | Kind::Paired => {
+                Kind::Hear { .. } | Kind::Impatient | Kind::Called | Kind::Paired | Kind::Read => {
                     script[rng.random_range(0..place)].clone()
                 }
                 Kind::Collect { .. } | Kind::Call | Kind::Wait | Kind::Herd | Kind::Family => {
@@ -280,9 +331,10 @@ impl User {
             script.insert(place, again);
         }
         if is_cancelled {
-            script.push_back(cancel_event(event_id("cancel"), &id, "enough"));
+            script.push_back(Message::Event(cancel_event(event_id("cancel"), &id, "enough")));
         }
-        Self { id, arrival, kind, is_cancelled, script }
+        let topic_partition = rng.random_range(0..swarm.topic_partitions);
+        Self { id, arrival, kind, is_cancelled, topic_partition, script }
     }
 
     fn check(&self, state: Option<&InstanceState>) -> Result<(), String> {

@@ -56,6 +56,11 @@ pub enum Mutant {
     NoGroupFence,
     /// History rows are left out of the flushes.
     HistoryNotWritten,
+    /// Positions of users' topics are kept where they are not part of the transaction, as a consumer does that commits by itself: whoever
+    /// reads next begins where the last one has handled records, whatever came of its transaction.
+    TopicPositionsOutsideTransaction,
+    /// A users' topic is read from its end whenever it is read anew, as without positions.
+    TopicPositionsNotKept,
     /// Forwarded records leave outside of the transaction.
     ForwardOutsideTransaction,
     /// Commands that one instance sends another leave once the transaction is known to be committed. (That they leave before it
@@ -80,7 +85,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -106,6 +111,8 @@ impl Mutant {
         Self::ProposalForAnyTimer,
         Self::NoGroupFence,
         Self::HistoryNotWritten,
+        Self::TopicPositionsOutsideTransaction,
+        Self::TopicPositionsNotKept,
         Self::ForwardOutsideTransaction,
         Self::CommandAfterTransaction,
         Self::DeliveryOutsideTransaction,

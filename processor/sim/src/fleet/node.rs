@@ -104,6 +104,8 @@ pub(crate) enum Effect {
         bytes_left: usize,
     },
     Follow(Vec<(Source, Offset)>),
+    /// The bounds of a partition of the users' topic.
+    Locate(Source),
     LoadSnapshots {
         ids: Vec<InstanceId>,
         rows: Vec<(InstanceId, LoadedRow)>,

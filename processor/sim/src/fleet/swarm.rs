@@ -11,6 +11,8 @@ pub(crate) struct Swarm {
     pub(crate) partitions: usize,
     /// Of the public topic: as many, or twice as many.
     pub(crate) event_partitions: usize,
+    /// Of the users' topic: any number.
+    pub(crate) topic_partitions: usize,
     pub(crate) instances: usize,
     /// Of ten instances: so many gather signals, so many call workers; the rest wait for timers.
     pub(crate) collect_of_ten: u32,
@@ -85,6 +87,7 @@ impl Swarm {
             lanes: rng.random_range(1..=2),
             partitions,
             event_partitions: partitions << rng.random_range(0..2),
+            topic_partitions: rng.random_range(1..=5),
             instances: rng.random_range(2..=7),
             misrouted_of_ten: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..=8) },
             steps: rng.random_range(100..=700),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use millrace_partition::{ERA_MAX, ERA_WARN};
-use millrace_placement::PartitionIndex;
+use millrace_placement::{PartitionIndex, Topics};
 use millrace_runtime::store::SnapshotStore;
 use millrace_schemas::partition::Checkpoint;
 use millrace_scylla_store::ScyllaStore;
@@ -39,7 +39,7 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
         let checkpoints = checkpoints(global, store, partitions).await;
         match checkpoints {
             Ok(checkpoints) => {
-                checks.push(progress(kafka, &checkpoints).await);
+                checks.push(progress(kafka, &global.topics(), &checkpoints).await);
                 checks.extend(eras(&checkpoints));
             }
             Err(error) => checks.push(Check::fail(
@@ -138,8 +138,10 @@ async fn checkpoints(
     Ok(checkpoints)
 }
 
-/// How far the inbox has been read, by the checkpoints: a few seconds old while all is well.
-async fn progress(kafka: &Kafka, checkpoints: &[(u32, Option<Checkpoint>)]) -> Check {
+/// How far the inbox has been read, by the checkpoints: a few seconds old while all is well. Not topics of the users: they may be
+/// gone, or named by no definition any more.
+async fn progress(kafka: &Kafka, topics: &Topics, checkpoints: &[(u32, Option<Checkpoint>)]) -> Check {
+    let own = [topics.internal(), topics.events()];
     let (mut lag, mut oldest) = (0, None);
     let mut without = 0;
     for (_, checkpoint) in checkpoints {
@@ -148,7 +150,7 @@ async fn progress(kafka: &Kafka, checkpoints: &[(u32, Option<Checkpoint>)]) -> C
             continue;
         };
         oldest = Some(oldest.map_or(checkpoint.at, |it: millrace_schemas::Timestamp| it.min(checkpoint.at)));
-        for source in &checkpoint.positions.sources {
+        for source in checkpoint.positions.sources.iter().filter(|it| own.contains(&it.topic)) {
             match kafka.end(&source.topic, source.partition).await {
                 Ok(end) => lag += (end.0 - source.offset.0).max(0),
                 Err(error) => return Check::fail("progress", chain(&error), "see the brokers' logs"),

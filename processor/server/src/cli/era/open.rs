@@ -178,8 +178,13 @@ async fn plan(
         }
     };
     let mut sources = Vec::new();
+    let own = [fleet.topics.internal(), fleet.topics.events()];
     for known in &known.sources {
-        let (start, end) = fleet.kafka.bounds(&known.topic, known.partition).await?;
+        // A users' topic may be gone; whoever reads it looks at its bounds first.
+        let (start, end) = match own.contains(&known.topic) {
+            true => fleet.kafka.bounds(&known.topic, known.partition).await?,
+            false => (known.offset, known.offset),
+        };
         sources.push(SourceView::new(known, start, end));
     }
     let positions = Positions { sources: sources.iter().map(SourceView::position).collect() };

@@ -8,7 +8,7 @@ use millrace_schemas::codec::Codec;
 use millrace_schemas::event::TaskError;
 use millrace_schemas::task::TaskCommand;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
@@ -43,18 +43,37 @@ impl Kafka {
         headers: &[(String, bytes::Bytes)],
         value: &[u8],
     ) {
-        let topic = format!("{}.{topic}", self.prefix);
+        self.produce_to(&format!("{}.{topic}", self.prefix), key, headers, value).await;
+    }
+
+    /// To any topic.
+    pub(crate) async fn produce_to(
+        &self,
+        topic: &str,
+        key: &[u8],
+        headers: &[(String, bytes::Bytes)],
+        value: &[u8],
+    ) {
         let mut kafka_headers = OwnedHeaders::new();
         for (name, value) in headers {
             kafka_headers = kafka_headers.insert(Header { key: name, value: Some(value.as_ref()) });
         }
-        let record = FutureRecord::to(&topic).key(key).headers(kafka_headers).payload(value);
+        let record = FutureRecord::to(topic).key(key).headers(kafka_headers).payload(value);
         self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).unwrap();
     }
 
     pub(crate) async fn produce_event(&self, event: &CloudEvent) {
         let EventRecord { key, headers, value } = event.to_structured();
         self.produce("events", &key.unwrap(), &headers, &value.unwrap()).await;
+    }
+
+    /// Makes a topic of somebody else.
+    pub(crate) async fn create(&self, topic: &str, partitions: i32) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", &self.bootstrap).create().unwrap();
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
     }
 
     /// Deletes a topic of the fleet, and waits until it is gone.

@@ -189,6 +189,11 @@ impl Fleet {
         data(&self.folder)
     }
 
+    /// What the names of its topics begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Where the broker of `millrace dev` is.
     pub(crate) fn bootstrap(&self) -> &str {
         &self.addresses.as_ref().unwrap()[0]
@@ -210,6 +215,13 @@ impl Fleet {
     /// Waits until the processor has said this.
     pub(crate) async fn until_said(&self, what: &str) {
         self.until(&format!("it says {what:?}"), async || self.log().contains(what)).await;
+    }
+
+    /// Ends the processor at once, with whatever it is at.
+    pub(crate) fn kill_processor(&mut self) {
+        let Processor { mut child, .. } = self.processor.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Ends the processor by SIGTERM, and gives its exit code.

@@ -25,6 +25,8 @@ pub(crate) enum Place {
     Events(usize),
     Internal(usize),
     Changelog(usize),
+    /// A partition of the users' topic.
+    Topic(usize),
     /// Any other topic; it has one partition.
     Other(String),
 }

@@ -110,8 +110,8 @@ impl World {
             let owned = &self.nodes[number].owned[&index];
             if !owned.is_paused {
                 for (source, next) in &owned.reads {
-                    if self.broker.log(&place(*source)).stable() > *next {
-                        actions.push(Action::Fetch(number, index, *source));
+                    if self.broker.log(&place(source)).stable() > *next {
+                        actions.push(Action::Fetch(number, index, source.clone()));
                     }
                 }
             }
@@ -146,8 +146,7 @@ impl World {
         match action {
             Action::Send => {
                 if self.happens(self.swarm.weights.poison) {
-                    let partitions = self.swarm.event_partitions;
-                    self.clients.poison(&mut self.broker, partitions, self.now, &mut self.dice.clients);
+                    self.clients.poison(&mut self.broker, &self.swarm, self.now, &mut self.dice.clients);
                 }
                 self.clients.send(&mut self.broker, self.now, &mut self.dice.clients);
             }

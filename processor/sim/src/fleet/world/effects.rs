@@ -1,8 +1,8 @@
 //! What takes time: reads of the log and the store, and writes that wait for their answers. What `runtime`'s effects do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_partition::{InboundRecord, Input, Source, TimerCursor, TimerSlice};
+use millrace_partition::{InboundRecord, Input, Located, Source, TimerCursor, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket, home, key_group};
 use millrace_schemas::{Offset, Stamp, Timestamp};
 use rand::RngExt;
@@ -36,6 +36,7 @@ impl World {
             Effect::Save { waiting } => waiting.is_empty(),
             Effect::Acquire(Acquiring::Bounds { .. })
             | Effect::Follow(_)
+            | Effect::Locate(_)
             | Effect::TrimChangelog(_)
             | Effect::Answer(_) => true,
         }
@@ -60,6 +61,11 @@ impl World {
                 return self.read_changelog(number, incarnation, position, until, bytes_left);
             }
             Effect::Follow(sources) => self.follow(number, incarnation, sources),
+            Effect::Locate(source) => {
+                let log = self.broker.log(&place(&source));
+                let located = Located { start: log.start(), end: log.end(), since: None, source };
+                return Some(Effect::Answer(Box::new(Input::Located(located))));
+            }
             Effect::LoadSnapshots { mut ids, mut rows } => {
                 let choice = self.dice.network.random_range(0..ids.len());
                 let id = ids.swap_remove(choice);
@@ -103,12 +109,21 @@ impl World {
 
     fn follow(&mut self, number: usize, incarnation: &Incarnation, sources: Vec<(Source, Offset)>) {
         let outlive = self.has(Mutant::RecordsOutliveIncarnation);
+        let handled = self.handled.clone();
+        let forgets = self.has(Mutant::TopicPositionsNotKept);
+        let ends: BTreeMap<Source, Offset> = sources
+            .iter()
+            .filter(|(source, offset)| forgets && is_topic(source) && *offset > Offset(0))
+            .map(|(source, _)| (source.clone(), self.broker.log(&place(source)).end()))
+            .collect();
         let node = &mut self.nodes[number];
         let follower = node.follower.clone();
         let Some(owned) = node.owned(incarnation) else { return };
         for (source, offset) in sources {
             let old = follower.get(&source).filter(|_| outlive).copied();
-            owned.reads.insert(source, old.map_or(offset, |it| it.max(offset)));
+            let elsewhere = [old, handled.get(&source).copied(), ends.get(&source).copied()];
+            let from = elsewhere.into_iter().flatten().max().map_or(offset, |it| it.max(offset));
+            owned.reads.insert(source, from);
         }
     }
 
@@ -144,11 +159,11 @@ impl World {
         let Some(owned) = self.nodes[number].owned.get_mut(&index) else { return };
         let Some(position) = owned.reads.get(&source).copied() else { return };
         let incarnation = owned.incarnation.clone();
-        let Some((records, next)) = self.broker.log(&place(source)).fetch(position, max) else { return };
+        let Some((records, next)) = self.broker.log(&place(&source)).fetch(position, max) else { return };
         let records: Vec<InboundRecord> = records
             .into_iter()
             .map(|(offset, record)| InboundRecord {
-                source,
+                source: source.clone(),
                 offset,
                 timestamp: Timestamp(record.at),
                 key: record.key.clone(),
@@ -156,7 +171,7 @@ impl World {
                 value: record.value.clone(),
             })
             .collect();
-        owned.reads.insert(source, next);
+        owned.reads.insert(source.clone(), next);
         self.nodes[number].follower.insert(source, next);
         if !records.is_empty() {
             self.input(number, &incarnation, Input::Records(records));
@@ -201,4 +216,8 @@ impl World {
             self.store.send(write, Some(token));
         }
     }
+}
+
+fn is_topic(source: &Source) -> bool {
+    matches!(source, Source::Topic(..))
 }

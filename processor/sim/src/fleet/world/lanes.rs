@@ -1,9 +1,10 @@
 //! A lane's transaction, a request at a time: what `runtime`'s committer and `kafka-log`'s lane do.
 
-use millrace_partition::{Input, OutgoingRecord};
+use millrace_partition::{Input, OutgoingRecord, Source};
 use millrace_placement::key_group;
 use millrace_schemas::Offset;
 use millrace_schemas::cloud_event::types;
+use millrace_schemas::codec::ChangelogRecord;
 use millrace_schemas::internal::{InternalRecord, TimerFired};
 use rand::RngExt;
 
@@ -11,6 +12,7 @@ use super::World;
 use crate::fleet::broker::group::{Commit, Metadata};
 use crate::fleet::broker::transactions::Epoch;
 use crate::fleet::broker::{Place, Record};
+use crate::fleet::catalog::TOPIC;
 use crate::fleet::mutant::Mutant;
 use crate::fleet::node::{Outcome, Share, Stage};
 
@@ -102,6 +104,7 @@ impl World {
         }
         let writer = share.incarnation.number;
         for outgoing in share.transaction.changelog.clone() {
+            self.handle_early(&outgoing);
             let place = Place::Changelog(share.incarnation.index);
             let record = self.record(outgoing, writer);
             let offset = self.broker.produce_in_transaction(id, epoch, &place, record);
@@ -135,6 +138,19 @@ impl World {
             self.broker.produce_in_transaction(id, epoch, &place, record).map_err(|_| Failed::Fatal)?;
         }
         Ok(())
+    }
+
+    /// What the mutant of the topics' positions does: whatever is produced counts as handled.
+    fn handle_early(&mut self, outgoing: &OutgoingRecord) {
+        if !self.has(Mutant::TopicPositionsOutsideTransaction) {
+            return;
+        }
+        let value = outgoing.value.as_deref().unwrap_or_default();
+        let Ok(ChangelogRecord::Positions(positions)) = self.codec.decode_changelog(value) else { return };
+        for it in positions.sources.into_iter().filter(|it| it.topic == TOPIC) {
+            let handled = self.handled.entry(Source::Topic(TOPIC.into(), it.partition)).or_default();
+            *handled = it.offset.max(*handled);
+        }
     }
 
     /// Whether a mutant sends it once the transaction is known to be committed.

@@ -149,6 +149,9 @@ impl World {
         );
         let effect = self.number();
         let begin = Effect::Acquire(Acquiring::StableOffset { early_end: None });
+        // Whenever the brokers have answered.
+        let topics = Effect::Answer(Box::new(Input::Topics(vec![self.users_topic()])));
+        let told = self.number();
         self.nodes[number].owned.insert(
             index,
             Owned {
@@ -157,7 +160,7 @@ impl World {
                 is_paused: false,
                 is_drained: false,
                 reads: BTreeMap::new(),
-                effects: BTreeMap::from([(effect, begin)]),
+                effects: BTreeMap::from([(effect, begin), (told, topics)]),
                 last_dirty: BTreeMap::new(),
                 late_timers: Vec::new(),
                 late_proposals: Vec::new(),

@@ -15,16 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_engine::{Bounds, Entity, Moment};
-use millrace_partition::{Config, Input, OutgoingRecord, TailLimit};
+use millrace_partition::{Config, Input, OutgoingRecord, Source, TailLimit, UserTopic};
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{Offset, Timestamp};
+use millrace_workflow::program::Decoding;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::fleet::broker::{Broker, Place};
-use crate::fleet::catalog::{Catalog, catalog};
+use crate::fleet::catalog::{Catalog, TOPIC, TOPIC_TYPE, catalog};
 use crate::fleet::check::{Checks, Truth};
 use crate::fleet::clients::Clients;
 use crate::fleet::mutant::Mutant;
@@ -108,6 +109,8 @@ struct World {
     /// `EndTxn` requests of processes that have died since.
     orphans: Vec<(String, crate::fleet::broker::transactions::Epoch)>,
     violation: Option<String>,
+    /// Mutant: where partitions of the users' topic were handled to, transaction or not.
+    handled: BTreeMap<Source, Offset>,
     /// Restores that failed since the faults have ended.
     failures: u32,
     /// Timers that were proposed, by partition: they may be proposed again.
@@ -182,6 +185,7 @@ impl World {
             senders: BTreeMap::new(),
             orphans: Vec::new(),
             violation: None,
+            handled: BTreeMap::new(),
             failures: 0,
             echoes: BTreeMap::new(),
             swarm,
@@ -241,6 +245,16 @@ impl World {
         }
     }
 
+    /// The users' topic, which holds plain JSON.
+    fn users_topic(&self) -> UserTopic {
+        UserTopic {
+            topic: TOPIC.into(),
+            partitions: u32::try_from(self.swarm.topic_partitions).expect("few"),
+            decodings: vec![Decoding::Json { event_type: TOPIC_TYPE.into() }],
+            since: None,
+        }
+    }
+
     /// The first one stays.
     fn violate(&mut self, result: Result<(), String>) {
         if let Err(violation) = result {
@@ -290,7 +304,7 @@ impl World {
                 return Some(format!("partition {partition} has a tail: {gauges:?}"));
             }
             for (source, position) in owned.partition.positions().clone() {
-                let log = self.broker.log(&place(source));
+                let log = self.broker.log(&place(&source));
                 let unread = log.fetch(position, usize::MAX).is_none_or(|(records, _)| !records.is_empty());
                 if unread || log.stable() < log.end() {
                     return Some(format!("{source:?} is read to {}", position.0));
@@ -347,11 +361,11 @@ impl World {
 }
 
 /// Where a source is read.
-fn place(source: millrace_partition::Source) -> Place {
-    use millrace_partition::Source;
-    let number = |it: i32| usize::try_from(it).expect("partitions count from 0");
+fn place(source: &Source) -> Place {
+    let number = |it: &i32| usize::try_from(*it).expect("partitions count from 0");
     match source {
         Source::Internal(partition) => Place::Internal(number(partition)),
         Source::Events(partition) => Place::Events(number(partition)),
+        Source::Topic(_, partition) => Place::Topic(number(partition)),
     }
 }

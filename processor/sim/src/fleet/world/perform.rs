@@ -23,6 +23,16 @@ impl World {
                 self.begin(number, incarnation, effect);
             }
             Output::Follow(sources) => self.begin(number, incarnation, Effect::Follow(sources)),
+            Output::Unfollow(sources) => {
+                if let Some(owned) = self.nodes[number].owned(incarnation) {
+                    owned.reads.retain(|it, _| !sources.contains(it));
+                }
+            }
+            Output::Locate(asked) => {
+                for it in asked {
+                    self.begin(number, incarnation, Effect::Locate(it.source));
+                }
+            }
             Output::LoadSnapshots(ids) => {
                 self.begin(number, incarnation, Effect::LoadSnapshots { ids, rows: Vec::new() });
             }

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::{Compiler, Scope, schedule};
 use crate::admission::{duration, spelling};
 use crate::expression::{Expression, Template};
-use crate::program::{BUILT_IN_QUEUE, History, Lifecycle};
+use crate::program::{BUILT_IN_QUEUE, EventSource, History, Lifecycle};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
-const TOPIC_BYTES_MAX: usize = 249;
+pub(super) const TOPIC_BYTES_MAX: usize = 249;
 /// Longest name of a queue, in bytes: with the prefix it must be a topic.
 const QUEUE_BYTES_MAX: usize = 128;
 
@@ -41,6 +41,7 @@ impl Allowed {
                 "searchAttributes",
                 "queries",
                 "schedule",
+                "events",
             ],
             Self::Call => &["queue", "heartbeat"],
             Self::BuiltInCall => &["heartbeat"],
@@ -63,6 +64,7 @@ pub(super) struct Metadata {
     pub(super) attributes: BTreeMap<Arc<str>, Template>,
     pub(super) queries: BTreeMap<Arc<str>, Template>,
     pub(super) schedule: schedule::Settings,
+    pub(super) sources: Vec<EventSource>,
 }
 
 impl Compiler<'_, '_> {
@@ -113,6 +115,7 @@ impl Compiler<'_, '_> {
                         "write `off`, `workflow`, or `task`, which has those of the workflow too",
                     ),
                 },
+                "events" => metadata.sources = self.event_sources(value, &scope.below(key)),
                 "businessKey" => {
                     metadata.business_key = match value.as_str() {
                         Some(text) => self.compile_expression(text, &scope.below(key)),
@@ -148,7 +151,7 @@ impl Compiler<'_, '_> {
         metadata
     }
 
-    fn topic_name(&mut self, value: &Value, pointer: &str, bytes_max: usize) -> Option<String> {
+    pub(super) fn topic_name(&mut self, value: &Value, pointer: &str, bytes_max: usize) -> Option<String> {
         let is_legal = |name: &str| {
             (1..=bytes_max).contains(&name.len())
                 && name != "."

@@ -23,6 +23,7 @@ mod run;
 mod schedule;
 mod secrets;
 mod service;
+mod source;
 mod task;
 mod workflow;
 
@@ -159,6 +160,7 @@ impl Program {
             attributes,
             queries,
             schedule,
+            sources,
             body,
         } = head;
         let by_reference = by_reference(&tasks);
@@ -176,6 +178,7 @@ impl Program {
             attributes,
             queries,
             schedule,
+            sources,
             body,
             tasks,
             by_reference,

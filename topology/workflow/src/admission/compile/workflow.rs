@@ -11,7 +11,9 @@ use crate::admission::canonical::digest;
 use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
 use crate::expression::{Expression, Template};
-use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn};
+use crate::program::{
+    Block, DurationSource, EventSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn,
+};
 use crate::schedule::Schedule;
 
 /// The properties of a definition.
@@ -33,6 +35,7 @@ pub(super) struct Head {
     pub(super) attributes: BTreeMap<Arc<str>, Template>,
     pub(super) queries: BTreeMap<Arc<str>, Template>,
     pub(super) schedule: Option<Schedule>,
+    pub(super) sources: Vec<EventSource>,
     pub(super) body: Block,
 }
 
@@ -84,6 +87,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         attributes: metadata.attributes,
         queries: metadata.queries,
         schedule,
+        sources: metadata.sources,
         body,
     };
     Some(Program::assemble(head, tasks))
