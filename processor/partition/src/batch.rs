@@ -8,7 +8,7 @@ use millrace_engine::Entity;
 use millrace_placement::PartitionIndex;
 use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::cloud_event::PublishedEvent;
-use millrace_schemas::command::{Addressed, AddressedCommand};
+use millrace_schemas::command::{Addressed, AddressedCommand, Command};
 use millrace_schemas::schedule::ScheduleCommand;
 use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
 
@@ -34,6 +34,22 @@ pub(crate) struct Batch {
 }
 
 impl Request {
+    /// The timer whose proposal was read back.
+    pub(crate) fn timer(&self) -> Option<TimerEntry> {
+        let (timer, due) = match self {
+            Self::Decide(command) => match command.command {
+                Command::FireTimer { timer, due } => (timer, due),
+                _ => return None,
+            },
+            Self::Schedule(command) => match command.command {
+                ScheduleCommand::FireTimer { timer, due } => (timer, due),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(TimerEntry { due, instance: self.key()?.clone(), timer })
+    }
+
     /// The key of this partition that it is about.
     pub(crate) fn key(&self) -> Option<&InstanceId> {
         match self {

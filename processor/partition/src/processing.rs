@@ -18,7 +18,6 @@ use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::WAKE;
 use crate::scheduling;
-use crate::timer_index::TimerEntry;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
 
 /// A record that was forwarded so often circles between owners that disagree on the partition count.
@@ -545,13 +544,8 @@ impl Partition {
             unreachable!("seen just now")
         };
         self.timers.proposed(due);
-        for request in &requests {
-            if let Request::Decide(command) = request
-                && let Command::FireTimer { timer, due } = command.command
-            {
-                let instance = command.instance.clone();
-                self.timers.handled(&TimerEntry { due, instance, timer });
-            }
+        for timer in requests.iter().filter_map(Request::timer) {
+            self.timers.handled(&timer);
         }
         if changelog_offsets.first().is_some_and(|it| *it < self.changelog_end) {
             // Snapshots of what was committed there would be stamped as if they were old.
