@@ -2,11 +2,14 @@
 
 mod broker;
 mod idle;
+mod listens;
 mod live;
+mod loading;
 mod takeover;
 mod w1;
 
 pub(crate) use broker::{Plan as BrokerPlan, broker};
 pub(crate) use idle::{Plan as IdlePlan, idle};
+pub(crate) use listens::{Plan as ListensPlan, listens};
 pub(crate) use takeover::{Plan as TakeoverPlan, takeover};
 pub(crate) use w1::w1;
