@@ -191,6 +191,18 @@ impl Crowd {
         Ok(measured)
     }
 
+    /// Events a second for which the cores of this machine suffice, with all that is behind them: those of a burst have not been written to
+    /// the store when the last instance has completed. None if the servers are not ours to ask.
+    fn sustained_per_s(&self) -> Option<f64> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let all = |it: &Measured| -> Option<f64> {
+            let of = |name: &str| it.cpu_s_per_1000.get(name);
+            Some(of("processor")? + of("broker")? + of("store")?)
+        };
+        let costs: Option<Vec<f64>> = self.bursts.iter().map(all).collect();
+        Some(cores as f64 * 1_000.0 / median(costs?.into_iter()))
+    }
+
     fn events_per_s(&self) -> f64 {
         median(self.bursts.iter().map(|it| it.load.events_per_s))
     }
@@ -277,12 +289,23 @@ fn table(crowds: &[Crowd], plan: &Plan) -> String {
         .iter()
         .filter_map(|it| Some(row(it.open, &format!("{}/s", plan.rate), it.paced.as_ref()?)))
         .collect();
+    let sustained: String = crowds
+        .iter()
+        .filter_map(|it| {
+            Some(format!(
+                "\nWith {} open listens, the processor time of all three suffices for {:.0} events/s on this machine; what comes faster waits for the \
+                 store, not for its instances, as long as the limits on what is not flushed allow.\n",
+                it.open,
+                it.sustained_per_s()?
+            ))
+        })
+        .collect();
     format!(
         "{} events, each for another instance; from when an event was due until the end of its instance is read from the changelog. One processor \
          with default settings and 8 partitions. The listens were opened {} s before. Processor time is that until the last \
          snapshot was in the store. Load: what the machine had to do before.\n\n\
          | open listens | events | events/s | p50, ms | p99, ms | processor, s for 1,000 | broker | store | processor, MiB | load |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n{bursts}{paced}",
+         |---|---|---|---|---|---|---|---|---|---|\n{bursts}{paced}{sustained}",
         plan.events,
         plan.rest.as_secs()
     )
