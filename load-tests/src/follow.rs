@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::event::ChangelogEntry;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -105,6 +105,20 @@ impl Follower {
         start: &Start,
         mut see: impl FnMut(&str, ChangelogEntry, Place) + Send + 'static,
     ) -> anyhow::Result<Self> {
+        Self::start_raw(bootstrap, topic, start, move |key, record, place| {
+            if let ChangelogRecord::Entry(entry) = record {
+                see(key, entry, place);
+            }
+        })
+    }
+
+    /// The same with every committed record; those that are about no key in particular have none.
+    pub(crate) fn start_raw(
+        bootstrap: &str,
+        topic: String,
+        start: &Start,
+        mut see: impl FnMut(&str, ChangelogRecord, Place) + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let consumer = reader(bootstrap)?;
         assign(&consumer, &topic, start)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -124,11 +138,13 @@ impl Follower {
                 let place = || format!("{topic}-{} at {}", message.partition(), message.offset());
                 let record =
                     codec.decode_changelog(message.payload().unwrap_or_default()).with_context(place)?;
-                if let ChangelogRecord::Entry(entry) = record {
-                    let key = message.key().with_context(|| format!("{} has no key", place()))?;
-                    let at = Place { partition: message.partition(), offset: message.offset() };
-                    see(std::str::from_utf8(key).with_context(place)?, entry, at);
-                }
+                let is_keyed = matches!(record, ChangelogRecord::Entry(_) | ChangelogRecord::Channel(_));
+                let key = match message.key() {
+                    None if is_keyed => bail!("{} has no key", place()),
+                    key => key.unwrap_or_default(),
+                };
+                let at = Place { partition: message.partition(), offset: message.offset() };
+                see(std::str::from_utf8(key).with_context(place)?, record, at);
             }
             Ok(())
         };

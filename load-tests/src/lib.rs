@@ -3,7 +3,8 @@
 //! [`orders`] is about being right: a shop whose books must balance whatever fails. [`sequence`] is about order: for each key what comes
 //! out is what went in, once and in order, while servers and processors fail. [`w1`] is about being fast: throughput and
 //! latency of a small workflow, beside a bare Kafka loop that moves the same records. [`live`] makes
-//! instances that wait, by the million. All know the public records only; the truth is read from the changelog.
+//! instances that wait, by the million. [`listens`] is about events that find one of a million listeners. All know the public records
+//! only; the truth is read from the changelog.
 //! [`timers`] alone knows the snapshot store, too: it fills one with millions of instances that wait. [`broker`] needs no
 //! fleet: it measures and checks a Kafka broker alone.
 //!
@@ -11,6 +12,7 @@
 
 pub mod broker;
 mod follow;
+pub mod listens;
 pub mod live;
 pub mod orders;
 mod progress;

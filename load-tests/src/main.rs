@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace_load_tests::{broker, live, orders, sequence, timers, w1};
+use millrace_load_tests::{broker, listens, live, orders, sequence, timers, w1};
 use tracing_subscriber::EnvFilter;
 
 /// Load tests for a Millrace fleet on a Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
@@ -26,6 +26,8 @@ enum Test {
     FillTimers(timers::FillSettings),
     /// Watches such instances: whether each fires, once, and how late.
     WatchTimers(timers::WatchSettings),
+    /// Instances that listen for events which find them by a value: opens many, or publishes events, and measures.
+    Listens(listens::Settings),
     /// Three calls in a row, at a given rate or as fast as it goes; throughput, latency, and the ratio to a bare loop.
     W1(w1::Settings),
     /// The bare consume-transform-produce loop alone, with the records that a W1 run has left in the topics.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
             Test::Live(settings) => Box::pin(live::run(settings)).await,
             Test::FillTimers(settings) => Box::pin(timers::fill(settings)).await,
             Test::WatchTimers(settings) => Box::pin(timers::watch(settings)).await,
+            Test::Listens(settings) => Box::pin(listens::run(settings)).await,
             Test::W1(settings) => Box::pin(w1::run(settings)).await,
             Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
             Test::Broker(settings) => Box::pin(broker::run(settings)).await,

@@ -161,6 +161,29 @@ enum Bench {
         #[command(flatten)]
         given: Given,
     },
+    /// Events that find one of many instances that listen, by a value: how many a second, and what each costs, by how many listen
+    Listens {
+        /// Numbers of open listens, ascending; a fleet for each
+        #[arg(long, value_delimiter = ',', default_value = "10000,1000000", value_name = "N,M", value_parser = clap::value_parser!(u64).range(1..))]
+        open: Vec<u64>,
+        /// Events of one measurement, at most as many as the fewest listens
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+        events: u64,
+        /// How often the fleets are measured in turn, with all events at once
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        times: u32,
+        /// Then once at so many events a second, for the latency; 0 leaves that out
+        #[arg(long, default_value_t = 500, value_name = "EVENTS")]
+        rate: u32,
+        /// How long the listens have been left alone before that, in seconds; after a minute nothing of them is in memory
+        #[arg(long, default_value_t = 75, value_name = "SECONDS")]
+        rest: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/listens.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
     /// What idle instances cost a processor in memory
     Idle {
         /// How many
@@ -212,6 +235,7 @@ impl Check {
             Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
             Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
             Self::Bench(Bench::Timers { .. }) => "bench timers".to_owned(),
+            Self::Bench(Bench::Listens { .. }) => "bench listens".to_owned(),
             Self::Bench(Bench::Idle { .. }) => "bench idle".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
@@ -242,6 +266,11 @@ impl Check {
             Self::Bench(Bench::Timers { pending, herd, killed, embedded, report, given }) => {
                 let plan = bench::TimersPlan { pending, herd, killed, embedded, report, given };
                 bench::timers(&workspace()?, &plan)
+            }
+            Self::Bench(Bench::Listens { open, events, times, rate, rest, report, given }) => {
+                let rest = Duration::from_secs(rest);
+                let plan = bench::ListensPlan { open, events, times, rate, rest, report, given };
+                bench::listens(&workspace()?, &plan)
             }
             Self::Bench(Bench::Idle { live, report, given }) => {
                 bench::idle(&workspace()?, &bench::IdlePlan { live, report, given })

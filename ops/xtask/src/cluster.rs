@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -27,14 +28,14 @@ pub(crate) struct Given {
     cql: Option<String>,
 }
 
-/// Where the servers are, and their guard if they are ours.
-#[derive(Debug)]
+/// Where the servers are, and their guard if they are ours. A clone shares them; they are gone with the last one.
+#[derive(Clone, Debug)]
 pub(crate) struct Servers {
     pub(crate) bootstrap: String,
     pub(crate) cql: String,
     /// Only the tests need one.
     pub(crate) registry: Option<String>,
-    cluster: Option<Cluster>,
+    cluster: Option<Rc<Cluster>>,
 }
 
 impl Servers {
@@ -71,7 +72,7 @@ impl Servers {
             bootstrap: cluster.address("kafka")?,
             cql: cluster.address("cassandra")?,
             registry,
-            cluster: Some(cluster),
+            cluster: Some(Rc::new(cluster)),
         })
     }
 
@@ -114,7 +115,7 @@ impl Servers {
     }
 
     fn ours(&self) -> anyhow::Result<&Cluster> {
-        self.cluster.as_ref().context("servers that were given are not ours to stop")
+        self.cluster.as_deref().context("servers that were given are not ours to stop")
     }
 }
 

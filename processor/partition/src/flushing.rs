@@ -13,7 +13,7 @@ use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, Offset, Payload, TimerId, Timestamp};
 
 use crate::attributes::{Attributes, Term};
-use crate::batch::{Batch, Stage};
+use crate::batch::{Batch, Request, Stage};
 use crate::cache::{Cached, Listed};
 use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
@@ -199,16 +199,18 @@ impl Partition {
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
         }
+        // A set: a flush has as many rows as a batch has records, and more.
+        let requests = self.batch.iter().flat_map(|it| &it.requests);
+        let needed: BTreeSet<&InstanceId> = requests.filter_map(Request::key).collect();
         for (instance, listed) in done.snapshots {
             self.cache.set_listed(&instance, listed);
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
             let is_at_rest = self.cache.get(&instance).is_some_and(|it| it.entity.is_at_rest());
-            let is_needed = self.batch.as_ref().is_some_and(|it| it.needs(&instance));
             if self.dirty.contains(&instance) {
                 continue;
             }
-            if is_at_rest && !is_needed {
+            if is_at_rest && !needed.contains(&instance) {
                 self.cache.forget(&instance);
             } else {
                 self.cache.cleaned(&instance);

@@ -1,7 +1,7 @@
 //! The busiest instances of a partition, by the space-saving algorithm (Metwally et al. 2005): the next owner loads them before it is
 //! asked for them (state protocol 2.3, step 7, and section 5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_schemas::InstanceId;
 
@@ -18,13 +18,26 @@ const HALF_LIFE: u64 = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct HotKeys {
     counts: BTreeMap<InstanceId, u64>,
+    /// The same, the least busy first: where most keys come once, each of them takes the place of another one.
+    order: BTreeSet<(u64, InstanceId)>,
     seen: u64,
 }
 
 impl HotKeys {
     /// Begins with what was busy before, so that two quick takeovers do not forget it.
     pub(crate) fn after(before: &[InstanceId]) -> Self {
-        Self { counts: before.iter().take(HOT_KEYS).map(|id| (id.clone(), 2)).collect(), seen: 0 }
+        let mut hot_keys = Self::default();
+        for id in before.iter().take(HOT_KEYS) {
+            hot_keys.set(id.clone(), 2);
+        }
+        hot_keys
+    }
+
+    fn set(&mut self, id: InstanceId, count: u64) {
+        if let Some(before) = self.counts.insert(id.clone(), count) {
+            self.order.remove(&(before, id.clone()));
+        }
+        self.order.insert((count, id));
     }
 
     pub(crate) fn count(&mut self, id: &InstanceId) {
@@ -34,20 +47,19 @@ impl HotKeys {
                 *count /= 2;
                 *count > 0
             });
+            self.order = self.counts.iter().map(|(id, count)| (*count, id.clone())).collect();
         }
-        if let Some(count) = self.counts.get_mut(id) {
-            *count += 1;
-            return;
+        if let Some(count) = self.counts.get(id) {
+            return self.set(id.clone(), count + 1);
         }
         let mut inherited = 0;
         if self.counts.len() == COUNTED
-            && let Some((least, count)) =
-                self.counts.iter().min_by_key(|it| it.1).map(|(id, n)| (id.clone(), *n))
+            && let Some((count, least)) = self.order.pop_first()
         {
             self.counts.remove(&least);
             inherited = count;
         }
-        self.counts.insert(id.clone(), inherited + 1);
+        self.set(id.clone(), inherited + 1);
     }
 
     /// Busiest first. Those that were seen once are left out: they are busy no more than any other.

@@ -101,7 +101,10 @@ impl CloudEvent {
             .is_some_and(|media_type| essence(media_type).starts_with("text/"));
         let value = match &self.data {
             Some(EventData::Json(Value::String(text))) if is_text => Some(text.clone().into_bytes()),
-            Some(EventData::Json(data)) => Some(data.to_string().into_bytes()),
+            // Not by `Display`, which goes through a formatter: this is done for every command between entities.
+            Some(EventData::Json(data)) => {
+                Some(serde_json::to_vec(data).expect("its maps have strings as their keys"))
+            }
             // Text that is no base64 has been nobody's bytes: it goes out as it is.
             Some(EventData::Base64(text)) => {
                 Some(BASE64_STANDARD.decode(text).unwrap_or_else(|_| text.clone().into_bytes()))

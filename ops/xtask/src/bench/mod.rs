@@ -2,7 +2,9 @@
 
 mod broker;
 mod idle;
+mod listens;
 mod live;
+mod loading;
 mod system;
 mod takeover;
 mod timers;
@@ -10,6 +12,7 @@ mod w1;
 
 pub(crate) use broker::{Plan as BrokerPlan, broker};
 pub(crate) use idle::{Plan as IdlePlan, idle};
+pub(crate) use listens::{Plan as ListensPlan, listens};
 pub(crate) use takeover::{Plan as TakeoverPlan, takeover};
 pub(crate) use timers::{Plan as TimersPlan, timers};
 pub(crate) use w1::w1;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::loading;
 use crate::cluster::{Given, Servers};
 use crate::fleet::{Fleet, Settings};
-use crate::processes::{POLL, Process, Usage};
+use crate::processes::{POLL, Process};
 use crate::report::{Verdict, read_json, say};
 use crate::steps;
 use crate::workspace::{Profile, Workspace};
@@ -23,7 +24,7 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::R
     let servers = Servers::get(workspace, &given, &folder)?;
     let mut fleet = Fleet::create(workspace, programs, servers, &folder, &W1)?;
     fleet.start(0)?;
-    let before = usage(&fleet)?;
+    let before = loading::usage(&fleet)?;
     let report = folder.join("w1.json");
     let mut command = fleet.load_test("w1", &report);
     command.args(["--max", "--duration", &seconds.to_string()]);
@@ -36,7 +37,7 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::R
         fleet.must_run()?;
         std::thread::sleep(POLL);
     };
-    let after = usage(&fleet)?;
+    let after = loading::usage(&fleet)?;
     if !status.success() {
         steps::show_tail(&load.log)?;
         return Ok(Verdict::fails(format!("the load test failed ({status}); logs: {}", folder.display())));
@@ -57,11 +58,4 @@ pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::R
         .map(|(name, after)| (*name, json!(after.since(before.get(name).copied().unwrap_or_default()))))
         .collect();
     Ok(Verdict::new(missing.is_empty(), detail).figures_of(figures).figure("processes", json!(used)))
-}
-
-/// What the processor and, if they are ours, the servers have used so far.
-fn usage(fleet: &Fleet) -> anyhow::Result<BTreeMap<&'static str, Usage>> {
-    let mut processes = fleet.servers.processes()?;
-    processes.extend(fleet.process(0).map(|it| ("processor", it)));
-    processes.into_iter().map(|(name, process)| Ok((name, Usage::of(process)?))).collect()
 }
