@@ -152,10 +152,10 @@ async fn a_users_topic_is_located_and_followed() {
     assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(1), Offset(2)]);
     assert!(records.iter().all(|it| it.source == source));
 
-    member.log.pause(incarnation, &[source.clone()]);
+    member.log.pause(incarnation, std::slice::from_ref(&source));
     publish(&publisher, &topic, &key, "3").await;
     assert!(timeout(Duration::from_millis(500), member.events.recv()).await.is_err());
-    member.log.resume(incarnation, &[source.clone()]);
+    member.log.resume(incarnation, std::slice::from_ref(&source));
     assert_eq!(member.records(1, incarnation).await[0].offset, Offset(3));
 
     // An order that comes too late, for one that has died, means nobody else.
