@@ -555,7 +555,11 @@ fn not_before(command: &AddressedCommand, now: Timestamp) -> Timestamp {
         | Command::Cancel { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
-        | Command::DeliverEvent { .. } => now,
+        | Command::DeliverEvent { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => now,
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 use crate::program::{
     Backoff, Block, Call, Catch, Child, DurationSource, Emit, EventFilter, Extended, Flow, For, Foreach,
-    Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry, Strategy, Task, TaskIndex,
-    Try,
+    Function, History, Kind, Lifecycle, Listen, Matcher, OnFault, Program, Read, Retry, Strategy, Task,
+    TaskIndex, Try,
 };
 
 impl Program {
@@ -56,6 +56,13 @@ impl Describer<'_> {
             let names: Vec<_> = program.queries.keys().map(|it| &**it).collect();
             notes.push(format!("queries {}", names.join(", ")));
         }
+        match program.on_fault {
+            None => {}
+            Some(OnFault::Fault) => notes.push("ends with an error that nothing catches".to_owned()),
+            Some(OnFault::Incident) => {
+                notes.push("stands still with an error that nothing catches".to_owned())
+            }
+        }
         for note in notes {
             writeln!(self.out, "  {note}")?;
         }
@@ -75,6 +82,17 @@ impl Describer<'_> {
         }
         writeln!(self.out, "{}", self.arrow(task.then))?;
         let inner = format!("{indent}  ");
+        self.inside(task, depth, &indent, &inner)?;
+        if let Some(compensation) = task.compensation
+            && let Kind::Do { body } = &self.program.task(compensation).kind
+        {
+            writeln!(self.out, "{indent}undone by")?;
+            self.block(body, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn inside(&mut self, task: &Task, depth: usize, indent: &str, inner: &str) -> fmt::Result {
         match &task.kind {
             Kind::Do { body }
             | Kind::For(For { body, .. })

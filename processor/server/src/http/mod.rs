@@ -68,6 +68,7 @@ fn router<S: SnapshotStore>(api: Api<S>) -> Router {
         .route("/v1/instances/{id}/history", get(instances::history::<S>))
         .route("/v1/instances/{id}/query", get(queries::expression::<S>))
         .route("/v1/instances/{id}/queries/{name}", get(queries::named::<S>))
+        .route("/v1/instances/{id}/rewound", get(instances::rewound::<S>))
         .route("/v1/partitions", get(partitions::all::<S>))
         .fallback(error::no_such_path)
         .with_state(api)

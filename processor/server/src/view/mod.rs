@@ -6,12 +6,14 @@ mod history;
 mod instance;
 mod listing;
 mod query;
+mod rewound;
 
 pub(crate) use found::{FoundView, ReadFrom};
 pub(crate) use history::HistoryView;
 pub(crate) use instance::{InstanceView, error_text};
 pub(crate) use listing::{ListView, StatusName};
 pub(crate) use query::QueryView;
+pub(crate) use rewound::{EndedView, EnteredView, RewoundView};
 
 use millrace_schemas::Timestamp;
 

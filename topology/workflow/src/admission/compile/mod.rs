@@ -7,6 +7,7 @@ mod authentication;
 mod block;
 mod call;
 mod child;
+mod compensation;
 mod data;
 mod event;
 mod extension;
@@ -56,6 +57,8 @@ struct Compiler<'c, 's> {
     is_adding: bool,
     /// What is compiled is given to a worker, which has secrets.
     sees_secrets: bool,
+    /// What is compiled undoes a task.
+    is_compensating: bool,
     /// A function is compiled to be checked, and not to run.
     is_checking: bool,
     /// The functions that are being compiled, each called by the one before.
@@ -158,6 +161,7 @@ impl Program {
             business_key,
             attributes,
             queries,
+            on_fault,
             body,
         } = head;
         let by_reference = by_reference(&tasks);
@@ -174,6 +178,7 @@ impl Program {
             business_key,
             attributes,
             queries,
+            on_fault,
             body,
             tasks,
             by_reference,

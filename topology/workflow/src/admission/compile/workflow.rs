@@ -11,7 +11,9 @@ use crate::admission::canonical::digest;
 use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
 use crate::expression::{Expression, Template};
-use crate::program::{Block, DurationSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn};
+use crate::program::{
+    Block, DurationSource, History, InputModel, Lifecycle, OnFault, OutputModel, Program, StartsOn,
+};
 
 /// The properties of a definition.
 const PROPERTIES: [&str; 9] =
@@ -31,6 +33,7 @@ pub(super) struct Head {
     pub(super) business_key: Option<Expression>,
     pub(super) attributes: BTreeMap<Arc<str>, Template>,
     pub(super) queries: BTreeMap<Arc<str>, Template>,
+    pub(super) on_fault: Option<OnFault>,
     pub(super) body: Block,
 }
 
@@ -47,6 +50,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         extensions: Compiler::extensions(definition),
         is_adding: false,
         sees_secrets: false,
+        is_compensating: false,
         is_checking: false,
         calling: Vec::new(),
     };
@@ -80,6 +84,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         business_key: metadata.business_key,
         attributes: metadata.attributes,
         queries: metadata.queries,
+        on_fault: metadata.on_fault,
         body,
     };
     Some(Program::assemble(head, tasks))
