@@ -274,7 +274,7 @@ impl User {
             script.insert(place, again);
         }
         if is_cancelled {
-            script.push_back(cancel_event(event_id("cancel"), &id, "enough", false));
+            script.push_back(cancel_event(event_id("cancel"), &id, "enough", n % 2 == 0));
         }
         Self { id, arrival, kind, is_cancelled, script }
     }
