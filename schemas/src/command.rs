@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ParentTask, TaskError};
+use crate::event::{ParentTask, Reopening, TaskError};
 use crate::{EventId, ExecutionId, InstanceId, Payload, TaskToken, TimerId, Timestamp, WorkflowName};
 
 /// A command with its address and its origin.
@@ -85,10 +85,12 @@ pub enum Command {
         /// The whole CloudEvent as a JSON object in the structured form (`specversion`, `id`, …, `data`).
         event: Payload,
     },
-    /// End the instance now; what is open is cancelled.
+    /// End the instance; what is open is cancelled.
     Cancel {
         /// For people.
         reason: String,
+        /// Whether what was done is undone first.
+        compensate: bool,
     },
     /// Stop taking steps; commands that come meanwhile are deferred.
     Suspend {
@@ -109,6 +111,56 @@ pub enum Command {
         /// As in [`Command::DeliverSignal`].
         event: Payload,
     },
+    /// Begin halted tasks again, and go on.
+    Retry {
+        /// JSON pointer of the task; all that are halted, when absent.
+        task: Option<Arc<str>>,
+        /// Another input.
+        input: Option<Payload>,
+        /// Who asks.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+    /// Give a task another input while the instance stands still.
+    Edit {
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// Its input, before `input.from`.
+        input: Payload,
+        /// Who asks.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+    /// Leave a halted task out, and go on with what is said to be its output.
+    Skip {
+        /// JSON pointer of the task; the one that is halted, when absent.
+        task: Option<Arc<str>>,
+        /// Its output.
+        output: Payload,
+        /// Who asks.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+    /// Put the flow back to a task. It says all that the engine needs for it and does not keep.
+    Restart {
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// What flows to it.
+        input: Payload,
+        /// `$context` as the task will see it; as it is, when absent.
+        context: Option<Payload>,
+        /// How many restarts there were before: one that comes twice is refused. Not looked at when absent.
+        number: Option<u32>,
+        /// For an instance that has ended.
+        reopening: Option<Reopening>,
+        /// Who asks.
+        by: String,
+        /// For people.
+        reason: String,
+    },
 }
 
 impl Command {
@@ -126,6 +178,10 @@ impl Command {
             Self::Suspend { .. } => "suspend",
             Self::Resume { .. } => "resume",
             Self::DeliverEvent { .. } => "deliver_event",
+            Self::Retry { .. } => "retry",
+            Self::Edit { .. } => "edit",
+            Self::Skip { .. } => "skip",
+            Self::Restart { .. } => "restart",
         }
     }
 }

@@ -267,6 +267,144 @@ pub enum Event {
         /// All of them: a JSON object of texts, numbers, `true` and `false`.
         attributes: Payload,
     },
+    /// A task that has a compensation has just ended well: what undoes it is kept until the instance has ended. Its output is what
+    /// its scope was given.
+    CompensationAdded {
+        /// The scope it ran in.
+        scope: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// As in [`Event::TaskStarted`].
+        iteration: Arc<str>,
+        /// Its input, after `input.from`.
+        input: Payload,
+        /// Whether it takes the place of what is kept of an earlier attempt: that had the same idempotency key.
+        is_again: bool,
+    },
+    /// The instance will end, and undoes what it has done before: whatever was open is gone.
+    CompensationStarted {
+        /// How it will end.
+        outcome: Outcome,
+    },
+    /// The task that had ended last, of those that are not undone yet, is undone.
+    TaskCompensated {
+        /// JSON pointer of the task that was undone.
+        task: Arc<str>,
+        /// As in [`Event::TaskStarted`].
+        iteration: Arc<str>,
+    },
+    /// A task failed, and nothing caught it: it waits for somebody who says how it goes on. An incident follows.
+    TaskHalted {
+        /// The execution that ended; absent for a task that failed while it was being entered.
+        execution: Option<ExecutionId>,
+        /// The scope it runs in.
+        scope: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// As in [`Activity::Sequence`].
+        then: Option<Arc<str>>,
+        /// The error.
+        error: TaskError,
+    },
+    /// A task of an instance that stands still will begin again with another input. Until then it is halted.
+    TaskEdited {
+        /// The execution that ended for it; absent for a task that was halted already.
+        execution: Option<ExecutionId>,
+        /// The scope it runs in.
+        scope: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// As in [`Activity::Sequence`].
+        then: Option<Arc<str>>,
+        /// What it will be given, before its `input.from`.
+        input: Payload,
+        /// Who asked for it.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+    /// A task that was halted begins again.
+    TaskRetried {
+        /// The scope it runs in.
+        scope: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// Who asked for it.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+    /// A task that was halted is left out: somebody has said what it gives.
+    TaskSkipped {
+        /// The scope it runs in.
+        scope: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// Its output.
+        output: Payload,
+        /// Who asked for it.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+    /// The flow was put back to a task: what is open in its list is gone, and all from there on runs again.
+    InstanceRestarted {
+        /// The scope whose list it is in.
+        scope: ExecutionId,
+        /// JSON pointer of the task.
+        task: Arc<str>,
+        /// What flows to it.
+        data: Payload,
+        /// `$context` as the task will see it; absent when it stays.
+        context: Option<Payload>,
+        /// Of an instance that had ended.
+        reopening: Option<Reopening>,
+        /// Who asked for it.
+        by: String,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// How an instance ends that undoes first what it has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// With an error.
+    Faulted {
+        /// The error.
+        error: TaskError,
+    },
+    /// It was asked to.
+    Cancelled {
+        /// For people.
+        reason: String,
+        /// Whether the instance that waits for it has asked, and waits no more.
+        is_parent_told: bool,
+    },
+}
+
+/// What an instance that has ended needs to run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reopening {
+    /// The input as it came.
+    pub raw_input: Payload,
+    /// The input after the workflow's `input.from`.
+    pub input: Payload,
+    /// What undoes what it has done, oldest first.
+    pub compensations: Vec<Compensation>,
+}
+
+/// A task that has ended well, and can be undone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compensation {
+    /// JSON pointer of the task.
+    pub task: Arc<str>,
+    /// As in [`Event::TaskStarted`]. No two have the same task and iteration.
+    pub iteration: Arc<str>,
+    /// Its input, after `input.from`.
+    pub input: Payload,
+    /// Its output.
+    pub output: Payload,
 }
 
 /// A task that waits for another instance.
@@ -342,6 +480,8 @@ pub enum TimerPurpose {
     AttemptTimeout,
     /// A worker must give a sign of life before.
     Heartbeat,
+    /// The next compensation, which had no room in the record of the ones before.
+    Compensation,
 }
 
 /// An error of the language: RFC 7807 problem details.
@@ -371,7 +511,7 @@ impl TaskError {
 /// What stopped an instance until a human acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Stable name of the kind: `payload-too-large`, …
+    /// Stable name of the kind: `payload-too-large`, `task-faulted`, `compensation-failed`.
     pub kind: String,
     /// What happened, where, what to do.
     pub detail: String,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
-use crate::event::{Incident, ParentTask, SecretMarker, TaskError, TimerPurpose};
+use crate::event::{Compensation, Incident, Outcome, ParentTask, SecretMarker, TaskError, TimerPurpose};
 use crate::{Attempt, EventId, ExecutionId, InstanceId, Payload, TimerId, Timestamp, WorkflowVersion};
 
 /// One run of a workflow, running or ended. An ended instance keeps nothing open: it is the stub that refuses late commands.
@@ -51,6 +51,36 @@ pub struct InstanceState {
     /// What it is found by: a JSON object of texts, numbers, `true` and `false`. None if there was never anything. They stay when it has
     /// ended.
     pub attributes: Option<Payload>,
+    /// Tasks that have ended well and can be undone, in the order in which they ended.
+    pub compensations: Vec<Compensation>,
+    /// Set while the instance undoes what it has done, last of all.
+    pub compensating: Option<Compensating>,
+    /// Tasks that wait for somebody who says how they go on. Only an instance that stands still has some.
+    pub halted: Vec<Halted>,
+    /// How many times its flow was put back to a task.
+    pub restarts: u32,
+}
+
+/// An instance that undoes what it has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compensating {
+    /// How it will end.
+    pub outcome: Outcome,
+}
+
+/// A task that begins again when somebody says so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Halted {
+    /// The scope it runs in.
+    pub scope: ExecutionId,
+    /// JSON pointer of the task. No other open or halted task has the same.
+    pub task: Arc<str>,
+    /// As in [`crate::event::Activity::Sequence`].
+    pub then: Option<Arc<str>>,
+    /// Why it failed, if it did.
+    pub error: Option<TaskError>,
+    /// What it will be given, when that is not what its scope has for it.
+    pub input: Option<Payload>,
 }
 
 /// A channel that an open `listen` has subscribed to.

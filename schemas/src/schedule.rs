@@ -99,7 +99,11 @@ impl ScheduleCommand {
             | Command::Cancel { .. }
             | Command::Suspend { .. }
             | Command::Resume { .. }
-            | Command::DeliverEvent { .. } => None,
+            | Command::DeliverEvent { .. }
+            | Command::Retry { .. }
+            | Command::Edit { .. }
+            | Command::Skip { .. }
+            | Command::Restart { .. } => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace_schemas::Timestamp;
-use millrace_workflow::program::Lifecycle;
+use millrace_workflow::program::{Lifecycle, OnFault};
 
 /// What the core may know of the world at one step. Time and randomness are data.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,8 @@ pub struct Bounds {
     pub signals_remembered_max: usize,
     /// Which lifecycle events are published of instances whose definition does not say.
     pub lifecycle: Lifecycle,
+    /// What becomes of instances with an error that nothing catches, where the definition does not say.
+    pub on_fault: OnFault,
 }
 
 impl Default for Bounds {
@@ -66,6 +68,7 @@ impl Default for Bounds {
             waiting_events_max: 1_000,
             signals_remembered_max: 1_000,
             lifecycle: Lifecycle::Off,
+            on_fault: OnFault::Fault,
         }
     }
 }

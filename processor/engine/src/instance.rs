@@ -1,7 +1,7 @@
 //! One key of the log.
 
 use millrace_schemas::command::{AddressedCommand, Command};
-use millrace_schemas::event::{ChangelogEntry, Event};
+use millrace_schemas::event::{ChangelogEntry, Compensation, Event};
 use millrace_schemas::instance::{Execution, InstanceState, Timer};
 use millrace_schemas::{ExecutionId, InstanceId, TimerId, Timestamp};
 use millrace_workflow::expression;
@@ -98,11 +98,15 @@ impl Instance {
     ) -> Result<Decision, Stop> {
         let Step { program, moment, bounds } = *step;
         let mut journal = Journal::new(&self.id, &mut self.state, self.weight, program, moment, bounds);
+        // What undoes an instance may change `$context` once more.
         let decided = expression::for_command(|| {
             plan(&mut journal)?;
+            journal.settle()?;
+            journal.note_attributes()?;
+            journal.settle()?;
             journal.note_attributes()
         });
-        match decided.and_then(|()| journal.check_state()) {
+        match decided {
             Ok(()) => {
                 self.weight = journal.weight;
                 Ok(journal.close())
@@ -151,8 +155,9 @@ impl Instance {
         let Some(state) = &self.state else { return size_of::<Self>() };
         let executions = map_bytes(state.executions.len(), size_of::<(ExecutionId, Execution)>());
         let timers = map_bytes(state.timers.len(), size_of::<(TimerId, Timer)>());
+        let compensations = state.compensations.capacity() * size_of::<Compensation>();
         let payloads = self.weight.bytes() * MEMORY_OF_JSON;
-        size_of::<Self>() + self.id.as_str().len() + executions + timers + payloads
+        size_of::<Self>() + self.id.as_str().len() + executions + timers + compensations + payloads
     }
 }
 

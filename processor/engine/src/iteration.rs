@@ -3,7 +3,9 @@
 //! The string is the path of rounds that lead to a task, from the outside in:
 //! - each `for` around the task adds the index of its item; a dot stands before it unless it comes first: `2`, `2.0`;
 //! - each list of tasks that has been jumped back in adds `~n` after its n-th jump, followed by `@d` where `d` is the number of
-//!   scopes around that list, unless it is the workflow's own: `~1`, `2~3@1`, `2~1@2.0`.
+//!   scopes around that list, unless it is the workflow's own: `~1`, `2~3@1`, `2~1@2.0`;
+//! - all begin with `!n` after the n-th restart, if that was from a task of the workflow's own list: `!1`, `!1.2`. A restart in another
+//!   list counts as a jump back in it.
 //!
 //! Without the depth, two different rounds could share a string (the second round of a loop's list and the second round of a
 //! `do` in it), and with the string an idempotency key. With it, task, iteration and attempt name one execution.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use millrace_schemas::channel::{ChannelCommand, SubscriptionId};
 use millrace_schemas::command::Command;
-use millrace_schemas::event::Event;
-use millrace_schemas::instance::{Execution, InstanceState};
+use millrace_schemas::event::{Event, Incident};
+use millrace_schemas::instance::{Execution, InstanceState, Status};
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken, Timestamp};
 use millrace_workflow::program::Program;
@@ -44,6 +44,8 @@ pub(crate) struct Journal<'s> {
     pub(crate) outcome: Outcome,
     /// The `$context` that the instance's attributes are of; none if they were not computed yet.
     pub(crate) attributes_of: Option<Payload>,
+    /// Whether children that nobody waits for any more undo what they have done.
+    pub(crate) undoes_children: bool,
     /// What the flow has yet to do, next one last.
     pub(crate) todo: Vec<Next>,
     /// What the state weighs.
@@ -58,6 +60,11 @@ pub(crate) struct Journal<'s> {
 
 /// How many times the size of the largest record all that leaves with one decision may have.
 const EFFECTS_MAX: usize = 32;
+
+/// The incident of an instance with a task that failed.
+const TASK_FAULTED: &str = "task-faulted";
+/// The incident of an instance that could not be undone.
+const COMPENSATION_FAILED: &str = "compensation-failed";
 
 /// Why a decision could not be made.
 #[derive(Debug)]
@@ -111,6 +118,7 @@ impl<'s> Journal<'s> {
             must_be_taken: false,
             outcome: Outcome::Done,
             attributes_of: state.as_ref().map(|it| it.context.clone()),
+            undoes_children: true,
             todo: vec![],
             weight,
             undo: Undo::begin(state.as_ref()),
@@ -245,19 +253,85 @@ impl<'s> Journal<'s> {
         Err(Stop::TooLarge(TooLarge { task: self.task.clone(), bytes, taken, entered }))
     }
 
-    /// Faults the instance if its state has grown past the bound.
-    pub(crate) fn check_state(&mut self) -> Result<(), Stop> {
-        let max = self.bounds.state_bytes_max;
+    /// Whether most of the room in this decision's record, and in what leaves with it, is taken, once it has `bytes` more.
+    pub(crate) fn is_filling(&self, bytes: usize) -> bool {
+        let max = self.bounds.record_bytes_max;
+        let enters = self.entered >= self.bounds.steps_per_command_max / 2;
+        enters || self.bytes + bytes > max / 2 || self.effect_bytes + bytes > max * EFFECTS_MAX / 2
+    }
+
+    /// How many facts were recorded.
+    pub(crate) fn recorded(&self) -> usize {
+        self.events.len()
+    }
+
+    /// What remains to be seen to once nothing moves any more.
+    pub(crate) fn settle(&mut self) -> Result<(), Stop> {
+        self.check_state()?;
+        self.raise_halted()
+    }
+
+    /// Ends the instance if its state has grown past the bound. What undoes it may take as much again.
+    fn check_state(&mut self) -> Result<(), Stop> {
         let Some(state) = self.state.as_ref().filter(|it| !it.status.is_terminal()) else { return Ok(()) };
+        let is_compensating = state.compensating.is_some();
+        let max = self.bounds.state_bytes_max * if is_compensating { 2 } else { 1 };
         self.weight.settle(state, max);
         let bytes = self.weight.bytes();
         if bytes <= max {
             return Ok(());
         }
+        if is_compensating {
+            let detail = format!(
+                "what undoes the instance holds {bytes} bytes of data, and {max} are allowed (twice state_bytes_max); raise the bound and resume it, or cancel it, which leaves undone what is not undone yet"
+            );
+            return match state.status {
+                Status::Running => self.raise(COMPENSATION_FAILED, detail),
+                Status::Suspended { .. }
+                | Status::Incident { .. }
+                | Status::Completed { .. }
+                | Status::Faulted { .. }
+                | Status::Cancelled { .. } => Ok(()),
+            };
+        }
         let detail = format!(
             "the instance holds {bytes} bytes of data, and {max} are allowed (state_bytes_max); keep less in the workflow's data and `$context`, pass references to large data, or raise the bound"
         );
-        self.record(Event::InstanceFaulted { error: problem::runtime(&self.task, detail) })
+        self.fault_instance(problem::runtime(&self.task, detail))?;
+        self.run()?;
+        self.check_state()
+    }
+
+    /// An instance with tasks that nobody but a human lets go on stands still.
+    fn raise_halted(&mut self) -> Result<(), Stop> {
+        let Some(state) = self.state.as_ref().filter(|it| matches!(it.status, Status::Running)) else {
+            return Ok(());
+        };
+        let Some(halted) = state.halted.first() else { return Ok(()) };
+        let (kind, otherwise) = match &state.compensating {
+            Some(_) => {
+                (COMPENSATION_FAILED, "or cancel the instance, which leaves undone what is not undone yet")
+            }
+            None => (TASK_FAULTED, "restart the instance from an earlier task, or cancel it"),
+        };
+        let error = halted.error.as_ref();
+        let why =
+            error.map_or("", |it| it.detail.as_deref().or(it.title.as_deref()).unwrap_or(&it.error_type));
+        let others = match state.halted.len() - 1 {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        let detail = format!(
+            "task {}{others} failed, and nothing caught it: {why}; retry it, perhaps with another input, skip it by giving its output, {otherwise}",
+            halted.task
+        );
+        self.raise(kind, detail)
+    }
+
+    fn raise(&mut self, kind: &str, detail: String) -> Result<(), Stop> {
+        self.record(Event::IncidentRaised {
+            incident: Incident { kind: kind.to_owned(), detail, execution: None },
+        })
     }
 
     /// Takes back everything that was recorded.

@@ -25,6 +25,7 @@
 //! - `then: exit` in a `for` ends the loop, not the round.
 //! - An event filter that fails to evaluate does not match: a strange event cannot fault a workflow.
 //! - An error from a bound on the instance (steps, depth, state) cannot be caught: it faults the instance.
+//! - What undoes an instance runs after all that it had open is gone, and nothing of it can end the instance: it is halted.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod apply;
@@ -41,6 +42,7 @@ mod journal;
 mod lifecycle;
 mod problem;
 mod query;
+mod rewind;
 mod run;
 mod schedule;
 mod secrets;
@@ -58,6 +60,7 @@ pub use entity::{Entity, EntityEntry};
 pub use error::{Corrupt, Rejection};
 pub use instance::Instance;
 pub use query::Looked;
+pub use rewind::{Rewound, rewind};
 pub use run::refused_start;
 pub use schedule::{Schedule, ScheduleDecision, Schedules};
 pub use size::payload_bytes;

@@ -3,7 +3,7 @@
 //! They are told as the events of the changelog are recorded, so they leave in the same transaction; a replay tells nothing.
 
 use millrace_schemas::event::{Event, TaskError};
-use millrace_schemas::instance::{Execution, InstanceState};
+use millrace_schemas::instance::{Execution, InstanceState, Status};
 use millrace_schemas::{ExecutionId, Payload, Timestamp};
 use millrace_workflow::program::{Kind, Lifecycle, Task, TaskIndex};
 use serde_json::{Value, json};
@@ -52,7 +52,14 @@ impl Journal<'_> {
             Event::InstanceSuspended { .. } | Event::IncidentRaised { .. } => {
                 self.publish("workflow.suspended", json!({ "suspendedAt": at }));
             }
-            Event::InstanceResumed { .. } => self.publish("workflow.resumed", json!({ "resumedAt": at })),
+            Event::InstanceResumed { .. } | Event::InstanceRestarted { reopening: Some(_), .. } => {
+                self.publish("workflow.resumed", json!({ "resumedAt": at }));
+            }
+            Event::CompensationStarted { .. } => {
+                if !matches!(self.state().status, Status::Running) {
+                    self.publish("workflow.resumed", json!({ "resumedAt": at }));
+                }
+            }
             Event::InstanceCompleted { output } => {
                 let output = self.told(output);
                 self.publish("workflow.completed", json!({ "completedAt": at, "output": output }));
@@ -87,7 +94,14 @@ impl Journal<'_> {
             | Event::ChannelJoined { .. }
             | Event::ChannelLeft { .. }
             | Event::SignalReceived { .. }
-            | Event::AttributesChanged { .. } => {}
+            | Event::AttributesChanged { .. }
+            | Event::CompensationAdded { .. }
+            | Event::TaskCompensated { .. }
+            | Event::TaskHalted { .. }
+            | Event::TaskEdited { .. }
+            | Event::TaskRetried { .. }
+            | Event::TaskSkipped { .. }
+            | Event::InstanceRestarted { .. } => {}
         }
     }
 
@@ -107,14 +121,15 @@ impl Journal<'_> {
                 let output = self.told(output);
                 self.publish_task("completed", &task, json!({ "completedAt": at, "output": output }));
             }
-            Event::TaskFaulted { execution, task, error } => {
+            Event::TaskFaulted { execution, task, error }
+            | Event::TaskHalted { execution, task, error, .. } => {
                 match execution {
                     None => self.task_begins(task),
                     Some(execution) => self.cancelled_below(*execution, &[]),
                 }
                 self.publish_task("faulted", task, json!({ "faultedAt": at, "error": problem(error) }));
             }
-            Event::TaskCancelled { execution } => {
+            Event::TaskCancelled { execution } | Event::TaskEdited { execution: Some(execution), .. } => {
                 self.cancelled_below(*execution, &[]);
                 let task = self.execution(*execution).task.clone();
                 self.publish_task("cancelled", &task, json!({ "cancelledAt": at }));
@@ -123,6 +138,15 @@ impl Journal<'_> {
                 let task = self.execution(*execution).task.clone();
                 self.publish_task("retried", &task, json!({ "retriedAt": at }));
             }
+            Event::TaskRetried { task, .. } => {
+                self.publish_task("retried", task, json!({ "retriedAt": at }));
+            }
+            Event::TaskSkipped { task, output, .. } => {
+                let output = self.told(output);
+                self.publish_task("completed", task, json!({ "completedAt": at, "output": output }));
+            }
+            Event::InstanceRestarted { scope, .. } => self.cancelled_below(*scope, &[]),
+            Event::CompensationStarted { .. } => self.cancelled_below(ExecutionId::ROOT, &[]),
             Event::InstanceSuspended { .. } | Event::IncidentRaised { .. } => {
                 self.each_open_task("suspended", &json!({ "suspendedAt": at }));
             }
@@ -157,7 +181,10 @@ impl Journal<'_> {
             | Event::ChannelJoined { .. }
             | Event::ChannelLeft { .. }
             | Event::SignalReceived { .. }
-            | Event::AttributesChanged { .. } => {}
+            | Event::AttributesChanged { .. }
+            | Event::CompensationAdded { .. }
+            | Event::TaskCompensated { .. }
+            | Event::TaskEdited { execution: None, .. } => {}
         }
     }
 
@@ -196,7 +223,7 @@ impl Journal<'_> {
     }
 
     fn publish_task(&mut self, what: &str, task: &str, mut data: Value) {
-        if self.program.find(task).is_some_and(|it| !self.is_scope_of_extension(it)) {
+        if self.program.find(task).is_some_and(|it| !self.is_only_a_scope(it)) {
             data["workflow"] = self.id.as_str().into();
             data["task"] = task.into();
             self.effects
@@ -204,8 +231,11 @@ impl Journal<'_> {
         }
     }
 
-    /// What an extension makes around its tasks is no task of anybody's.
-    fn is_scope_of_extension(&self, task: &Task) -> bool {
+    /// What an extension makes around its tasks is no task of anybody's, nor is what holds the tasks that undo one.
+    fn is_only_a_scope(&self, task: &Task) -> bool {
+        if task.parent.is_some_and(|it| self.program.task(it).compensation == Some(task.index)) {
+            return true;
+        }
         let is_after = |parent: TaskIndex| matches!(&self.program.task(parent).kind, Kind::Extended(it) if it.after == Some(task.index));
         matches!(task.kind, Kind::Extended(_)) || task.parent.is_some_and(is_after)
     }

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use millrace_schemas::Payload;
 use millrace_schemas::command::Command;
-use millrace_schemas::event::{Activity, Event, SecretMarker, TaskError};
-use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
+use millrace_schemas::event::{Activity, Compensation, Event, Outcome, Reopening, SecretMarker, TaskError};
+use millrace_schemas::instance::{ExecutionState, Halted, InstanceState, Status};
 use serde_json::Value;
 
 /// Bytes of `value` as compact JSON in UTF-8.
@@ -75,13 +75,42 @@ pub(crate) fn command_bytes(command: &Command) -> usize {
         Command::CompleteTask { output, .. } => payload_bytes(output),
         Command::FailTask { error, .. } => error_bytes(error),
         Command::DeliverSignal { event } | Command::DeliverEvent { event, .. } => payload_bytes(event),
-        Command::Cancel { reason } | Command::Suspend { reason } | Command::Resume { reason } => reason.len(),
+        Command::Cancel { reason, .. } | Command::Suspend { reason } | Command::Resume { reason } => {
+            reason.len()
+        }
+        Command::Retry { input, by, reason, .. } => optional_bytes(input.as_ref()) + by.len() + reason.len(),
+        Command::Edit { input: data, by, reason, .. } | Command::Skip { output: data, by, reason, .. } => {
+            payload_bytes(data) + by.len() + reason.len()
+        }
+        Command::Restart { input, context, reopening, by, reason, .. } => {
+            let data = payload_bytes(input) + optional_bytes(context.as_ref());
+            data + reopening.as_ref().map_or(0, reopening_bytes) + by.len() + reason.len()
+        }
         Command::RecordHeartbeat { .. } | Command::FireTimer { .. } => 0,
     }
 }
 
 /// What it takes to remember an event from outside, in bytes: a digest and a time.
 const REMEMBERED_BYTES: usize = 16;
+fn reopening_bytes(it: &Reopening) -> usize {
+    let kept: usize = it.compensations.iter().map(compensation_bytes).sum();
+    payload_bytes(&it.raw_input) + payload_bytes(&it.input) + kept
+}
+
+fn compensation_bytes(it: &Compensation) -> usize {
+    it.task.len() + it.iteration.len() + payload_bytes(&it.input) + payload_bytes(&it.output)
+}
+
+fn outcome_bytes(it: &Outcome) -> usize {
+    match it {
+        Outcome::Faulted { error } => error_bytes(error),
+        Outcome::Cancelled { reason, .. } => reason.len(),
+    }
+}
+
+fn halted_bytes(it: &Halted) -> usize {
+    it.task.len() + it.error.as_ref().map_or(0, error_bytes) + optional_bytes(it.input.as_ref())
+}
 
 /// What an event needs in its record besides payloads and texts, in bytes, roughly and generously.
 const EVENT_BYTES: usize = 16;
@@ -119,6 +148,22 @@ pub(crate) fn event_bytes(event: &Event) -> usize {
         Event::SignalConsumed { cause, .. } => cause.source.len() + cause.id.len(),
         Event::CommandDeferred { cause, command } => {
             cause.source.len() + cause.id.len() + command_bytes(command)
+        }
+        Event::CompensationAdded { task, iteration, input, .. } => {
+            task.len() + iteration.len() + payload_bytes(input)
+        }
+        Event::CompensationStarted { outcome } => outcome_bytes(outcome),
+        Event::TaskCompensated { task, iteration } => task.len() + iteration.len(),
+        Event::TaskHalted { task, error, .. } => task.len() + error_bytes(error),
+        Event::TaskEdited { task, input: data, by, reason, .. }
+        | Event::TaskSkipped { task, output: data, by, reason, .. } => {
+            task.len() + payload_bytes(data) + by.len() + reason.len()
+        }
+        Event::TaskRetried { task, by, reason, .. } => task.len() + by.len() + reason.len(),
+        Event::InstanceRestarted { task, data, context, reopening, by, reason, .. } => {
+            let data = payload_bytes(data) + optional_bytes(context.as_ref());
+            let reopening = reopening.as_ref().map_or(0, reopening_bytes);
+            task.len() + data + reopening + by.len() + reason.len()
         }
         Event::InstanceCompleted { output } => payload_bytes(output),
         Event::InstanceSuspended { reason }
@@ -175,7 +220,19 @@ pub(crate) fn state_bytes(state: &InstanceState) -> usize {
     let channels: usize = state.channels.iter().map(|it| it.channel.as_str().len()).sum();
     let found_by = optional_bytes(state.attributes.as_ref());
     let remembered = state.remembered.len() * REMEMBERED_BYTES;
-    data + status + executions + deferred + signals + channels + remembered + found_by
+    let compensations: usize = state.compensations.iter().map(compensation_bytes).sum();
+    let outcome = state.compensating.as_ref().map_or(0, |it| outcome_bytes(&it.outcome));
+    let halted: usize = state.halted.iter().map(halted_bytes).sum();
+    data + status
+        + executions
+        + deferred
+        + signals
+        + channels
+        + remembered
+        + found_by
+        + compensations
+        + outcome
+        + halted
 }
 
 fn execution_state_bytes(state: &ExecutionState) -> usize {
@@ -231,7 +288,17 @@ impl Weight {
             Event::TaskRan { parent, output: None, .. } => {
                 state.executions.get(parent).map_or(0, |it| payload_bytes(&it.input))
             }
-            Event::InstanceStarted { .. }
+            Event::CompensationAdded { .. } => {
+                state.compensations.last().map_or(0, |it| payload_bytes(&it.output))
+            }
+            Event::CompensationStarted { .. }
+            | Event::TaskCompensated { .. }
+            | Event::TaskHalted { .. }
+            | Event::TaskEdited { .. }
+            | Event::TaskRetried { .. }
+            | Event::TaskSkipped { .. }
+            | Event::InstanceRestarted { .. }
+            | Event::InstanceStarted { .. }
             | Event::TaskStarted { .. }
             | Event::TaskRan { .. }
             | Event::TaskCompleted { .. }

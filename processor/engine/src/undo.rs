@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use millrace_schemas::event::Event;
+use millrace_schemas::event::{Compensation, Event};
 use millrace_schemas::instance::{
-    BufferedSignal, DeferredCommand, Execution, InstanceState, JoinedChannel, RememberedSignal, Status, Timer,
+    BufferedSignal, Compensating, DeferredCommand, Execution, Halted, InstanceState, JoinedChannel,
+    RememberedSignal, Status, Timer,
 };
-use millrace_schemas::{ExecutionId, Payload, TimerId, Timestamp};
+use millrace_schemas::{Attempt, ExecutionId, Payload, TimerId, Timestamp};
 
 use crate::apply::subtree;
 
@@ -42,6 +43,15 @@ pub(crate) struct Touched {
     remembered: usize,
     /// Those of them, and of later ones, that are remembered no more: what is remembered still comes after them.
     forgotten: Vec<RememberedSignal>,
+    compensating: Option<Compensating>,
+    halted: Vec<Halted>,
+    restarts: u32,
+    /// How many there were. Those that come are at the end…
+    compensations_count: usize,
+    /// …unless some have gone: then they are kept as they were before.
+    compensations: Option<Vec<Compensation>>,
+    /// An instance that had ended, and was opened again.
+    ended: Option<InstanceState>,
 }
 
 impl Undo {
@@ -65,6 +75,12 @@ impl Undo {
                 attributes: state.attributes.clone(),
                 remembered: state.remembered.len(),
                 forgotten: Vec::new(),
+                compensating: state.compensating.clone(),
+                halted: state.halted.clone(),
+                restarts: state.restarts,
+                compensations_count: state.compensations.len(),
+                compensations: None,
+                ended: None,
             }))
         })
     }
@@ -97,7 +113,8 @@ impl Touched {
             Event::SignalReceived { forgotten, .. } => {
                 self.forgotten.extend(state.remembered.iter().take(*forgotten as usize));
             }
-            Event::TaskStarted { parent, .. } => self.keep(state, *parent),
+            Event::TaskStarted { parent, attempt: Attempt::FIRST, .. } => self.keep(state, *parent),
+            Event::TaskStarted { parent, .. } => self.keep_path(state, *parent),
             Event::TaskRan { parent, .. } => self.keep_path(state, *parent),
             Event::EventRoundEnded { execution, .. } => self.keep_path(state, *execution),
             Event::SequenceJumped { execution }
@@ -111,18 +128,32 @@ impl Touched {
             Event::TaskCompleted { execution, .. } | Event::TaskCancelled { execution } => {
                 self.keep_ending(state, *execution);
             }
-            Event::TaskFaulted { execution, .. } => {
+            Event::TaskFaulted { execution, .. }
+            | Event::TaskHalted { execution, .. }
+            | Event::TaskEdited { execution, .. } => {
                 if let Some(execution) = execution {
                     self.keep_ending(state, *execution);
                 }
             }
             Event::ChannelJoined { .. } | Event::ChannelLeft { .. } => self.keep_channels(state),
+            Event::TaskRetried { scope, .. } => self.keep(state, *scope),
+            Event::TaskSkipped { scope, .. } => self.keep_path(state, *scope),
+            Event::CompensationAdded { is_again: false, .. } => {}
+            Event::CompensationAdded { is_again: true, .. } | Event::TaskCompensated { .. } => {
+                self.keep_compensations(state);
+            }
+            Event::InstanceRestarted { .. } if state.status.is_terminal() => self.ended = Some(state.clone()),
+            Event::InstanceRestarted { scope, .. } => {
+                self.keep_ending(state, *scope);
+            }
             Event::TimerCleared { .. } | Event::HeartbeatRecorded { .. } => self.keep_timers(state),
             Event::SignalBuffered { .. } | Event::SignalConsumed { .. } => self.keep_signals(state),
             Event::CommandDeferred { .. } | Event::DeferredCommandTaken => self.keep_deferred(state),
-            Event::InstanceCompleted { .. }
+            Event::CompensationStarted { .. }
+            | Event::InstanceCompleted { .. }
             | Event::InstanceFaulted { .. }
             | Event::InstanceCancelled { .. } => {
+                self.keep_compensations(state);
                 self.keep_all(state, state.executions.keys().copied().collect());
                 self.keep_timers(state);
                 self.keep_signals(state);
@@ -183,7 +214,15 @@ impl Touched {
         self.deferred.get_or_insert_with(|| state.deferred.clone());
     }
 
+    fn keep_compensations(&mut self, state: &InstanceState) {
+        self.compensations.get_or_insert_with(|| state.compensations.clone());
+    }
+
     fn restore(self, state: &mut InstanceState) {
+        if let Some(ended) = self.ended {
+            *state = ended;
+            return;
+        }
         state.executions.retain(|id, _| id.0 < self.next_execution);
         state.executions.extend(self.executions);
         match self.timers {
@@ -205,6 +244,13 @@ impl Touched {
         }
         state.remembered.truncate(self.remembered);
         state.attributes = self.attributes;
+        if let Some(compensations) = self.compensations {
+            state.compensations = compensations;
+        }
+        state.compensations.truncate(self.compensations_count);
+        state.compensating = self.compensating;
+        state.halted = self.halted;
+        state.restarts = self.restarts;
         state.status = self.status;
         state.updated_at = self.updated_at;
         state.raw_input = self.raw_input;

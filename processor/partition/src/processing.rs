@@ -624,7 +624,11 @@ fn due(command: &AddressedCommand) -> Option<Timestamp> {
         | Command::Cancel { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
-        | Command::DeliverEvent { .. } => None,
+        | Command::DeliverEvent { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => None,
     }
 }
 

@@ -66,8 +66,8 @@ fn a_sender_that_asks_is_told_what_was_done() {
     world.produce(&ask(decided("late", json!("ann"))));
     world.produce(&ask(resume_event(event_id("r"), &instance(), "")));
     world.produce(&ask(decided("late", json!("ann"))));
-    world.produce(&ask(cancel_event(event_id("c"), &instance(), "")));
-    world.produce(&ask(cancel_event(event_id("c again"), &instance(), "")));
+    world.produce(&ask(cancel_event(event_id("c"), &instance(), "", false)));
+    world.produce(&ask(cancel_event(event_id("c again"), &instance(), "", false)));
     expect![[r#"
         start accepted start done running
         early accepted deliver_signal waits running

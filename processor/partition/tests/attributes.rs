@@ -99,7 +99,7 @@ fn the_next_owner_retires_what_the_store_has() {
     "#]]
     .assert_eq(&listed(&mut world));
     world.restart();
-    world.produce(&cancel_event(event_id("c"), &instance(), ""));
+    world.produce(&cancel_event(event_id("c"), &instance(), "", false));
     world.settle();
     expect![[r#"
         cancelled {"customer":"acme","step":"sent"} expires

@@ -66,7 +66,7 @@ fn a_parent_that_is_cancelled_takes_its_child_with_it_and_a_child_tells_its_pare
     let mut world = world(&[PARENT, CHILD]);
     let cancel = |world: &mut World, instance: &str| {
         let event_id = EventId { source: "test".to_owned(), id: format!("cancel {instance}") };
-        world.produce(&cancel_event(event_id, &id(instance), "enough"));
+        world.produce(&cancel_event(event_id, &id(instance), "enough", false));
         world.settle();
     };
     start(&mut world, "p", "parent", json!(11));

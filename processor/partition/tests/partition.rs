@@ -195,7 +195,7 @@ fn refused_commands_are_answered_on_lifecycle() {
     world.restart();
     start(&mut world, "a", "call");
     start(&mut world, "a", "call");
-    world.produce(&cancel_event(event_id("c1"), &id("a"), "enough"));
+    world.produce(&cancel_event(event_id("c1"), &id("a"), "enough", false));
     world.produce(&signal_event(event_id("s1"), &id("a"), "shop.late", None));
     world.produce(&signal_event(event_id("s2"), &id("nobody"), "shop.late", None));
     world.settle();
@@ -533,7 +533,7 @@ proptest! {
                     world.settle();
                 }
                 Step::Cancel(n) => {
-                    world.produce(&cancel_event(event_id("cancel"), &id(&format!("i{n}")), "test"));
+                    world.produce(&cancel_event(event_id("cancel"), &id(&format!("i{n}")), "test", false));
                     world.settle();
                 }
                 Step::Pass(seconds) => world.pass(u64::from(seconds)),

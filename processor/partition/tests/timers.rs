@@ -223,7 +223,7 @@ fn a_timer_that_is_cancelled_while_it_fires_does_nothing() {
     world.now = world.now.plus(Duration::from_millis(200));
     world.settle();
     assert!(world.held.is_some(), "it is being proposed");
-    world.produce(&cancel_event(event_id("cancel"), &id("a"), "test"));
+    world.produce(&cancel_event(event_id("cancel"), &id("a"), "test", false));
     world.settle();
     world.holds_commits = false;
     world.commit_held();
@@ -237,7 +237,7 @@ fn a_quiet_partition_asks_seldom_and_a_cancelled_timer_is_never_indexed() {
     let mut world = world(|it| it.timer_horizon = Duration::from_secs(60));
     start(&mut world, "a", "wait");
     world.settle();
-    world.produce(&cancel_event(event_id("cancel"), &id("a"), "test"));
+    world.produce(&cancel_event(event_id("cancel"), &id("a"), "test", false));
     pass_ms(&mut world, 60_000);
     assert_eq!(world.durable.timers.len(), 0);
     let before = world.pages.len();
@@ -284,7 +284,7 @@ fn time_does_not_run_backwards_under_an_owner_whose_clock_is_behind() {
     world.restart();
     let behind = |it: &Observation| matches!(it, Observation::ClockBehind { by } if by.as_millis() == 2_000);
     assert!(world.observed.iter().any(behind), "{:?}", world.observed);
-    world.produce(&cancel_event(event_id("cancel"), &id("a"), "test"));
+    world.produce(&cancel_event(event_id("cancel"), &id("a"), "test", false));
     world.settle();
     assert_eq!((world.status("a"), world.folded()[&id("a")].updated_at), ("cancelled", at));
 }

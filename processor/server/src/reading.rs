@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use millrace_engine::{Rewound, rewind};
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_runtime::store::{SnapshotStore, StoreError};
 use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError};
@@ -279,6 +280,41 @@ pub(crate) async fn full_history(
     }
     let has_more = entries.len() > limit as usize;
     Ok((entries.into_iter().take(limit as usize).collect(), has_more))
+}
+
+/// Why what was is not known any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RewindError {
+    #[error(
+        "there is no history of {id}: it expires after the retention of the workflow, and a workflow may want none"
+    )]
+    Absent { id: InstanceId },
+    #[error("the history of {id} is not whole: its beginning has expired")]
+    Expired { id: InstanceId },
+    #[error("the history of {id} has more than {max} entries, the most that are folded for a restart")]
+    TooLong { id: InstanceId, max: u32 },
+}
+
+/// What the history of `id` says about a restart from `task`.
+pub(crate) async fn rewound(
+    kafka: &Kafka,
+    store: &impl SnapshotStore,
+    codec: &Codec,
+    topics: &Topics,
+    id: &InstanceId,
+    task: &str,
+) -> anyhow::Result<Rewound> {
+    const ENTRIES_MAX: u32 = 100_000;
+    let (entries, has_more) = full_history(kafka, store, codec, topics, id, ENTRIES_MAX).await?;
+    let id = id.clone();
+    if has_more {
+        return Err(RewindError::TooLong { id, max: ENTRIES_MAX }.into());
+    }
+    if entries.is_empty() {
+        return Err(RewindError::Absent { id }.into());
+    }
+    let rewound = rewind(&id, entries.iter().map(|(_, entry)| entry), task);
+    rewound.map_err(|_| RewindError::Expired { id }.into())
 }
 
 /// The checkpoint row of a partition.

@@ -70,6 +70,10 @@ fn help_lists_every_command_and_every_exit_code() {
         "cancel",
         "suspend",
         "resume",
+        "retry",
+        "edit",
+        "skip",
+        "restart",
         "get",
         "query",
         "list",
@@ -109,7 +113,7 @@ fn every_command_has_help_of_its_own() {
 
 #[test]
 fn wrong_arguments_are_told_before_any_server_is_asked() {
-    let table: [(&[&str], &str); 15] = [
+    let table: [(&[&str], &str); 17] = [
         (&["start", "hello"], "namespace/name"),
         (&["start", "demo/hello", "--input", "{"], "is not JSON"),
         (&["start", "demo/hello", "--input", "@/no/such/file"], "cannot read /no/such/file"),
@@ -117,6 +121,8 @@ fn wrong_arguments_are_told_before_any_server_is_asked() {
         (&["start", "demo/hello", "--timeout", "1s"], "--wait"),
         (&["start", "demo/hello", "--id", ""], "instance id"),
         (&["signal", "i-1", "--type", "io.millrace.instance.strat"], "none of Millrace's types"),
+        (&["edit", "i-1", "--task", "/do/0/a", "--input", "{"], "is not JSON"),
+        (&["restart", "i-1"], "--from"),
         (&["list", "demo/hello/1.0.0"], "leave the version out"),
         (&["list", "demo/hello", "--where", "customer"], "customer=acme"),
         (&["signal", "i-1", "--type", "t", "--now"], "--wait"),

@@ -16,14 +16,15 @@ use crate::command::Command;
 use crate::definition::Definition;
 use crate::error::Damage;
 use crate::event::{
-    Activity, ChangelogEntry, Event, Incident, ParentTask, SecretMarker, TaskError, TimerPurpose,
+    Activity, ChangelogEntry, Compensation, Event, Incident, Outcome, ParentTask, Reopening, SecretMarker,
+    TaskError, TimerPurpose,
 };
 use crate::handover::{
     Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
 };
 use crate::instance::{
-    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
-    RememberedSignal, Status, Timer,
+    Branch, BufferedSignal, Compensating, DeferredCommand, Execution, ExecutionState, Halted, Heard,
+    InstanceState, JoinedChannel, RememberedSignal, Status, Timer,
 };
 use crate::internal::{ForwardedRecord, RecordPosition, ScheduleProposed, TimerFired};
 use crate::key_groups::{KeyGroupEra, KeyGroupRoute, KeyGroups, PartitionIndex};
@@ -65,10 +66,22 @@ avro_union!(Command + "Command" {
     3 RecordHeartbeat { token },
     4 FireTimer { timer, due },
     5 DeliverSignal { event },
-    6 Cancel { reason },
+    6 Cancel { reason, compensate },
     7 Suspend { reason },
     8 Resume { reason },
     9 DeliverEvent { listener, filter, event },
+    10 Retry { task, input, by, reason },
+    11 Edit { task, input, by, reason },
+    12 Skip { task, output, by, reason },
+    13 Restart { task, input, context, number, reopening, by, reason },
+});
+
+avro_record!(Compensation { task, iteration, input, output });
+avro_record!(Reopening { raw_input, input, compensations });
+
+avro_union!(Outcome + "Outcome" {
+    0 Faulted { error },
+    1 Cancelled { reason, is_parent_told },
 });
 
 avro_record!(ChangelogEntry { at, cause, traceparent, events });
@@ -106,6 +119,14 @@ avro_union!(Event + "" {
     29 ChannelLeft { execution, filter },
     30 SignalReceived { digest, forgotten },
     31 AttributesChanged { attributes },
+    32 CompensationAdded { scope, task, iteration, input, is_again },
+    33 CompensationStarted { outcome },
+    34 TaskCompensated { task, iteration },
+    35 TaskHalted { execution, scope, task, then, error },
+    36 TaskEdited { execution, scope, task, then, input, by, reason },
+    37 TaskRetried { scope, task, by, reason },
+    38 TaskSkipped { scope, task, output, by, reason },
+    39 InstanceRestarted { scope, task, data, context, reopening, by, reason },
 });
 
 avro_union!(Activity + "Activity" {
@@ -125,6 +146,7 @@ avro_enum!(TimerPurpose {
     2 Timeout as "TIMEOUT",
     3 AttemptTimeout as "ATTEMPT_TIMEOUT",
     4 Heartbeat as "HEARTBEAT",
+    5 Compensation as "COMPENSATION",
 });
 
 avro_record!(SourcePosition { topic, partition, offset });
@@ -255,7 +277,13 @@ avro_record!(InstanceState {
     channels,
     remembered,
     attributes,
+    compensations,
+    compensating,
+    halted,
+    restarts,
 });
+avro_record!(Compensating { outcome });
+avro_record!(Halted { scope, task, then, error, input });
 avro_record!(JoinedChannel { execution, filter, channel });
 avro_record!(Heard { filter, event });
 

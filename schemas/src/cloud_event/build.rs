@@ -48,7 +48,7 @@ pub fn command_event(id: EventId, to: &InstanceId, command: &Command) -> Option<
             Some(complete_event(id, to, *token, output.value().clone()))
         }
         Command::FailTask { token, error, retriable } => Some(fail_event(id, to, *token, error, *retriable)),
-        Command::Cancel { reason } => Some(cancel_event(id, to, reason)),
+        Command::Cancel { reason, compensate } => Some(cancel_event(id, to, reason, *compensate)),
         Command::DeliverEvent { listener, filter, event } => Some(
             CloudEvent::new(id, types::DELIVER)
                 .with_subject(to.as_str())
@@ -60,7 +60,11 @@ pub fn command_event(id: EventId, to: &InstanceId, command: &Command) -> Option<
         | Command::FireTimer { .. }
         | Command::DeliverSignal { .. }
         | Command::Suspend { .. }
-        | Command::Resume { .. } => None,
+        | Command::Resume { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => None,
     }
 }
 
@@ -114,10 +118,21 @@ pub fn heartbeat_event(id: EventId, instance: &InstanceId, token: TaskToken) -> 
     answer(id, types::TASK_HEARTBEAT, instance, token)
 }
 
-/// Ends `instance` now.
+/// Ends `instance`: now, or after what it has done is undone.
 #[must_use]
-pub fn cancel_event(id: EventId, instance: &InstanceId, reason: &str) -> CloudEvent {
-    with_reason(id, types::CANCEL, instance, reason)
+pub fn cancel_event(id: EventId, instance: &InstanceId, reason: &str, compensate: bool) -> CloudEvent {
+    let mut data = json!({ "reason": reason });
+    if compensate {
+        data["compensate"] = true.into();
+    }
+    CloudEvent::new(id, types::CANCEL).with_subject(instance.as_str()).with_data(data)
+}
+
+/// The event that an operator sends for `command`: a retry, an edit, a skip or a restart. None for the others.
+#[must_use]
+pub fn control_event(id: EventId, to: &InstanceId, command: &Command) -> Option<CloudEvent> {
+    let (event_type, data) = super::control::write(command)?;
+    Some(CloudEvent::new(id, event_type).with_subject(to.as_str()).with_data(data))
 }
 
 /// Holds `instance` until it is resumed.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::kafka::{InboxRecord, is_json, traceparent};
 use super::{
     ANSWER, BUSINESS_KEY, CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN,
-    TASK_TOKEN, WORKFLOW, types,
+    TASK_TOKEN, WORKFLOW, control, types,
 };
 use crate::channel::ChannelCommand;
 use crate::codec::Codec;
@@ -278,7 +278,11 @@ fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Re
             Command::FailTask { token, error, retriable }
         }
         types::TASK_HEARTBEAT => Command::RecordHeartbeat { token: token(&event)? },
-        types::CANCEL => Command::Cancel { reason: reason(data(event)?)? },
+        types::CANCEL => {
+            let data = data(event)?;
+            let compensate = control::flag(data.as_ref(), "compensate")?;
+            Command::Cancel { reason: reason(data)?, compensate }
+        }
         types::SUSPEND => Command::Suspend { reason: reason(data(event)?)? },
         types::RESUME => Command::Resume { reason: reason(data(event)?)? },
         types::DELIVER => {
@@ -290,6 +294,10 @@ fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Re
             let rule = "it must be the id of a schedule: millrace:schedule/namespace/name";
             let value = event.subject.unwrap_or_default().chars().take(64).collect();
             return Err(InboxError::InvalidAttribute { attribute: "subject".to_owned(), value, rule });
+        }
+        types::RETRY | types::EDIT | types::SKIP | types::RESTART => {
+            let (event_type, source) = (event.event_type.clone(), event.event_id.source.clone());
+            control::read(&event_type, data(event)?, source)?
         }
         other if other.starts_with(types::PREFIX) => {
             return Err(InboxError::UnknownType { event_type: other.chars().take(128).collect() });

@@ -4,6 +4,7 @@
 //! Kafka record; functions such as [`start_event`] build the events that the inbox understands.
 
 mod build;
+mod control;
 mod inbox;
 mod kafka;
 mod source;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use build::{
-    acceptance_event, cancel_event, channel_event, command_event, complete_event, fail_event,
+    acceptance_event, cancel_event, channel_event, command_event, complete_event, control_event, fail_event,
     heartbeat_event, pause_schedule_event, rejection_event, resume_event, resume_schedule_event,
     signal_event, start_event, suspend_event, trigger_schedule_event, with_answer, with_parent,
 };
@@ -29,12 +30,20 @@ pub mod types {
     pub const PREFIX: &str = "io.millrace.";
     /// Starts an instance: extension `workflow`, data = input.
     pub const START: &str = "io.millrace.instance.start";
-    /// Ends an instance: data = `{"reason": …}`, or none.
+    /// Ends an instance: data = `{"reason": …, "compensate": false}`, a string (the reason), or none.
     pub const CANCEL: &str = "io.millrace.instance.cancel";
-    /// Holds an instance: data as for [`CANCEL`].
+    /// Holds an instance: data = `{"reason": …}`, a string, or none.
     pub const SUSPEND: &str = "io.millrace.instance.suspend";
-    /// Lets an instance go on: data as for [`CANCEL`].
+    /// Lets an instance go on: data as for [`SUSPEND`].
     pub const RESUME: &str = "io.millrace.instance.resume";
+    /// Begins halted tasks again: data = `{"task": …, "input": …, "by": …, "reason": …}`, each of which may be missing.
+    pub const RETRY: &str = "io.millrace.instance.retry";
+    /// Gives a task another input while the instance stands still: data = `{"task": …, "input": …, "by": …, "reason": …}`.
+    pub const EDIT: &str = "io.millrace.instance.edit";
+    /// Leaves a halted task out: data = `{"task": …, "output": …, "by": …, "reason": …}`.
+    pub const SKIP: &str = "io.millrace.instance.skip";
+    /// Puts the flow back to a task: data = `{"task": …, "input": …, "context": …, "number": …, "reopening": …, "by": …, "reason": …}`.
+    pub const RESTART: &str = "io.millrace.instance.restart";
     /// A worker's answer: extension `tasktoken`, data = output.
     pub const TASK_COMPLETED: &str = "io.millrace.task.completed";
     /// A worker's answer: extension `tasktoken`, data = problem details and `retriable`.

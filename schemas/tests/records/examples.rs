@@ -12,14 +12,15 @@ use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::command::Command;
 use millrace_schemas::definition::Definition;
 use millrace_schemas::event::{
-    Activity, ChangelogEntry, Event, Incident, ParentTask, SecretMarker, TaskError, TimerPurpose,
+    Activity, ChangelogEntry, Compensation, Event, Incident, Outcome, ParentTask, Reopening, SecretMarker,
+    TaskError, TimerPurpose,
 };
 use millrace_schemas::handover::{
     Adopted, HandedOver, Installed, Plan, PlanState, Progressed, ReleaseRequested, Released,
 };
 use millrace_schemas::instance::{
-    Branch, BufferedSignal, DeferredCommand, Execution, ExecutionState, Heard, InstanceState, JoinedChannel,
-    RememberedSignal, Status, Timer,
+    Branch, BufferedSignal, Compensating, DeferredCommand, Execution, ExecutionState, Halted, Heard,
+    InstanceState, JoinedChannel, RememberedSignal, Status, Timer,
 };
 use millrace_schemas::internal::{
     ForwardedRecord, InternalRecord, RecordPosition, ScheduleProposed, TimerFired,
@@ -111,7 +112,7 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::DeliverSignal {
             event: payload(json!({"specversion": "1.0", "type": "shop.courier.delivered"})),
         },
-        Command::Cancel { reason: reason() },
+        Command::Cancel { reason: reason(), compensate: false },
         Command::Suspend { reason: reason() },
         Command::Resume { reason: reason() },
     ]
@@ -247,6 +248,113 @@ fn later_events() -> Vec<Event> {
         Event::ChannelLeft { execution, filter: 1 },
         Event::SignalReceived { digest: -4_711_000_000_000, forgotten: 2 },
         Event::AttributesChanged { attributes: payload(json!({"customer": "acme"})) },
+    ]
+    .into_iter()
+    .chain(control_commands().into_iter().map(|command| Event::CommandDeferred { cause: cause(), command }))
+    .chain(control_events())
+    .collect()
+}
+
+fn compensation() -> Compensation {
+    Compensation {
+        task: "/do/0/reserve".into(),
+        iteration: "2".into(),
+        input: payload(json!({"item": 1})),
+        output: payload(json!({"held": true})),
+    }
+}
+
+fn reopening() -> Reopening {
+    Reopening {
+        raw_input: payload(json!({})),
+        input: payload(json!([])),
+        compensations: vec![compensation()],
+    }
+}
+
+/// Every command of an operator, with and without what may be missing.
+pub(crate) fn control_commands() -> Vec<Command> {
+    let (task, by, reason) =
+        (|| "/do/1/charge".into(), || "ann".to_owned(), || "the card was changed".to_owned());
+    vec![
+        Command::Cancel { reason: reason(), compensate: true },
+        Command::Retry { task: None, input: None, by: by(), reason: reason() },
+        Command::Retry {
+            task: Some(task()),
+            input: Some(payload(json!({"card": 2}))),
+            by: by(),
+            reason: reason(),
+        },
+        Command::Edit { task: task(), input: Payload::null(), by: by(), reason: reason() },
+        Command::Skip { task: Some(task()), output: payload(json!(1)), by: by(), reason: reason() },
+        Command::Restart {
+            task: task(),
+            input: payload(json!(1)),
+            context: None,
+            number: None,
+            reopening: None,
+            by: by(),
+            reason: reason(),
+        },
+        Command::Restart {
+            task: task(),
+            input: payload(json!(1)),
+            context: Some(payload(json!(2))),
+            number: Some(1),
+            reopening: Some(reopening()),
+            by: by(),
+            reason: reason(),
+        },
+    ]
+}
+
+fn control_events() -> Vec<Event> {
+    let (scope, task, by, reason) = (
+        ExecutionId::ROOT,
+        || "/do/1/charge".into(),
+        || "ann".to_owned(),
+        || "the card was changed".to_owned(),
+    );
+    let cancelled = Outcome::Cancelled { reason: reason(), is_parent_told: true };
+    vec![
+        Event::CompensationAdded {
+            scope,
+            task: task(),
+            iteration: "2".into(),
+            input: payload(json!(1)),
+            is_again: true,
+        },
+        Event::CompensationStarted { outcome: Outcome::Faulted { error: error() } },
+        Event::CompensationStarted { outcome: cancelled },
+        Event::TaskCompensated { task: task(), iteration: "2".into() },
+        Event::TaskHalted {
+            execution: Some(ExecutionId(3)),
+            scope,
+            task: task(),
+            then: Some("exit".into()),
+            error: error(),
+        },
+        Event::TaskEdited {
+            execution: None,
+            scope,
+            task: task(),
+            then: None,
+            input: payload(json!(1)),
+            by: by(),
+            reason: reason(),
+        },
+        Event::TaskRetried { scope, task: task(), by: by(), reason: reason() },
+        Event::TaskSkipped { scope, task: task(), output: Payload::null(), by: by(), reason: reason() },
+        Event::InstanceRestarted {
+            scope,
+            task: task(),
+            data: payload(json!(1)),
+            context: Some(payload(json!(2))),
+            reopening: Some(reopening()),
+            by: by(),
+            reason: reason(),
+        },
+        Event::TimerSet { timer: TimerId(2), execution: scope, due: AT, purpose: TimerPurpose::Compensation },
     ]
 }
 
@@ -480,6 +588,10 @@ fn snapshot_v1(status: Status) -> Snapshot {
             next_timer: 3,
             steps: 12,
             parent: None,
+            compensations: Vec::new(),
+            compensating: None,
+            halted: Vec::new(),
+            restarts: 0,
             channels: Vec::new(),
             remembered: [].into(),
             attributes: None,
@@ -565,6 +677,16 @@ fn with_later_states(snapshot: &mut Snapshot) {
         vec![JoinedChannel { execution: ExecutionId(21), filter: 0, channel: channel() }];
     snapshot.state.remembered = [RememberedSignal { digest: -4_711_000_000_000, at: AT }].into();
     snapshot.state.attributes = Some(payload(json!({"customer": "acme"})));
+    snapshot.state.compensations = vec![compensation()];
+    snapshot.state.compensating = Some(Compensating { outcome: Outcome::Faulted { error: error() } });
+    snapshot.state.halted = vec![Halted {
+        scope: ExecutionId::ROOT,
+        task: "/do/1/charge".into(),
+        then: None,
+        error: Some(error()),
+        input: Some(payload(json!(1))),
+    }];
+    snapshot.state.restarts = 1;
 }
 
 fn data() -> Payload {

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxRecord, InboxRequest, cancel_event, complete_event, fail_event,
-    heartbeat_event, pause_schedule_event, read_command, read_inbox, resume_event, resume_schedule_event,
-    signal_event, start_event, suspend_event, trigger_schedule_event,
+    CloudEvent, EventRecord, InboxRecord, InboxRequest, cancel_event, complete_event, control_event,
+    fail_event, heartbeat_event, pause_schedule_event, read_command, read_inbox, resume_event,
+    resume_schedule_event, signal_event, start_event, suspend_event, trigger_schedule_event, types,
 };
 use millrace_schemas::codec::Codec;
 use millrace_schemas::command::Command;
@@ -72,8 +72,8 @@ fn events_become_commands() {
         expect![[r#"
             order-1 <- /shop e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: None, input: {"cents":5}, parent: None }
             order-1 <- /shop e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: Some("1.2.0"), input: {}, parent: None }
-            order-1 <- /shop e-1: Cancel { reason: "late" }
-            order-1 <- /shop e-1: Cancel { reason: "late" }
+            order-1 <- /shop e-1: Cancel { reason: "late", compensate: false }
+            order-1 <- /shop e-1: Cancel { reason: "late", compensate: false }
             order-1 <- /shop e-1: Suspend { reason: "" }
             order-1 <- /shop e-1: Resume { reason: "" }
             order-1 <- /shop e-1: CompleteTask { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, output: {"receipt":"r"} }
@@ -352,7 +352,10 @@ fn built_events_ask_for_what_they_are_built_for() {
             Command::FailTask { token, error, retriable: false },
         ),
         (heartbeat_event(id(), &instance, token), Command::RecordHeartbeat { token }),
-        (cancel_event(id(), &instance, "customer asked"), Command::Cancel { reason: reason() }),
+        (
+            cancel_event(id(), &instance, "customer asked", false),
+            Command::Cancel { reason: reason(), compensate: false },
+        ),
         (suspend_event(id(), &instance, "customer asked"), Command::Suspend { reason: reason() }),
         (resume_event(id(), &instance, "customer asked"), Command::Resume { reason: reason() }),
     ] {
@@ -360,6 +363,72 @@ fn built_events_ask_for_what_they_are_built_for() {
         assert_eq!(read(&event.to_structured(), &codec), expected);
         assert_eq!(read(&event.to_binary(), &codec), expected);
     }
+}
+
+#[test]
+fn what_an_operator_asks_for_survives_both_modes() {
+    let instance = examples::instance();
+    let codec = Codec::single_object();
+    for command in examples::control_commands() {
+        let event = match &command {
+            Command::Cancel { reason, compensate } => {
+                cancel_event(examples::cause(), &instance, reason, *compensate)
+            }
+            command => control_event(examples::cause(), &instance, command).unwrap(),
+        };
+        assert_eq!(read(&event.to_structured(), &codec), command);
+        assert_eq!(read(&event.to_binary(), &codec), command);
+    }
+}
+
+#[test]
+fn an_operator_who_says_nothing_is_the_source_of_the_event() {
+    let event = CloudEvent::new(examples::cause(), types::RETRY).with_subject("order-4711");
+    let by = examples::cause().source;
+    let expected = Command::Retry { task: None, input: None, by, reason: String::new() };
+    assert_eq!(read(&event.to_structured(), &Codec::single_object()), expected);
+}
+
+#[test]
+fn what_an_operator_left_out_is_named() {
+    let refused = |event_type: &str, data: Value| {
+        let event = CloudEvent::new(examples::cause(), event_type).with_subject("order-4711").with_data(data);
+        let record = event.to_structured();
+        let inbox = InboxRecord {
+            key: None,
+            headers: &record.headers,
+            value: record.value.as_deref(),
+            timestamp: examples::AT,
+        };
+        read_command(&inbox, &Codec::single_object()).unwrap_err().to_string()
+    };
+    expect_test::expect![[r#"
+        unreadable data: task is missing: the JSON pointer of a task, such as /do/2/charge
+        unreadable data: input is missing
+        unreadable data: output is missing
+        unreadable data: task is no string
+        unreadable data: number is no whole number below 2^32
+        unreadable data: rawInput is missing
+        unreadable data: compensations is no array
+        unreadable data: compensate is no boolean
+        unreadable data: expected an object"#]]
+    .assert_eq(
+        &[
+            refused(types::EDIT, json!({"input": 1})),
+            refused(types::EDIT, json!({"task": "/do/0/a"})),
+            refused(types::SKIP, json!({"task": "/do/0/a"})),
+            refused(types::RETRY, json!({"task": 1})),
+            refused(types::RESTART, json!({"task": "/do/0/a", "input": 1, "number": -1})),
+            refused(types::RESTART, json!({"task": "/do/0/a", "input": 1, "reopening": {}})),
+            refused(
+                types::RESTART,
+                json!({"task": "/do/0/a", "input": 1, "reopening": {"compensations": 1}}),
+            ),
+            refused(types::CANCEL, json!({"compensate": 1})),
+            refused(types::RETRY, json!([])),
+        ]
+        .join("\n"),
+    );
 }
 
 proptest! {

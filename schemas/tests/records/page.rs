@@ -78,7 +78,7 @@ fn kcat_examples_ask_for_what_the_page_says() {
         order-4711 <- /shop/checkout e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: None, input: {"cents":1999}, parent: None }
         order-4711 <- /shop/checkout e-1: Start { workflow: WorkflowName { namespace: "shop", name: "order" }, version: Some("1.2.0"), input: {"cents":1999}, parent: None }
         order-4711 <- /courier e-2: DeliverSignal { event: {"specversion":"1.0","id":"e-2","source":"/courier","type":"shop.courier.delivered","time":"2024-01-01T12:00:00Z","data":{"by":"Ann"}} }
-        order-4711 <- /support e-3: Cancel { reason: "customer asked" }
+        order-4711 <- /support e-3: Cancel { reason: "customer asked", compensate: false }
         order-4711 <- /payments order-4711/3.1: CompleteTask { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, output: {"receipt":"r-1"} }
         order-4711 <- /payments order-4711/3.1: FailTask { token: TaskToken { execution: ExecutionId(3), dispatch: 1 }, error: TaskError { error_type: "https://shop.example/errors/declined", status: 402, instance: None, title: Some("card declined"), detail: None }, retriable: false }
         order-4711 <- /payments order-4711/3.1/1: RecordHeartbeat { token: TaskToken { execution: ExecutionId(3), dispatch: 1 } }

@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 use crate::program::{
     Backoff, Beginning, Block, Call, Catch, Child, Decoding, DurationSource, Emit, EventFilter, EventSource,
-    Extended, Flow, For, Foreach, Function, History, Kind, Lifecycle, Listen, Matcher, Program, Read, Retry,
-    Strategy, Task, TaskIndex, Try,
+    Extended, Flow, For, Foreach, Function, History, Kind, Lifecycle, Listen, Matcher, OnFault, Program,
+    Read, Retry, Strategy, Task, TaskIndex, Try,
 };
 use crate::schedule::{Rhythm, Schedule, shown};
 
@@ -61,6 +61,13 @@ impl Describer<'_> {
             notes.push(schedule_note(schedule));
         }
         notes.extend(program.sources.iter().map(source_note));
+        match program.on_fault {
+            None => {}
+            Some(OnFault::Fault) => notes.push("ends with an error that nothing catches".to_owned()),
+            Some(OnFault::Incident) => {
+                notes.push("stands still with an error that nothing catches".to_owned())
+            }
+        }
         for note in notes {
             writeln!(self.out, "  {note}")?;
         }
@@ -80,6 +87,17 @@ impl Describer<'_> {
         }
         writeln!(self.out, "{}", self.arrow(task.then))?;
         let inner = format!("{indent}  ");
+        self.inside(task, depth, &indent, &inner)?;
+        if let Some(compensation) = task.compensation
+            && let Kind::Do { body } = &self.program.task(compensation).kind
+        {
+            writeln!(self.out, "{indent}undone by")?;
+            self.block(body, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn inside(&mut self, task: &Task, depth: usize, indent: &str, inner: &str) -> fmt::Result {
         match &task.kind {
             Kind::Do { body }
             | Kind::For(For { body, .. })

@@ -47,6 +47,8 @@ pub struct Program {
     pub schedule: Option<Schedule>,
     /// `document.metadata.millrace.events`: topics of others from which events come, each named once.
     pub sources: Vec<EventSource>,
+    /// `document.metadata.millrace.onFault`; as the fleet is configured, when absent.
+    pub on_fault: Option<OnFault>,
     /// The workflow's `do`.
     pub body: Block,
     /// All tasks, in the order of the definition (preorder).
@@ -171,6 +173,16 @@ pub enum Beginning {
     Latest,
 }
 
+/// What becomes of an instance when nothing catches an error of one of its tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFault {
+    /// It ends, after what it has done is undone.
+    #[default]
+    Fault,
+    /// It stands still with the failed task, until somebody says how it goes on.
+    Incident,
+}
+
 /// Position of a task in [`Program::tasks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskIndex(pub u32);
@@ -217,6 +229,8 @@ pub struct Task {
     pub then: Flow,
     /// What it does.
     pub kind: Kind,
+    /// `metadata.millrace.compensate`: a `do` with the tasks that undo it.
+    pub compensation: Option<TaskIndex>,
     /// The task in whose place it stands for `$task`: that which an extension's task was added to.
     pub on_behalf_of: Option<TaskIndex>,
     /// The task with extensions that stands in the list in its place.

@@ -7,13 +7,14 @@ use serde_json::Value;
 use crate::admission::escape;
 
 /// Where a task may have a list of tasks, from the task on.
-const LISTS: [&[&str]; 6] = [
+const LISTS: [&[&str]; 7] = [
     &["do"],
     &["try"],
     &["catch", "do"],
     &["fork", "branches"],
     &["foreach", "do"],
     &["with", "subscription", "foreach", "do"],
+    &["metadata", "millrace", "compensate"],
 ];
 
 /// A task, and where it stands.

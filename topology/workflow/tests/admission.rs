@@ -210,7 +210,7 @@ fn an_http_call_is_checked_before_it_is_made() {
             bad.yaml:16:81: error: "yes" is not of type "boolean"; fix: see the language's reference for what is allowed here
             bad.yaml:17:41: error: expression `.uri |`: expected term at its end; fix: write jq, such as `.order.total > 100`
             bad.yaml:17:73: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
-            bad.yaml:18:89: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
+            bad.yaml:18:89: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`, `compensate`
             bad.yaml:19:44: error: the queue `builtin` is that of Millrace's own worker; fix: give your workers a queue of another name"#]],
     );
 }
@@ -263,7 +263,7 @@ fn a_call_of_a_document_is_checked_before_it_is_made() {
             bad.yaml:11:24: error: the property `operationId` is missing; fix: add `operationId`
             bad.yaml:11:31: error: unknown property `uri`; fix: remove it, or correct its name or its indentation
             bad.yaml:12:97: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
-            bad.yaml:15:107: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
+            bad.yaml:15:107: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`, `compensate`
             bad.yaml:16:5: error: `openapi` is no kind of task; fix: write `call: openapi`"#]],
     );
 }
@@ -286,8 +286,8 @@ fn metadata_for_millrace_is_checked() {
             bad.yaml:3:40: error: `metadata.millrace.queu` means nothing here; fix: did you mean `queue`?
             bad.yaml:3:49: error: "often" is no ISO 8601 duration of days, hours, minutes and seconds, such as P1DT2H or PT0.5S; fix: write such as `PT30S`
             bad.yaml:4:65: error: "a b" cannot be a part of a topic's name; fix: use 1 to 249 letters, digits, `.`, `_` and `-`
-            bad.yaml:4:77: error: `metadata.millrace.queue` means nothing here; fix: use one of `topic`
-            bad.yaml:5:44: error: `metadata.millrace.queue` means nothing here; fix: remove it
+            bad.yaml:4:77: error: `metadata.millrace.queue` means nothing here; fix: use one of `topic`, `compensate`
+            bad.yaml:5:44: error: `metadata.millrace.queue` means nothing here; fix: use one of `compensate`
             bad.yaml:6:29: error: `metadata.millrace` must be a mapping; fix: write such as `millrace: { queue: orders }`"#]],
     );
 }
@@ -411,8 +411,8 @@ fn a_history_is_a_matter_of_the_document() {
     check(
         "do:\n  - a: {call: f, metadata: {millrace: {history: off}}}\n  - b: {set: {x: 1}, metadata: {millrace: {history: {retention: P1D}}}}\n",
         expect![[r#"
-            bad.yaml:3:40: error: `metadata.millrace.history` means nothing here; fix: use one of `queue`, `heartbeat`
-            bad.yaml:4:44: error: `metadata.millrace.history` means nothing here; fix: remove it"#]],
+            bad.yaml:3:40: error: `metadata.millrace.history` means nothing here; fix: use one of `queue`, `heartbeat`, `compensate`
+            bad.yaml:4:44: error: `metadata.millrace.history` means nothing here; fix: use one of `compensate`"#]],
     );
     let misspelt = with_history("off").replace("history", "histroy");
     check_text(
@@ -724,7 +724,7 @@ fn functions_extensions_children_and_secrets_are_checked() {
             bad.yaml:8:19: error: expression `$nope`: there is no variable `$nope` here; fix: the variables here are $context, $input, $output, $authorization, $task, $workflow, $runtime
             bad.yaml:10:11: error: "everything" is not one of "call", "composite" or 10 other candidates; fix: see the language's reference for what is allowed here
             bad.yaml:11:51: error: there is no task `nowhere` in this list; fix: use one of `a`, `continue`, `exit`, `end` (a jump stays within its list)
-            bad.yaml:13:44: error: `metadata.millrace.queue` means nothing here; fix: remove it
+            bad.yaml:13:44: error: `metadata.millrace.queue` means nothing here; fix: use one of `compensate`
             bad.yaml:14:18: error: `use.secrets` has no `tokn`; fix: did you mean `token`?
             bad.yaml:14:18: error: `$secrets` as a whole cannot be had; fix: name the secret, such as `$secrets.token` or `$secrets.db.password`
             bad.yaml:15:27: error: `$secrets` is seen only by tasks that a worker does; fix: use it in the `with` or the `input.from` of a `call`, or in a `run` of a process
@@ -1025,4 +1025,48 @@ fn the_settings_of_a_schedule_are_checked() {
         );
         check_text(&text, expected);
     }
+}
+
+#[test]
+fn what_undoes_a_task_is_checked_as_tasks_are() {
+    check(
+        "do:\n  - a: {call: f, metadata: {millrace: {compensate: [{undo: {cal: g}}]}}}\n  - b: {set: {x: 1}, metadata: {millrace: {compensate: {undo: {call: g}}}}}\n  - c: {wait: PT1S, metadata: {millrace: {compensate: []}}}\n  - d:\n      for: {in: '[1]'}\n      do:\n        - e: {call: f, metadata: {millrace: {compensate: [{undo: {call: g, with: {x: '${ $item }'}, metadata: {millrace: {compensate: [{no: {wait: PT1S}}]}}}}]}}}\n  - f: {emit: {event: {with: {type: t}}}, metadata: {millrace: {topic: t, compensate: [{a: {set: {x: 1}, then: b}}, {a: {wait: PT1S}}]}}}\n",
+        expect![[r#"
+            bad.yaml:3:61: error: `cal` is no kind of task; fix: did you mean `call`?
+            bad.yaml:4:44: error: `compensate` is a list with the tasks that undo this one; fix: write such as `compensate: [{ refund: { call: refund-payment } }]`
+            bad.yaml:5:43: error: `compensate` is a list with the tasks that undo this one; fix: write such as `compensate: [{ refund: { call: refund-payment } }]`
+            bad.yaml:9:83: error: expression `$item`: there is no variable `$item` here; fix: the variables here are $context, $input, $output, $secrets, $authorization, $task, $workflow, $runtime
+            bad.yaml:9:123: error: what undoes a task is not undone itself; fix: a `try` around what may fail in it, and its `catch`, say what happens then
+            bad.yaml:10:106: error: there is no task `b` in this list; fix: use one of `a`, `continue`, `exit`, `end` (a jump stays within its list)
+            bad.yaml:10:118: error: the name `a` is taken by another task of this list; fix: rename one of the two"#]],
+    );
+}
+
+#[test]
+fn what_becomes_of_an_error_is_said_by_the_document() {
+    check_text(
+        "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: h\n  version: '1.0.0'\n  metadata: {millrace: {onFault: retry, onfault: fault}}\ndo: [{a: {wait: PT1S, metadata: {millrace: {onFault: fault}}}}]\n",
+        expect![[r#"
+            bad.yaml:6:25: error: "retry" does not say what becomes of an instance with an error that nothing catches; fix: write `fault`, which ends it, or `incident`, which lets it stand still for somebody to look at
+            bad.yaml:6:41: error: `metadata.millrace.onfault` means nothing here; fix: did you mean `onFault`?
+            bad.yaml:7:45: error: `metadata.millrace.onFault` means nothing here; fix: use one of `compensate`"#]],
+    );
+}
+
+#[test]
+fn what_undoes_a_task_is_described_and_warned_about() {
+    let text = format!(
+        "{HEAD}do:\n  - a:\n      call: f\n      timeout: {{after: PT1S}}\n      metadata: {{millrace: {{compensate: [{{undo: {{call: g}}}}, {{note: {{set: {{x: 1}}}}}}]}}}}\n"
+    );
+    let admitted = admit("good.yaml", &text).unwrap();
+    expect![[r#"
+        workflow test/bad/1.0.0
+          a: call f, queue default | timeout 1s
+          undone by
+            undo: call g, queue default
+            note: set {"x":1}
+    "#]]
+    .assert_eq(&admitted.program.describe());
+    let warnings: Vec<String> = admitted.warnings.iter().map(ToString::to_string).collect();
+    expect!["good.yaml:6:43: warning: `undo` waits for ever if nobody answers: there is no `timeout`; fix: set one on the task, on a task around it, or on the workflow"].assert_eq(&warnings.join("\n"));
 }

@@ -50,7 +50,7 @@ fn a_process_is_checked_before_it_is_run() {
             bad.yaml:12:15: error: the property `image` is missing; fix: add `image`
             bad.yaml:12:15: warning: the container is kept when it has ended, as the language has it without `lifetime`; fix: add `lifetime: { cleanup: always }`
             bad.yaml:12:39: error: "sometimes" is not one of "ifNotPresent", "always" or "never"; fix: see the language's reference for what is allowed here
-            bad.yaml:13:60: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`
+            bad.yaml:13:60: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`, `compensate`
             bad.yaml:14:9: error: the property `workflow` is missing; fix: add `workflow`"#]],
     );
 }
@@ -87,7 +87,7 @@ fn a_call_of_a_service_is_checked_before_it_is_made() {
             bad.yaml:13:152: error: "soon" is no duration; fix: write such as `PT30S`, `P1DT12H` or `{ minutes: 5 }`
             bad.yaml:13:164: error: `foreach` of a subscription is not supported yet; fix: let a `for` over the task's output follow, or `listen` to events in a loop
             bad.yaml:14:121: error: an expression here is not supported yet; fix: write the duration such as `PT30M` or `{ minutes: 30 }`
-            bad.yaml:14:162: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`"#]],
+            bad.yaml:14:162: error: `metadata.millrace.queue` means nothing here; fix: use one of `heartbeat`, `compensate`"#]],
     );
 }
 

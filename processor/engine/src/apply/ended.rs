@@ -29,6 +29,9 @@ fn end(state: &mut InstanceState, status: Status) -> Result<(), Misfit> {
     state.signals.clear();
     state.channels.clear();
     state.remembered.clear();
+    state.compensations.clear();
+    state.compensating = None;
+    state.halted.clear();
     state.raw_input = Payload::null();
     state.input = Payload::null();
     state.context = Payload::null();

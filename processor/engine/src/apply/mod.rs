@@ -4,8 +4,10 @@
 //! with an error what does not fit; a log that was written by this engine never gets there.
 
 mod channel;
+mod compensation;
 mod dispatch;
 mod ended;
+mod halt;
 mod path;
 mod retry;
 mod signal;
@@ -34,10 +36,20 @@ pub(crate) fn apply(
 ) -> Result<(), Corrupt> {
     let result = match state {
         None => started::absent(event, at).map(|it| *state = Some(it)),
-        Some(state) if state.status.is_terminal() => Err(format!("it has ended ({})", state.status.name())),
+        Some(state) if state.status.is_terminal() => ended(state, event, at),
         Some(state) => existing(state, event, at).map(|()| state.updated_at = at),
     };
     result.map_err(|detail| Corrupt { instance: id.clone(), event: name(event), detail })
+}
+
+/// The only event that an instance takes which has ended.
+fn ended(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(), Misfit> {
+    let Event::InstanceRestarted { data, context, reopening: Some(reopening), .. } = event else {
+        return Err(format!("it has ended ({})", state.status.name()));
+    };
+    halt::reopened(state, data, context.as_ref(), reopening, at);
+    state.updated_at = at;
+    Ok(())
 }
 
 fn existing(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(), Misfit> {
@@ -89,6 +101,27 @@ fn existing(state: &mut InstanceState, event: &Event, at: Timestamp) -> Result<(
         Event::CommandDeferred { cause, command } => standstill::deferred(state, cause, command),
         Event::InstanceResumed { .. } => standstill::resumed(state),
         Event::DeferredCommandTaken => standstill::taken(state),
+        Event::CompensationAdded { scope, task, iteration, input, is_again } => {
+            compensation::added(state, *scope, task, iteration, input, *is_again)
+        }
+        Event::CompensationStarted { outcome } => compensation::started(state, outcome),
+        Event::TaskCompensated { task, iteration } => compensation::undone(state, task, iteration),
+        Event::TaskHalted { execution, scope, task, then, error } => {
+            let place = halt::Place { execution: *execution, scope: *scope, task, then: then.as_ref() };
+            halt::halted(state, &place, error)
+        }
+        Event::TaskEdited { execution, scope, task, then, input, .. } => {
+            let place = halt::Place { execution: *execution, scope: *scope, task, then: then.as_ref() };
+            halt::edited(state, &place, input)
+        }
+        Event::TaskRetried { scope, task, .. } => halt::retried(state, *scope, task),
+        Event::TaskSkipped { scope, task, output, .. } => {
+            halt::release(state, *scope, task)?;
+            task::ended_well(state, *scope, task, output.clone(), None)
+        }
+        Event::InstanceRestarted { scope, task, data, context, .. } => {
+            halt::restarted(state, *scope, task, data, context.as_ref())
+        }
         Event::InstanceCompleted { output } => ended::completed(state, output),
         Event::InstanceFaulted { error } => ended::faulted(state, error),
         Event::InstanceCancelled { reason } => ended::cancelled(state, reason),

@@ -4,7 +4,7 @@ use millrace_schemas::event::{TaskError, TimerPurpose};
 use millrace_schemas::instance::{ExecutionState, InstanceState};
 use millrace_schemas::{Attempt, ExecutionId, TimerId, Timestamp};
 
-use super::{Misfit, execution, timer};
+use super::{Misfit, execution, task, timer};
 
 /// `RetryScheduled`
 pub(super) fn scheduled(
@@ -31,14 +31,7 @@ pub(super) fn started(state: &mut InstanceState, id: ExecutionId) -> Result<(), 
     scope.state = ExecutionState::Trying { data: scope.input.clone(), jumps: 0, retries: retries + 1 };
     let attempt = Attempt(scope.attempt_seen.0 + 1);
     scope.attempt = attempt;
-    // Scopes around it learn of the attempt, so that their own retries take a number that nothing below has used.
-    let mut at = Some(id);
-    while let Some(id) = at {
-        let scope = execution(state, id)?;
-        scope.attempt_seen = scope.attempt_seen.max(attempt);
-        at = scope.parent;
-    }
-    Ok(())
+    task::seen(state, id, attempt)
 }
 
 /// `ErrorCaught`

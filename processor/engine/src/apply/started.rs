@@ -44,5 +44,9 @@ pub(super) fn absent(event: &Event, at: Timestamp) -> Result<InstanceState, Misf
         channels: Vec::new(),
         remembered: VecDeque::new(),
         attributes: None,
+        compensations: Vec::new(),
+        compensating: None,
+        halted: Vec::new(),
+        restarts: 0,
     })
 }

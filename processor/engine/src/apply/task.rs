@@ -43,6 +43,20 @@ pub(super) fn started(
     state.executions.insert(id, execution);
     state.next_execution += 1;
     state.steps += 1;
+    seen(state, place.parent, place.attempt)
+}
+
+/// Scopes learn of an attempt in them, so that retries of their own take a number that nothing below has used.
+pub(super) fn seen(state: &mut InstanceState, scope: ExecutionId, attempt: Attempt) -> Result<(), Misfit> {
+    let mut at = Some(scope);
+    while let Some(id) = at {
+        let scope = execution(state, id)?;
+        if scope.attempt_seen >= attempt {
+            break;
+        }
+        scope.attempt_seen = attempt;
+        at = scope.parent;
+    }
     Ok(())
 }
 
@@ -127,7 +141,7 @@ pub(super) fn completed(
 }
 
 /// A task's output becomes the data of its scope, or its branch's result.
-fn ended_well(
+pub(super) fn ended_well(
     state: &mut InstanceState,
     scope: ExecutionId,
     task: &str,
@@ -153,7 +167,7 @@ fn ended_well(
 }
 
 /// Sets `$context` as the task sees it: that of its branch in the innermost fork around it, or the instance's.
-fn exported(
+pub(super) fn exported(
     state: &mut InstanceState,
     scope: ExecutionId,
     task: &str,
@@ -197,6 +211,7 @@ pub(super) fn remove(state: &mut InstanceState, id: ExecutionId) -> Result<(), M
     }
     state.timers.retain(|_, timer| !gone.contains(&timer.execution));
     state.channels.retain(|it| !gone.contains(&it.execution));
+    state.halted.retain(|it| !gone.contains(&it.scope));
     Ok(())
 }
 

@@ -55,7 +55,11 @@ pub(super) fn defer(journal: &mut Journal<'_>, cause: &EventId, command: &Comman
         | Command::Cancel { .. }
         | Command::Suspend { .. }
         | Command::Resume { .. }
-        | Command::DeliverEvent { .. } => command.clone(),
+        | Command::DeliverEvent { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => command.clone(),
     };
     if let Command::DeliverSignal { .. } = command {
         deliver_signal::remember(journal, cause)?;

@@ -50,6 +50,13 @@ pub(super) fn decide(journal: &mut Journal<'_>, id: TimerId) -> Result<(), Stop>
             let error = late(&format!("an attempt of {task} did not end"));
             journal.todo.push(Next::Faulted { scope: execution, error, retriable: true });
         }
+        TimerPurpose::Compensation => {
+            journal.record(Event::TimerCleared { timer: id })?;
+            // A resume has begun it already, if there was one.
+            if !journal.state().executions.keys().any(|it| *it != ExecutionId::ROOT) {
+                journal.todo.push(Next::Compensate);
+            }
+        }
         TimerPurpose::Heartbeat => {
             journal.fault(execution, late(&format!("there was no heartbeat for {task}")), true)?;
         }

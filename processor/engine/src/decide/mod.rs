@@ -4,18 +4,23 @@
 //! |---|---|---|---|---|
 //! | start | starts | exists already | exists already | exists already |
 //! | an answer, a timer, an event | not found | decided | deferred | refused |
-//! | cancel | not found | ends | ends | refused |
+//! | cancel | not found | ends, or undoes first | ends, or undoes first | refused |
 //! | suspend | not found | suspends | refused | refused |
 //! | resume | not found | refused | resumes | refused |
+//! | retry, skip | not found | refused | resumes, if a task is halted | refused |
+//! | edit | not found | refused | decided | refused |
+//! | restart | not found | goes back | goes back, and resumes | opens it again |
 
 mod cancel;
 mod complete_task;
 mod deferral;
 mod deliver_event;
 mod deliver_signal;
+mod edit;
 mod fail_task;
 mod fire_timer;
 mod record_heartbeat;
+mod restart;
 mod resume;
 mod start;
 mod suspend;
@@ -38,15 +43,24 @@ pub(crate) fn decide(journal: &mut Journal<'_>, addressed: &AddressedCommand) ->
     }
     let instance = journal.id.clone();
     let Some(state) = journal.instance() else { return Err(Rejection::NotFound { instance }.into()) };
-    if state.status.is_terminal() {
+    if state.status.is_terminal() && !matches!(command, Command::Restart { .. }) {
         let status = state.status.name();
-        let detail = format!("instance {instance} has ended ({status}); a {} has no effect", command.name());
+        let name = command.name();
+        let article = if name.starts_with('e') { "an" } else { "a" };
+        let detail = format!("instance {instance} has ended ({status}); {article} {name} has no effect");
         return Err(Rejection::InvalidState { detail }.into());
     }
     match command {
-        Command::Cancel { reason } => cancel::decide(journal, cause, reason),
+        Command::Cancel { reason, compensate } => cancel::decide(journal, cause, reason, *compensate),
         Command::Suspend { reason } => suspend::decide(journal, reason),
-        Command::Resume { reason } => resume::decide(journal, reason),
+        Command::Resume { .. } | Command::Retry { .. } | Command::Skip { .. } => {
+            resume::decide(journal, command)
+        }
+        Command::Edit { task, input, by, reason } => edit::decide(journal, task, input, by, reason),
+        Command::Restart { .. } => {
+            resume::go_on(journal, command)?;
+            resume::take_deferred(journal, usize::MAX)
+        }
         Command::Start { .. }
         | Command::CompleteTask { .. }
         | Command::FailTask { .. }
@@ -86,7 +100,11 @@ fn name_task(journal: &mut Journal<'_>, command: &Command) {
         | Command::DeliverSignal { .. }
         | Command::Cancel { .. }
         | Command::Suspend { .. }
-        | Command::Resume { .. } => None,
+        | Command::Resume { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => None,
     };
     if let Some(execution) = execution {
         journal.task = journal.execution(execution).task.clone();
@@ -104,9 +122,14 @@ fn check(journal: &Journal<'_>, command: &Command) -> Result<(), Rejection> {
         Command::DeliverSignal { event } | Command::DeliverEvent { event, .. } => {
             deliver_signal::check(event)
         }
-        Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => {
-            Ok(())
-        }
+        Command::Start { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => Ok(()),
     }
 }
 
@@ -124,8 +147,13 @@ fn act(journal: &mut Journal<'_>, cause: &EventId, command: &Command) -> Result<
         Command::DeliverEvent { listener, filter, event } => {
             deliver_event::decide(journal, cause, (*listener, *filter), event)
         }
-        Command::Start { .. } | Command::Cancel { .. } | Command::Suspend { .. } | Command::Resume { .. } => {
-            unreachable!("these are not deferred")
-        }
+        Command::Start { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. }
+        | Command::Resume { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => unreachable!("these are not deferred"),
     }
 }

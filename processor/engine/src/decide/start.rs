@@ -53,6 +53,11 @@ fn open(journal: &mut Journal<'_>, raw_input: &Payload, parent: Option<&ParentTa
     if let Err(error) = journal.join_by_business_key()? {
         return journal.record(Event::InstanceFaulted { error });
     }
+    set_timeout(journal)
+}
+
+/// The workflow's `timeout`.
+pub(super) fn set_timeout(journal: &mut Journal<'_>) -> Result<(), Stop> {
     let Some(timeout) = &journal.program.timeout else { return Ok(()) };
     let input = journal.state().input.clone();
     let view = View { input: Some(&input), ..View::of(ExecutionId::ROOT, None, journal.at()) };
@@ -60,7 +65,7 @@ fn open(journal: &mut Journal<'_>, raw_input: &Payload, parent: Option<&ParentTa
         Ok(duration) => {
             journal.set_timer(ExecutionId::ROOT, journal.at().plus(duration), TimerPurpose::Timeout)
         }
-        Err(error) => journal.record(Event::InstanceFaulted { error }),
+        Err(error) => journal.fault_instance(error),
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) fn too_large(
         Command::CompleteTask { token, .. } => {
             instance.attempt(step, |journal| drop_answer(journal, addressed, token.execution, found))
         }
-        Command::Resume { reason } => resume_again(instance, step, reason, found),
+        Command::Resume { .. } | Command::Retry { .. } | Command::Skip { .. } | Command::Restart { .. } => {
+            resume_again(instance, step, command, found)
+        }
         Command::FailTask { .. }
         | Command::FireTimer { .. }
         | Command::DeliverSignal { .. }
@@ -41,9 +43,10 @@ pub(crate) fn too_large(
                 journal.record(Event::IncidentRaised { incident })
             })
         }
-        Command::RecordHeartbeat { .. } | Command::Cancel { .. } | Command::Suspend { .. } => {
-            Err(unacceptable(command, step.bounds).into())
-        }
+        Command::RecordHeartbeat { .. }
+        | Command::Cancel { .. }
+        | Command::Suspend { .. }
+        | Command::Edit { .. } => Err(unacceptable(command, step.bounds).into()),
     }
 }
 
@@ -88,11 +91,14 @@ fn child_of(journal: &Journal<'_>, execution: ExecutionId) -> Option<String> {
 fn resume_again(
     instance: &mut Instance,
     step: &Step<'_>,
-    reason: &str,
+    command: &Command,
     found: &TooLarge,
 ) -> Result<Decision, Stop> {
     let state = instance.state().expect("a resume was decided on it");
     let Some(fitting) = found.taken.checked_sub(1) else {
+        if !matches!(command, Command::Resume { .. }) {
+            return Err(unacceptable(command, step.bounds).into());
+        }
         let execution = standing_incident(state).and_then(|it| it.execution);
         let next = "raise the bound and resume the instance, or cancel it";
         let incident = incident(step.bounds, found, execution, next);
@@ -112,7 +118,7 @@ fn resume_again(
         _ => (None, format!("resume the instance again for the {left} deferred commands that are left")),
     };
     let incident = incident(step.bounds, found, dropped, &next);
-    instance.attempt(step, |journal| resume::in_part(journal, reason, fitting, incident))
+    instance.attempt(step, |journal| resume::in_part(journal, command, fitting, incident))
 }
 
 fn standing_incident(state: &InstanceState) -> Option<&Incident> {

@@ -85,16 +85,14 @@ impl<'s> Journal<'s> {
         retriable: bool,
         retries: u32,
     ) -> Result<Verdict, TaskError> {
+        if !self.catches(id, error)? {
+            return Ok(Verdict::Pass);
+        }
         let Try { catch, .. } = self.try_of(id);
         let execution = self.execution(id).clone();
         let locals = [(catch.as_.clone(), error_value(error))];
         let view = View { locals: &locals, ..View::of_open(&execution, self.task_of(&execution)) };
         let input = execution.input.value();
-        if !matches(&catch.with, error)
-            || !self.wanted(catch.when.as_ref(), catch.except_when.as_ref(), input, &view)?
-        {
-            return Ok(Verdict::Pass);
-        }
         let Some(retry) = catch.retry.as_ref().filter(|_| retriable) else { return Ok(Verdict::Catch) };
         if retry.count_max.is_some_and(|max| retries >= max)
             || !self.wanted(retry.when.as_ref(), retry.except_when.as_ref(), input, &view)?
@@ -108,6 +106,18 @@ impl<'s> Journal<'s> {
             return Ok(Verdict::Catch);
         }
         Ok(Verdict::Retry(due))
+    }
+
+    /// Whether a `try` catches an error, to retry its list or to run `catch.do`.
+    pub(super) fn catches(&self, id: ExecutionId, error: &TaskError) -> Result<bool, TaskError> {
+        let Try { catch, .. } = self.try_of(id);
+        if !matches(&catch.with, error) {
+            return Ok(false);
+        }
+        let execution = self.execution(id);
+        let locals = [(catch.as_.clone(), error_value(error))];
+        let view = View { locals: &locals, ..View::of_open(execution, self.task_of(execution)) };
+        self.wanted(catch.when.as_ref(), catch.except_when.as_ref(), execution.input.value(), &view)
     }
 
     fn wanted(

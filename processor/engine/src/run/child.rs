@@ -70,7 +70,21 @@ impl Journal<'_> {
     pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Stop> {
         match event {
             Event::TaskCompleted { execution, .. } => self.leave_channels(|it| it == *execution),
-            Event::TaskCancelled { execution } | Event::TaskFaulted { execution: Some(execution), .. } => {
+            // The instance is still there for whoever knows it by its business key.
+            Event::CompensationStarted { .. } => {
+                self.leave_channels(|id| id != ExecutionId::ROOT)?;
+                self.cancel_children_of(|_| true)
+            }
+            Event::InstanceRestarted { scope, .. } => {
+                let within = subtree(&self.state().executions, *scope);
+                let ends = |id| id != *scope && within.contains(&id);
+                self.leave_channels(ends)?;
+                self.cancel_children_of(ends)
+            }
+            Event::TaskCancelled { execution }
+            | Event::TaskFaulted { execution: Some(execution), .. }
+            | Event::TaskHalted { execution: Some(execution), .. }
+            | Event::TaskEdited { execution: Some(execution), .. } => {
                 if !self.state().channels.is_empty() {
                     let ending = subtree(&self.state().executions, *execution);
                     self.leave_channels(|id| ending.contains(&id))?;
@@ -104,6 +118,12 @@ impl Journal<'_> {
             | Event::TaskStarted { .. }
             | Event::TaskRan { .. }
             | Event::TaskFaulted { .. }
+            | Event::TaskHalted { .. }
+            | Event::TaskEdited { .. }
+            | Event::TaskRetried { .. }
+            | Event::TaskSkipped { .. }
+            | Event::CompensationAdded { .. }
+            | Event::TaskCompensated { .. }
             | Event::SequenceJumped { .. }
             | Event::IterationStarted { .. }
             | Event::RetryScheduled { .. }
@@ -148,7 +168,7 @@ impl Journal<'_> {
             if !self.unsend_start(&child) {
                 let reason = format!("the instance {} no longer waits for it", self.id);
                 let name = format!("{child}/cancel");
-                self.send(child, name, Command::Cancel { reason })?;
+                self.send(child, name, Command::Cancel { reason, compensate: self.undoes_children })?;
             }
         }
         Ok(())

@@ -1,9 +1,11 @@
 //! The way out of a task: `output.as`, `output.schema`, `export.as`, `export.schema`.
 
 use millrace_schemas::event::{Event, TaskError};
+use millrace_schemas::instance::Execution;
 use millrace_schemas::{ExecutionId, Payload};
 use millrace_workflow::program::{ExportModel, Flow, OutputModel, Task};
 
+use super::compensation::Done;
 use super::enter::Entering;
 use super::{Next, Trouble};
 use crate::journal::{Journal, Stop};
@@ -67,6 +69,15 @@ impl Journal<'_> {
             output: (!output.is_same(&entering.raw)).then_some(output),
             context,
         })?;
+        self.keep_compensation(
+            entering.task,
+            entering.scope,
+            Done {
+                iteration: entering.iteration.clone(),
+                attempt: entering.attempt,
+                input: entering.input.clone(),
+            },
+        )?;
         self.todo.push(Next::After { scope: entering.scope, task: entering.task.index, flow });
         Ok(())
     }
@@ -96,7 +107,10 @@ impl Journal<'_> {
         let flow = then.or_else(|| self.flow_after(execution)).unwrap_or(task.then);
         match self.shape(task, raw_output, view) {
             Ok(Shaped { output, context }) => {
+                let Execution { iteration, attempt, input, .. } = execution;
+                let done = Done { iteration: iteration.clone(), attempt: *attempt, input: input.clone() };
                 self.record(Event::TaskCompleted { execution: id, output, context: context.or(joined) })?;
+                self.keep_compensation(task, scope, done)?;
                 self.todo.push(Next::After { scope, task: task.index, flow });
                 Ok(())
             }
@@ -104,14 +118,19 @@ impl Journal<'_> {
         }
     }
 
-    /// The workflow ends well, from within `scope`.
+    /// The workflow ends well, from within `scope`. What undoes a task is no part of the workflow: it ends by itself.
     pub(super) fn end_instance(&mut self, scope: ExecutionId, raw_output: Payload) -> Result<(), Stop> {
-        let event = match self.instance_output(raw_output) {
-            Ok(output) => Event::InstanceCompleted { output },
-            Err(error) => Event::InstanceFaulted { error },
-        };
-        self.ends_from = Some(scope);
-        self.record(event)
+        if self.is_compensating() {
+            let compensation = self.compensation_around(scope);
+            return self.finish(compensation, raw_output, None);
+        }
+        match self.instance_output(raw_output) {
+            Ok(output) => {
+                self.ends_from = Some(scope);
+                self.record(Event::InstanceCompleted { output })
+            }
+            Err(error) => self.fault_instance(error),
+        }
     }
 
     fn instance_output(&self, raw_output: Payload) -> Result<Payload, TaskError> {

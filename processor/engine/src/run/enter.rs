@@ -39,22 +39,35 @@ impl Entering<'_> {
     }
 }
 
+/// A task that was halted, and is entered again.
+pub(super) struct Again {
+    /// What it is given, when not what its scope has for it.
+    pub(super) input: Option<Payload>,
+}
+
 impl<'s> Journal<'s> {
     pub(super) fn enter(
         &mut self,
         scope: ExecutionId,
         index: TaskIndex,
         then: Option<Flow>,
+        again: Option<Again>,
     ) -> Result<(), Stop> {
         let task = self.program.task(index);
         self.task = task.reference.clone();
         if let Some(error) = self.exhausted(scope, task) {
-            return self.record(Event::InstanceFaulted { error });
+            return match self.is_compensating() {
+                true => self.halt(None, scope, task, self.flow_text(then), error),
+                false => self.fault_instance(error),
+            };
         }
         self.entered += 1;
-        match self.enter_kind(scope, task, then) {
+        match self.enter_kind(scope, task, then, again) {
             Ok(()) => Ok(()),
             Err(Trouble::Stop(stop)) => Err(stop),
+            Err(Trouble::Task(error)) if self.halts(scope, &error) => {
+                self.halt(None, scope, task, self.flow_text(then), error)
+            }
             Err(Trouble::Task(error)) => {
                 self.record(Event::TaskFaulted {
                     execution: None,
@@ -122,14 +135,25 @@ impl<'s> Journal<'s> {
         })
     }
 
-    fn enter_kind(&mut self, scope: ExecutionId, task: &'s Task, then: Option<Flow>) -> Result<(), Trouble> {
+    fn enter_kind(
+        &mut self,
+        scope: ExecutionId,
+        task: &'s Task,
+        then: Option<Flow>,
+        again: Option<Again>,
+    ) -> Result<(), Trouble> {
         let parent = self.execution(scope);
         let raw = data(parent).clone();
         // What an extension does before a task is not its input; and whether it runs is known by then.
         let is_extended = self.is_within_its_extension(parent, task);
-        let given = if is_extended { parent.input.clone() } else { raw.clone() };
+        let attempt = if again.is_some() { next_attempt(parent) } else { parent.attempt };
+        let given = match again.and_then(|it| it.input) {
+            Some(input) => input,
+            None if is_extended => parent.input.clone(),
+            None => raw.clone(),
+        };
         let in_fork = matches!(parent.state, ExecutionState::Branches { .. });
-        let (iteration, attempt) = (iteration::of_child(self.state(), parent), parent.attempt);
+        let iteration = iteration::of_child(self.state(), parent);
         let at = self.at();
         let secrets = self.secrets(task);
         let view = View { secrets: secrets.variable(), ..View::of(scope, Some(task), at) };
@@ -222,6 +246,11 @@ impl<'s> Journal<'s> {
             .map(|(id, _)| *id);
         found.map_or(Ok(()), |timer| self.record(Event::TimerCleared { timer }))
     }
+}
+
+/// An attempt that nothing in a scope has used.
+pub(super) fn next_attempt(scope: &Execution) -> Attempt {
+    Attempt(scope.attempt_seen.0 + 1)
 }
 
 /// What flows to the next task of a scope.

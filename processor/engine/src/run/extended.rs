@@ -89,7 +89,12 @@ impl<'s> Journal<'s> {
     /// Where the flow goes after an open task, when not where the task says.
     pub(super) fn flow_after(&self, execution: &Execution) -> Option<Flow> {
         let ExecutionState::Sequence { then: Some(then), .. } = &execution.state else { return None };
-        match &**then {
+        self.flow_of(then)
+    }
+
+    /// The flow that the changelog has as `text`.
+    pub(crate) fn flow_of(&self, text: &str) -> Option<Flow> {
+        match text {
             "exit" => Some(Flow::Exit),
             "end" => Some(Flow::End),
             reference => self.program.find(reference).map(|it| Flow::Goto(it.index)),

@@ -17,7 +17,7 @@ impl<'s> Journal<'s> {
     }
 
     /// The list that a scope runs now.
-    fn block(&self, id: ExecutionId) -> Option<&'s Block> {
+    pub(crate) fn block(&self, id: ExecutionId) -> Option<&'s Block> {
         if id == ExecutionId::ROOT {
             return Some(&self.program.body);
         }
@@ -53,6 +53,9 @@ impl<'s> Journal<'s> {
     }
 
     pub(super) fn after(&mut self, scope: ExecutionId, task: TaskIndex, flow: Flow) -> Result<(), Stop> {
+        if scope == ExecutionId::ROOT && self.is_compensating() {
+            return self.compensated();
+        }
         let Some(block) = self.block(scope) else { return self.branch_ended(scope, task, flow) };
         if let Some(extended) = self.extended(scope)
             && self.leaves_extended(scope, extended, task, flow)?

@@ -46,7 +46,7 @@ impl Journal<'_> {
         if next > 0 {
             // A round counts as a step, for a list may be empty, or all of its tasks be skipped.
             if let Some(error) = self.spinning(&task.reference) {
-                return self.record(Event::InstanceFaulted { error });
+                return self.give_up(id, error);
             }
             self.entered += 1;
             self.record(Event::IterationStarted { execution: id, index: next })?;

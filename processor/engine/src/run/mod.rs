@@ -7,6 +7,7 @@
 mod call;
 mod catch;
 mod child;
+mod compensation;
 mod data;
 mod emit;
 mod enter;
@@ -19,8 +20,8 @@ mod looping;
 mod simple;
 mod subscribe;
 
-use millrace_schemas::ExecutionId;
 use millrace_schemas::event::TaskError;
+use millrace_schemas::{ExecutionId, Payload};
 use millrace_workflow::program::{Flow, TaskIndex};
 
 use crate::journal::{Journal, Stop};
@@ -35,6 +36,10 @@ pub(crate) use listen::{read, wanted};
 pub(crate) enum Next {
     /// Enter a task of a scope. `then`: where the flow goes after it, when not where the task says.
     Enter { scope: ExecutionId, task: TaskIndex, then: Option<Flow> },
+    /// Enter a task of a scope again: it was halted. With `input` it is given that.
+    Again { scope: ExecutionId, task: TaskIndex, then: Option<Flow>, input: Option<Payload> },
+    /// Undo the task that has ended last, or end.
+    Compensate,
     /// Begin the list of a scope at its first task.
     Begin { scope: ExecutionId },
     /// A task of a scope has ended well and its output has been applied.
@@ -46,7 +51,9 @@ pub(crate) enum Next {
 impl Next {
     fn scope(&self) -> ExecutionId {
         match self {
+            Self::Compensate => ExecutionId::ROOT,
             Self::Enter { scope, .. }
+            | Self::Again { scope, .. }
             | Self::Begin { scope }
             | Self::After { scope, .. }
             | Self::Faulted { scope, .. } => *scope,
@@ -82,7 +89,9 @@ impl Journal<'_> {
                 continue;
             }
             match next {
-                Next::Enter { scope, task, then } => self.enter(scope, task, then)?,
+                Next::Enter { scope, task, then } => self.enter(scope, task, then, None)?,
+                Next::Again { scope, task, then, input } => self.enter_again(scope, task, then, input)?,
+                Next::Compensate => self.compensate()?,
                 Next::Begin { scope } => self.begin(scope)?,
                 Next::After { scope, task, flow } => self.after(scope, task, flow)?,
                 Next::Faulted { scope, error, retriable } => self.faulted(scope, error, retriable)?,

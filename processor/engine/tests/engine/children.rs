@@ -130,7 +130,7 @@ do:
               TaskDispatched 4.1
               TaskStarted 5 in 3 /do/1/race/fork/branches/1/theirs Call other
               TaskDispatched 5.1
-              => to i.2.1 as i.2.1/cancel: cancel
+              => to i.2.1 as i.2.1/cancel: cancel, and undo
               => to i.4.1 as i.4.1/start: start shop/ship/1.0.0 {} for i 4.1
               => default: 5.1 other attempt 1 key i#/do/1/race/fork/branches/1/theirs null
             > complete 5.1 1
@@ -139,7 +139,7 @@ do:
               TaskCompleted 3 -> 1
               TaskStarted 6 in 0 /do/2/last Call shop/ship/1.0.0 with {}
               TaskDispatched 6.1
-              => to i.4.1 as i.4.1/cancel: cancel
+              => to i.4.1 as i.4.1/cancel: cancel, and undo
               => to i.6.1 as i.6.1/start: start shop/ship/1.0.0 {} for i 6.1
             > cancel enough
               InstanceCancelled

@@ -3,7 +3,8 @@
 //! A script has one command a line: `start JSON`, `complete TOKEN JSON`, `fail TOKEN [permanent] [JSON]`, `beat TOKEN`,
 //! `fire TIMER` (the clock goes on to when it is due), `early TIMER`, `moved TIMER`, `signal TYPE JSON`,
 //! `deliver LISTENER FILTER TYPE JSON`, `cancel`, `suspend`, `resume`,
-//! `again` (the last command once more), `wait MILLISECONDS`, `state` (what is open), `limit BYTES` (of a record), `query NAME` or
+//! `undo` (cancel, and compensate), `retry [TASK [JSON]]`, `edit TASK JSON`, `skip TASK JSON`, `restart TASK JSON`, `reopen TASK` (a restart
+//! with what the log says), `again` (the last command once more), `wait MILLISECONDS`, `state` (what is open), `limit BYTES` (of a record). `query NAME` or
 //! `query EXPRESSION`. `wanted:` before a command asks for its outcome, `now:` that it must be taken at once, too. Instead of
 //! JSON, `x100` stands for a string of 100 characters; strings that long are printed so, too.
 #![allow(clippy::unwrap_used)]
@@ -12,10 +13,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use expect_test::Expect;
-use millrace_engine::{Bounds, Decision, Effect, Instance, Looked, Moment, Rejection};
+use millrace_engine::{Bounds, Decision, Effect, Instance, Looked, Moment, Rejection, Rewound, rewind};
 use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::command::{AddressedCommand, Answer, Command};
-use millrace_schemas::event::{Activity, ChangelogEntry, Event, ParentTask, TaskError};
+use millrace_schemas::event::{Activity, ChangelogEntry, Event, Outcome, ParentTask, TaskError};
 use millrace_schemas::instance::Status;
 use millrace_schemas::{EventId, ExecutionId, InstanceId, Payload, TaskToken, TimerId, Timestamp};
 use millrace_workflow::expression::{Expression, Template};
@@ -251,10 +252,52 @@ impl Conversation {
             }
             "signal" => Command::DeliverSignal { event: signal(first, payload(second).value()) },
             // `abandon`: as a parent asks for it.
-            "cancel" | "abandon" => Command::Cancel { reason: reason() },
+            "cancel" | "abandon" => Command::Cancel { reason: reason(), compensate: false },
+            "undo" => Command::Cancel { reason: reason(), compensate: true },
+            "retry" => Command::Retry {
+                task: (!first.is_empty()).then(|| first.into()),
+                input: (!second.is_empty()).then(|| payload(second)),
+                by: "ann".to_owned(),
+                reason: String::new(),
+            },
+            "edit" => {
+                let (task, input) = (first.into(), payload(second));
+                Command::Edit { task, input, by: "ann".to_owned(), reason: String::new() }
+            }
+            "skip" => {
+                let (task, output) = (Some(first.into()), payload(second));
+                Command::Skip { task, output, by: "ann".to_owned(), reason: String::new() }
+            }
+            "restart" => Command::Restart {
+                task: first.into(),
+                input: payload(second),
+                context: None,
+                number: None,
+                reopening: None,
+                by: "ann".to_owned(),
+                reason: String::new(),
+            },
+            "reopen" => self.restart(first),
             "suspend" => Command::Suspend { reason: reason() },
             "resume" => Command::Resume { reason: reason() },
             _ => panic!("no such command: {verb}"),
+        }
+    }
+
+    /// A restart from `task`, by what the log says.
+    pub(crate) fn restart(&self, task: &str) -> Command {
+        let Rewound { entered, restarts, ended } = rewind(self.instance.id(), &self.log, task).unwrap();
+        let (input, context) =
+            entered.map_or((Payload::null(), None), |(input, context)| (input, Some(context)));
+        let last = ended.as_ref().map(|(_, context)| context.clone());
+        Command::Restart {
+            task: task.into(),
+            input,
+            context: context.or(last),
+            number: Some(restarts),
+            reopening: ended.map(|(reopening, _)| reopening),
+            by: "ann".to_owned(),
+            reason: String::new(),
         }
     }
 
@@ -281,6 +324,18 @@ impl Conversation {
         let queue = |name: &str, length: usize| {
             if length == 0 { String::new() } else { format!("=   {name} {length}\n") }
         };
+        for it in &state.compensations {
+            let (input, output) = (&it.input, &it.output);
+            writeln!(out, "=   undo {}{}: {input:?} -> {output:?}", it.task, bracketed(&it.iteration))
+                .unwrap();
+        }
+        for it in &state.halted {
+            writeln!(out, "=   halted {} in {}{}", it.task, it.scope.0, data("input", it.input.as_ref()))
+                .unwrap();
+        }
+        if state.compensating.is_some() {
+            out.push_str("=   compensating\n");
+        }
         out + &queue("deferred", state.deferred.len()) + &queue("signals", state.signals.len())
     }
 }
@@ -420,6 +475,35 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::SignalReceived { forgotten: 0, .. } => "SignalReceived".to_owned(),
         Event::SignalReceived { forgotten, .. } => format!("SignalReceived, {forgotten} forgotten"),
         Event::AttributesChanged { attributes } => format!("AttributesChanged {attributes:?}"),
+        Event::CompensationAdded { scope, task, iteration, input, is_again } => {
+            let again = if *is_again { " again" } else { "" };
+            format!("CompensationAdded{again} in {} {task}{} {input:?}", scope.0, bracketed(iteration))
+        }
+        Event::CompensationStarted { outcome: Outcome::Faulted { error } } => {
+            format!("CompensationStarted, will fault: {}", describe_error(error))
+        }
+        Event::CompensationStarted { outcome: Outcome::Cancelled { .. } } => {
+            "CompensationStarted, will be cancelled".to_owned()
+        }
+        Event::TaskCompensated { task, iteration } => {
+            format!("TaskCompensated {task}{}", bracketed(iteration))
+        }
+        Event::TaskHalted { execution, scope, task, error, .. } => {
+            let id = execution.map_or_else(String::new, |it| format!("{} ", it.0));
+            format!("TaskHalted {id}in {} {task} {}", scope.0, describe_error(error))
+        }
+        Event::TaskEdited { execution, scope, task, input, by, .. } => {
+            let id = execution.map_or_else(String::new, |it| format!("{} ", it.0));
+            format!("TaskEdited {id}in {} {task} by {by} input {input:?}", scope.0)
+        }
+        Event::TaskRetried { scope, task, by, .. } => format!("TaskRetried in {} {task} by {by}", scope.0),
+        Event::TaskSkipped { scope, task, output, by, .. } => {
+            format!("TaskSkipped in {} {task} by {by} -> {output:?}", scope.0)
+        }
+        Event::InstanceRestarted { scope, task, data: input, context, by, .. } => {
+            let context = data("context", context.as_ref());
+            format!("InstanceRestarted in {} {task} by {by} with {input:?}{context}", scope.0)
+        }
         Event::EventHeard { execution, filter, is_last, .. } => {
             let last = if *is_last { ", the last" } else { "" };
             format!("EventHeard {} by filter {filter}{last}", execution.0)
@@ -464,6 +548,7 @@ fn describe_effect(effect: &Effect) -> String {
                     let permanent = if *retriable { "" } else { " for good" };
                     format!("fail {token}{permanent} {}", describe_error(error))
                 }
+                Command::Cancel { compensate: true, .. } => "cancel, and undo".to_owned(),
                 other => other.name().to_owned(),
             };
             format!("to {to} as {id}: {what}")
@@ -512,9 +597,12 @@ pub(crate) fn program(text: &str) -> Program {
 #[track_caller]
 pub(crate) fn program_of(definition: &Value) -> Program {
     let mut definition = definition.clone();
-    definition["document"] =
-        json!({ "dsl": "1.0.3", "namespace": "test", "name": "flow", "version": "1.0.0" });
-    definition["document"]["metadata"] = json!({ "millrace": { "searchAttributes": { "context": "${ $context | tojson | utf8bytelength }" } } });
+    let document = &mut definition["document"];
+    for (name, value) in [("dsl", "1.0.3"), ("namespace", "test"), ("name", "flow"), ("version", "1.0.0")] {
+        document[name] = value.into();
+    }
+    document["metadata"]["millrace"]["searchAttributes"] =
+        json!({ "context": "${ $context | tojson | utf8bytelength }" });
     admit(&definition.to_string())
 }
 

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use millrace_engine::Bounds;
-use millrace_workflow::program::Lifecycle;
+use millrace_workflow::program::{Lifecycle, OnFault};
 
 use crate::conversation::check_within;
 
@@ -170,6 +170,174 @@ do: [{ a: { set: { n: 1 } } }]
               => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/extensions/0/after/0/behind"}
               => io.serverlessworkflow.task.completed.v1 {"completedAt":"1970-01-01T00:00:00Z","output":{"x":2},"workflow":"i","task":"/do/0/a/extensions/0/after/0/behind"}
               => io.serverlessworkflow.workflow.completed.v1 {"completedAt":"1970-01-01T00:00:00Z","output":{"n":1},"name":"i"}
+        "#]],
+    );
+}
+
+#[test]
+fn what_undoes_a_task_is_told_before_the_end() {
+    check_within(
+        Bounds { lifecycle: Lifecycle::Task, ..Bounds::default() },
+        "
+do:
+  - a: { call: a, metadata: { millrace: { compensate: [{ undo: { call: undo } }] } } }
+  - b: { call: b }
+",
+        "start 1\ncomplete 1.1 2\nsuspend\nundo enough\nfail 4.1\nretry\ncomplete 5.1",
+        expect![[r#"
+            > start 1
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Call a
+              TaskDispatched 1.1
+              => io.serverlessworkflow.workflow.started.v1 {"definition":{"namespace":"test","name":"flow","version":"1.0.0"},"startedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => default: 1.1 a attempt 1 key i#/do/0/a 1
+            > complete 1.1 2
+              TaskCompleted 1 -> 2
+              CompensationAdded in 0 /do/0/a 1
+              TaskStarted 2 in 0 /do/1/b Call b
+              TaskDispatched 2.1
+              => io.serverlessworkflow.task.completed.v1 {"completedAt":"1970-01-01T00:00:00Z","output":2,"workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/b"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/b"}
+              => default: 2.1 b attempt 1 key i#/do/1/b 2
+            > suspend
+              InstanceSuspended
+              => io.serverlessworkflow.workflow.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/b"}
+            > undo enough
+              CompensationStarted, will be cancelled
+              TaskStarted 3 in 0 /do/0/a/metadata/millrace/compensate Sequence input {"input":1,"output":2}
+              TaskStarted 4 in 3 /do/0/a/metadata/millrace/compensate/0/undo Call undo
+              TaskDispatched 4.1
+              => io.serverlessworkflow.workflow.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/b"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => default: 4.1 undo attempt 1 key i#/do/0/a/metadata/millrace/compensate/0/undo {"input":1,"output":2}
+            > fail 4.1
+              TaskHalted 4 in 3 /do/0/a/metadata/millrace/compensate/0/undo communication 500 at /do/0/a/metadata/millrace/compensate/0/undo: the worker gave no reason
+              IncidentRaised compensation-failed: task /do/0/a/metadata/millrace/compensate/0/undo failed, and nothing caught it: the worker gave no reason; retry it, perhaps with another input, skip it by giving its output, or cancel the instance, which leaves undone what is not undone yet
+              => io.serverlessworkflow.task.faulted.v1 {"faultedAt":"1970-01-01T00:00:00Z","error":{"type":"https://serverlessworkflow.io/spec/1.0.0/errors/communication","status":500,"instance":"/do/0/a/metadata/millrace/compensate/0/undo","title":"Communication Error","detail":"the worker gave no reason"},"workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => io.serverlessworkflow.workflow.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","name":"i"}
+            > retry
+              InstanceResumed
+              TaskRetried in 3 /do/0/a/metadata/millrace/compensate/0/undo by ann
+              TaskStarted 5 in 3 /do/0/a/metadata/millrace/compensate/0/undo attempt 2 Call undo
+              TaskDispatched 5.1
+              => io.serverlessworkflow.workflow.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.retried.v1 {"retriedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => default: 5.1 undo attempt 2 key i#/do/0/a/metadata/millrace/compensate/0/undo {"input":1,"output":2}
+            > complete 5.1
+              TaskCompleted 5 -> null
+              TaskCompleted 3 -> null
+              TaskCompensated /do/0/a
+              InstanceCancelled
+              => io.serverlessworkflow.task.completed.v1 {"completedAt":"1970-01-01T00:00:00Z","output":null,"workflow":"i","task":"/do/0/a/metadata/millrace/compensate/0/undo"}
+              => io.serverlessworkflow.workflow.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","name":"i"}
+        "#]],
+    );
+}
+
+#[test]
+fn a_task_that_is_halted_has_faulted_and_is_retried_or_completes_when_it_is_skipped() {
+    check_within(
+        Bounds { lifecycle: Lifecycle::Task, on_fault: OnFault::Incident, ..Bounds::default() },
+        "
+do:
+  - a: { do: [{ b: { call: b } }] }
+  - c: { call: c }
+",
+        "start 1\nfail 2.1\nretry\nsuspend\nedit /do/0/a 2\nresume\nfail 5.1\nskip /do/0/a/do/0/b 3\nrestart /do/0/a 4\ncancel",
+        expect![[r#"
+            > start 1
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Sequence
+              TaskStarted 2 in 1 /do/0/a/do/0/b Call b
+              TaskDispatched 2.1
+              => io.serverlessworkflow.workflow.started.v1 {"definition":{"namespace":"test","name":"flow","version":"1.0.0"},"startedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => default: 2.1 b attempt 1 key i#/do/0/a/do/0/b 1
+            > fail 2.1
+              TaskHalted 2 in 1 /do/0/a/do/0/b communication 500 at /do/0/a/do/0/b: the worker gave no reason
+              IncidentRaised task-faulted: task /do/0/a/do/0/b failed, and nothing caught it: the worker gave no reason; retry it, perhaps with another input, skip it by giving its output, restart the instance from an earlier task, or cancel it
+              => io.serverlessworkflow.task.faulted.v1 {"faultedAt":"1970-01-01T00:00:00Z","error":{"type":"https://serverlessworkflow.io/spec/1.0.0/errors/communication","status":500,"instance":"/do/0/a/do/0/b","title":"Communication Error","detail":"the worker gave no reason"},"workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.workflow.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+            > retry
+              InstanceResumed
+              TaskRetried in 1 /do/0/a/do/0/b by ann
+              TaskStarted 3 in 1 /do/0/a/do/0/b attempt 2 Call b
+              TaskDispatched 3.1
+              => io.serverlessworkflow.workflow.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.retried.v1 {"retriedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => default: 3.1 b attempt 2 key i#/do/0/a/do/0/b 1
+            > suspend
+              InstanceSuspended
+              => io.serverlessworkflow.workflow.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+            > edit /do/0/a 2
+              TaskEdited 1 in 0 /do/0/a by ann input 2
+              => io.serverlessworkflow.task.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+            > resume
+              InstanceResumed
+              TaskRetried in 0 /do/0/a by 
+              TaskStarted 4 in 0 /do/0/a attempt 3 Sequence
+              TaskStarted 5 in 4 /do/0/a/do/0/b attempt 3 Call b
+              TaskDispatched 5.1
+              => io.serverlessworkflow.workflow.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.retried.v1 {"retriedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => default: 5.1 b attempt 3 key i#/do/0/a/do/0/b 2
+            > fail 5.1
+              TaskHalted 5 in 4 /do/0/a/do/0/b communication 500 at /do/0/a/do/0/b: the worker gave no reason
+              IncidentRaised task-faulted: task /do/0/a/do/0/b failed, and nothing caught it: the worker gave no reason; retry it, perhaps with another input, skip it by giving its output, restart the instance from an earlier task, or cancel it
+              => io.serverlessworkflow.task.faulted.v1 {"faultedAt":"1970-01-01T00:00:00Z","error":{"type":"https://serverlessworkflow.io/spec/1.0.0/errors/communication","status":500,"instance":"/do/0/a/do/0/b","title":"Communication Error","detail":"the worker gave no reason"},"workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.workflow.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.suspended.v1 {"suspendedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+            > skip /do/0/a/do/0/b 3
+              InstanceResumed
+              TaskSkipped in 4 /do/0/a/do/0/b by ann -> 3
+              TaskCompleted 4 -> 3
+              TaskStarted 6 in 0 /do/1/c Call c
+              TaskDispatched 6.1
+              => io.serverlessworkflow.workflow.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","name":"i"}
+              => io.serverlessworkflow.task.resumed.v1 {"resumedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.completed.v1 {"completedAt":"1970-01-01T00:00:00Z","output":3,"workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.completed.v1 {"completedAt":"1970-01-01T00:00:00Z","output":3,"workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/c"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/c"}
+              => default: 6.1 c attempt 1 key i#/do/1/c 3
+            > restart /do/0/a 4
+              InstanceRestarted in 0 /do/0/a by ann with 4
+              TaskStarted 7 in 0 /do/0/a [!1] Sequence
+              TaskStarted 8 in 7 /do/0/a/do/0/b [!1] Call b
+              TaskDispatched 8.1
+              => io.serverlessworkflow.task.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/1/c"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.created.v1 {"createdAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.task.started.v1 {"startedAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => default: 8.1 b attempt 1 key i#/do/0/a/do/0/b#!1 4
+            > cancel
+              InstanceCancelled
+              => io.serverlessworkflow.task.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a"}
+              => io.serverlessworkflow.task.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","workflow":"i","task":"/do/0/a/do/0/b"}
+              => io.serverlessworkflow.workflow.cancelled.v1 {"cancelledAt":"1970-01-01T00:00:00Z","name":"i"}
         "#]],
     );
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use millrace_engine::{Bounds, Effect, Instance};
 use millrace_schemas::command::Command;
-use millrace_schemas::event::{Event, TaskError};
+use millrace_schemas::event::{Event, TaskError, TimerPurpose};
 use millrace_schemas::instance::{ExecutionState, InstanceState, Status};
 use millrace_schemas::{ExecutionId, InstanceId, Payload, TaskToken, TimerId};
-use millrace_workflow::program::Lifecycle;
+use millrace_workflow::program::{Lifecycle, OnFault};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -46,7 +46,9 @@ fn task() -> impl Strategy<Value = Value> {
         1 => Just(json!({ "set": "${ 2 }", "then": "exit" })),
         1 => Just(json!({ "set": "${ 3 }", "then": "end" })),
     ];
-    leaf.prop_recursive(4, 24, 3, |inner| {
+    let leaf =
+        (leaf, prop::option::weighted(0.4, undoing())).prop_map(|(task, undoing)| undone_by(task, undoing));
+    let tasks = leaf.prop_recursive(4, 24, 3, |inner| {
         let block = || prop::collection::vec(inner.clone(), 0..3).prop_map(|it| list(&it));
         let limits = prop_oneof![
             Just(json!({ "delay": "PT1S", "limit": { "attempt": { "count": 2 } } })),
@@ -71,7 +73,37 @@ fn task() -> impl Strategy<Value = Value> {
                 { "again": { "switch": [{ "yes": { "when": ". == \"again\"", "then": "first" } }] } },
             ] })),
         ]
-    })
+    });
+    (tasks, prop::option::weighted(0.1, undoing())).prop_map(|(task, undoing)| undone_by(task, undoing))
+}
+
+/// What undoes a task.
+fn undoing() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        3 => Just(json!({ "call": "u", "with": { "is": "${ [.input, .output, $context] }" } })),
+        2 => Just(json!({ "set": "${ .output }" })),
+        1 => Just(json!({ "wait": "PT1S" })),
+        1 => Just(json!({ "listen": { "to": { "one": { "with": { "type": "t" } } } } })),
+        1 => Just(json!({ "run": { "workflow": { "namespace": "a", "name": "b", "version": "1.0.0" } } })),
+        1 => Just(json!({ "raise": { "error": { "type": "https://x", "status": 400 } } })),
+        1 => Just(json!({ "set": "${ 3 }", "then": "end" })),
+    ];
+    let block = || prop::collection::vec(leaf.clone(), 1..3).prop_map(|it| list(&it));
+    prop_oneof![
+        4 => block(),
+        1 => block().prop_map(|it| list(&[json!({ "fork": { "branches": it } })])),
+        1 => block().prop_map(|it| list(&[json!({ "try": it, "catch": { "retry": { "delay": "PT1S", "limit": { "attempt": { "count": 1 } } } } })])),
+    ]
+}
+
+fn undone_by(mut task: Value, undoing: Option<Value>) -> Value {
+    if let Some(undoing) = undoing {
+        let millrace = task["metadata"]["millrace"].take();
+        let mut millrace = millrace.as_object().cloned().unwrap_or_default();
+        millrace.insert("compensate".to_owned(), undoing);
+        task["metadata"] = json!({ "millrace": millrace });
+    }
+    task
 }
 
 fn list(tasks: &[Value]) -> Value {
@@ -131,7 +163,11 @@ enum Move {
     Deliver(usize),
     Suspend,
     Resume,
-    Cancel,
+    Cancel(bool),
+    Retry(Option<usize>, bool),
+    Edit(usize),
+    Skip(usize),
+    Restart(usize, bool),
     Stale(u32, u32),
     Repeat(usize),
     PassTime(i64),
@@ -148,7 +184,12 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => any::<usize>().prop_map(Move::Deliver),
         1 => Just(Move::Suspend),
         3 => Just(Move::Resume),
-        1 => prop::bool::weighted(0.1).prop_map(|it| if it { Move::Cancel } else { Move::Signal }),
+        1 => (prop::bool::weighted(0.1), any::<bool>())
+            .prop_map(|(it, compensate)| if it { Move::Cancel(compensate) } else { Move::Signal }),
+        3 => (prop::option::of(any::<usize>()), any::<bool>()).prop_map(|(i, it)| Move::Retry(i, it)),
+        1 => any::<usize>().prop_map(Move::Edit),
+        2 => any::<usize>().prop_map(Move::Skip),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(i, it)| Move::Restart(i, it)),
         1 => (0..20_u32, 0..3_u32).prop_map(|(a, b)| Move::Stale(a, b)),
         2 => any::<usize>().prop_map(Move::Repeat),
         2 => (0..2_000_i64).prop_map(Move::PassTime),
@@ -160,19 +201,23 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     let record = prop_oneof![2 => Just(900_000_usize), 1 => 150..3_000_usize];
     let state = prop_oneof![3 => Just(1_000_000_usize), 1 => 200..4_000_usize];
     let lifecycle = prop_oneof![Just(Lifecycle::Off), Just(Lifecycle::Workflow), Just(Lifecycle::Task)];
-    (record, state, lifecycle).prop_map(|(record_bytes_max, state_bytes_max, lifecycle)| Bounds {
-        lifecycle,
-        record_bytes_max,
-        state_bytes_max,
-        steps_max: 500,
-        steps_per_command_max: 100,
-        depth_max: 5,
-        deferred_max: 3,
-        signals_max: 2,
-        duplicate_window: Duration::from_millis(1_500),
-        signals_remembered_max: 3,
-        ..Bounds::default()
-    })
+    let on_fault = prop_oneof![Just(OnFault::Fault), Just(OnFault::Incident)];
+    (record, state, lifecycle, on_fault).prop_map(
+        |(record_bytes_max, state_bytes_max, lifecycle, on_fault)| Bounds {
+            lifecycle,
+            on_fault,
+            record_bytes_max,
+            state_bytes_max,
+            steps_max: 500,
+            steps_per_command_max: 100,
+            depth_max: 5,
+            deferred_max: 3,
+            signals_max: 2,
+            duplicate_window: Duration::from_millis(1_500),
+            signals_remembered_max: 3,
+            ..Bounds::default()
+        },
+    )
 }
 
 fn open_calls(state: &InstanceState) -> Vec<TaskToken> {
@@ -220,7 +265,31 @@ fn command(conversation: &Conversation, next: &Move) -> Option<Command> {
         Move::Signal => Command::DeliverSignal { event: signal("t", &json!("again")) },
         Move::Suspend => Command::Suspend { reason: reason() },
         Move::Resume => Command::Resume { reason: reason() },
-        Move::Cancel => Command::Cancel { reason: reason() },
+        Move::Cancel(compensate) => Command::Cancel { reason: reason(), compensate: *compensate },
+        Move::Retry(i, is_edited) => {
+            let halted: Vec<_> = state.halted.iter().map(|it| &it.task).collect();
+            let task = i.and_then(|i| pick(&halted, i)).cloned();
+            let input = is_edited.then(|| Payload::from(json!({ "a": 2 })));
+            Command::Retry { task, input, by: reason(), reason: reason() }
+        }
+        Move::Edit(i) => {
+            let open: Vec<_> = state.executions.values().map(|it| &it.task).collect();
+            let task = pick(&open, *i)?.clone();
+            Command::Edit { task, input: json!({ "a": 3 }).into(), by: reason(), reason: reason() }
+        }
+        Move::Skip(i) => {
+            let halted: Vec<_> = state.halted.iter().map(|it| &it.task).collect();
+            let task = pick(&halted, *i).cloned();
+            Command::Skip { task, output: json!("ok").into(), by: reason(), reason: reason() }
+        }
+        Move::Restart(i, is_by_hand) => {
+            let tasks: Vec<_> = conversation.program.tasks.iter().map(|it| &it.reference).collect();
+            let mut restart = conversation.restart(pick(&tasks, *i)?);
+            if let (Command::Restart { number, reopening, .. }, true) = (&mut restart, is_by_hand) {
+                (*number, *reopening) = (None, None);
+            }
+            restart
+        }
         Move::Repeat(_) | Move::PassTime(_) => return None,
     })
 }
@@ -285,9 +354,16 @@ fn acts_once(command: &Command) -> bool {
         | Command::FireTimer { .. }
         | Command::DeliverSignal { .. }
         | Command::Cancel { .. }
-        | Command::Suspend { .. } => true,
+        | Command::Suspend { .. }
+        | Command::Restart { number: Some(_), .. } => true,
         // Channels deliver each event once.
-        Command::RecordHeartbeat { .. } | Command::DeliverEvent { .. } | Command::Resume { .. } => false,
+        Command::RecordHeartbeat { .. }
+        | Command::DeliverEvent { .. }
+        | Command::Resume { .. }
+        | Command::Retry { .. }
+        | Command::Edit { .. }
+        | Command::Skip { .. }
+        | Command::Restart { .. } => false,
     }
 }
 
@@ -304,6 +380,7 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
     if state.status.is_terminal() {
         assert!(state.executions.is_empty() && state.timers.is_empty());
         assert!(state.deferred.is_empty() && state.signals.is_empty());
+        assert!(state.compensations.is_empty() && state.compensating.is_none() && state.halted.is_empty());
         assert_eq!(state.input, Payload::null());
         return;
     }
@@ -313,8 +390,23 @@ fn hold(state: &InstanceState, conversation: &Conversation) {
         Some(json!({ "context": context.len() }).into()),
         "what it is found by goes with its context, {context}"
     );
-    let children = |id: ExecutionId| state.executions.values().filter(|it| it.parent == Some(id)).count();
-    let begun = !matches!(state.status, Status::Incident { .. }) || state.executions.len() > 1;
+    let children = |id: ExecutionId| {
+        let open = state.executions.values().filter(|it| it.parent == Some(id)).count();
+        open + state.halted.iter().filter(|it| it.scope == id).count()
+    };
+    let waits_for_room = state.timers.values().any(|it| it.purpose == TimerPurpose::Compensation);
+    let begun = !(matches!(state.status, Status::Incident { .. }) || waits_for_room)
+        || state.executions.len() > 1
+        || !state.halted.is_empty();
+    assert!(
+        state.halted.is_empty() || matches!(state.status, Status::Suspended { .. } | Status::Incident { .. }),
+        "what waits for somebody is in an instance that stands still"
+    );
+    let names: BTreeSet<_> =
+        state.executions.values().map(|it| &it.task).chain(state.halted.iter().map(|it| &it.task)).collect();
+    assert_eq!(names.len(), state.executions.len() + state.halted.len(), "no task is open twice");
+    let kept: BTreeSet<_> = state.compensations.iter().map(|it| (&it.task, &it.iteration)).collect();
+    assert_eq!(kept.len(), state.compensations.len(), "no task is undone twice");
     for (id, it) in &state.executions {
         if let Some(parent) = it.parent {
             assert!(state.executions.contains_key(&parent), "what is open is in an open scope");
@@ -364,7 +456,15 @@ fn drain(conversation: &mut Conversation) {
     for _ in 0..1_000 {
         let Some(state) = conversation.instance.state().filter(|it| !it.status.is_terminal()) else { return };
         let command = match &state.status {
-            Status::Suspended { .. } | Status::Incident { .. } => Command::Resume { reason: String::new() },
+            Status::Suspended { .. } | Status::Incident { .. } => match state.halted.first() {
+                Some(halted) => Command::Skip {
+                    task: Some(halted.task.clone()),
+                    output: Payload::null(),
+                    by: String::new(),
+                    reason: String::new(),
+                },
+                None => Command::Resume { reason: String::new() },
+            },
             _ => match (open_calls(state).first(), state.timers.first_key_value()) {
                 (Some(token), _) => Command::CompleteTask { token: *token, output: Payload::null() },
                 (None, Some((timer, it))) => {
@@ -427,7 +527,7 @@ proptest! {
     #[test]
     fn a_child_answers_or_is_cancelled_and_never_starts_twice(definition in definition(), moves in moves(), bounds in bounds()) {
         let mut conversation = play(&definition, &moves, bounds);
-        let cancel = Command::Cancel { reason: String::new() };
+        let cancel = Command::Cancel { reason: String::new(), compensate: false };
         let cancel = conversation.address(cancel);
         conversation.send(&cancel).ok();
         let (mut started, mut cancelled) = (BTreeSet::new(), BTreeSet::new());

@@ -1,15 +1,21 @@
-//! `millrace cancel|suspend|resume ID`: they send a record, and wait for what comes of it if that is wanted.
+//! `millrace cancel|suspend|resume|retry|edit|skip|restart ID`: they send a record, and wait for what comes of it if that is
+//! wanted.
+
+use std::sync::Arc;
 
 use clap::Args;
 use millrace_schemas::InstanceId;
-use millrace_schemas::cloud_event::{cancel_event, resume_event, suspend_event};
-use millrace_schemas::command::Answer;
+use millrace_schemas::cloud_event::{CloudEvent, cancel_event, control_event, resume_event, suspend_event};
+use millrace_schemas::command::{Answer, Command};
 
+use crate::cli::data;
 use crate::cli::outcome::{self, Waiting};
-use crate::clients;
+use crate::clients::{self, ApiClient, Kafka};
 use crate::config::{Global, parse_instance};
-use crate::exit::Exit;
-use crate::output::Output;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, shorten};
+use crate::reading::{self, RewindError};
+use crate::view::{EndedView, EnteredView, RewoundView};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -25,27 +31,238 @@ pub(crate) struct Arguments {
     waiting: Waiting,
 }
 
-/// What is asked of the instance.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Verb {
-    Cancel,
-    Suspend,
-    Resume,
+#[derive(Args, Debug)]
+pub(crate) struct CancelArguments {
+    #[command(flatten)]
+    common: Arguments,
+
+    /// Undo first what it has done: run `compensate` of the tasks that have ended, the last one first
+    #[arg(long)]
+    compensate: bool,
 }
 
-pub(crate) async fn run(
-    global: &Global,
-    output: Output,
-    verb: Verb,
-    arguments: Arguments,
-) -> anyhow::Result<Exit> {
-    let Arguments { id, reason, waiting } = arguments;
-    let (event, name) = match verb {
-        Verb::Cancel => (cancel_event(clients::event_id(), &id, &reason), "cancel"),
-        Verb::Suspend => (suspend_event(clients::event_id(), &id, &reason), "suspend"),
-        Verb::Resume => (resume_event(clients::event_id(), &id, &reason), "resume"),
+/// What is recorded with what an operator changes.
+#[derive(Args, Debug)]
+pub(crate) struct Operator {
+    #[command(flatten)]
+    common: Arguments,
+
+    /// For people: who [default: the name of the user]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RetryArguments {
+    #[command(flatten)]
+    operator: Operator,
+
+    /// The failed task, by its JSON pointer, such as /do/2/charge [default: all that have failed]
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
+
+    /// Another input than what has flowed to it: JSON, @file, or - for stdin
+    #[arg(long, value_name = "JSON")]
+    input: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EditArguments {
+    #[command(flatten)]
+    operator: Operator,
+
+    /// The task, by its JSON pointer, such as /do/2/charge
+    #[arg(long, value_name = "TASK")]
+    task: String,
+
+    /// What it is given instead of what has flowed to it, before its `input.from`: JSON, @file, or - for stdin
+    #[arg(long, value_name = "JSON")]
+    input: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SkipArguments {
+    #[command(flatten)]
+    operator: Operator,
+
+    /// The failed task, by its JSON pointer, such as /do/2/charge [default: the only one that has failed]
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
+
+    /// What it gives: JSON, @file, or - for stdin
+    #[arg(long, value_name = "JSON")]
+    task_output: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestartArguments {
+    #[command(flatten)]
+    operator: Operator,
+
+    /// The task from which on all runs again, by its JSON pointer, such as /do/2/charge
+    #[arg(long, value_name = "TASK")]
+    from: String,
+
+    /// Another input than what flowed to it last time: JSON, @file, or - for stdin
+    #[arg(long, value_name = "JSON")]
+    input: Option<String>,
+}
+
+/// What is asked of the instance.
+#[derive(Debug)]
+pub(crate) enum Verb {
+    Cancel(CancelArguments),
+    Suspend(Arguments),
+    Resume(Arguments),
+    Retry(RetryArguments),
+    Edit(EditArguments),
+    Skip(SkipArguments),
+    Restart(RestartArguments),
+}
+
+pub(crate) async fn run(global: &Global, output: Output, verb: Verb) -> anyhow::Result<Exit> {
+    let asked = match verb {
+        Verb::Cancel(CancelArguments { common: Arguments { id, reason, waiting }, compensate }) => {
+            let event = cancel_event(clients::event_id(), &id, &reason, compensate);
+            let what = if compensate { "undo what it has done, then to end" } else { "cancel" };
+            let text = format!("asked {id} to {what}; see: millrace get {id}");
+            Asked { id, waiting, event, text }
+        }
+        Verb::Suspend(Arguments { id, reason, waiting }) => {
+            let event = suspend_event(clients::event_id(), &id, &reason);
+            let text = format!("asked {id} to suspend; see: millrace get {id}");
+            Asked { id, waiting, event, text }
+        }
+        Verb::Resume(Arguments { id, reason, waiting }) => {
+            let event = resume_event(clients::event_id(), &id, &reason);
+            let text = format!("asked {id} to resume; see: millrace get {id}");
+            Asked { id, waiting, event, text }
+        }
+        Verb::Retry(arguments) => retry(arguments)?,
+        Verb::Edit(arguments) => edit(arguments)?,
+        Verb::Skip(arguments) => skip(arguments)?,
+        Verb::Restart(arguments) => restart(global, output, arguments).await?,
     };
+    let Asked { id, waiting, event, text } = asked;
     let answer = if waiting.wait { Answer::Outcome } else { Answer::Refusal };
-    let text = format!("asked {id} to {name}; see: millrace get {id}");
     outcome::run(global, output, &id, event, answer, (waiting.timeout, text)).await
+}
+
+/// What is sent, and what is said about it.
+struct Asked {
+    id: InstanceId,
+    waiting: Waiting,
+    event: CloudEvent,
+    text: String,
+}
+
+fn retry(arguments: RetryArguments) -> anyhow::Result<Asked> {
+    let RetryArguments { operator, task, input } = arguments;
+    let (common, by) = operator.taken();
+    let (id, reason) = (&common.id, common.reason.clone());
+    let input = input.as_deref().map(|it| data::read("--input", it)).transpose()?.map(Into::into);
+    let what = task.as_ref().map_or_else(|| "what has failed".to_owned(), |it| format!("task {it}"));
+    let with = if input.is_some() { ", with another input" } else { "" };
+    let text = format!("asked {id} to begin {what} again{with}, and to go on; see: millrace get {id}");
+    let command = Command::Retry { task: task.map(Into::into), input, by, reason };
+    Ok(asked(common, &command, text))
+}
+
+fn edit(arguments: EditArguments) -> anyhow::Result<Asked> {
+    let EditArguments { operator, task, input } = arguments;
+    let (common, by) = operator.taken();
+    let (id, reason) = (&common.id, common.reason.clone());
+    let input = data::read("--input", &input)?.into();
+    let text = format!(
+        "asked {id} to give task {task} another input; it begins again when the instance goes on: millrace resume {id}"
+    );
+    Ok(asked(common, &Command::Edit { task: task.into(), input, by, reason }, text))
+}
+
+fn skip(arguments: SkipArguments) -> anyhow::Result<Asked> {
+    let SkipArguments { operator, task, task_output } = arguments;
+    let (common, by) = operator.taken();
+    let (id, reason) = (&common.id, common.reason.clone());
+    let output = data::read("--task-output", &task_output)?.into();
+    let what = task.as_ref().map_or_else(|| "the failed task".to_owned(), |it| format!("task {it}"));
+    let text = format!("asked {id} to leave {what} out, and to go on behind it; see: millrace get {id}");
+    Ok(asked(common, &Command::Skip { task: task.map(Into::into), output, by, reason }, text))
+}
+
+/// What the engine does not keep is read from the history, and sent with the command.
+async fn restart(global: &Global, output: Output, arguments: RestartArguments) -> anyhow::Result<Asked> {
+    let RestartArguments { operator, from, input } = arguments;
+    let (common, by) = operator.taken();
+    let (id, reason) = (&common.id, common.reason.clone());
+    let input = input.as_deref().map(|it| data::read("--input", it)).transpose()?.map(Into::into);
+    let reading = output.patiently(&format!("reading the history of {id}"), rewound(global, id, &from)).await;
+    let rewound = match reading {
+        Ok(rewound) => Some(rewound),
+        Err(error) if input.is_some() && is_not_found(&error) => {
+            output
+                .note(&format!("{error:#}; this works if the instance has not ended, and `$context` stays"));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let (entered, restarts, ended) = match rewound {
+        Some(RewoundView { entered, restarts, ended }) => (entered, Some(restarts), ended),
+        None => (None, None, None),
+    };
+    let (found, seen) = match entered {
+        Some(EnteredView { input, context }) => (Some(input), Some(context)),
+        None => (None, None),
+    };
+    let Some(input) = input.or(found) else {
+        let fix = format!("check the task in: millrace history {id}; or say by --input what flows to it");
+        return Err(Failure::refused(format!("task {from} of {id} was never entered"), fix).into());
+    };
+    let (reopening, last) = match ended {
+        Some(EndedView { reopening, context }) => (Some(reopening), Some(context)),
+        None => (None, None),
+    };
+    let opened = if reopening.is_some() { ", though it has ended" } else { "" };
+    let text = format!(
+        "asked {id} to run again from task {from}{opened}, with {}; see: millrace get {id}",
+        shorten(&input.value().to_string(), 80)
+    );
+    let task: Arc<str> = from.into();
+    let context = seen.or(last);
+    let command = Command::Restart { task, input, context, number: restarts, reopening, by, reason };
+    Ok(asked(common, &command, text))
+}
+
+async fn rewound(global: &Global, id: &InstanceId, task: &str) -> anyhow::Result<RewoundView> {
+    if !global.names_store() {
+        let asked = [("task", task.to_owned())];
+        return ApiClient::new(global)?.get(&["v1", "instances", id.as_str(), "rewound"], &asked).await;
+    }
+    let kafka = Kafka::new(global);
+    let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
+    let rewound = reading::rewound(&kafka, &store, &codec, &global.topics(), id, task).await;
+    Ok(rewound?.into())
+}
+
+/// Whether there is nothing to be read, rather than nobody who reads it.
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<RewindError>().is_some()
+        || error.downcast_ref::<Failure>().is_some_and(|it| it.exit == Exit::NotFound)
+}
+
+impl Operator {
+    fn taken(self) -> (Arguments, String) {
+        (self.common, self.by.unwrap_or_else(user))
+    }
+}
+
+/// The name of whoever runs this.
+fn user() -> String {
+    let name = |variable| std::env::var(variable).ok().filter(|it| !it.is_empty());
+    ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(name).unwrap_or_else(|| clients::SOURCE.to_owned())
+}
+
+fn asked(common: Arguments, command: &Command, text: String) -> Asked {
+    let Arguments { id, waiting, .. } = common;
+    let event = control_event(clients::event_id(), &id, command).expect("an operator's command has an event");
+    Asked { id, waiting, event, text }
 }

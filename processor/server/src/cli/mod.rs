@@ -3,6 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::cli::control::Verb;
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
 use crate::logging::Speaker;
@@ -60,12 +61,21 @@ enum Command {
     Signal(signal::Arguments),
     /// Send an event to whoever listens for it
     Publish(publish::Arguments),
-    /// End an instance now
-    Cancel(control::Arguments),
+    /// End an instance: now, or after what it has done is undone
+    Cancel(control::CancelArguments),
     /// Let an instance stand still
     Suspend(control::Arguments),
     /// Let an instance go on, after a suspension or an incident
     Resume(control::Arguments),
+    /// Begin failed tasks again, of an instance that stands still with them
+    Retry(control::RetryArguments),
+    /// Give a task another input while its instance stands still
+    Edit(control::EditArguments),
+    /// Leave a failed task out, and say what it gives
+    Skip(control::SkipArguments),
+    /// Run an instance again from a task on, whether it has ended or not
+    #[command(visible_alias = "replay")]
+    Restart(control::RestartArguments),
     /// Show one instance
     Get(get::Arguments),
     /// Ask one instance by an expression, or by a query of its definition
@@ -122,15 +132,13 @@ impl Cli {
             Command::Start(arguments) => Box::pin(start::run(&global, output, arguments)).await,
             Command::Signal(arguments) => Box::pin(signal::run(&global, output, arguments)).await,
             Command::Publish(arguments) => Box::pin(publish::run(&global, output, arguments)).await,
-            Command::Cancel(arguments) => {
-                Box::pin(control::run(&global, output, control::Verb::Cancel, arguments)).await
-            }
-            Command::Suspend(arguments) => {
-                Box::pin(control::run(&global, output, control::Verb::Suspend, arguments)).await
-            }
-            Command::Resume(arguments) => {
-                Box::pin(control::run(&global, output, control::Verb::Resume, arguments)).await
-            }
+            Command::Cancel(it) => Box::pin(control::run(&global, output, Verb::Cancel(it))).await,
+            Command::Suspend(it) => Box::pin(control::run(&global, output, Verb::Suspend(it))).await,
+            Command::Resume(it) => Box::pin(control::run(&global, output, Verb::Resume(it))).await,
+            Command::Retry(it) => Box::pin(control::run(&global, output, Verb::Retry(it))).await,
+            Command::Edit(it) => Box::pin(control::run(&global, output, Verb::Edit(it))).await,
+            Command::Skip(it) => Box::pin(control::run(&global, output, Verb::Skip(it))).await,
+            Command::Restart(it) => Box::pin(control::run(&global, output, Verb::Restart(it))).await,
             Command::Get(arguments) => Box::pin(get::run(&global, output, &arguments)).await,
             Command::Query(arguments) => Box::pin(query::run(&global, output, &arguments)).await,
             Command::List(arguments) => Box::pin(list::run(&global, output, &arguments)).await,

@@ -9,7 +9,7 @@ use millrace_kafka_log::GroupProtocol;
 use millrace_partition::{Config, TailLimit};
 use millrace_runtime::ProcessorConfig;
 use millrace_schemas::registry::Registry;
-use millrace_workflow::program::Lifecycle;
+use millrace_workflow::program::{Lifecycle, OnFault};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -207,6 +207,28 @@ struct Limits {
     /// Which of the language's lifecycle events are published, to the lifecycle topic: of instances whose definition does not say
     #[arg(long, default_value = "off", env = "MILLRACE_LIFECYCLE", value_name = "EVENTS")]
     lifecycle: Published,
+
+    /// What becomes of an instance with an error that nothing catches, where its definition does not say
+    #[arg(long, default_value = "fault", env = "MILLRACE_ON_FAULT", value_name = "WHAT")]
+    on_fault: Uncaught,
+}
+
+/// What becomes of an instance with an error that nothing catches.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Uncaught {
+    /// It ends
+    Fault,
+    /// It stands still with the failed task, until somebody retries or skips that
+    Incident,
+}
+
+impl From<Uncaught> for OnFault {
+    fn from(uncaught: Uncaught) -> Self {
+        match uncaught {
+            Uncaught::Fault => Self::Fault,
+            Uncaught::Incident => Self::Incident,
+        }
+    }
 }
 
 /// Lifecycle events that are published.
@@ -236,6 +258,7 @@ impl From<&Limits> for Bounds {
             waiting_events_max: limits.waiting_events_max,
             signals_remembered_max: limits.signals_remembered_max,
             lifecycle: limits.lifecycle.into(),
+            on_fault: limits.on_fault.into(),
         }
     }
 }

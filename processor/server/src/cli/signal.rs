@@ -69,11 +69,15 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
 }
 
 /// What the inbox understands besides signals.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 11] = [
     types::START,
     types::CANCEL,
     types::SUSPEND,
     types::RESUME,
+    types::RETRY,
+    types::EDIT,
+    types::SKIP,
+    types::RESTART,
     types::TASK_COMPLETED,
     types::TASK_FAILED,
     types::TASK_HEARTBEAT,

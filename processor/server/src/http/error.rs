@@ -66,6 +66,6 @@ impl IntoResponse for ApiError {
 }
 
 pub(crate) async fn no_such_path(uri: Uri) -> ApiError {
-    let paths = "/livez, /readyz, /metrics, /v1/instances, /v1/instances/{id}, /v1/instances/{id}/history, /v1/instances/{id}/query, /v1/instances/{id}/queries/{name}, /v1/schedules, /v1/schedules/{namespace}/{name}, /v1/partitions";
+    let paths = "/livez, /readyz, /metrics, /v1/instances, /v1/instances/{id}, /v1/instances/{id}/history, /v1/instances/{id}/rewound, /v1/instances/{id}/query, /v1/instances/{id}/queries/{name}, /v1/schedules, /v1/schedules/{namespace}/{name}, /v1/partitions";
     ApiError::new(code::NO_SUCH_PATH, format!("{} does not exist; there are {paths}", uri.path()))
 }

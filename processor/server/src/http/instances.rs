@@ -15,7 +15,7 @@ use super::{Api, ApiError, code};
 use crate::clients;
 use crate::config::WorkflowReference;
 use crate::reading;
-use crate::view::{FoundView, HistoryView, InstanceView, ListView, ReadFrom, StatusName};
+use crate::view::{FoundView, HistoryView, InstanceView, ListView, ReadFrom, RewoundView, StatusName};
 
 /// `?routed=true`: another processor asks, so the answer is ours or none.
 #[derive(Debug, Deserialize)]
@@ -99,12 +99,31 @@ pub(crate) async fn history<S: SnapshotStore>(
         }
     };
     if entries.is_empty() && page.after.is_none() {
-        let message = format!(
-            "there is no history of {id}: it expires after the retention of the workflow, and a workflow may want none"
-        );
-        return Err(ApiError::new(code::NOT_FOUND, message));
+        return Err(ApiError::new(code::NOT_FOUND, reading::RewindError::Absent { id }.to_string()));
     }
     Ok(Json(HistoryView::new(&id, &entries, has_more)))
+}
+
+/// `?task=REFERENCE`
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rewinding {
+    task: String,
+}
+
+/// What a restart from a task brings with it: the data that flowed to it when it was entered last.
+pub(crate) async fn rewound<S: SnapshotStore>(
+    State(api): State<Api<S>>,
+    Path(id): Path<String>,
+    Query(Rewinding { task }): Query<Rewinding>,
+) -> Result<Json<RewoundView>, ApiError> {
+    let id = instance_id(&id)?;
+    let (kafka, topics) = (&api.kafka, api.kafka.topics());
+    let rewound = reading::rewound(kafka, &api.store, &api.codec, topics, &id, &task).await;
+    let rewound = rewound.map_err(|error| {
+        let is_gone = error.downcast_ref::<reading::RewindError>().is_some();
+        ApiError::new(if is_gone { code::NOT_FOUND } else { code::STORE }, format!("{error:#}"))
+    })?;
+    Ok(Json(rewound.into()))
 }
 
 /// `?workflow=NAMESPACE/NAME&status=STATUS&since=TIME&where=NAME=VALUE&where=…&limit=N`

@@ -71,6 +71,7 @@ fn router<S: SnapshotStore>(api: Api<S>) -> Router {
         .route("/v1/instances/{id}/queries/{name}", get(queries::named::<S>))
         .route("/v1/schedules", get(schedules::all::<S>))
         .route("/v1/schedules/{namespace}/{name}", get(schedules::one::<S>))
+        .route("/v1/instances/{id}/rewound", get(instances::rewound::<S>))
         .route("/v1/partitions", get(partitions::all::<S>))
         .fallback(error::no_such_path)
         .with_state(api)

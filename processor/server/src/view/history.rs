@@ -78,7 +78,7 @@ fn tagged(value: Value, tag: &str) -> Value {
             if let Value::Object(fields) = fields {
                 for (name, value) in fields {
                     let value = match name.as_str() {
-                        "activity" | "command" => tagged(value, "type"),
+                        "activity" | "command" | "outcome" => tagged(value, "type"),
                         "purpose" => Value::String(snake_case(value.as_str().unwrap_or_default())),
                         "workflow" => workflow(value),
                         _ => value,
@@ -127,7 +127,7 @@ fn line(event: &Value) -> String {
             ("due" | "deadline", Value::Number(at)) => {
                 at.as_i64().map_or_else(|| at.to_string(), |at| time(millrace_schemas::Timestamp(at)))
             }
-            ("activity", Value::Object(activity)) => activity["type"].as_str().unwrap_or_default().to_owned(),
+            ("activity" | "outcome", Value::Object(it)) => it["type"].as_str().unwrap_or_default().to_owned(),
             (_, Value::String(it)) if it.is_empty() => continue,
             (_, Value::String(it)) if !it.contains(char::is_whitespace) => it.clone(),
             (_, other) => other.to_string(),
@@ -139,7 +139,7 @@ fn line(event: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use millrace_schemas::event::{Activity, TimerPurpose};
+    use millrace_schemas::event::{Activity, Outcome, TimerPurpose};
     use millrace_schemas::{Attempt, EventId, ExecutionId, Payload, TimerId, Timestamp};
 
     use super::*;
@@ -169,6 +169,15 @@ mod tests {
                 purpose: TimerPurpose::RetryBackoff,
             },
             Event::DeferredCommandTaken,
+            Event::CompensationStarted {
+                outcome: Outcome::Cancelled { reason: "enough".to_owned(), is_parent_told: false },
+            },
+            Event::TaskRetried {
+                scope: ExecutionId(0),
+                task: "/do/1/charge".into(),
+                by: "ann".to_owned(),
+                reason: "a new card".to_owned(),
+            },
             Event::InstanceCompleted { output: Payload::null() },
         ];
         let cause = EventId { source: "/shop".to_owned(), id: "e-1".to_owned() };
@@ -181,6 +190,8 @@ mod tests {
                 task_started execution=1 parent=0 task=/do/0/pause attempt=1 activity=waiting
                 timer_set timer=1 execution=1 due=1970-01-01T00:01:00.000Z purpose=retry_backoff
                 deferred_command_taken
+                compensation_started outcome=cancelled
+                task_retried scope=0 task=/do/1/charge by=ann reason="a new card"
                 instance_completed
         "#]]
         .assert_eq(&view.text());

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use millrace_schemas::InstanceId;
-use millrace_schemas::event::{Incident, TaskError, TimerPurpose};
-use millrace_schemas::instance::{Execution, ExecutionState, InstanceState, Status};
+use millrace_schemas::event::{Incident, Outcome, TaskError, TimerPurpose};
+use millrace_schemas::instance::{Execution, ExecutionState, Halted, InstanceState, Status};
 use millrace_workflow::program::CHILD_QUEUE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +34,18 @@ pub(crate) struct InstanceView {
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) incident: Option<IncidentView>,
+    /// Of an instance that undoes what it has done before it ends.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) compensating: Option<CompensatingView>,
+    /// How many tasks that have ended can be undone, or are yet to be.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) compensations: usize,
+    /// Tasks that wait for somebody who says how they go on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) halted_tasks: Vec<HaltedView>,
+    /// How many times it was restarted from a task.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) restarts: u32,
     /// What is open below the instance itself, in the order in which it was entered.
     pub(crate) open_tasks: Vec<TaskView>,
     pub(crate) timers: Vec<TimerView>,
@@ -67,6 +79,34 @@ pub(crate) struct IncidentView {
     /// Of the call whose answer was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) execution: Option<u32>,
+}
+
+/// How an instance will end that undoes what it has done.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct CompensatingView {
+    /// `faulted` or `cancelled`.
+    pub(crate) outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) error: Option<TaskError>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) reason: Option<String>,
+}
+
+/// A task that waits for somebody who says how it goes on.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct HaltedView {
+    /// JSON pointer in the definition.
+    pub(crate) task: String,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) error: Option<TaskError>,
+    /// What it will be given, if somebody has said so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) input: Option<Value>,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// A task that has been entered and has not ended.
@@ -113,7 +153,7 @@ pub(crate) struct TimerView {
     pub(crate) timer: u32,
     pub(crate) execution: u32,
     pub(crate) due: String,
-    /// `wait`, `retry_backoff`, `timeout`, `attempt_timeout` or `heartbeat`.
+    /// `wait`, `retry_backoff`, `timeout`, `attempt_timeout`, `heartbeat` or `compensation`.
     pub(crate) purpose: String,
 }
 
@@ -139,6 +179,10 @@ impl InstanceView {
             error,
             reason,
             incident,
+            compensating: state.compensating.as_ref().map(|it| (&it.outcome).into()),
+            compensations: state.compensations.len(),
+            halted_tasks: state.halted.iter().map(HaltedView::new).collect(),
+            restarts: state.restarts,
             open_tasks: below_root.map(|(execution, it)| TaskView::new(id, execution.0, it)).collect(),
             timers: state
                 .timers
@@ -189,12 +233,25 @@ impl InstanceView {
         }
         if let Some(incident) = &self.incident {
             line("incident", &format!("{}: {}", incident.kind, incident.detail));
-            line("to do", &format!("see to it, then: millrace resume {}", self.id));
+            line("to do", &self.to_do());
+        }
+        if let Some(compensating) = &self.compensating {
+            line("undoing", &compensating.text(self.compensations));
+        } else if self.compensations > 0 {
+            line("undoable", &self.compensations.to_string());
+        }
+        if self.restarts > 0 {
+            line("restarts", &self.restarts.to_string());
         }
         for (number, name) in [(self.deferred_commands, "deferred"), (self.buffered_signals, "signals")] {
             if number > 0 {
                 line(name, &number.to_string());
             }
+        }
+        if !self.halted_tasks.is_empty() {
+            let rows: Vec<_> = self.halted_tasks.iter().map(HaltedView::row).collect();
+            text.push('\n');
+            text.push_str(&table(&["HALTED TASK", "WHY"], &rows));
         }
         if !self.open_tasks.is_empty() {
             let rows: Vec<_> = self.open_tasks.iter().map(TaskView::row).collect();
@@ -208,6 +265,55 @@ impl InstanceView {
             text.push_str(&table(&["TIMER DUE", "PURPOSE", "EXECUTION"], &rows));
         }
         text
+    }
+}
+
+impl InstanceView {
+    /// What an operator can do about the incident.
+    fn to_do(&self) -> String {
+        let id = &self.id;
+        let Some(halted) = self.halted_tasks.first() else {
+            return format!("see to it, then: millrace resume {id}");
+        };
+        let task = &halted.task;
+        format!("millrace retry {id} --task {task}, perhaps with --input; or skip, restart or cancel")
+    }
+}
+
+impl CompensatingView {
+    fn text(&self, left: usize) -> String {
+        let why = self.error.as_ref().map(error_text).or_else(|| self.reason.clone()).unwrap_or_default();
+        let colon = if why.is_empty() { "" } else { ": " };
+        format!("{left} left, then {}{colon}{why}", self.outcome)
+    }
+}
+
+impl From<&Outcome> for CompensatingView {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Faulted { error } => {
+                Self { outcome: "faulted".to_owned(), error: Some(error.clone()), reason: None }
+            }
+            Outcome::Cancelled { reason, .. } => {
+                Self { outcome: "cancelled".to_owned(), error: None, reason: Some(reason.clone()) }
+            }
+        }
+    }
+}
+
+impl HaltedView {
+    fn new(halted: &Halted) -> Self {
+        Self {
+            task: halted.task.to_string(),
+            error: halted.error.clone(),
+            input: halted.input.as_ref().map(|it| it.value().clone()),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let edited = self.input.as_ref().map(|it| format!("will be given {}", shorten(&it.to_string(), 60)));
+        let why = self.error.as_ref().map(|it| shorten(&error_text(it), 100));
+        vec![self.task.clone(), why.into_iter().chain(edited).collect::<Vec<_>>().join("; ")]
     }
 }
 
@@ -333,6 +439,7 @@ fn purpose(purpose: TimerPurpose) -> &'static str {
         TimerPurpose::Timeout => "timeout",
         TimerPurpose::AttemptTimeout => "attempt_timeout",
         TimerPurpose::Heartbeat => "heartbeat",
+        TimerPurpose::Compensation => "compensation",
     }
 }
 
@@ -395,7 +502,71 @@ mod tests {
             remembered: VecDeque::new(),
             attributes: Some(json!({"customer": "acme", "total": 3}).into()),
             steps: 1,
+            compensations: Vec::new(),
+            compensating: None,
+            halted: Vec::new(),
+            restarts: 0,
         }
+    }
+
+    #[test]
+    fn an_instance_that_undoes_what_it_has_done_shows_what_failed_and_what_to_do() {
+        let id = InstanceId::new("order-17").expect("is legal");
+        let error = |detail: &str| TaskError {
+            error_type: "https://shop.example/errors/declined".to_owned(),
+            status: 402,
+            instance: Some("/do/1/charge".to_owned()),
+            title: Some("card declined".to_owned()),
+            detail: Some(detail.to_owned()),
+        };
+        let undo: std::sync::Arc<str> = "/do/0/reserve/metadata/millrace/compensate/0/release".into();
+        let incident = Incident {
+            kind: "compensation-failed".to_owned(),
+            detail: "the stock is out of reach".to_owned(),
+            execution: None,
+        };
+        let halted = Halted {
+            scope: ExecutionId(4),
+            task: undo,
+            then: None,
+            error: Some(error("the stock is out of reach")),
+            input: Some(json!({"orderId": 17}).into()),
+        };
+        let kept = millrace_schemas::event::Compensation {
+            task: "/do/0/reserve".into(),
+            iteration: "".into(),
+            input: Payload::null(),
+            output: Payload::null(),
+        };
+        let outcome = Outcome::Faulted { error: error("no cover") };
+        let state = InstanceState {
+            status: Status::Incident { incident },
+            executions: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            compensations: vec![kept],
+            compensating: Some(millrace_schemas::instance::Compensating { outcome }),
+            halted: vec![halted],
+            restarts: 1,
+            context: json!({}).into(),
+            ..running()
+        };
+        let view = InstanceView::new(&id, &state);
+        expect_test::expect![[r#"
+            instance  order-17
+            workflow  shop/order/1.0.0
+            status    incident
+            started   1970-01-01T00:00:00.000Z
+            updated   1970-01-01T00:00:01.500Z
+            incident  compensation-failed: the stock is out of reach
+            to do     millrace retry order-17 --task /do/0/reserve/metadata/millrace/compensate/0/release, perhaps with --input; or skip, restart or cancel
+            undoing   1 left, then faulted: 402 card declined: no cover (at /do/1/charge)
+            restarts  1
+
+            HALTED TASK                                           WHY
+            /do/0/reserve/metadata/millrace/compensate/0/release  402 card declined: the stock is out of reach (at /do/1/charge); will be given {"orderId":17}
+        "#]].assert_eq(&view.text());
+        let json = serde_json::to_value(&view).expect("is plain data");
+        assert_eq!(serde_json::from_value::<InstanceView>(json).expect("reads what it wrote"), view);
     }
 
     #[test]

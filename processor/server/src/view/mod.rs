@@ -6,6 +6,7 @@ mod history;
 mod instance;
 mod listing;
 mod query;
+mod rewound;
 mod schedule;
 
 pub(crate) use found::{FoundView, ReadFrom};
@@ -13,6 +14,7 @@ pub(crate) use history::HistoryView;
 pub(crate) use instance::{InstanceView, error_text};
 pub(crate) use listing::{ListView, StatusName};
 pub(crate) use query::QueryView;
+pub(crate) use rewound::{EndedView, EnteredView, RewoundView};
 pub(crate) use schedule::{ScheduleView, SchedulesView};
 
 use millrace_schemas::Timestamp;

@@ -12,6 +12,7 @@ mod asking;
 mod ctk;
 mod dev;
 mod hostile;
+mod operators;
 mod schedules;
 mod servers;
 mod stories;

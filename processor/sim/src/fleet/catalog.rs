@@ -25,12 +25,12 @@ do:
   - result: {set: {seen: '${ $context.seen }'}}
 ";
 
-/// Two tasks for workers, one after the other.
+/// Two tasks for workers, one after the other. Each is undone by a third, if the instance is cancelled with compensation.
 const CALL: &str = "
 document: {dsl: 1.0.3, namespace: sim, name: call, version: 1.0.0}
 do:
-  - first: {call: work, with: {n: 1}}
-  - second: {call: work, with: {n: 2}}
+  - first: {call: work, with: {n: 1}, metadata: {millrace: {compensate: [{undo: {call: work, with: {n: '${ .output.done }'}}}]}}}
+  - second: {call: work, with: {n: 2}, metadata: {millrace: {compensate: [{undo: {call: work, with: {n: '${ .output.done }'}}}]}}}
 ";
 
 /// Timers: short ones one after the other, within the horizon, beyond it, and one of a branch that loses.

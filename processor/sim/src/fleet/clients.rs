@@ -331,7 +331,8 @@ impl User {
             script.insert(place, again);
         }
         if is_cancelled {
-            script.push_back(Message::Event(cancel_event(event_id("cancel"), &id, "enough")));
+            let cancel = cancel_event(event_id("cancel"), &id, "enough", n % 2 == 0);
+            script.push_back(Message::Event(cancel));
         }
         let topic_partition = rng.random_range(0..swarm.topic_partitions);
         Self { id, arrival, kind, is_cancelled, topic_partition, script }

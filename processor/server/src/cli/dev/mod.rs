@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bundling::Catalogs;
-use crate::cli::processor::{Published, Settings};
+use crate::cli::processor::{Published, Settings, Uncaught};
 use crate::cli::programs;
 use crate::cli::topics;
 use crate::cli::worker::parse_secrets;
@@ -81,6 +81,10 @@ pub(crate) struct Arguments {
     /// Which of the language's lifecycle events are published, to the lifecycle topic: of instances whose definition does not say
     #[arg(long, default_value = "off", env = "MILLRACE_LIFECYCLE", value_name = "EVENTS")]
     lifecycle: Published,
+
+    /// What becomes of an instance with an error that nothing catches, where its definition does not say
+    #[arg(long, default_value = "fault", env = "MILLRACE_ON_FAULT", value_name = "WHAT")]
+    on_fault: Uncaught,
 
     /// Folder of the secrets that definitions may name: a file for each
     #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
@@ -212,6 +216,7 @@ impl World {
         config.partition.flush_interval = FLUSH_INTERVAL;
         config.partition.stub_ttl = arguments.retention;
         config.partition.bounds.lifecycle = arguments.lifecycle.into();
+        config.partition.bounds.on_fault = arguments.on_fault.into();
         let member = Member::new(Parts { config, log, store, codec, registry, kafka, listener, url });
         let processor = member.handle();
         let running = tokio::spawn(Box::pin(member.run(shutdown)));

@@ -166,7 +166,7 @@ impl Compiler<'_, '_> {
 
 impl Task {
     /// What a task has that was not in the definition.
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             index: TaskIndex(0),
             parent: None,
@@ -180,6 +180,7 @@ impl Task {
             timeout: None,
             then: Flow::Continue,
             kind: Kind::Do { body: Block::default() },
+            compensation: None,
             on_behalf_of: None,
             extended_by: None,
         }

@@ -9,12 +9,15 @@ use serde_json::Value;
 use super::{Compiler, Scope, schedule};
 use crate::admission::{duration, spelling};
 use crate::expression::{Expression, Template};
-use crate::program::{BUILT_IN_QUEUE, EventSource, History, Lifecycle};
+use crate::program::{BUILT_IN_QUEUE, EventSource, History, Lifecycle, OnFault};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
 pub(super) const TOPIC_BYTES_MAX: usize = 249;
 /// Longest name of a queue, in bytes: with the prefix it must be a topic.
 const QUEUE_BYTES_MAX: usize = 128;
+
+/// What undoes a task: compiled with it.
+pub(super) const COMPENSATE: &str = "compensate";
 
 /// Where the metadata stands decides what it may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(super) enum Allowed {
     BuiltInCall,
     Emit,
     Listen,
-    /// Nothing.
+    /// Nothing but what all tasks may say.
     Other,
 }
 
@@ -42,12 +45,13 @@ impl Allowed {
                 "queries",
                 "schedule",
                 "events",
+                "onFault",
             ],
-            Self::Call => &["queue", "heartbeat"],
-            Self::BuiltInCall => &["heartbeat"],
-            Self::Emit => &["topic"],
-            Self::Listen => &["addressed"],
-            Self::Other => &[],
+            Self::Call => &["queue", "heartbeat", COMPENSATE],
+            Self::BuiltInCall => &["heartbeat", COMPENSATE],
+            Self::Emit => &["topic", COMPENSATE],
+            Self::Listen => &["addressed", COMPENSATE],
+            Self::Other => &[COMPENSATE],
         }
     }
 }
@@ -65,6 +69,7 @@ pub(super) struct Metadata {
     pub(super) queries: BTreeMap<Arc<str>, Template>,
     pub(super) schedule: schedule::Settings,
     pub(super) sources: Vec<EventSource>,
+    pub(super) on_fault: Option<OnFault>,
 }
 
 impl Compiler<'_, '_> {
@@ -137,6 +142,16 @@ impl Compiler<'_, '_> {
                 },
                 "searchAttributes" => metadata.attributes = self.attributes(value, &scope.below(key)),
                 "queries" => metadata.queries = self.queries(value, &scope.below(key)),
+                "onFault" => match value.as_str() {
+                    Some("fault") => metadata.on_fault = Some(OnFault::Fault),
+                    Some("incident") => metadata.on_fault = Some(OnFault::Incident),
+                    _ => self.report.error(
+                        &pointer,
+                        format!("{value} does not say what becomes of an instance with an error that nothing catches"),
+                        "write `fault`, which ends it, or `incident`, which lets it stand still for somebody to look at",
+                    ),
+                },
+                COMPENSATE => self.check_compensation(value, &pointer),
                 _ => match duration::parse(value) {
                     Ok(every) if !every.is_zero() => metadata.heartbeat = Some(every),
                     Ok(_) => self.report.error(

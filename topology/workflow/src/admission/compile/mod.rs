@@ -7,6 +7,7 @@ mod authentication;
 mod block;
 mod call;
 mod child;
+mod compensation;
 mod data;
 mod event;
 mod extension;
@@ -57,6 +58,8 @@ struct Compiler<'c, 's> {
     is_adding: bool,
     /// What is compiled is given to a worker, which has secrets.
     sees_secrets: bool,
+    /// What is compiled undoes a task.
+    is_compensating: bool,
     /// A function is compiled to be checked, and not to run.
     is_checking: bool,
     /// The functions that are being compiled, each called by the one before.
@@ -161,6 +164,7 @@ impl Program {
             queries,
             schedule,
             sources,
+            on_fault,
             body,
         } = head;
         let by_reference = by_reference(&tasks);
@@ -179,6 +183,7 @@ impl Program {
             queries,
             schedule,
             sources,
+            on_fault,
             body,
             tasks,
             by_reference,

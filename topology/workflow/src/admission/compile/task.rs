@@ -71,6 +71,7 @@ impl Compiler<'_, '_> {
             timeout: self.timeout(task, scope),
             then: self.then(task, scope, index, None, jumps),
             kind: self.for_worker(is_for_worker, |it| it.kind(keyword, task, scope, index, jumps)),
+            compensation: self.compensation(task, scope, index),
             on_behalf_of: None,
             extended_by: None,
         };

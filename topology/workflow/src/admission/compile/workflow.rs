@@ -12,7 +12,8 @@ use crate::admission::report::Report;
 use crate::admission::{dsl_schema, spelling};
 use crate::expression::{Expression, Template};
 use crate::program::{
-    Block, DurationSource, EventSource, History, InputModel, Lifecycle, OutputModel, Program, StartsOn,
+    Block, DurationSource, EventSource, History, InputModel, Lifecycle, OnFault, OutputModel, Program,
+    StartsOn,
 };
 use crate::schedule::Schedule;
 
@@ -36,6 +37,7 @@ pub(super) struct Head {
     pub(super) queries: BTreeMap<Arc<str>, Template>,
     pub(super) schedule: Option<Schedule>,
     pub(super) sources: Vec<EventSource>,
+    pub(super) on_fault: Option<OnFault>,
     pub(super) body: Block,
 }
 
@@ -52,6 +54,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         extensions: Compiler::extensions(definition),
         is_adding: false,
         sees_secrets: false,
+        is_compensating: false,
         is_checking: false,
         calling: Vec::new(),
     };
@@ -88,6 +91,7 @@ pub(in crate::admission) fn compile(definition: &Value, report: &mut Report<'_>)
         queries: metadata.queries,
         schedule,
         sources: metadata.sources,
+        on_fault: metadata.on_fault,
         body,
     };
     Some(Program::assemble(head, tasks))
