@@ -10,6 +10,10 @@ use crate::{Channel, Corrupt, Instance, Schedule};
 
 /// One key of the log, and what it stands for: the id tells. A partition restores, caches, flushes and shows all of them alike.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all keys are instances: a box would cost each of them an allocation"
+)]
 pub enum Entity {
     /// A run of a workflow.
     Instance(Instance),

@@ -331,7 +331,7 @@ impl User {
             script.insert(place, again);
         }
         if is_cancelled {
-            let cancel = cancel_event(event_id("cancel"), &id, "enough", n % 2 == 0);
+            let cancel = cancel_event(event_id("cancel"), &id, "enough", n.is_multiple_of(2));
             script.push_back(Message::Event(cancel));
         }
         let topic_partition = rng.random_range(0..swarm.topic_partitions);
