@@ -492,7 +492,7 @@ proptest! {
         world.holds_commits = false;
         restart(&mut world, &[orders()]);
         let expected: Vec<u64> = (1..u64::from(next)).collect();
-        prop_assert_eq!(placed(&world), expected);
+        prop_assert_eq!(&placed(&world), &expected);
         prop_assert_eq!(world.durable.events.len(), expected.len(), "each was sent once");
         prop_assert_eq!(positions(&world), vec![("orders".to_owned(), 0, i64::from(next) - 1)]);
         prop_assert_eq!(moves(&world), vec![]);
