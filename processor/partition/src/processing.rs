@@ -389,7 +389,8 @@ impl Partition {
                 }
                 if let (Answer::Outcome | Answer::AtOnce, Some(state)) = (command.answer, instance.state()) {
                     let status = state.status.name();
-                    records.push(self.records.accepted(command, &decision.outcome, status, moment.at));
+                    let name = command.command.name();
+                    records.push(self.records.accepted(command, name, &decision.outcome, status, moment.at));
                 }
                 observe(command, &entry, &instance, moment.at, &mut work.observations);
                 let outgoing = self.records.entry(id, &entry);

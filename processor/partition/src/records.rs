@@ -386,19 +386,19 @@ impl Records {
     }
 
     /// What a sender is told that has asked for the outcome of its command.
-    pub(crate) fn accepted(
+    pub(crate) fn accepted<C>(
         &self,
-        command: &AddressedCommand,
+        command: &Addressed<C>,
+        name: &str,
         outcome: &Outcome,
         status: &str,
         at: Timestamp,
     ) -> OutgoingRecord {
-        let AddressedCommand { instance, cause, .. } = command;
+        let Addressed { instance, cause, .. } = command;
         let id = EventId {
             source: self.source.clone(),
             id: format!("accepted/{instance}/{}/{}", cause.source, cause.id),
         };
-        let name = command.command.name();
         let event = acceptance_event(id, instance, name, cause, outcome.name(), outcome.task(), status)
             .with_time(at)
             .with_traceparent(command.traceparent.as_deref());

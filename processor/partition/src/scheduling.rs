@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_engine::{Entity, Moment, Rejection, Schedules};
+use millrace_engine::{Entity, Moment, Outcome, Rejection, Schedules};
 use millrace_placement::{home, key_group};
-use millrace_schemas::command::Addressed;
+use millrace_schemas::command::{Addressed, Answer};
 use millrace_schemas::schedule::{ScheduleCommand, ScheduleEntry, ScheduleEvent, ScheduleState};
 use millrace_schemas::{InstanceId, Timestamp, WorkflowVersion};
 use millrace_workflow::program::Program;
@@ -164,12 +164,16 @@ impl Partition {
             }
             Some(Ok(program)) => schedule.step(&program, addressed, moment),
         };
+        let status = schedule.state().map_or("", |it| it.status.name());
         work.entities.insert(id.clone(), Entity::Schedule(schedule));
         let name = addressed.command.name();
         match decided {
             Ok(decision) => {
                 for (number, effect) in decision.effects.iter().enumerate() {
                     records.push(self.records.effect(addressed, number, effect, moment.at));
+                }
+                if addressed.answer != Answer::Refusal {
+                    records.push(self.records.accepted(addressed, name, &Outcome::Done, status, moment.at));
                 }
                 observe(&addressed.command, &decision.events, moment.at, &mut work.observations);
                 let entry = ScheduleEntry {

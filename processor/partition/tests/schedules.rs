@@ -10,9 +10,10 @@ use millrace_engine::Schedule;
 use millrace_partition::{Input, Output, QueryId};
 use millrace_placement::PartitionIndex;
 use millrace_schemas::cloud_event::{
-    pause_schedule_event, resume_schedule_event, start_event, trigger_schedule_event,
+    pause_schedule_event, resume_schedule_event, start_event, trigger_schedule_event, with_answer,
 };
 use millrace_schemas::codec::ChangelogRecord;
+use millrace_schemas::command::Answer;
 use millrace_schemas::schedule::{ScheduleEvent, ScheduleState, schedule_id};
 use millrace_schemas::{EventId, InstanceId, WorkflowName};
 use proptest::prelude::*;
@@ -220,6 +221,17 @@ fn a_schedule_is_paused_triggered_and_resumed_by_events() {
     assert_eq!((state.status.name(), state.started, state.skipped), ("active", 2, 0));
     assert_eq!(refusals(&world).len(), 1);
     assert!(refusals(&world)[0].contains("the schedule is paused already"));
+}
+
+#[test]
+fn who_asks_a_schedule_is_told_what_became_of_it_if_that_is_wanted() {
+    let mut world = world(&[&every_minute()]);
+    let pause = pause_schedule_event(event_id("1"), &name(), "");
+    world.produce(&with_answer(pause, Answer::Outcome));
+    world.settle();
+    let told = refusals(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains(r#""outcome":"done""#) && told[0].contains(r#""status":"paused""#), "{told:?}");
 }
 
 #[test]

@@ -436,8 +436,10 @@ impl Waiting {
     }
 
     pub(crate) fn answer_schedule(&mut self, query: QueryId, state: Option<Box<ScheduleState>>) {
-        if let Some(answer) = self.schedules.remove(&query) {
-            let _ = answer.send(state);
+        match self.schedules.remove(&query) {
+            Some(answer) => drop(answer.send(state)),
+            // Asked for as an instance, which it is not.
+            None => self.answer(query, None),
         }
     }
 

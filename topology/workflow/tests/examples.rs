@@ -43,6 +43,17 @@ fn the_order_example_compiles_to_this() {
 }
 
 #[test]
+fn the_report_example_says_when_it_starts() {
+    let program = admit("report.yaml", include_str!("../../examples/report.yaml")).unwrap().program;
+    let described = program.describe();
+    let when = described.lines().find(|it| it.starts_with("  starts ")).unwrap();
+    expect![[
+        r#"  starts cron 30 2 * * MON-FRI Europe/Berlin; overlap skip; up to 6h late; with {"region":"eu"}"#
+    ]]
+    .assert_eq(when);
+}
+
+#[test]
 fn references_are_json_pointers_into_the_definition() {
     let program = admit("order.yaml", include_str!("../../examples/order.yaml")).unwrap().program;
     for task in &program.tasks {

@@ -1,12 +1,13 @@
 //! `millrace schedule`: what starts instances by the clock.
 
 use clap::{Args, Subcommand};
+use millrace_schemas::WorkflowName;
 use millrace_schemas::cloud_event::{pause_schedule_event, resume_schedule_event, trigger_schedule_event};
+use millrace_schemas::command::Answer;
 use millrace_schemas::schedule::schedule_id;
-use millrace_schemas::{InstanceId, WorkflowName};
-use serde::Serialize;
 
-use crate::clients::{self, ApiClient, Kafka, Sent};
+use crate::cli::outcome::{self, Waiting};
+use crate::clients::{self, ApiClient};
 use crate::config::{Global, parse_workflow};
 use crate::exit::Exit;
 use crate::output::Output;
@@ -23,7 +24,7 @@ pub(crate) enum Command {
     /// Let a schedule go on
     Resume(WhichAndWhy),
     /// Start an instance now, also of a schedule that is paused
-    Trigger(Which),
+    Trigger(Trigger),
 }
 
 #[derive(Args, Debug)]
@@ -42,37 +43,40 @@ pub(crate) struct WhichAndWhy {
     /// For people: why
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
+
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
-/// What was sent.
-#[derive(Debug, Serialize)]
-struct Document<'d> {
-    id: &'d InstanceId,
-    #[serde(flatten)]
-    sent: &'d Sent,
+#[derive(Args, Debug)]
+pub(crate) struct Trigger {
+    #[command(flatten)]
+    which: Which,
+
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 pub(crate) async fn run(global: &Global, output: Output, command: Command) -> anyhow::Result<Exit> {
-    let (workflow, event, done) = match command {
+    let (workflow, event, waiting, done) = match command {
         Command::List => return list(global, output).await,
         Command::Show(Which { workflow }) => return show(global, output, &workflow).await,
-        Command::Pause(WhichAndWhy { workflow, reason }) => {
+        Command::Pause(WhichAndWhy { workflow, reason, waiting }) => {
             let event = pause_schedule_event(clients::event_id(), &workflow, &reason);
-            (workflow, event, "to pause")
+            (workflow, event, waiting, "to pause")
         }
-        Command::Resume(WhichAndWhy { workflow, reason }) => {
+        Command::Resume(WhichAndWhy { workflow, reason, waiting }) => {
             let event = resume_schedule_event(clients::event_id(), &workflow, &reason);
-            (workflow, event, "to resume")
+            (workflow, event, waiting, "to resume")
         }
-        Command::Trigger(Which { workflow }) => {
+        Command::Trigger(Trigger { which: Which { workflow }, waiting }) => {
             let event = trigger_schedule_event(clients::event_id(), &workflow);
-            (workflow, event, "to start an instance")
+            (workflow, event, waiting, "to start an instance")
         }
     };
-    let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
+    let answer = if waiting.wait { Answer::Outcome } else { Answer::Refusal };
     let text = format!("asked the schedule of {workflow} {done}; see: millrace schedule show {workflow}");
-    output.show(&Document { id: &schedule_id(&workflow), sent: &sent }, || text)?;
-    Ok(Exit::Success)
+    outcome::run(global, output, &schedule_id(&workflow), event, answer, (waiting.timeout, text)).await
 }
 
 async fn list(global: &Global, output: Output) -> anyhow::Result<Exit> {

@@ -5,12 +5,16 @@ use axum::extract::{Path, Query, State};
 use millrace_runtime::QueryError;
 use millrace_runtime::store::SnapshotStore;
 use millrace_schemas::schedule::schedule_id;
-use millrace_schemas::{InstanceId, WorkflowName};
+use millrace_schemas::{InstanceId, WorkflowName, WorkflowVersion};
+use tokio::task::JoinSet;
 
 use super::instances::Routing;
 use super::{Api, ApiError, code};
 use crate::reading;
 use crate::view::{ReadFrom, ScheduleView, SchedulesView};
+
+/// How many are looked at side by side. An owner that does not answer takes seconds.
+const AT_ONCE: usize = 64;
 
 /// The committed state, from the partition that owns the schedule.
 pub(crate) async fn one<S: SnapshotStore>(
@@ -48,13 +52,22 @@ async fn find<S: SnapshotStore>(
 /// All workflows that have a schedule, or had one in an earlier version. One that cannot be looked at now is in the list all the same.
 pub(crate) async fn all<S: SnapshotStore>(State(api): State<Api<S>>) -> Json<SchedulesView> {
     let mut schedules = Vec::new();
-    for (id, version) in api.processor.schedules() {
-        schedules.push(match find(&api, &id, false).await {
-            Ok(Some(view)) => view,
-            Ok(None) => ScheduleView::without_state(&version, "pending", None),
-            Err(error) => ScheduleView::without_state(&version, "unknown", Some(error.message)),
-        });
+    for some in api.processor.schedules().chunks(AT_ONCE) {
+        let mut looking = JoinSet::new();
+        for (id, version) in some.iter().cloned() {
+            let api = api.clone();
+            looking.spawn(async move { listed(&api, &id, &version).await });
+        }
+        schedules.extend(looking.join_all().await);
     }
     schedules.sort_by(|a, b| a.workflow.cmp(&b.workflow));
     Json(SchedulesView { schedules })
+}
+
+async fn listed<S: SnapshotStore>(api: &Api<S>, id: &InstanceId, version: &WorkflowVersion) -> ScheduleView {
+    match find(api, id, false).await {
+        Ok(Some(view)) => view,
+        Ok(None) => ScheduleView::without_state(version, "pending", None),
+        Err(error) => ScheduleView::without_state(version, "unknown", Some(error.message)),
+    }
 }
