@@ -211,9 +211,12 @@ impl Partition {
         at: Timestamp,
     ) {
         let ChangelogRecord { offset, value, .. } = record;
-        if let Ok(EntityEntry::Instance(entry)) = &entry
-            && let Some(timer) = timer_of(&entry.cause, &id)
-        {
+        let cause = match &entry {
+            Ok(EntityEntry::Instance(entry)) => Some(&entry.cause),
+            Ok(EntityEntry::Schedule(entry)) => Some(&entry.cause),
+            Ok(EntityEntry::Channel(_)) | Err(_) => None,
+        };
+        if let Some(timer) = cause.and_then(|it| timer_of(it, &id)) {
             self.timers.fired(timer);
         }
         // What an earlier portion has left in memory is behind now.
