@@ -54,8 +54,8 @@ pub(crate) async fn all<S: SnapshotStore>(State(api): State<Api<S>>) -> Json<Sch
     let mut schedules = Vec::new();
     for some in api.processor.schedules().chunks(AT_ONCE) {
         let mut looking = JoinSet::new();
-        for (id, version) in some.iter().cloned() {
-            let api = api.clone();
+        for (id, version) in some {
+            let (api, id, version) = (api.clone(), id.clone(), version.clone());
             looking.spawn(async move { listed(&api, &id, &version).await });
         }
         schedules.extend(looking.join_all().await);
