@@ -119,6 +119,8 @@ pub enum ChannelEvent {
         digest: i64,
         /// Until when it is remembered.
         until: Timestamp,
+        /// How many of the oldest are forgotten for it.
+        forgotten: u32,
     },
     /// Nobody listened for an event: it waits.
     EventKept {

@@ -63,8 +63,16 @@ impl Stamp {
 /// Names one run of a workflow. Chosen by whoever starts it; it is the key of all of the instance's records.
 /// At most [`InstanceId::BYTES_MAX`] bytes of UTF-8, not empty.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct InstanceId(Arc<str>);
+
+impl TryFrom<String> for InstanceId {
+    type Error = InvalidId;
+
+    fn try_from(id: String) -> Result<Self, InvalidId> {
+        Self::new(id)
+    }
+}
 
 impl InstanceId {
     /// The longest instance id, in bytes.

@@ -38,6 +38,8 @@ pub struct Bounds {
     pub event_wait: Duration,
     /// How long another event of the same `source` and `id` is a duplicate.
     pub duplicate_window: Duration,
+    /// Most published events that one channel remembers for that.
+    pub published_remembered_max: usize,
     /// Most listeners of one channel: those who correlate by nothing, or by the same.
     pub subscriptions_max: usize,
     /// Most events that wait in one channel.
@@ -64,6 +66,7 @@ impl Default for Bounds {
             signals_max: 100,
             event_wait: Duration::from_secs(600),
             duplicate_window: Duration::from_secs(600),
+            published_remembered_max: 50_000,
             subscriptions_max: 10_000,
             waiting_events_max: 1_000,
             signals_remembered_max: 1_000,

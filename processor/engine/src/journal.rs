@@ -59,7 +59,7 @@ pub(crate) struct Journal<'s> {
 }
 
 /// How many times the size of the largest record all that leaves with one decision may have.
-const EFFECTS_MAX: usize = 32;
+pub(crate) const EFFECTS_MAX: usize = 32;
 
 /// The incident of an instance with a task that failed.
 const TASK_FAULTED: &str = "task-faulted";

@@ -50,8 +50,24 @@ impl Partition {
             let detail = "no `listen` and no `schedule.on` of a deployed definition wants such an event, or what it is correlated by is not in it; check its type, deploy the definition, then send it again".to_owned();
             return self.dead_letter(record, "nobody-listens", detail, at, work, records);
         }
+        if let Err(detail) = self.check_size(published) {
+            return self.dead_letter(record, "too-large", detail, at, work, records);
+        }
         self.send_out(published, destinations, at, records);
         work.observations.push(Observation::EventPublished);
+    }
+
+    /// Whether an event fits the records that it is wrapped in on its way, of which headers have its name again.
+    fn check_size(&self, published: &PublishedEvent) -> Result<(), String> {
+        let PublishedEvent { cause, event, .. } = published;
+        let bytes = payload_bytes(event) + cause.source.len() + cause.id.len();
+        let bytes_max = self.config.bounds.record_bytes_max;
+        if bytes <= bytes_max {
+            return Ok(());
+        }
+        Err(format!(
+            "the event has {bytes} bytes, and {bytes_max} are allowed (record_bytes_max); send a reference to the data"
+        ))
     }
 
     /// Sends what a record of a topic holds to whoever listens. False if nobody does: such a topic has many that are for others.
@@ -64,7 +80,7 @@ impl Partition {
         work: &mut Committing,
         records: &mut Vec<OutgoingRecord>,
     ) -> bool {
-        let (routes, bytes_max) = (programs.routes(), self.config.bounds.record_bytes_max);
+        let routes = programs.routes();
         let mut is_heard = false;
         for published in events {
             let destinations = routes.of_event(&published.event, &published.cause, at);
@@ -72,11 +88,7 @@ impl Partition {
                 continue;
             }
             is_heard = true;
-            let bytes = payload_bytes(&published.event);
-            if bytes > bytes_max {
-                let detail = format!(
-                    "the event has {bytes} bytes, and {bytes_max} are allowed (record_bytes_max); send a reference to the data"
-                );
+            if let Err(detail) = self.check_size(published) {
                 self.dead_letter(record, "too-large", detail, at, work, records);
                 continue;
             }

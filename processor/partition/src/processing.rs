@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_engine::{Effect, Entity, Instance, Moment, Rejection, refused_start};
 use millrace_placement::{PartitionIndex, home, key_group};
+use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::command::{AddressedCommand, Answer, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::instance::{InstanceState, Status};
@@ -19,6 +20,9 @@ use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::WAKE;
 use crate::scheduling;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
+
+/// Reason of dead letters: an event found a listener that was gone when it came.
+const LISTENER_GONE: &str = "listener-gone";
 
 /// A record that was forwarded so often circles between owners that disagree on the partition count.
 const HOPS_MAX: u32 = 8;
@@ -230,8 +234,14 @@ impl Partition {
                     }
                     // Whoever has deployed a definition may count on it from then on.
                     Request::Hear(events) => events.iter().any(|it| !programs.routes().hears(&it.event)),
-                    Request::Channel(_)
-                    | Request::Forward { .. }
+                    // Its filter is evaluated here from now on.
+                    Request::Channel(command) => match &command.command {
+                        ChannelCommand::Subscribe { subscription, .. } => {
+                            programs.version(&subscription.workflow).is_none()
+                        }
+                        ChannelCommand::Unsubscribe { .. } | ChannelCommand::Publish { .. } => false,
+                    },
+                    Request::Forward { .. }
                     | Request::DeadLetter { .. }
                     | Request::NeedsSchema(_)
                     | Request::Stop { .. } => false,
@@ -353,6 +363,10 @@ impl Partition {
             Resolved::NoInstance => {
                 let rejection = Rejection::NotFound { instance: id.clone() };
                 self.reject(command, &rejection, moment.at, work, records);
+                if let Command::DeliverEvent { .. } = command.command {
+                    let detail = rejection.to_string();
+                    self.dead_letter(record, LISTENER_GONE, detail, moment.at, work, records);
+                }
                 return None;
             }
             Resolved::Unknown(workflow) => {
@@ -415,6 +429,12 @@ impl Partition {
             ) => {
                 self.tell_parent_of(instance.state(), command, &rejection.to_string(), moment.at, records);
                 self.reject(command, &rejection, moment.at, work, records);
+                let is_copy = matches!(rejection, Rejection::Duplicate { .. });
+                if matches!(command.command, Command::DeliverEvent { .. }) && !is_copy {
+                    // It was matched, and nobody else has it.
+                    let detail = rejection.to_string();
+                    self.dead_letter(record, LISTENER_GONE, detail, moment.at, work, records);
+                }
                 None
             }
         };

@@ -293,7 +293,7 @@ avro_record!(ChannelEntry { at, cause, traceparent, events });
 avro_union!(ChannelEvent + "" {
     0 SubscriptionOpened { id, subscription },
     1 SubscriptionClosed { id },
-    2 EventPublished { digest, until },
+    2 EventPublished { digest, until, forgotten },
     3 EventKept { cause, event, filter, until },
     4 EventTaken { cause },
 });

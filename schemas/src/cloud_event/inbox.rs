@@ -227,7 +227,7 @@ const WRAPPING_DEPTH: usize = 4;
 
 pub(super) fn check_depth(event: &CloudEvent) -> Result<(), InboxError> {
     // What channels are sent, and send, has an event in it that was checked when it came.
-    let is_wrapped = matches!(event.event_type.as_str(), types::CHANNEL | types::DELIVER);
+    let is_wrapped = matches!(event.event_type.as_str(), types::CHANNEL | types::DELIVER | types::START);
     let max = Payload::INBOX_DEPTH_MAX + if is_wrapped { WRAPPING_DEPTH } else { 0 };
     if let Some(EventData::Json(data)) = &event.data
         && is_deeper_than(data, max)

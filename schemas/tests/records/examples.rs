@@ -626,7 +626,7 @@ pub(crate) fn channel_entry() -> ChannelEntry {
         events: vec![
             ChannelEvent::SubscriptionOpened { id: subscription_id(), subscription: subscription() },
             ChannelEvent::SubscriptionClosed { id: subscription_id() },
-            ChannelEvent::EventPublished { digest: -5, until },
+            ChannelEvent::EventPublished { digest: -5, until, forgotten: 1 },
             ChannelEvent::EventKept { cause: cause(), event, filter: 2, until },
             ChannelEvent::EventTaken { cause: cause() },
         ],

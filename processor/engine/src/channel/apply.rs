@@ -6,16 +6,13 @@ use millrace_schemas::channel::{ChannelEvent, ChannelState, SeenEvent, Subscript
 use super::Channel;
 use crate::size::payload_bytes;
 
-/// Most events that are remembered for being duplicates.
-const SEEN_MAX: usize = 10_000;
-
 impl Channel {
     /// Folds the events of one entry.
     pub(super) fn apply(&mut self, events: &[ChannelEvent], at: Timestamp) {
+        self.forget(at);
         for event in events {
             self.fold(event);
         }
-        self.forget(at);
         self.state.updated_at = at;
     }
 
@@ -33,11 +30,10 @@ impl Channel {
                     self.payload_bytes -= subscription_bytes(&closed);
                 }
             }
-            ChannelEvent::EventPublished { digest, until } => {
+            ChannelEvent::EventPublished { digest, until, forgotten } => {
+                let forgotten = (*forgotten as usize).min(state.seen.len());
+                state.seen.drain(..forgotten);
                 state.seen.push_back(SeenEvent { digest: *digest, until: *until });
-                if state.seen.len() > SEEN_MAX {
-                    state.seen.pop_front();
-                }
             }
             ChannelEvent::EventKept { cause, event, filter, until } => {
                 self.payload_bytes += payload_bytes(event);

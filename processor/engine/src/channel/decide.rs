@@ -1,15 +1,22 @@
 //! What follows from each command for a channel.
 
+use std::time::Duration;
+
 use millrace_schemas::channel::{
     ChannelCommand, ChannelEvent, Gather, Subscription, SubscriptionId, WaitingEvent,
 };
 use millrace_schemas::command::{Addressed, Command};
-use millrace_schemas::{EventId, InstanceId, Payload, Timestamp};
+use millrace_schemas::{EventId, InstanceId, Payload, Timestamp, WorkflowName};
 use millrace_workflow::admission::canonical;
 use serde_json::{Value, json};
 
 use super::{Channel, ChannelDecision, FindProgram, event_digest, filter};
+use crate::journal::EFFECTS_MAX;
+use crate::size::payload_bytes;
 use crate::{Bounds, Effect, Moment, Rejection};
+
+/// How long events wait for others that start an instance with them, at least.
+const GATHERING_WAIT_MIN: Duration = Duration::from_secs(60);
 
 pub(super) fn decide(
     channel: &Channel,
@@ -54,6 +61,7 @@ fn subscribe(
         );
         return Err(Rejection::InvalidState { detail });
     }
+    check_bytes(channel, subscription.variables.as_ref().map_or(0, payload_bytes), bounds)?;
     let program = find(&subscription.workflow);
     let mut decision = ChannelDecision::default();
     for waiting in state.waiting.iter().filter(|it| it.until > moment.at) {
@@ -95,16 +103,23 @@ impl<'e> Published<'e> {
         Self { event, cause, digest, remembered_until: at.plus(bounds.duplicate_window) }
     }
 
-    fn noted(&self) -> ChannelEvent {
-        ChannelEvent::EventPublished { digest: self.digest, until: self.remembered_until }
+    /// Those that are forgotten for it are in the fact, so a replay needs no bounds.
+    fn noted(&self, channel: &Channel, at: Timestamp, bounds: &Bounds) -> ChannelEvent {
+        let seen = channel.state.seen.iter().filter(|it| it.until > at).count();
+        let forgotten = (seen + 1).saturating_sub(bounds.published_remembered_max.max(1));
+        ChannelEvent::EventPublished {
+            digest: self.digest,
+            until: self.remembered_until,
+            forgotten: u32::try_from(forgotten).expect("a state is bounded"),
+        }
     }
 
-    fn kept(&self, filter: u32, at: Timestamp, bounds: &Bounds) -> ChannelEvent {
+    fn kept(&self, filter: u32, at: Timestamp, wait: Duration) -> ChannelEvent {
         ChannelEvent::EventKept {
             cause: self.cause.clone(),
             event: self.event.clone(),
             filter,
-            until: at.plus(bounds.event_wait),
+            until: at.plus(wait),
         }
     }
 }
@@ -117,7 +132,8 @@ fn publish(
     at: Timestamp,
     bounds: &Bounds,
 ) -> Result<ChannelDecision, Rejection> {
-    let mut decision = ChannelDecision { events: vec![published.noted()], ..ChannelDecision::default() };
+    let mut decision =
+        ChannelDecision { events: vec![published.noted(channel, at, bounds)], ..ChannelDecision::default() };
     for (id, subscription) in &channel.state.subscriptions {
         let program = find(&subscription.workflow);
         if !filter::wants(program.as_deref(), subscription, id.filter, published.event, at) {
@@ -129,8 +145,16 @@ fn publish(
         }
     }
     if decision.effects.is_empty() && !bounds.event_wait.is_zero() {
-        check_room(channel, at, bounds)?;
-        decision.events.push(published.kept(0, at, bounds));
+        check_room(channel, published, at, bounds)?;
+        decision.events.push(published.kept(0, at, bounds.event_wait));
+    }
+    let (listeners, bytes) = (decision.effects.len(), payload_bytes(published.event));
+    if listeners * bytes > EFFECTS_MAX * bounds.record_bytes_max {
+        let detail = format!(
+            "{listeners} wait in {} for the event, and {bytes} bytes for each are more than one transaction takes; send a reference to the data, or correlate the listeners",
+            channel.id
+        );
+        return Err(Rejection::InvalidState { detail });
     }
     Ok(decision)
 }
@@ -148,26 +172,53 @@ fn gathered(
         let waiting = waiting.iter().find(|it| it.filter == filter).map(|it| (&it.event, &it.cause));
         if filter == gather.filter { Some((published.event, &published.cause)) } else { waiting }
     });
-    let mut events = vec![published.noted()];
+    let mut events = vec![published.noted(channel, at, bounds)];
     let Some(found) = found.collect::<Option<Vec<_>>>() else {
-        check_room(channel, at, bounds)?;
-        events.push(published.kept(gather.filter, at, bounds));
+        check_room(channel, published, at, bounds)?;
+        events.push(published.kept(gather.filter, at, bounds.event_wait.max(GATHERING_WAIT_MIN)));
         return Ok(ChannelDecision { events, ..ChannelDecision::default() });
     };
     let taken = found.iter().map(|(_, cause)| *cause).filter(|it| **it != published.cause);
     events.extend(taken.map(|it| ChannelEvent::EventTaken { cause: it.clone() }));
+    let bytes: usize = found.iter().map(|(event, _)| payload_bytes(event)).sum();
+    if bytes > bounds.record_bytes_max {
+        let detail = format!(
+            "the events that start an instance together have {bytes} bytes, and {} are allowed (record_bytes_max); send references to the data",
+            bounds.record_bytes_max
+        );
+        return Err(Rejection::InvalidState { detail });
+    }
     let input = found.iter().map(|(event, _)| (*event).clone());
-    let start = start(&gather.workflow, &published.cause, input);
+    let start = start(&gather.workflow, &published.cause, input)?;
     Ok(ChannelDecision { events, effects: vec![start], is_duplicate: false })
 }
 
-fn check_room(channel: &Channel, at: Timestamp, bounds: &Bounds) -> Result<(), Rejection> {
+fn check_room(
+    channel: &Channel,
+    published: &Published<'_>,
+    at: Timestamp,
+    bounds: &Bounds,
+) -> Result<(), Rejection> {
+    check_bytes(channel, payload_bytes(published.event), bounds)?;
     let max = bounds.waiting_events_max;
     if channel.state.waiting.iter().filter(|it| it.until > at).count() < max {
         return Ok(());
     }
     let detail = format!(
         "{max} events wait already in {} for somebody to listen, the most that may (waiting_events_max): nobody listens to what is published, or too late",
+        channel.id
+    );
+    Err(Rejection::InvalidState { detail })
+}
+
+/// A channel holds as much as an instance may.
+fn check_bytes(channel: &Channel, more: usize, bounds: &Bounds) -> Result<(), Rejection> {
+    let (bytes, max) = (channel.payload_bytes + more, bounds.state_bytes_max);
+    if bytes <= max {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} would hold {bytes} bytes of data, and {max} are allowed (state_bytes_max): nobody listens to what is published, or filters look at too much",
         channel.id
     );
     Err(Rejection::InvalidState { detail })
@@ -191,13 +242,14 @@ pub(super) fn start(
     workflow: &millrace_schemas::WorkflowVersion,
     cause: &EventId,
     events: impl Iterator<Item = Payload>,
-) -> Effect {
+) -> Result<Effect, Rejection> {
     let digest = canonical::digest(&json!([cause.source, cause.id]));
-    let name = &workflow.workflow.name;
-    let id = format!("{name}-{}", &digest[..24]);
-    let to = InstanceId::new(&id).expect("a name is a DNS label, at most 63 bytes");
+    let WorkflowName { namespace, name } = &workflow.workflow;
+    let id = format!("{namespace}.{name}-{}", &digest[..24]);
+    // Names of a definition are short; a forged record may say anything.
+    let to = InstanceId::new(&id).map_err(|it| Rejection::InvalidArgument { detail: it.to_string() })?;
     let input = Value::Array(events.map(|it| it.value().clone()).collect());
-    Effect::SendCommand {
+    Ok(Effect::SendCommand {
         id: format!("{id}/start"),
         to,
         command: Box::new(Command::Start {
@@ -206,5 +258,5 @@ pub(super) fn start(
             input: input.into(),
             parent: None,
         }),
-    }
+    })
 }

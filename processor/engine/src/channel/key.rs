@@ -4,36 +4,36 @@ use millrace_schemas::{EventId, InstanceId};
 use millrace_workflow::admission::canonical;
 use serde_json::{Value, json};
 
-/// Longest part of a type that is in an id, in characters: for people, who look for it in the log.
-const TYPE_CHARS_MAX: usize = 60;
+/// Longest part of a type, or of a name, that is in an id, in bytes: for people, who look for it in the log.
+const SHOWN_BYTES_MAX: usize = 100;
 
 /// The channel of the events of a type (of any, when none) in which each expression, given by its text, has the value beside it. The texts
 /// are sorted.
 #[must_use]
 pub fn channel_id(event_type: Option<&str>, keys: &[(&str, Value)]) -> InstanceId {
     let digest = canonical::digest(&json!([event_type, keys]));
-    let shown: String = event_type.unwrap_or("*").chars().take(TYPE_CHARS_MAX).collect();
-    named(&shown, &digest)
+    named(event_type.unwrap_or("*"), &digest)
 }
 
 /// The channel in which a workflow gathers events to start by, that agree in the values of what it correlates.
-pub(super) fn gathering_id(workflow: &str, keys: &[(&str, Value)]) -> InstanceId {
-    let digest = canonical::digest(&json!(["start", workflow, keys]));
-    let shown: String = workflow.chars().take(TYPE_CHARS_MAX).collect();
-    named(&shown, &digest)
+///
+/// `on` is the workflow's `schedule.on`: a version that waits for other events gathers its own.
+pub(super) fn gathering_id(workflow: &str, on: &Value, keys: &[(&str, Value)]) -> InstanceId {
+    let digest = canonical::digest(&json!(["start", workflow, on, keys]));
+    named(workflow, &digest)
 }
 
 /// The channel of those who are known by a key.
 pub(super) fn business_key_id(workflow: &str, key: &str) -> InstanceId {
     let digest = canonical::digest(&json!(["key", workflow, key]));
-    let shown: String = workflow.chars().take(TYPE_CHARS_MAX).collect();
-    named(&shown, &digest)
+    named(workflow, &digest)
 }
 
 fn named(shown: &str, digest: &str) -> InstanceId {
+    let shown = &shown[..shown.floor_char_boundary(SHOWN_BYTES_MAX)];
     // Half of a SHA-256: no two meet by chance, nor by anybody's design worth the trouble.
     let id = format!("{}{shown}/{}", InstanceId::CHANNEL_PREFIX, &digest[..32]);
-    InstanceId::new(id).expect("it is at most 17 + 240 bytes, less than an id may have")
+    InstanceId::new(id).expect("17 + 100 + 1 + 32 bytes are fewer than an id may have")
 }
 
 /// Stands for the name of an event: two names with one digest are not met by chance.

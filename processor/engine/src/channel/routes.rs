@@ -133,14 +133,15 @@ fn started(program: &Program, event: &Payload, cause: &EventId, at: Timestamp) -
     let filter = filters.iter().position(is_passed)?;
     if !needs_all {
         let events = std::iter::once(event.clone());
-        return Some(Destination::Start(super::decide::start(&program.workflow, cause, events)));
+        return super::decide::start(&program.workflow, cause, events).ok().map(Destination::Start);
     }
     let keys = filters[filter].correlations.iter().map(|it| Some((&*it.name, value(&it.from, event, at)?)));
     let mut keys = keys.collect::<Option<Vec<_>>>()?;
     keys.sort_by(|one, other| one.0.cmp(other.0));
     let number = |it: usize| u32::try_from(it).expect("admission bounds the size of a definition");
     let workflow = program.workflow.clone();
-    let id = gathering_id(&workflow.workflow.to_string(), &keys);
+    let on = program.definition.get("schedule").and_then(|it| it.get("on")).unwrap_or(&Value::Null);
+    let id = gathering_id(&workflow.workflow.to_string(), on, &keys);
     let gather = Gather { workflow, filter: number(filter), filters: number(filters.len()) };
     Some(Destination::Channel { id, gather: Some(gather) })
 }

@@ -4,6 +4,8 @@ use millrace_schemas::{EventId, ExecutionId, Payload};
 use serde_json::Value;
 
 use super::deliver_signal;
+use crate::Rejection;
+use crate::channel::event_digest;
 use crate::journal::{Journal, Stop};
 
 /// The `listen` that has subscribed to it takes it, or else any other that wants it; otherwise it waits for a `listen`: an event that has
@@ -15,12 +17,28 @@ pub(super) fn decide(
     event: &Payload,
 ) -> Result<(), Stop> {
     journal.delivered = Some((listener, filter));
-    if journal.hear_by(listener, filter, event)? || journal.hear(event)? {
+    let name = named(event).unwrap_or_else(|| cause.clone());
+    // It may come by two channels: a filter that changes its channel finds it waiting in the other one.
+    let was_heard = journal.has_heard(listener, event);
+    if !was_heard && let Some(taker) = journal.taker_by(listener, filter, event) {
+        deliver_signal::remember(journal, &name)?;
+        journal.give(&taker, event)?;
         return journal.run();
     }
     let is_subscribed = journal.subscribe_again(listener, filter, cause)?;
-    match deliver_signal::keep(journal, &named(event).unwrap_or_else(|| cause.clone()), event) {
-        // There is no room for it; the `listen` goes on listening.
+    let is_known = was_heard || deliver_signal::is_remembered(journal, event_digest(&name));
+    let kept = if is_known {
+        let detail = format!("event {name} was accepted already; nothing was done again");
+        Err(Stop::Rejected(Rejection::Duplicate { detail }))
+    } else if let Some(taker) = journal.taker(event) {
+        deliver_signal::remember(journal, &name)?;
+        journal.give(&taker, event)?;
+        return journal.run();
+    } else {
+        deliver_signal::keep_new(journal, &name, event)
+    };
+    match kept {
+        // There is nothing to do with it; the `listen` goes on listening.
         Err(Stop::Rejected(_)) if is_subscribed => Ok(()),
         kept => kept,
     }

@@ -41,9 +41,7 @@ pub(super) fn decide(journal: &mut Journal<'_>, cause: &EventId, event: &Payload
             not_taken(cause, "no open `listen` takes it: none is open, or the filters refuse it").into()
         );
     }
-    check_room(journal, cause)?;
-    remember(journal, cause)?;
-    keep(journal, cause, event)
+    keep_new(journal, cause, event)
 }
 
 /// The event waits for a `listen`.
@@ -51,6 +49,13 @@ pub(super) fn keep(journal: &mut Journal<'_>, cause: &EventId, event: &Payload) 
     check_room(journal, cause)?;
     journal.outcome = Outcome::Waits;
     journal.record(Event::SignalBuffered { cause: cause.clone(), event: event.clone() })
+}
+
+/// As [`keep`], of an event that was not remembered before.
+pub(super) fn keep_new(journal: &mut Journal<'_>, cause: &EventId, event: &Payload) -> Result<(), Stop> {
+    check_room(journal, cause)?;
+    remember(journal, cause)?;
+    keep(journal, cause, event)
 }
 
 /// The refusal of an event that must not wait.
@@ -88,7 +93,7 @@ pub(super) fn remember(journal: &mut Journal<'_>, cause: &EventId) -> Result<(),
     journal.record(Event::SignalReceived { digest, forgotten })
 }
 
-fn is_remembered(journal: &Journal<'_>, digest: i64) -> bool {
+pub(super) fn is_remembered(journal: &Journal<'_>, digest: i64) -> bool {
     let (at, window) = (journal.at(), journal.bounds.duplicate_window);
     journal.state().remembered.iter().any(|it| it.digest == digest && it.at.plus(window) > at)
 }

@@ -193,6 +193,7 @@ pub(super) fn take_deferred(journal: &mut Journal<'_>, count: usize) -> Result<(
     for _ in 0..count {
         let Some(next) = journal.state().deferred.front().cloned() else { break };
         journal.entered = 0;
+        journal.delivered = None;
         journal.record(Event::DeferredCommandTaken)?;
         if check(journal, &next.command).is_err() {
             continue;

@@ -60,25 +60,24 @@ impl<'s> Journal<'s> {
         self.take(taker.id, taker.listen, taker.filter, event)
     }
 
-    /// Gives an event to the open `listen` that waits for it, if one does.
-    pub(crate) fn hear(&mut self, event: &Payload) -> Result<bool, Stop> {
-        let Some(taker) = self.taker(event) else { return Ok(false) };
-        self.give(&taker, event)?;
-        Ok(true)
+    /// The `listen` that has subscribed to an event, if that still wants it.
+    pub(crate) fn taker_by(&self, id: ExecutionId, filter: u32, event: &Payload) -> Option<Taker<'s>> {
+        if !self.is_open(id) || !self.is_listening(id) {
+            return None;
+        }
+        let listen = self.listen_of(id)?;
+        let filter = filter as usize;
+        let is_taken = filter < listen.filters.len() && self.accepts_by(id, listen, filter, event);
+        is_taken.then_some(Taker { id, listen, filter })
     }
 
-    /// Gives an event to the `listen` that has subscribed to it, if that still wants it.
-    pub(crate) fn hear_by(&mut self, id: ExecutionId, filter: u32, event: &Payload) -> Result<bool, Stop> {
-        if !self.is_open(id) || !self.is_listening(id) {
-            return Ok(false);
-        }
-        let Some(listen) = self.listen_of(id) else { return Ok(false) };
-        let filter = filter as usize;
-        if filter >= listen.filters.len() || !self.accepts_by(id, listen, filter, event) {
-            return Ok(false);
-        }
-        self.take(id, listen, filter, event)?;
-        Ok(true)
+    /// Whether an open `listen` has taken this very event already.
+    pub(crate) fn has_heard(&self, id: ExecutionId, event: &Payload) -> bool {
+        let name = |event: &Payload| {
+            let text = |name: &str| event.value().get(name).cloned();
+            (text("source"), text("id"))
+        };
+        self.is_open(id) && heard(self.execution(id)).iter().any(|it| name(&it.event) == name(event))
     }
 
     pub(super) fn listen_of(&self, id: ExecutionId) -> Option<&'s Listen> {

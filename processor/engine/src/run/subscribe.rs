@@ -98,6 +98,13 @@ impl Journal<'_> {
             self.record(Event::ChannelLeft { execution: id, filter: number })?;
         }
         if let Some(channel) = wanted {
+            if self.variables_of(id, &listen.filters[filter]).is_some_and(|it| it.is_too_deep_for_inbox()) {
+                let detail = format!(
+                    "the variables that a filter looks at are nested more than {} deep; flatten them",
+                    Payload::INBOX_DEPTH_MAX
+                );
+                return Ok(Err(problem::runtime(&self.execution(id).task, detail)));
+            }
             self.record(Event::ChannelJoined { execution: id, filter: number, channel: channel.clone() })?;
             let name = self.name(id, number, "subscribe");
             self.subscribe(id, listen, number, channel, name)?;
@@ -141,6 +148,7 @@ impl Journal<'_> {
         self.record(Event::ChannelJoined { execution: id, filter, channel: channel.clone() })?;
         let name = self.name(id, filter, &format!("again/{}", cause.id));
         self.subscribe(id, listen, filter, channel, name)?;
+        self.delivered = None;
         Ok(true)
     }
 
@@ -173,7 +181,7 @@ impl Journal<'_> {
     fn unsubscribe(&mut self, id: ExecutionId, filter: u32, channel: InstanceId) -> Result<(), Stop> {
         let has_ended = self.delivered == Some((id, filter)) && self.is_for_one_event(id, filter);
         let subscription = self.subscription_id(id, filter);
-        if has_ended || self.unsubscribe_unsent(&subscription) {
+        if self.unsubscribe_unsent(&subscription) || has_ended {
             return Ok(());
         }
         let name = self.name(id, filter, "unsubscribe");

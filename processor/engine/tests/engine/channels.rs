@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use millrace_engine::{Bounds, Channel, Destination, Effect, Moment, Routes, channel_id};
+use millrace_engine::{
+    Bounds, Channel, Destination, Effect, Moment, Routes, business_key_channel, channel_id,
+};
 use millrace_schemas::channel::{
     ChannelCommand, ChannelEntry, ChannelEvent, Gather, Subscription, SubscriptionId,
 };
 use millrace_schemas::command::{Addressed, Answer, Command};
-use millrace_schemas::{EventId, ExecutionId, InstanceId, Payload, Timestamp};
+use millrace_schemas::{EventId, ExecutionId, InstanceId, Payload, Timestamp, WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -448,7 +450,7 @@ fn events_go_where_definitions_listen() {
           millrace:channel/paid/9129
           millrace:channel/paid/ebb5
           millrace:channel/paid/eda0
-          start flow-… of test/flow/1.0.0 by "e-1"
+          start test.flow-… of test/flow/1.0.0 by "e-1"
         > "paid" heard: true
           millrace:channel/paid/ebb5
           millrace:channel/paid/eda0
@@ -458,14 +460,14 @@ fn events_go_where_definitions_listen() {
           millrace:channel/packed/f205
         > "packed" heard: true
         > "left" heard: true
-          millrace:channel/test/flow/6ac1, 0 of 2 for test/flow/1.0.0
+          millrace:channel/test/flow/aa22, 0 of 2 for test/flow/1.0.0
         > "right" heard: true
-          millrace:channel/test/flow/6ac1, 1 of 2 for test/flow/1.0.0
+          millrace:channel/test/flow/aa22, 1 of 2 for test/flow/1.0.0
         > "right" heard: true
-          millrace:channel/test/flow/c4b2, 1 of 2 for test/flow/1.0.0
+          millrace:channel/test/flow/b212, 1 of 2 for test/flow/1.0.0
         > "left" heard: true
         > "big" heard: true
-          start flow-… of test/flow/1.0.0 by "e-1"
+          start test.flow-… of test/flow/1.0.0 by "e-1"
         > "mine" heard: false
         > "other" heard: false
     "#]]
@@ -492,12 +494,12 @@ fn events_that_start_an_instance_together_are_gathered() {
         > r-1
           published, known until 600000
           taken l-1
-          => start flow-… of test/flow/1.0.0 by "l-1" "r-1"
+          => start test.flow-… of test/flow/1.0.0 by "l-1" "r-1"
         > r-1
         > r-2
           published, known until 600000
           taken l-2
-          => start flow-… of test/flow/1.0.0 by "l-2" "r-2"
+          => start test.flow-… of test/flow/1.0.0 by "l-2" "r-2"
         > r-3
           published, known until 600000
           kept r-3 of filter 1 until 600000
@@ -533,6 +535,48 @@ do: [{ a: { listen: { to: { one: { with: { type: t }, correlate: {
             })
             .collect();
         assert_eq!(joined, found, "{said}");
+    }
+}
+
+#[test]
+fn names_from_outside_make_ids_or_are_refused() {
+    let long = "\u{1f600}".repeat(300);
+    let name = WorkflowName { namespace: long.as_str().into(), name: long.as_str().into() };
+    let ids = [
+        channel_id(Some(&long), &[]),
+        channel_id(None, &[("x", json!(long))]),
+        business_key_channel(&name, &long),
+    ];
+    assert!(ids.iter().all(|it| it.as_str().len() < 160 && it.is_channel()), "{ids:?}");
+    let mut talk = Talk::new();
+    let workflow = WorkflowVersion { workflow: name, version: "1".into() };
+    let gather = Some(Gather { workflow, filter: 0, filters: 1 });
+    let refused = talk.send(ChannelCommand::Publish { event: event("t", "e", json!(1)), gather });
+    assert!(refused.is_err());
+    let forged = r#"{"subscribe":{"id":{"instance":"","execution":1,"filter":0},"subscription":{"workflow":{"workflow":{"namespace":"a","name":"b"},"version":"1"},"task":"/do","variables":null,"isOnce":true}}}"#;
+    assert!(serde_json::from_str::<ChannelCommand>(forged).is_err());
+    assert!(serde_json::from_str::<ChannelCommand>(&forged.replace(r#""""#, r#""i""#)).is_ok());
+}
+
+#[test]
+fn a_channel_holds_and_sends_only_so_much() {
+    let mut talk = Talk::new();
+    talk.bounds = Bounds { state_bytes_max: 400, record_bytes_max: 10, ..Bounds::default() };
+    let long = |id: &str| ChannelCommand::Publish {
+        event: event("paid", id, json!({ "order": "o-1", "cents": 1, "note": "x".repeat(100) })),
+        gather: None,
+    };
+    assert!(talk.send(long("e-1")).is_ok());
+    let refused = talk.send(long("e-2")).unwrap_err();
+    assert!(refused.contains("state_bytes_max"), "{refused}");
+    for instance in ["a", "b", "c"] {
+        talk.send(talk.subscribe(instance, 1, false, 0)).unwrap();
+    }
+    let refused = talk.send(long("e-3")).unwrap_err();
+    assert!(refused.contains("more than one transaction takes"), "{refused}");
+    talk.bounds = Bounds { published_remembered_max: 2, ..Bounds::default() };
+    for id in ["e-4", "e-5", "e-6", "e-4"] {
+        assert!(!talk.send(long(id)).unwrap().1.is_empty(), "{id} is news again once two others came");
     }
 }
 

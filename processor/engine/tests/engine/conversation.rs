@@ -247,7 +247,11 @@ impl Conversation {
                 Command::DeliverEvent {
                     listener: ExecutionId(words[0].parse().unwrap()),
                     filter: words[1].parse().unwrap(),
-                    event: signal(words[2], payload(words.get(3).unwrap_or(&"")).value()),
+                    event: named_signal(
+                        &words[2..].join(" "),
+                        words[2],
+                        payload(words.get(3).unwrap_or(&"")).value(),
+                    ),
                 }
             }
             "signal" => Command::DeliverSignal { event: signal(first, payload(second).value()) },
@@ -338,6 +342,13 @@ impl Conversation {
         }
         out + &queue("deferred", state.deferred.len()) + &queue("signals", state.signals.len())
     }
+}
+
+/// As [`signal`], with an id.
+pub(crate) fn named_signal(id: &str, event_type: &str, data: &Value) -> Payload {
+    let mut event = signal(event_type, data).value().clone();
+    event["id"] = id.into();
+    event.into()
 }
 
 pub(crate) fn signal(event_type: &str, data: &Value) -> Payload {

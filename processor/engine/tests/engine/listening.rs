@@ -409,3 +409,121 @@ fn an_error_or_an_exit_in_the_tasks_for_an_event_ends_the_listen() {
         "#]],
     );
 }
+
+/// By the channel that a filter was in, and by the one that it has moved to.
+#[test]
+fn an_event_that_comes_by_two_channels_is_heard_once() {
+    check(
+        "do: [{ a: { listen: { to: { any: [{ with: { type: t }, correlate: { room: { from: .data.room } } }], until: 'length > 2' } } } }]",
+        "start
+         deliver 1 0 t {\"room\": 1, \"n\": 1}
+         deliver 1 0 t {\"room\": 1, \"n\": 1}
+         deliver 1 0 t {\"room\": 1, \"n\": 2}
+         deliver 1 0 t {\"room\": 1, \"n\": 3}
+         deliver 1 0 t {\"room\": 1, \"n\": 4}",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 t/cb98
+              => subscribe 1.0 to all in t/cb98
+            > deliver 1 0 t {"room": 1, "n": 1}
+              SignalReceived
+              EventHeard 1 by filter 0
+              ChannelLeft 1.0
+              ChannelJoined 1.0 t/7d2a
+              => unsubscribe 1.0 in t/cb98
+              => subscribe 1.0 to all in t/7d2a
+            > deliver 1 0 t {"room": 1, "n": 1}
+              rejected as duplicate: event test t {"room": 1, "n": 1} was accepted already; nothing was done again
+            > deliver 1 0 t {"room": 1, "n": 2}
+              SignalReceived
+              EventHeard 1 by filter 0
+            > deliver 1 0 t {"room": 1, "n": 3}
+              SignalReceived
+              EventHeard 1 by filter 0, the last
+              ChannelLeft 1.0
+              TaskCompleted 1 -> [{"room":1,"n":1},{"room":1,"n":2},{"room":1,"n":3}]
+              InstanceCompleted [{"room":1,"n":1},{"room":1,"n":2},{"room":1,"n":3}]
+              => unsubscribe 1.0 in t/7d2a
+            > deliver 1 0 t {"room": 1, "n": 4}
+              rejected: instance i has ended (completed); a deliver_event has no effect
+        "#]],
+    );
+}
+
+#[test]
+fn an_event_that_came_when_its_listen_had_ended_is_not_taken_again_by_the_next_one() {
+    check(
+        "do:
+  - a: { listen: { to: { any: [{ with: { type: t } }, { with: { source: '${ . != null }' } }] } } }
+  - b: { listen: { to: { one: { with: { type: t } } } } }",
+        "start\ndeliver 1 0 t 1\ndeliver 1 1 t 1\ndeliver 2 0 t 1\ndeliver 2 0 t 2",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Listening
+              ChannelJoined 1.0 t/cb98
+              ChannelJoined 1.1 */9729
+              => subscribe 1.0 in t/cb98
+              => subscribe 1.1 in */9729
+            > deliver 1 0 t 1
+              SignalReceived
+              TaskCompleted 1 -> [1]
+              TaskStarted 2 in 0 /do/1/b Listening
+              ChannelJoined 2.0 t/cb98
+              => unsubscribe 1.1 in */9729
+              => subscribe 2.0 in t/cb98
+            > deliver 1 1 t 1
+              rejected as duplicate: event test t 1 was accepted already; nothing was done again
+            > deliver 2 0 t 1
+              TaskCompleted 2 -> [1]
+              InstanceCompleted [1]
+            > deliver 2 0 t 2
+              rejected: instance i has ended (completed); a deliver_event has no effect
+        "#]],
+    );
+}
+
+/// Its channel has ended its subscription with the match; another branch takes what it refuses by now.
+#[test]
+fn a_listen_that_refuses_an_event_goes_on_listening() {
+    check(
+        "do:
+  - both:
+      fork:
+        branches:
+          - a: { listen: { to: { one: { with: { type: t, data: '${ . == 2 }' } } } } }
+          - b: { listen: { to: { one: { with: { type: t, data: '${ . == 3 }' } } } } }",
+        "start\ndeliver 2 0 t 3\ndeliver 2 0 t 4\ndeliver 2 0 t 2",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/both Branches 2
+              TaskStarted 2 in 1 /do/0/both/fork/branches/0/a Listening
+              ChannelJoined 2.0 t/cb98
+              TaskStarted 3 in 1 /do/0/both/fork/branches/1/b Listening
+              ChannelJoined 3.0 t/cb98
+              => subscribe 2.0 in t/cb98
+              => subscribe 3.0 in t/cb98
+            > deliver 2 0 t 3
+              ChannelLeft 2.0
+              ChannelJoined 2.0 t/cb98
+              SignalReceived
+              TaskCompleted 3 -> [3]
+              => subscribe 2.0 in t/cb98
+              => unsubscribe 3.0 in t/cb98
+            > deliver 2 0 t 4
+              ChannelLeft 2.0
+              ChannelJoined 2.0 t/cb98
+              SignalReceived
+              SignalBuffered test t 4
+              => subscribe 2.0 in t/cb98
+            > deliver 2 0 t 2
+              SignalReceived
+              TaskCompleted 2 -> [2]
+              TaskCompleted 1 -> [[2],[3]]
+              InstanceCompleted [[2],[3]]
+        "#]],
+    );
+}

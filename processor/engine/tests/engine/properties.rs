@@ -16,7 +16,7 @@ use millrace_workflow::program::{Lifecycle, OnFault};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::conversation::{Conversation, program_of, signal};
+use crate::conversation::{Conversation, named_signal, program_of, signal};
 
 /// A task, without its name.
 fn task() -> impl Strategy<Value = Value> {
@@ -260,7 +260,9 @@ fn command(conversation: &Conversation, next: &Move) -> Option<Command> {
             let open: Vec<_> = conversation.subscribed.keys().copied().collect();
             let (listener, filter) = pick(&open, *i)?;
             let data = if i % 3 == 0 { json!("again") } else { json!(i % 3) };
-            Command::DeliverEvent { listener, filter, event: signal("t", &data) }
+            // Of those that are delivered, some come again.
+            let name = format!("d{}", i % 7);
+            Command::DeliverEvent { listener, filter, event: named_signal(&name, "t", &data) }
         }
         Move::Signal => Command::DeliverSignal { event: signal("t", &json!("again")) },
         Move::Suspend => Command::Suspend { reason: reason() },

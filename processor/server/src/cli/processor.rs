@@ -192,6 +192,10 @@ struct Limits {
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     duplicate_window: Duration,
 
+    /// Most published events that are remembered for that, of one type and one value that is correlated by
+    #[arg(long, default_value_t = Bounds::default().published_remembered_max, value_name = "EVENTS")]
+    published_remembered_max: usize,
+
     /// Most listeners that correlate by nothing, or by the same value, for one type of events
     #[arg(long, default_value_t = Bounds::default().subscriptions_max, value_name = "LISTENERS")]
     subscriptions_max: usize,
@@ -254,6 +258,7 @@ impl From<&Limits> for Bounds {
             signals_max: limits.signals_max,
             event_wait: limits.event_wait,
             duplicate_window: limits.duplicate_window,
+            published_remembered_max: limits.published_remembered_max,
             subscriptions_max: limits.subscriptions_max,
             waiting_events_max: limits.waiting_events_max,
             signals_remembered_max: limits.signals_remembered_max,
