@@ -557,6 +557,7 @@ mod tests {
             status    incident
             started   1970-01-01T00:00:00.000Z
             updated   1970-01-01T00:00:01.500Z
+            found by  customer=acme, total=3
             incident  compensation-failed: the stock is out of reach
             to do     millrace retry order-17 --task /do/0/reserve/metadata/millrace/compensate/0/release, perhaps with --input; or skip, restart or cancel
             undoing   1 left, then faulted: 402 card declined: no cover (at /do/1/charge)
