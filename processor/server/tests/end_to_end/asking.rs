@@ -90,7 +90,8 @@ pub(crate) async fn a_command_may_wait_for_its_outcome(place: Place) {
     let late = document(fleet.spawn(&cancel).wait().await.ends_with(5));
     assert_eq!((&late["answer"], &late["reason"]), (&json!("rejected"), &json!("invalid_state")));
     let unknown = ["start", "demo/nothing", "--accepted", "--timeout", "60s"];
-    assert!(fleet.spawn(&unknown).wait().await.ends_with(5).contains("unknown_workflow"));
+    let refused = fleet.spawn(&unknown).wait().await.ends_with(5);
+    assert!(refused.contains("unknown_workflow"), "{refused}");
 
     // A copy that another client sends.
     let id = EventId { source: "/test".to_owned(), id: "twice".to_owned() };
