@@ -115,9 +115,7 @@ pub(crate) fn told(
         let is_ours = letter.source.topic == topics.events()
             && letter.source.partition == sent.partition
             && letter.source.offset.0 == sent.offset;
-        // Whichever topic is read first, the reason is spelled as refusals spell it.
-        let reason = letter.reason.replace('-', "_");
-        return is_ours.then_some(Outcome::Rejected { reason, detail: letter.detail });
+        return is_ours.then_some(Outcome::Rejected { reason: letter.reason, detail: letter.detail });
     }
     let inbox = InboxRecord {
         key: record.key.as_deref(),
