@@ -14,7 +14,6 @@ use crate::batch::{Committing, Entry};
 use crate::input::InboundRecord;
 use crate::output::Observation;
 use crate::partition::{Partition, Programs};
-use crate::records::Records;
 use crate::transaction::OutgoingRecord;
 
 fn observe(decision: &ChannelDecision, observations: &mut Vec<Observation>) {
@@ -116,15 +115,10 @@ impl Partition {
                     let command = ChannelCommand::Publish { event: event.clone(), gather };
                     records.push(self.records.to_channel(&id, name, &command, traceparent.as_deref()));
                 }
-                Destination::Start(effect) => {
+                Destination::Start { instance, effect } => {
                     let (cause, traceparent) = (cause.clone(), traceparent.clone());
-                    let context = Addressed {
-                        instance: Records::own_id(),
-                        cause,
-                        traceparent,
-                        answer: Answer::Refusal,
-                        command: (),
-                    };
+                    let context =
+                        Addressed { instance, cause, traceparent, answer: Answer::Refusal, command: () };
                     records.push(self.records.effect(&context, number, &effect, at));
                 }
             }

@@ -265,48 +265,42 @@ impl Partition {
         let mut records = Vec::new();
         for (number, (record, request)) in batch.records.iter().zip(&batch.requests).enumerate() {
             work.positions.insert(record.source.clone(), Offset(record.offset.0 + 1));
-            match request {
+            let decided = match request {
                 Request::Decide(command) => {
                     let moment = Moment { random: draw(moment.random, number), ..moment };
-                    let decided = self.decide_one(record, command, moment, programs, &mut work, &mut records);
-                    if let Some((outgoing, row)) = decided {
-                        changelog.push(outgoing);
-                        history.push(Some(row));
-                    }
+                    self.decide_one(record, command, moment, programs, &mut work, &mut records)
                 }
                 Request::Channel(command) => {
-                    let decided =
-                        self.decide_channel(record, command, moment, programs, &mut work, &mut records);
-                    if let Some((outgoing, row)) = decided {
-                        changelog.push(outgoing);
-                        history.push(Some(row));
-                    }
+                    self.decide_channel(record, command, moment, programs, &mut work, &mut records)
                 }
                 Request::Schedule(command) => {
-                    let decided =
-                        self.decide_schedule(record, command, moment, programs, &mut work, &mut records);
-                    if let Some((outgoing, row)) = decided {
-                        changelog.push(outgoing);
-                        history.push(Some(row));
-                    }
+                    self.decide_schedule(record, command, moment, programs, &mut work, &mut records)
                 }
                 Request::Publish(published) => {
                     self.publish(record, published, moment.at, programs, &mut work, &mut records);
+                    None
                 }
                 Request::Hear(events) => {
                     if !self.hear(record, events, moment.at, programs, &mut work, &mut records) {
                         passed_over += 1;
                     }
+                    None
                 }
                 Request::Forward { home, hops } => {
                     records.push(self.records.forward(record, *home, *hops));
                     work.observations.push(Observation::Forwarded);
+                    None
                 }
                 Request::DeadLetter { reason, detail } => {
                     self.dead_letter(record, reason, detail.clone(), moment.at, &mut work, &mut records);
+                    None
                 }
                 Request::NeedsSchema(_) => unreachable!("a batch is decided once its schemas are known"),
                 Request::Stop { .. } => unreachable!("such a record begins no batch"),
+            };
+            if let Some((outgoing, row)) = decided {
+                changelog.push(outgoing);
+                history.push(Some(row));
             }
         }
         if passed_over > 0 {

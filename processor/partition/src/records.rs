@@ -77,11 +77,6 @@ impl Records {
         }
     }
 
-    /// Stands for the partition itself where an instance would be named.
-    pub(crate) fn own_id() -> InstanceId {
-        InstanceId::new("millrace:processor").expect("it is short")
-    }
-
     /// What a record asks for, whoever owns its key. `decodings` are those of its topic.
     pub(crate) fn read(&self, record: &InboundRecord, decodings: &[Decoding]) -> Request {
         match record.source {

@@ -54,7 +54,7 @@ mod tests {
     use std::sync::Arc;
 
     use millrace_schemas::Timestamp;
-    use millrace_schemas::cloud_event::{InboxRecord, read_command};
+    use millrace_schemas::cloud_event::{InboxRecord, InboxRequest, read_inbox};
     use millrace_schemas::codec::Codec;
     use millrace_schemas::command::{AddressedCommand, Command};
     use serde_json::json;
@@ -79,7 +79,10 @@ mod tests {
             value: record.value.as_deref(),
             timestamp: Timestamp(0),
         };
-        read_command(&inbox, &Codec::single_object()).unwrap()
+        match read_inbox(&inbox, &Codec::single_object()).unwrap() {
+            InboxRequest::Instance(command) => command,
+            other => panic!("an answer is for an instance: {other:?}"),
+        }
     }
 
     #[test]

@@ -404,84 +404,49 @@ avro_entries!(
 );
 
 /// A snapshot in its envelope: what a person looks for first stands before the state.
-impl Avro for Snapshot {
-    fn write(&self, out: &mut Vec<u8>) {
-        Self::FORMAT.write(out);
-        self.era.write(out);
-        self.offset.write(out);
-        super::binary::write_bytes(out, self.state.status.name().as_bytes());
-        self.state.write(out);
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
-        let format = u32::read(input)?;
-        if format != Self::FORMAT {
-            return Err(input.damage(format!("format {format} is not known; upgrade this process")));
+macro_rules! avro_snapshot {
+    ($($snapshot:ident of $state:ident),*) => { $(
+        impl Avro for $snapshot {
+            fn write(&self, out: &mut Vec<u8>) {
+                Self::FORMAT.write(out);
+                self.era.write(out);
+                self.offset.write(out);
+                super::binary::write_bytes(out, self.state.status.name().as_bytes());
+                self.state.write(out);
+            }
+            fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
+                let format = u32::read(input)?;
+                if format != Self::FORMAT {
+                    return Err(input.damage(format!("format {format} is not known; upgrade this process")));
+                }
+                let (era, offset) = (Avro::read(input)?, Avro::read(input)?);
+                let status = input.text()?;
+                let state = $state::read(input)?;
+                if status != state.status.name() {
+                    return Err(
+                        input.damage(format!("the envelope says {status}, the state says {}", state.status.name()))
+                    );
+                }
+                Ok(Self { era, offset, state })
+            }
+            #[cfg(test)]
+            fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
+                super::binary::record_schema(
+                    named,
+                    stringify!($snapshot),
+                    &[
+                        ("format", u32::schema),
+                        ("era", u32::schema),
+                        ("offset", Offset::schema),
+                        ("status", String::schema),
+                        ("state", $state::schema),
+                    ],
+                )
+            }
         }
-        let (era, offset) = (Avro::read(input)?, Avro::read(input)?);
-        let status = input.text()?;
-        let state = InstanceState::read(input)?;
-        if status != state.status.name() {
-            return Err(
-                input.damage(format!("the envelope says {status}, the state says {}", state.status.name()))
-            );
-        }
-        Ok(Self { era, offset, state })
-    }
-    #[cfg(test)]
-    fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
-        super::binary::record_schema(
-            named,
-            "Snapshot",
-            &[
-                ("format", u32::schema),
-                ("era", u32::schema),
-                ("offset", Offset::schema),
-                ("status", String::schema),
-                ("state", InstanceState::schema),
-            ],
-        )
-    }
+    )* };
 }
-
-/// As that of an instance.
-impl Avro for ScheduleSnapshot {
-    fn write(&self, out: &mut Vec<u8>) {
-        Self::FORMAT.write(out);
-        self.era.write(out);
-        self.offset.write(out);
-        super::binary::write_bytes(out, self.state.status.name().as_bytes());
-        self.state.write(out);
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, Damage> {
-        let format = u32::read(input)?;
-        if format != Self::FORMAT {
-            return Err(input.damage(format!("format {format} is not known; upgrade this process")));
-        }
-        let (era, offset) = (Avro::read(input)?, Avro::read(input)?);
-        let status = input.text()?;
-        let state = ScheduleState::read(input)?;
-        if status != state.status.name() {
-            return Err(
-                input.damage(format!("the envelope says {status}, the state says {}", state.status.name()))
-            );
-        }
-        Ok(Self { era, offset, state })
-    }
-    #[cfg(test)]
-    fn schema(named: &mut std::collections::BTreeSet<String>) -> String {
-        super::binary::record_schema(
-            named,
-            "ScheduleSnapshot",
-            &[
-                ("format", u32::schema),
-                ("era", u32::schema),
-                ("offset", Offset::schema),
-                ("status", String::schema),
-                ("state", ScheduleState::schema),
-            ],
-        )
-    }
-}
+avro_snapshot!(Snapshot of InstanceState, ScheduleSnapshot of ScheduleState);
 
 #[cfg(test)]
 mod tests {

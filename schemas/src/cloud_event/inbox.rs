@@ -208,20 +208,6 @@ fn answer(attribute: Option<Value>) -> Result<Answer, InboxError> {
     }
 }
 
-/// As [`read_inbox`], of a record that is known to be for one instance.
-///
-/// # Errors
-/// As [`read_inbox`]; also when it is for a channel, or for whoever listens.
-pub fn read_command<B: AsRef<[u8]>>(
-    record: &InboxRecord<'_, B>,
-    codec: &Codec,
-) -> Result<AddressedCommand, InboxError> {
-    match read_inbox(record, codec)? {
-        InboxRequest::Instance(command) => Ok(command),
-        InboxRequest::Channel(_) | InboxRequest::Schedule(_) | InboxRequest::Publish(_) => Err(no_address()),
-    }
-}
-
 /// How much deeper an event is nested in the command that carries it.
 const WRAPPING_DEPTH: usize = 4;
 

@@ -1,6 +1,6 @@
 //! CloudEvents 1.0, and their Kafka protocol binding: how the world talks to Millrace, and how it answers.
 //!
-//! [`read_command`] turns a record of the inbox into a command; [`CloudEvent`] is the event itself; [`EventRecord`] is one as a
+//! [`read_inbox`] turns a record of the inbox into what it asks for; [`CloudEvent`] is the event itself; [`EventRecord`] is one as a
 //! Kafka record; functions such as [`start_event`] build the events that the inbox understands.
 
 mod build;
@@ -18,7 +18,7 @@ pub use build::{
     heartbeat_event, pause_schedule_event, rejection_event, resume_event, resume_schedule_event,
     signal_event, start_event, suspend_event, trigger_schedule_event, with_answer, with_parent,
 };
-pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_command, read_inbox};
+pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_inbox};
 pub use kafka::{EventRecord, InboxRecord};
 pub use source::{PlainValue, read_plain, read_published};
 

@@ -8,8 +8,9 @@ use millrace_schemas::channel::{
     ChannelEntry, ChannelEvent, ChannelSnapshot, ChannelState, SeenEvent, Subscription, SubscriptionId,
     WaitingEvent,
 };
+use millrace_schemas::cloud_event::{InboxError, InboxRecord, InboxRequest, read_inbox};
 use millrace_schemas::codec::{ChangelogRecord, Codec};
-use millrace_schemas::command::Command;
+use millrace_schemas::command::{AddressedCommand, Command};
 use millrace_schemas::definition::Definition;
 use millrace_schemas::event::{
     Activity, ChangelogEntry, Compensation, Event, Incident, Outcome, ParentTask, Reopening, SecretMarker,
@@ -942,4 +943,15 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let pair =
         |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
     digits.chunks(2).map(pair).collect()
+}
+
+/// What a record that is for one instance asks of it.
+pub(crate) fn read_command<B: AsRef<[u8]>>(
+    record: &InboxRecord<'_, B>,
+    codec: &Codec,
+) -> Result<AddressedCommand, InboxError> {
+    match read_inbox(record, codec)? {
+        InboxRequest::Instance(command) => Ok(command),
+        other => panic!("it is for no instance: {other:?}"),
+    }
 }

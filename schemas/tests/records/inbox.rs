@@ -4,8 +4,8 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use millrace_schemas::cloud_event::{
     CloudEvent, EventRecord, InboxRecord, InboxRequest, cancel_event, complete_event, control_event,
-    fail_event, heartbeat_event, pause_schedule_event, read_command, read_inbox, resume_event,
-    resume_schedule_event, signal_event, start_event, suspend_event, trigger_schedule_event, types,
+    fail_event, heartbeat_event, pause_schedule_event, read_inbox, resume_event, resume_schedule_event,
+    signal_event, start_event, suspend_event, trigger_schedule_event, types,
 };
 use millrace_schemas::codec::Codec;
 use millrace_schemas::command::Command;
@@ -22,7 +22,7 @@ fn outcome(codec: &Codec, key: Option<&str>, headers: &[(&str, &str)], value: Op
         .collect();
     let record =
         InboxRecord { key: key.map(str::as_bytes), headers: &headers, value, timestamp: examples::AT };
-    match read_command(&record, codec) {
+    match examples::read_command(&record, codec) {
         Ok(it) => {
             let trace = it.traceparent.map(|trace| format!(" traced {trace}")).unwrap_or_default();
             format!("{} <- {}{trace}: {:?}", it.instance, it.cause, it.command)
@@ -98,7 +98,7 @@ fn a_sender_may_ask_for_the_outcome() {
         let bytes = signal.to_string().into_bytes();
         let record =
             InboxRecord::<Bytes> { key: None, headers: &[], value: Some(&bytes), timestamp: examples::AT };
-        match read_command(&record, &Codec::single_object()) {
+        match examples::read_command(&record, &Codec::single_object()) {
             Ok(it) => format!("{:?}: {:?}", it.answer, it.command),
             Err(error) => format!("{}: {error}", error.reason()),
         }
@@ -314,7 +314,7 @@ fn read(record: &EventRecord, codec: &Codec) -> Command {
         value: record.value.as_deref(),
         timestamp: examples::AT,
     };
-    let command = read_command(&record, codec).unwrap();
+    let command = examples::read_command(&record, codec).unwrap();
     assert_eq!((command.instance, command.cause), (examples::instance(), examples::cause()));
     command.command
 }
@@ -400,7 +400,7 @@ fn what_an_operator_left_out_is_named() {
             value: record.value.as_deref(),
             timestamp: examples::AT,
         };
-        read_command(&inbox, &Codec::single_object()).unwrap_err().to_string()
+        examples::read_command(&inbox, &Codec::single_object()).unwrap_err().to_string()
     };
     expect_test::expect![[r#"
         unreadable data: task is missing: the JSON pointer of a task, such as /do/2/charge
@@ -446,7 +446,7 @@ proptest! {
     ) {
         let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let record = InboxRecord { key: key.as_deref(), headers: &headers, value: value.as_deref(), timestamp: examples::AT };
-        if let Err(error) = read_command(&record, &Codec::single_object()) {
+        if let Err(error) = examples::read_command(&record, &Codec::single_object()) {
             prop_assert!(!error.reason().is_empty());
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use expect_test::expect;
 use millrace_schemas::EventId;
 use millrace_schemas::cloud_event::{
-    InboxRecord, InboxRequest, acceptance_event, read_command, read_inbox, rejection_event,
+    InboxRecord, InboxRequest, acceptance_event, read_inbox, rejection_event,
 };
 use millrace_schemas::codec::Codec;
 use millrace_schemas::dead_letter::DeadLetter;
@@ -70,8 +70,8 @@ fn kcat_examples_ask_for_what_the_page_says() {
             value: Some(value.as_bytes()),
             timestamp: examples::AT,
         };
-        let command =
-            read_command(&record, &Codec::single_object()).unwrap_or_else(|error| panic!("{error}: {block}"));
+        let command = examples::read_command(&record, &Codec::single_object())
+            .unwrap_or_else(|error| panic!("{error}: {block}"));
         lines.push(format!("{} <- {}: {:?}\n", command.instance, command.cause, command.command));
     }
     expect![[r#"
@@ -139,7 +139,7 @@ fn the_dead_letter_on_the_page_is_what_is_written() {
     let value = br#"{"order": 4711}"#;
     let record =
         InboxRecord::<Bytes> { key: None, headers: &[], value: Some(value), timestamp: examples::AT };
-    let error = read_command(&record, &Codec::single_object()).unwrap_err();
+    let error = examples::read_command(&record, &Codec::single_object()).unwrap_err();
     let letter = DeadLetter {
         reason: error.reason().to_owned(),
         detail: error.to_string(),

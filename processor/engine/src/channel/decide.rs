@@ -1,16 +1,18 @@
 //! What follows from each command for a channel.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millrace_schemas::channel::{
     ChannelCommand, ChannelEvent, Gather, Subscription, SubscriptionId, WaitingEvent,
 };
 use millrace_schemas::command::{Addressed, Command};
-use millrace_schemas::{EventId, InstanceId, Payload, Timestamp, WorkflowName};
-use millrace_workflow::admission::canonical;
-use serde_json::{Value, json};
+use millrace_schemas::{EventId, InstanceId, Payload, Timestamp, WorkflowName, WorkflowVersion};
+use millrace_workflow::expression;
+use serde_json::Value;
 
-use super::{Channel, ChannelDecision, FindProgram, event_digest, filter};
+use super::key::event_hex;
+use super::{Channel, ChannelDecision, FindProgram, event_digest, event_name, filter};
 use crate::journal::EFFECTS_MAX;
 use crate::size::payload_bytes;
 use crate::{Bounds, Effect, Moment, Rejection};
@@ -26,8 +28,9 @@ pub(super) fn decide(
     bounds: &Bounds,
 ) -> Result<ChannelDecision, Rejection> {
     match &addressed.command {
+        // Many slow filters hold up no more than one slow command does.
         ChannelCommand::Subscribe { id, subscription } => {
-            subscribe(channel, id, subscription, find, moment, bounds)
+            expression::for_command(|| subscribe(channel, id, subscription, find, moment, bounds))
         }
         ChannelCommand::Unsubscribe { id } => Ok(unsubscribe(channel, id)),
         ChannelCommand::Publish { event, gather } => {
@@ -37,7 +40,7 @@ pub(super) fn decide(
             }
             match gather {
                 Some(gather) => gathered(channel, &published, gather, moment.at, bounds),
-                None => publish(channel, &published, find, moment.at, bounds),
+                None => expression::for_command(|| publish(channel, &published, find, moment.at, bounds)),
             }
         }
     }
@@ -96,17 +99,16 @@ struct Published<'e> {
 
 impl<'e> Published<'e> {
     fn of(event: &'e Payload, sent: &EventId, at: Timestamp, bounds: &Bounds) -> Self {
-        let text = |name: &str| event.value().get(name).and_then(Value::as_str).map(str::to_owned);
-        let named = text("source").zip(text("id")).map(|(source, id)| EventId { source, id });
-        let cause = named.unwrap_or_else(|| sent.clone());
+        let cause = event_name(event).unwrap_or_else(|| sent.clone());
         let digest = event_digest(&cause);
         Self { event, cause, digest, remembered_until: at.plus(bounds.duplicate_window) }
     }
 
     /// Those that are forgotten for it are in the fact, so a replay needs no bounds.
     fn noted(&self, channel: &Channel, at: Timestamp, bounds: &Bounds) -> ChannelEvent {
-        let seen = channel.state.seen.iter().filter(|it| it.until > at).count();
-        let forgotten = (seen + 1).saturating_sub(bounds.published_remembered_max.max(1));
+        let seen = &channel.state.seen;
+        let left = seen.len() - seen.iter().take_while(|it| it.until <= at).count();
+        let forgotten = (left + 1).saturating_sub(bounds.published_remembered_max.max(1));
         ChannelEvent::EventPublished {
             digest: self.digest,
             until: self.remembered_until,
@@ -134,9 +136,16 @@ fn publish(
 ) -> Result<ChannelDecision, Rejection> {
     let mut decision =
         ChannelDecision { events: vec![published.noted(channel, at, bounds)], ..ChannelDecision::default() };
+    // Those who look at no variables of their own all want it, or none does.
+    let mut judged = BTreeMap::new();
     for (id, subscription) in &channel.state.subscriptions {
-        let program = find(&subscription.workflow);
-        if !filter::wants(program.as_deref(), subscription, id.filter, published.event, at) {
+        let Subscription { workflow, task, variables, .. } = subscription;
+        let judge = || filter::wants(find(workflow).as_deref(), subscription, id.filter, published.event, at);
+        let is_wanted = match variables {
+            Some(_) => judge(),
+            None => *judged.entry((workflow, task, id.filter)).or_insert_with(judge),
+        };
+        if !is_wanted {
             continue;
         }
         decision.effects.push(deliver(&channel.id, id, published.event, &published.cause));
@@ -189,7 +198,7 @@ fn gathered(
         return Err(Rejection::InvalidState { detail });
     }
     let input = found.iter().map(|(event, _)| (*event).clone());
-    let start = start(&gather.workflow, &published.cause, input)?;
+    let (_, start) = start(&gather.workflow, &published.cause, input)?;
     Ok(ChannelDecision { events, effects: vec![start], is_duplicate: false })
 }
 
@@ -239,24 +248,24 @@ fn deliver(channel: &InstanceId, to: &SubscriptionId, event: &Payload, cause: &E
 
 /// Starts an instance by events. It is called after the last of them, so one set of events starts one instance, however often it comes.
 pub(super) fn start(
-    workflow: &millrace_schemas::WorkflowVersion,
+    workflow: &WorkflowVersion,
     cause: &EventId,
     events: impl Iterator<Item = Payload>,
-) -> Result<Effect, Rejection> {
-    let digest = canonical::digest(&json!([cause.source, cause.id]));
+) -> Result<(InstanceId, Effect), Rejection> {
     let WorkflowName { namespace, name } = &workflow.workflow;
-    let id = format!("{namespace}.{name}-{}", &digest[..24]);
+    let id = format!("{namespace}.{name}-{}", &event_hex(cause)[..24]);
     // Names of a definition are short; a forged record may say anything.
     let to = InstanceId::new(&id).map_err(|it| Rejection::InvalidArgument { detail: it.to_string() })?;
     let input = Value::Array(events.map(|it| it.value().clone()).collect());
-    Ok(Effect::SendCommand {
+    let effect = Effect::SendCommand {
         id: format!("{id}/start"),
-        to,
+        to: to.clone(),
         command: Box::new(Command::Start {
             workflow: workflow.workflow.clone(),
             version: Some(workflow.version.clone()),
             input: input.into(),
             parent: None,
         }),
-    })
+    };
+    Ok((to, effect))
 }

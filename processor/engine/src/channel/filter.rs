@@ -24,7 +24,7 @@ pub(super) fn wants(
 }
 
 /// Whether an event passes the `with` of a filter. An expression that fails does not hold: a strange event must not stop anything.
-pub(super) fn passes(filter: &EventFilter, event: &Payload, variables: &impl Variables) -> bool {
+pub(crate) fn passes(filter: &EventFilter, event: &Payload, variables: &impl Variables) -> bool {
     filter.attributes.iter().all(|(name, matcher)| {
         let attribute = event.value().get(name).unwrap_or(&Value::Null);
         match matcher {

@@ -1,6 +1,6 @@
 //! What a channel is called.
 
-use millrace_schemas::{EventId, InstanceId};
+use millrace_schemas::{EventId, InstanceId, Payload};
 use millrace_workflow::admission::canonical;
 use serde_json::{Value, json};
 
@@ -36,8 +36,19 @@ fn named(shown: &str, digest: &str) -> InstanceId {
     InstanceId::new(id).expect("17 + 100 + 1 + 32 bytes are fewer than an id may have")
 }
 
+/// How an event is called by whoever published it; none of what is no CloudEvent.
+pub(crate) fn event_name(event: &Payload) -> Option<EventId> {
+    let text = |name: &str| event.value().get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(EventId { source: text("source")?, id: text("id")? })
+}
+
+/// Stands for the name of an event, in hex.
+pub(super) fn event_hex(name: &EventId) -> String {
+    canonical::digest(&json!([name.source, name.id]))
+}
+
 /// Stands for the name of an event: two names with one digest are not met by chance.
-pub(crate) fn event_digest(cause: &EventId) -> i64 {
-    let digest = canonical::digest(&json!([cause.source, cause.id]));
+pub(crate) fn event_digest(name: &EventId) -> i64 {
+    let digest = event_hex(name);
     u64::from_str_radix(&digest[..16], 16).expect("a digest is in hex").cast_signed()
 }

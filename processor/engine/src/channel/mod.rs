@@ -24,8 +24,9 @@ use millrace_workflow::program::Program;
 
 use crate::{Bounds, Effect, Moment, Rejection};
 
+pub(crate) use filter::passes;
 pub use key::channel_id;
-pub(crate) use key::event_digest;
+pub(crate) use key::{event_digest, event_name};
 pub use routes::{Destination, Routes, business_key_channel};
 
 /// One channel, or the absence of one.

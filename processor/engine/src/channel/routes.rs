@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use millrace_schemas::channel::Gather;
 use millrace_schemas::{EventId, InstanceId, Payload, Timestamp, WorkflowName};
-use millrace_workflow::expression::Expression;
+use millrace_workflow::expression::{self, Expression};
 use millrace_workflow::program::{EventFilter, Kind, Listen, Program, StartsOn};
 use serde_json::Value;
 
+use super::decide::start;
 use super::filter::{Sent, passes};
 use super::key::{channel_id, gathering_id};
 use crate::Effect;
@@ -38,7 +39,12 @@ pub enum Destination {
         gather: Option<Gather>,
     },
     /// It starts an instance.
-    Start(Effect),
+    Start {
+        /// Which.
+        instance: InstanceId,
+        /// The start.
+        effect: Effect,
+    },
 }
 
 impl Routes {
@@ -101,6 +107,11 @@ impl Routes {
     /// Where an event goes, in an order that does not change. Nowhere if no definition listens for it.
     #[must_use]
     pub fn of_event(&self, event: &Payload, cause: &EventId, at: Timestamp) -> Vec<Destination> {
+        // Many slow expressions hold up no more than one slow command does.
+        expression::for_command(|| self.destinations(event, cause, at))
+    }
+
+    fn destinations(&self, event: &Payload, cause: &EventId, at: Timestamp) -> Vec<Destination> {
         let event_type = event.value().get("type").and_then(Value::as_str);
         let typed = event_type.and_then(|it| self.typed.get(it)).map_or(&[][..], Vec::as_slice);
         let typed = typed.iter().map(|it| (event_type, it));
@@ -133,7 +144,8 @@ fn started(program: &Program, event: &Payload, cause: &EventId, at: Timestamp) -
     let filter = filters.iter().position(is_passed)?;
     if !needs_all {
         let events = std::iter::once(event.clone());
-        return super::decide::start(&program.workflow, cause, events).ok().map(Destination::Start);
+        let (instance, effect) = start(&program.workflow, cause, events).ok()?;
+        return Some(Destination::Start { instance, effect });
     }
     let keys = filters[filter].correlations.iter().map(|it| Some((&*it.name, value(&it.from, event, at)?)));
     let mut keys = keys.collect::<Option<Vec<_>>>()?;

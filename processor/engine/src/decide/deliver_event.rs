@@ -1,11 +1,10 @@
 //! `DeliverEvent`
 
 use millrace_schemas::{EventId, ExecutionId, Payload};
-use serde_json::Value;
 
 use super::deliver_signal;
 use crate::Rejection;
-use crate::channel::event_digest;
+use crate::channel::{event_digest, event_name};
 use crate::journal::{Journal, Stop};
 
 /// The `listen` that has subscribed to it takes it, or else any other that wants it; otherwise it waits for a `listen`: an event that has
@@ -17,7 +16,7 @@ pub(super) fn decide(
     event: &Payload,
 ) -> Result<(), Stop> {
     journal.delivered = Some((listener, filter));
-    let name = named(event).unwrap_or_else(|| cause.clone());
+    let name = event_name(event).unwrap_or_else(|| cause.clone());
     // It may come by two channels: a filter that changes its channel finds it waiting in the other one.
     let was_heard = journal.has_heard(listener, event);
     if !was_heard && let Some(taker) = journal.taker_by(listener, filter, event) {
@@ -35,17 +34,11 @@ pub(super) fn decide(
         journal.give(&taker, event)?;
         return journal.run();
     } else {
-        deliver_signal::keep_new(journal, &name, event)
+        deliver_signal::keep(journal, &name, event)
     };
     match kept {
         // There is nothing to do with it; the `listen` goes on listening.
         Err(Stop::Rejected(_)) if is_subscribed => Ok(()),
         kept => kept,
     }
-}
-
-/// How the event is called by whoever published it.
-fn named(event: &Payload) -> Option<EventId> {
-    let text = |name: &str| event.value().get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(EventId { source: text("source")?, id: text("id")? })
 }

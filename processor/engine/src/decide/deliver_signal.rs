@@ -41,21 +41,15 @@ pub(super) fn decide(journal: &mut Journal<'_>, cause: &EventId, event: &Payload
             not_taken(cause, "no open `listen` takes it: none is open, or the filters refuse it").into()
         );
     }
-    keep_new(journal, cause, event)
+    keep(journal, cause, event)
 }
 
 /// The event waits for a `listen`.
 pub(super) fn keep(journal: &mut Journal<'_>, cause: &EventId, event: &Payload) -> Result<(), Stop> {
     check_room(journal, cause)?;
+    remember(journal, cause)?;
     journal.outcome = Outcome::Waits;
     journal.record(Event::SignalBuffered { cause: cause.clone(), event: event.clone() })
-}
-
-/// As [`keep`], of an event that was not remembered before.
-pub(super) fn keep_new(journal: &mut Journal<'_>, cause: &EventId, event: &Payload) -> Result<(), Stop> {
-    check_room(journal, cause)?;
-    remember(journal, cause)?;
-    keep(journal, cause, event)
 }
 
 /// The refusal of an event that must not wait.

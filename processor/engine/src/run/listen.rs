@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use millrace_schemas::event::{Activity, Event, TaskError};
 use millrace_schemas::instance::{Execution, ExecutionState, Heard};
 use millrace_schemas::{ExecutionId, Payload};
-use millrace_workflow::program::{EventFilter, Kind, Listen, Matcher, Read, Strategy};
+use millrace_workflow::program::{EventFilter, Kind, Listen, Read, Strategy};
 use serde_json::Value;
 
 use super::enter::{Entering, data};
 use super::{Next, Trouble};
+use crate::channel::{event_name, passes};
 use crate::journal::{Journal, Stop};
-use crate::variables::View;
+use crate::variables::{Sight, View};
 
 /// An open `listen` that wants an event.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +74,8 @@ impl<'s> Journal<'s> {
 
     /// Whether an open `listen` has taken this very event already.
     pub(crate) fn has_heard(&self, id: ExecutionId, event: &Payload) -> bool {
-        let name = |event: &Payload| {
-            let text = |name: &str| event.value().get(name).cloned();
-            (text("source"), text("id"))
-        };
-        self.is_open(id) && heard(self.execution(id)).iter().any(|it| name(&it.event) == name(event))
+        let name = event_name(event);
+        self.is_open(id) && heard(self.execution(id)).iter().any(|it| event_name(&it.event) == name)
     }
 
     pub(super) fn listen_of(&self, id: ExecutionId) -> Option<&'s Listen> {
@@ -218,15 +216,7 @@ impl<'s> Journal<'s> {
         event: &Payload,
         view: &View<'_>,
     ) -> bool {
-        let matches = filter.attributes.iter().all(|(name, matcher)| {
-            let attribute = event.value().get(name).unwrap_or(&Value::Null);
-            match matcher {
-                Matcher::Equals(wanted) => wanted == attribute,
-                Matcher::Expression(it) => self
-                    .evaluate(it, attribute, view)
-                    .is_ok_and(|it| it == Value::Bool(true) || (it == *attribute && !it.is_null())),
-            }
-        });
+        let matches = passes(filter, event, &Sight::new(self, view));
         if !matches || filter.correlations.is_empty() {
             return matches;
         }

@@ -98,7 +98,8 @@ impl Journal<'_> {
             self.record(Event::ChannelLeft { execution: id, filter: number })?;
         }
         if let Some(channel) = wanted {
-            if self.variables_of(id, &listen.filters[filter]).is_some_and(|it| it.is_too_deep_for_inbox()) {
+            let variables = self.variables_of(id, &listen.filters[filter]);
+            if variables.as_ref().is_some_and(Payload::is_too_deep_for_inbox) {
                 let detail = format!(
                     "the variables that a filter looks at are nested more than {} deep; flatten them",
                     Payload::INBOX_DEPTH_MAX
@@ -107,7 +108,7 @@ impl Journal<'_> {
             }
             self.record(Event::ChannelJoined { execution: id, filter: number, channel: channel.clone() })?;
             let name = self.name(id, number, "subscribe");
-            self.subscribe(id, listen, number, channel, name)?;
+            self.subscribe(id, listen, number, channel, variables, name)?;
         }
         Ok(Ok(()))
     }
@@ -118,13 +119,14 @@ impl Journal<'_> {
         listen: &Listen,
         filter: u32,
         channel: InstanceId,
+        variables: Option<Payload>,
         name: String,
     ) -> Result<(), Stop> {
         let execution = self.execution(id);
         let subscription = Subscription {
             workflow: self.program.workflow.clone(),
             task: execution.task.clone(),
-            variables: self.variables_of(id, &listen.filters[filter as usize]),
+            variables,
             is_once: is_once(listen, filter as usize),
         };
         let command = ChannelCommand::Subscribe { id: self.subscription_id(id, filter), subscription };
@@ -147,7 +149,8 @@ impl Journal<'_> {
         self.record(Event::ChannelLeft { execution: id, filter })?;
         self.record(Event::ChannelJoined { execution: id, filter, channel: channel.clone() })?;
         let name = self.name(id, filter, &format!("again/{}", cause.id));
-        self.subscribe(id, listen, filter, channel, name)?;
+        let variables = self.variables_of(id, &listen.filters[filter as usize]);
+        self.subscribe(id, listen, filter, channel, variables, name)?;
         self.delivered = None;
         Ok(true)
     }

@@ -419,7 +419,7 @@ fn routed(routes: &Routes, event: &Payload) -> String {
                 });
                 writeln!(out, "  {}{gather}", &id.as_str()[..id.as_str().rfind('/').unwrap() + 5]).unwrap();
             }
-            Destination::Start(effect) => writeln!(out, "  {}", described(&effect)).unwrap(),
+            Destination::Start { effect, .. } => writeln!(out, "  {}", described(&effect)).unwrap(),
         }
     }
     out
@@ -531,7 +531,7 @@ do: [{ a: { listen: { to: { one: { with: { type: t }, correlate: {
             .into_iter()
             .map(|it| match it {
                 Destination::Channel { id, .. } => id,
-                Destination::Start(_) => panic!("nothing starts by events"),
+                Destination::Start { .. } => panic!("nothing starts by events"),
             })
             .collect();
         assert_eq!(joined, found, "{said}");
