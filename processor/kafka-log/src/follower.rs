@@ -323,7 +323,10 @@ impl Follower {
         let followed: Vec<Source> =
             sources.iter().filter(|it| self.followed.remove(*it).is_some()).cloned().collect();
         if !followed.is_empty() {
-            self.note(self.consumer.incremental_unassign(&self.list(&followed)), "stop reading");
+            let list = self.list(&followed);
+            // librdkafka keeps a partition paused beyond its removal, and would read nothing for whoever follows it next.
+            self.note(self.consumer.resume(&list), "resume");
+            self.note(self.consumer.incremental_unassign(&list), "stop reading");
         }
     }
 

@@ -116,6 +116,30 @@ async fn a_late_pause_does_not_stop_the_next_incarnation() {
     member.leave().await;
 }
 
+/// librdkafka keeps a partition paused beyond its removal: who pauses, loses the partition and wins it back would read nothing for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_ends_with_its_incarnation() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    let mut member = Member::join(&config).await;
+    let first = member.assigned().await.remove(0);
+    let source = [Source::Events(0)];
+    member.log.follow(&first, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    member.log.pause(&first, &source);
+    let second = member.log.renew(PartitionIndex(0)).unwrap();
+    member.log.follow(&second, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    publish(&publisher, &config.topics.events(), "key", "0").await;
+    assert_eq!(member.records(1, &second).await[0].offset, Offset(0));
+
+    // The same, where it stops to read before it dies.
+    member.log.pause(&second, &source);
+    member.log.unfollow(&second, source.to_vec());
+    let third = member.log.renew(PartitionIndex(0)).unwrap();
+    member.log.follow(&third, vec![(Source::Events(0), Offset(0))]).await.unwrap();
+    assert_eq!(member.records(1, &third).await[0].offset, Offset(0));
+    member.leave().await;
+}
+
 /// Topics of somebody else: they come and go, and say so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_users_topic_is_located_and_followed() {
