@@ -37,6 +37,15 @@ pub(crate) fn reader(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
 
 /// Where every partition of `topic` ends now.
 pub(crate) fn ends(bootstrap: &str, topic: &str) -> anyhow::Result<Start> {
+    Ok(bounds(bootstrap, topic)?.into_iter().map(|(partition, (_, end))| (partition, end)).collect())
+}
+
+/// The oldest record that every partition of `topic` has now.
+pub(crate) fn starts(bootstrap: &str, topic: &str) -> anyhow::Result<Start> {
+    Ok(bounds(bootstrap, topic)?.into_iter().map(|(partition, (start, _))| (partition, start)).collect())
+}
+
+fn bounds(bootstrap: &str, topic: &str) -> anyhow::Result<BTreeMap<i32, (i64, i64)>> {
     let consumer = reader(bootstrap)?;
     let metadata = consumer
         .fetch_metadata(Some(topic), PATIENCE)
@@ -48,19 +57,19 @@ pub(crate) fn ends(bootstrap: &str, topic: &str) -> anyhow::Result<Start> {
     );
     (0..i32::try_from(partitions)?)
         .map(|partition| {
-            let end = end(&consumer, topic, partition)
-                .with_context(|| format!("the end of {topic}-{partition} cannot be read"))?;
-            Ok((partition, end))
+            let bounds = watermarks(&consumer, topic, partition)
+                .with_context(|| format!("the bounds of {topic}-{partition} cannot be read"))?;
+            Ok((partition, bounds))
         })
         .collect()
 }
 
-/// The end of one partition. A new topic has no leader yet on every broker: that passes.
-fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> KafkaResult<i64> {
+/// The bounds of one partition. A new topic has no leader yet on every broker: that passes.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> KafkaResult<(i64, i64)> {
     let begun = Instant::now();
     loop {
         match consumer.fetch_watermarks(topic, partition, PATIENCE) {
-            Ok((_, end)) => return Ok(end),
+            Ok(bounds) => return Ok(bounds),
             Err(error) if begun.elapsed() > PATIENCE => return Err(error),
             Err(_) => std::thread::sleep(POLL),
         }

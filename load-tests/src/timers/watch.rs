@@ -12,7 +12,7 @@ use millrace_schemas::event::{ChangelogEntry, Event};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::follow::{Follower, ends};
+use crate::follow::{Follower, Start, starts};
 use crate::progress::Progress;
 use crate::report;
 
@@ -38,6 +38,9 @@ pub struct Settings {
     /// Gives up when none fires for so long, in seconds.
     #[arg(long, default_value_t = 60)]
     pub patience: u64,
+    /// The lateness of those that are due before this counts for nothing: nobody served.
+    #[arg(long, default_value_t = 0)]
+    pub served_from_unix_ms: u64,
     /// Where the report goes.
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -72,6 +75,7 @@ struct Seen {
     first_unix_ms: u64,
     last_unix_ms: u64,
     late_ms: Histogram<u64>,
+    served_from_unix_ms: u64,
     moved: Instant,
 }
 
@@ -96,8 +100,10 @@ impl Seen {
             self.first_unix_ms = now_ms;
         }
         self.last_unix_ms = now_ms;
-        let late_ms = now_ms.saturating_sub(u64::try_from(due).unwrap_or(0));
-        self.late_ms.saturating_record(late_ms.max(1));
+        let due = u64::try_from(due).unwrap_or(0);
+        if due >= self.served_from_unix_ms {
+            self.late_ms.saturating_record(now_ms.saturating_sub(due).max(1));
+        }
     }
 }
 
@@ -110,6 +116,17 @@ fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Where the changelog starts. Kafka may be down yet: the broker of `millrace dev` is, while one waits for its start.
+async fn start_of(bootstrap: &str, changelog: &str, patience: Duration) -> anyhow::Result<Start> {
+    let begun = Instant::now();
+    loop {
+        match starts(bootstrap, changelog) {
+            Err(_) if begun.elapsed() < patience => sleep(TICK).await,
+            result => return result,
+        }
+    }
+}
+
 /// Watches until all have fired. True when each has, once, and none early. Says so on stdout when the first one has, and from then on
 /// each tenth of a second how many have: `{"fired", "at_unix_ms"}`.
 ///
@@ -117,6 +134,7 @@ fn unix_ms() -> u64 {
 /// When the changelog cannot be read.
 pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     let topics = Topics::new(&settings.prefix);
+    let patience = Duration::from_secs(settings.patience);
     let seen = Arc::new(Mutex::new(Seen {
         has_fired: vec![false; usize::try_from(settings.count)?],
         fired: 0,
@@ -126,11 +144,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         first_unix_ms: 0,
         last_unix_ms: 0,
         late_ms: Histogram::new_with_bounds(1, LATE_MS_MAX, 3).context("the bounds are good")?,
+        served_from_unix_ms: settings.served_from_unix_ms,
         moved: Instant::now(),
     }));
     let follower = {
         let (seen, prefix) = (seen.clone(), format!("{}-", settings.name));
-        let begin = ends(&settings.bootstrap, &topics.changelog())?;
+        // What is watched has fired nowhere before: all that the changelog says of it counts.
+        let begin = start_of(&settings.bootstrap, &topics.changelog(), patience).await?;
         Follower::start(&settings.bootstrap, topics.changelog(), &begin, move |id, entry, _| {
             if let Some(number) = id.strip_prefix(&prefix).and_then(|it| it.parse().ok()) {
                 lock(&seen).see(number, &entry, unix_ms());
@@ -158,7 +178,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         progress.update(&(), || {
             format!("{:5.0} s   fired {fired} of {}", begun.elapsed().as_secs_f64(), settings.count)
         })?;
-        if fired == settings.count || moved.elapsed() > Duration::from_secs(settings.patience) {
+        if fired == settings.count || moved.elapsed() > patience {
             break;
         }
     }

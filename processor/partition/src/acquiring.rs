@@ -261,7 +261,7 @@ impl Partition {
         // Those of topics stand there from when they were first read.
         self.positions.extend(self.records.topic_positions(&known));
         self.phase = Phase::Claiming;
-        self.batch = Some(Batch::claim());
+        self.batch = Some(Batch::claim(moment.at));
         self.decide_claim(moment.at, out);
     }
 
@@ -305,7 +305,7 @@ impl Partition {
     }
 
     pub(crate) fn retry_claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
-        self.batch = Some(Batch::claim());
+        self.batch = Some(Batch::claim(at));
         self.decide_claim(at, out);
     }
 

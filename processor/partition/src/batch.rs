@@ -10,7 +10,7 @@ use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::cloud_event::PublishedEvent;
 use millrace_schemas::command::{Addressed, AddressedCommand, Command};
 use millrace_schemas::schedule::ScheduleCommand;
-use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
+use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 
 use crate::input::{InboundRecord, Source};
 use crate::output::Observation;
@@ -31,6 +31,7 @@ pub(crate) struct Batch {
     /// Positions of topics to set in this transaction, whatever they were.
     pub(crate) found: BTreeMap<Source, Offset>,
     pub(crate) stage: Stage,
+    pub(crate) started_at: Timestamp,
 }
 
 impl Request {

@@ -13,11 +13,11 @@ use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, Offset, Payload, TimerId, Timestamp};
 
 use crate::attributes::{Attributes, Term};
-use crate::batch::{Batch, Request, Stage};
+use crate::batch::{Batch, Stage};
 use crate::cache::{Cached, Listed};
 use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
-use crate::partition::{Partition, Phase, Programs};
+use crate::partition::{Partition, Phase, Programs, needed};
 use crate::quarantine::{WAKE, WAKE_AFTER};
 use crate::timer_index::{TimerCursor, TimerEntry};
 use crate::timers::entries;
@@ -200,8 +200,7 @@ impl Partition {
             self.dirty.flushed(&instance, now);
         }
         // A set: a flush has as many rows as a batch has records, and more.
-        let requests = self.batch.iter().flat_map(|it| &it.requests);
-        let needed: BTreeSet<&InstanceId> = requests.filter_map(Request::key).collect();
+        let needed = needed(self.batch.as_ref(), &self.inbox);
         for (instance, listed) in done.snapshots {
             self.cache.set_listed(&instance, listed);
             self.quarantine.written(&instance);

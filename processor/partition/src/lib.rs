@@ -16,6 +16,7 @@ mod dirty;
 mod flushing;
 mod history;
 mod hot_keys;
+mod inbox;
 mod input;
 mod output;
 mod pace;

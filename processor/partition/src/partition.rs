@@ -1,6 +1,7 @@
 //! The state machine of one partition. `handle` takes one input, changes the state, and then lets everything advance that can.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_engine::{Moment, Routes, Schedules};
@@ -9,12 +10,13 @@ use millrace_schemas::codec::Codec;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
 
-use crate::batch::{Batch, Stage};
+use crate::batch::{Batch, Request, Stage};
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::dirty::Dirty;
 use crate::hot_keys::HotKeys;
-use crate::input::{InboundRecord, Input, QueryId, Source};
+use crate::inbox::Inbox;
+use crate::input::{Input, QueryId, Source};
 use crate::output::Output;
 use crate::quarantine::Quarantine;
 use crate::records::Records;
@@ -65,7 +67,7 @@ pub struct Partition {
     pub(crate) positions: BTreeMap<Source, Offset>,
     /// Of the users.
     pub(crate) topics: Topics,
-    pub(crate) inbox: VecDeque<InboundRecord>,
+    pub(crate) inbox: Inbox,
     pub(crate) batch: Option<Batch>,
     pub(crate) transactions: u64,
     pub(crate) cache: Cache,
@@ -125,7 +127,7 @@ impl Partition {
             changelog_end: Offset(0),
             positions: BTreeMap::new(),
             topics: Topics::default(),
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             batch: None,
             transactions: 0,
             cache,
@@ -169,7 +171,7 @@ impl Partition {
             Input::Committed { transaction, changelog_offsets } => {
                 self.committed(transaction, &changelog_offsets, moment.at, &mut out);
             }
-            Input::Aborted { transaction } => self.aborted(transaction),
+            Input::Aborted { transaction } => self.aborted(transaction, moment.at),
             Input::Flushed(id) => self.flushed(id, moment.at, &mut out),
             Input::TimersLoaded { from, page } => self.timers.loaded(&from, page),
             Input::CheckpointRead(checkpoint) => {
@@ -253,6 +255,7 @@ impl Partition {
             self.advance_schedules(programs, out);
             self.advance_topics(out);
             self.start_batch(moment.at, out);
+            self.read_ahead(out);
         }
         self.advance_batch(moment, programs, out);
         if matches!(self.phase, Phase::Active | Phase::Draining) {
@@ -294,9 +297,18 @@ impl Partition {
     }
 
     fn shrink(&mut self, now: Timestamp) {
-        let Self { cache, batch, config, .. } = self;
-        cache.shrink(config.cache_bytes_max, now, |id| batch.as_ref().is_none_or(|it| !it.needs(id)));
+        let Self { cache, batch, inbox, config, .. } = self;
+        let is_needed = OnceCell::new(); // seldom has anything to go
+        cache.shrink(config.cache_bytes_max, now, |id| {
+            !is_needed.get_or_init(|| needed(batch.as_ref(), inbox)).contains(id)
+        });
     }
+}
+
+/// What a batch needs in memory, and the next one.
+pub(crate) fn needed<'p>(batch: Option<&'p Batch>, inbox: &'p Inbox) -> BTreeSet<&'p InstanceId> {
+    let requests = batch.into_iter().flat_map(|it| &it.requests);
+    requests.filter_map(Request::key).chain(inbox.keys_ahead()).collect()
 }
 
 /// Figures of one partition.

@@ -28,7 +28,7 @@ const LISTENER_GONE: &str = "listener-gone";
 const HOPS_MAX: u32 = 8;
 
 impl Batch {
-    pub(crate) fn claim() -> Self {
+    pub(crate) fn claim(now: Timestamp) -> Self {
         Self {
             records: Vec::new(),
             requests: Vec::new(),
@@ -36,12 +36,8 @@ impl Batch {
             definitions: Vec::new(),
             found: BTreeMap::new(),
             stage: Stage::nothing_missing(),
+            started_at: now,
         }
-    }
-
-    /// Whether the batch needs this instance in memory.
-    pub(crate) fn needs(&self, id: &InstanceId) -> bool {
-        self.requests.iter().any(|it| it.key() == Some(id))
     }
 }
 
@@ -74,16 +70,17 @@ impl Partition {
         }
         let found = self.topics.take_found();
         let mut next = self.positions.clone();
-        let mut records = Vec::with_capacity(count);
-        for record in self.inbox.drain(..count) {
+        let (mut records, mut requests) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for _ in 0..count {
+            let Some((record, request)) = self.inbox.pop() else { break };
             // A source that was moved back delivers some records again.
             let position = next.entry(record.source.clone()).or_default();
             if record.offset >= *position && self.topics.takes(&record.source) {
                 *position = Offset(record.offset.0 + 1);
+                requests.push(request.unwrap_or_else(|| self.read(&record)));
                 records.push(record);
             }
         }
-        let requests: Vec<Request> = records.iter().map(|it| self.read(it)).collect();
         for (record, request) in records.iter().zip(&requests) {
             if let Request::Stop { detail } = request {
                 let (index, offset) = (self.index.0, record.offset.0);
@@ -95,8 +92,30 @@ impl Partition {
         }
         let definitions = self.scheduling.take_wanted();
         let stage = Stage::nothing_missing();
-        self.batch = Some(Batch { records, requests, due, definitions, found, stage });
+        self.batch = Some(Batch { records, requests, due, definitions, found, stage, started_at: now });
         self.ask_for_schemas(out);
+    }
+
+    /// While a batch is on its way: what the next one needs is asked for.
+    pub(crate) fn read_ahead(&mut self, out: &mut Vec<Output>) {
+        if self.batch.is_none() {
+            return;
+        }
+        let mut load = Vec::new();
+        while let Some(record) = self.inbox.next_ahead(self.config.batch_records_max) {
+            let request = self.read(record);
+            if let Some(id) = request.key()
+                && !self.cache.contains(id)
+                && !self.quarantine.contains(id)
+                && self.loading.insert(id.clone())
+            {
+                load.push(id.clone());
+            }
+            self.inbox.push_ahead(request);
+        }
+        if !load.is_empty() {
+            out.push(Output::LoadSnapshots(load));
+        }
     }
 
     fn read(&self, record: &InboundRecord) -> Request {
@@ -554,13 +573,21 @@ impl Partition {
         let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
         assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
         assert_eq!(work.changelog.len(), changelog_offsets.len(), "each changelog record has an offset");
-        let Some(Batch { stage: Stage::Committing(mut work), requests, due, found, .. }) = self.batch.take()
+        let Some(Batch { stage: Stage::Committing(mut work), requests, due, found, started_at, .. }) =
+            self.batch.take()
         else {
             unreachable!("seen just now")
         };
         self.timers.proposed(due);
-        for timer in requests.iter().filter_map(Request::timer) {
-            self.timers.handled(&timer);
+        let mut has_other_work = false;
+        for request in &requests {
+            match request.timer() {
+                Some(timer) => self.timers.handled(&timer),
+                None => has_other_work = true,
+            }
+        }
+        if has_other_work {
+            self.timers.other_work_took(since(started_at, at), at);
         }
         if changelog_offsets.first().is_some_and(|it| *it < self.changelog_end) {
             // Snapshots of what was committed there would be stamped as if they were old.
@@ -607,7 +634,7 @@ impl Partition {
     }
 
     /// Nothing of the transaction is visible: the batch goes back to where it came from.
-    pub(crate) fn aborted(&mut self, transaction: TransactionId) {
+    pub(crate) fn aborted(&mut self, transaction: TransactionId, now: Timestamp) {
         let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
         assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
         let batch = self.batch.take().expect("seen just now");
@@ -617,11 +644,9 @@ impl Partition {
         }
         self.topics.found_is(batch.found, false);
         if matches!(self.phase, Phase::Claiming) {
-            self.batch = Some(Batch::claim());
+            self.batch = Some(Batch::claim(now));
         } else if matches!(self.phase, Phase::Active) {
-            for record in batch.records.into_iter().rev() {
-                self.inbox.push_front(record);
-            }
+            self.inbox.put_back(batch.records);
         }
     }
 }

@@ -212,7 +212,8 @@ impl Timers {
         if max == 0 || self.first_due().is_none_or(|it| it > now) {
             return Vec::new();
         }
-        let max = max.min(self.pace.allowed(now));
+        let allowed = self.pace.allowed(now);
+        let max = max.min(allowed);
         let mut due = Vec::new();
         let Self { oldest, newest, proposed, .. } = self;
         // One that was read twice, since its place went back, is not proposed twice.
@@ -224,8 +225,14 @@ impl Timers {
         if let Some(newest) = newest {
             newest.reach.take_due(now, max, &mut due, is_new);
         }
-        self.pace.took(due.len());
+        let is_holding_up = due.len() == allowed && self.first_due().is_some_and(|it| it <= now);
+        self.pace.took(due.len(), is_holding_up, now);
         due
+    }
+
+    /// A batch with other work than timers has taken so long.
+    pub(crate) fn other_work_took(&mut self, took: Duration, now: Timestamp) {
+        self.pace.other_work_took(took, now);
     }
 
     fn first_due(&self) -> Option<Timestamp> {

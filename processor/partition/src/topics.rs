@@ -169,6 +169,7 @@ fn shares(index: PartitionIndex, count: u32, partitions: u32) -> impl Iterator<I
 impl Partition {
     /// The topics that definitions name now, all of them.
     pub(crate) fn topics_named(&mut self, topics: Vec<UserTopic>, now: Timestamp, out: &mut Vec<Output>) {
+        self.inbox.forget_ahead(); // how their records are read may have changed
         self.topics.named = topics.into_iter().map(|it| (Arc::clone(&it.topic), it)).collect();
         let (named, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.topics.stages).into_iter().partition(|it| self.topics.is_named(&it.0));
@@ -266,7 +267,7 @@ impl Partition {
                 *stage = Stage::Unknown { is_followed: true };
                 self.topics.has_news = true;
             }
-            self.inbox.push_back(record);
+            self.inbox.push(record);
         }
     }
 }

@@ -121,7 +121,7 @@ fn a_herd_that_was_set_just_now_is_not_lost_with_its_owner() {
 
 #[test]
 fn an_owner_that_dies_in_the_middle_of_a_herd_leaves_the_rest_to_the_next() {
-    let mut world = world(|it| it.timer_fires_per_second = 20);
+    let mut world = world(|it| it.timer_fires_per_second = 80);
     herd(&mut world);
     pass_ms(&mut world, 300_000);
     let mut owners = 1;
@@ -144,9 +144,10 @@ fn timers_fire_no_faster_than_the_pace() {
     for second in 1..=5 {
         pass_ms(&mut world, 1_000);
         let done = completed(&world);
-        assert!((10 * second - 1..=10 * second + 2).contains(&done), "{done} after {second} s");
+        // It begins slowly, and gets faster while nothing else is to be done.
+        assert!((8 * second - 4..=10 * second + 2).contains(&done), "{done} after {second} s");
     }
-    pass_ms(&mut world, 2_000);
+    pass_ms(&mut world, 3_000);
     assert_eq!(completed(&world), HERD);
 }
 
