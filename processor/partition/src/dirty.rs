@@ -12,6 +12,7 @@ struct DirtyKey {
     /// A snapshot is being written, and these later events are not in it.
     first_since_flush: Option<Offset>,
     is_flushing: bool,
+    is_at_rest: bool,
 }
 
 /// The dirty instances.
@@ -20,6 +21,7 @@ pub(crate) struct Dirty {
     keys: BTreeMap<InstanceId, DirtyKey>,
     /// By their first offset, which is the order in which they became dirty, with the time of that.
     order: BTreeMap<Offset, (InstanceId, Timestamp)>,
+    at_rest: usize,
 }
 
 impl Dirty {
@@ -27,16 +29,28 @@ impl Dirty {
     pub(crate) fn mark(&mut self, id: &InstanceId, offset: Offset, at: Timestamp) {
         match self.keys.get_mut(id) {
             None => {
-                self.keys.insert(
-                    id.clone(),
-                    DirtyKey { first: offset, first_since_flush: None, is_flushing: false },
-                );
+                let key = DirtyKey {
+                    first: offset,
+                    first_since_flush: None,
+                    is_flushing: false,
+                    is_at_rest: false,
+                };
+                self.keys.insert(id.clone(), key);
                 self.order.insert(offset, (id.clone(), at));
             }
             Some(key) if key.is_flushing && key.first_since_flush.is_none() => {
                 key.first_since_flush = Some(offset)
             }
             Some(_) => {}
+        }
+    }
+
+    /// `id` has come to rest: to wait for more events, which the same snapshot could hold, is of no use.
+    pub(crate) fn rests(&mut self, id: &InstanceId) {
+        if let Some(key) = self.keys.get_mut(id)
+            && !std::mem::replace(&mut key.is_at_rest, true)
+        {
+            self.at_rest += 1;
         }
     }
 
@@ -61,6 +75,7 @@ impl Dirty {
                 self.order.insert(offset, (id.clone(), at));
             }
             None => {
+                self.at_rest -= usize::from(key.is_at_rest);
                 self.keys.remove(id);
             }
         }
@@ -70,6 +85,7 @@ impl Dirty {
     pub(crate) fn forget(&mut self, id: &InstanceId) {
         if let Some(key) = self.keys.remove(id) {
             self.order.remove(&key.first);
+            self.at_rest -= usize::from(key.is_at_rest);
         }
     }
 
@@ -79,6 +95,11 @@ impl Dirty {
 
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// How many of them are at rest.
+    pub(crate) fn at_rest(&self) -> usize {
+        self.at_rest
     }
 
     /// The first offset that the checkpoint must not pass.

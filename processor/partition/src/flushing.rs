@@ -50,7 +50,9 @@ impl Partition {
             return;
         }
         let is_draining = matches!(self.phase, Phase::Draining);
-        let is_full = self.tail_meter.reaches(self.config.tail, 2);
+        // What has ended gets no later events that its snapshot could hold as well, and waits for nothing but memory.
+        let is_full = self.tail_meter.reaches(self.config.tail, 2)
+            || self.dirty.at_rest() >= self.config.flush_rows_max;
         if !is_draining
             && !is_full
             && !self.quarantine.wants_flush()

@@ -621,6 +621,9 @@ impl Partition {
             // An entity that only refused commands is as it was.
             if let Some(offset) = last_offsets.get(&id) {
                 self.timers.changed(self.cache.get(&id).map(|it| &it.entity), &entity);
+                if entity.is_at_rest() {
+                    self.dirty.rests(&id);
+                }
                 self.cache.put(entity, Some(*offset), true, at);
             }
         }

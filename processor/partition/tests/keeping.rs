@@ -78,6 +78,28 @@ fn flush(world: &mut World) {
     (0..20).for_each(|_| world.pass(6));
 }
 
+/// What has ended is written as soon as there is a whole flush of it; what goes on waits for more to come.
+#[test]
+fn what_has_ended_waits_for_a_full_flush_and_not_for_the_interval() {
+    const SET: &str = "
+document: {dsl: 1.0.3, namespace: test, name: set, version: 1.0.0}
+do: [{a: {set: {done: true}}}]
+";
+    let mut world = World::new(&[CALL, SET]);
+    world.restart();
+    for number in 0..5 {
+        start(&mut world, &format!("call-{number}"), "call");
+    }
+    for number in 0..2 {
+        start(&mut world, &format!("set-{number}"), "set");
+    }
+    world.settle();
+    assert_eq!(world.durable.snapshots.len(), 0);
+    start(&mut world, "set-2", "set");
+    world.settle();
+    assert_eq!(world.durable.snapshots.len(), 6, "the oldest first, until fewer than a flush have ended");
+}
+
 #[test]
 fn an_idle_instance_leaves_memory_and_comes_back_when_it_is_needed() {
     let mut world = world(&[CALL], |it| it.cache_bytes_max = 1_000_000);

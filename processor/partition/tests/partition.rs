@@ -3,6 +3,8 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use millrace_partition::{InboundRecord, Input, Observation, Remains, Reopening, Source};
 use millrace_placement::{KeyGroups, PartitionIndex};
@@ -61,6 +63,29 @@ fn answer_all(world: &mut World) {
 fn dead_letters(world: &World) -> Vec<String> {
     let topic = world.config.topics.dead_letters();
     world.of_topic(&topic).iter().map(|it| DeadLetter::parse(&it.headers).unwrap().reason).collect()
+}
+
+/// While a batch commits, what the next one needs comes into memory, and stays there until its turn.
+#[test]
+fn the_next_batch_is_prepared_while_this_one_commits() {
+    let mut world = World::new(&[CALL]);
+    Arc::get_mut(&mut world.config).unwrap().cache_bytes_max = 0;
+    world.restart();
+    world.holds_commits = true;
+    for number in 0..10 {
+        start(&mut world, &format!("i-{number}"), "call");
+    }
+    world.settle();
+    let gauges = |world: &World| world.partition.as_ref().unwrap().gauges();
+    assert_eq!((gauges(&world).inbox_records, gauges(&world).instances_cached), (6, 8));
+    // What comes back is read again, and so is what came after it.
+    world.abort_held();
+    assert_eq!((gauges(&world).inbox_records, gauges(&world).instances_cached), (6, 8));
+    world.commit_held();
+    assert_eq!((gauges(&world).inbox_records, gauges(&world).instances_cached), (2, 10));
+    world.holds_commits = false;
+    world.commit_held();
+    assert_eq!(world.tasks().len(), 10);
 }
 
 #[test]

@@ -34,7 +34,7 @@ const STEADY_SECONDS: u64 = 30;
 const FAR: Duration = Duration::from_secs(6 * 3_600);
 const MONTH_SECONDS: f64 = 30.0 * 86_400.0;
 /// A row is written in less than this, for a guess of when the last one is.
-const ROWS_PER_SECOND: u64 = 5_000;
+const ROWS_PER_SECOND: u64 = 15_000;
 /// A watch gives up when nothing fires for so long; the first ones are due later than it begins.
 const PATIENCE_SECONDS: &str = "300";
 

@@ -115,7 +115,9 @@ pub(crate) fn told(
         let is_ours = letter.source.topic == topics.events()
             && letter.source.partition == sent.partition
             && letter.source.offset.0 == sent.offset;
-        return is_ours.then_some(Outcome::Rejected { reason: letter.reason, detail: letter.detail });
+        // Whichever of the two topics is read first: one spelling.
+        let reason = letter.reason.replace('-', "_");
+        return is_ours.then_some(Outcome::Rejected { reason, detail: letter.detail });
     }
     let inbox = InboxRecord {
         key: record.key.as_deref(),

@@ -148,7 +148,7 @@ struct Tuning {
     #[arg(long, default_value_t = 20_000, value_name = "TIMERS", value_parser = clap::value_parser!(u32).range(4..))]
     timers_near: u32,
 
-    /// Timers of a partition that fire in a second, at most: a herd of them leaves room for other work
+    /// Timers of a partition that fire in a second, at most; a herd of them is slower while it holds up other work
     #[arg(long, default_value_t = 1_000, value_name = "TIMERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     timer_fires_per_second: u32,
 }

@@ -96,7 +96,14 @@ async fn schedules_start_instances_by_themselves() {
     let (first, last) = (seconds[0], seconds[seconds.len() - 1]);
     assert_eq!(seconds, (first..=last).collect::<Vec<_>>());
 
-    fleet.run(&["schedule", "trigger", "demo/tick"]).succeeds();
+    // Who waits is told what became of it.
+    let wait = ["--wait", "--timeout", "60s"];
+    let again = fleet.spawn(&[&["schedule", "pause", "demo/tick"], &wait[..]].concat()).wait().await;
+    assert!(again.ends_with(5).contains("is paused already"), "{}", again.ends_with(5));
+    let trigger = [&["schedule", "trigger", "demo/tick", "--output", "json"], &wait[..]].concat();
+    let told: serde_json::Value =
+        serde_json::from_str(&fleet.spawn(&trigger).wait().await.succeeds()).unwrap();
+    assert_eq!(told["answer"], "accepted", "{told}");
     let is_triggered = async || show(&fleet, "demo/tick")["last"]["is_triggered"] == true;
     fleet.until("it is triggered", is_triggered).await;
     fleet.run(&["schedule", "resume", "demo/tick"]).succeeds();

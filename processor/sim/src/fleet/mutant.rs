@@ -77,6 +77,8 @@ pub enum Mutant {
     SubscribeAfterTransaction,
     /// Rows of channels are left out of the flushes.
     ChannelsNotWritten,
+    /// Rows of schedules are left out of the flushes: the next owner knows neither what has been started nor what is to come.
+    SchedulesNotWritten,
     /// Rows that shall expire some day are gone at once.
     RowsExpireEarly,
     /// The high watermark is read before the pending offsets have been waited for.
@@ -85,7 +87,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -120,6 +122,7 @@ impl Mutant {
         Self::PublishAfterTransaction,
         Self::SubscribeAfterTransaction,
         Self::ChannelsNotWritten,
+        Self::SchedulesNotWritten,
         Self::RowsExpireEarly,
         Self::EndBeforeStableOffset,
     ];

@@ -121,7 +121,9 @@ impl World {
                     self.violate(Err(format!("{} was set aside: {}", snapshot.instance, parked.reason)));
                 }
             }
-            if snapshot.instance.is_channel() && self.has(Mutant::ChannelsNotWritten) {
+            let is_left_out = snapshot.instance.is_channel() && self.has(Mutant::ChannelsNotWritten)
+                || snapshot.instance.is_schedule() && self.has(Mutant::SchedulesNotWritten);
+            if is_left_out {
                 continue;
             }
             writes.push(Write::Snapshot(snapshot.clone()));
