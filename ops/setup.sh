@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
-# Maven for the servers of the tests, and the clients that tests run as they are: kcat, the console tools of Apache Kafka, and
+# Maven for the servers of the tests, valgrind, and the clients that tests run as they are: kcat, the console tools of Apache Kafka, and
 # Python with its clients. It works before cargo does.
 #
 # On Debian as root it installs. Elsewhere it prints what to install, and fails if something is missing.
@@ -34,6 +34,7 @@ has flock && has setsid && has setpriv || lacks util-linux
 has java || lacks openjdk-17-jdk-headless
 has mvn || lacks maven
 has kcat || lacks kcat
+has valgrind || lacks valgrind
 python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3 python3-venv
 
 if ((${#missing[@]})); then

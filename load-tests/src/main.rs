@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use millrace_load_tests::{broker, listens, live, orders, sequence, timers, w1};
+use millrace_load_tests::{broker, hot_paths, listens, live, orders, sequence, timers, w1};
 use tracing_subscriber::EnvFilter;
 
 /// Load tests for a Millrace fleet on a Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
@@ -32,6 +33,8 @@ enum Test {
     W1(w1::Settings),
     /// The bare consume-transform-produce loop alone, with the records that a W1 run has left in the topics.
     BareLoop(w1::bare_loop::Settings),
+    /// A pure hot path of the processor, again and again: for profilers and for counting instructions.
+    HotPath(hot_paths::Settings),
     /// Any Kafka broker, without a fleet: records a second, plain and in transactions, and whether what comes out is exact.
     Broker(broker::Settings),
 }
@@ -40,20 +43,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made in a new process");
-    let result = runtime.block_on(async {
-        match cli.test {
-            Test::Orders(settings) => Box::pin(orders::run(settings)).await,
-            Test::Sequence(settings) => Box::pin(sequence::run(settings)).await,
-            Test::Live(settings) => Box::pin(live::run(settings)).await,
-            Test::FillTimers(settings) => Box::pin(timers::fill(settings)).await,
-            Test::WatchTimers(settings) => Box::pin(timers::watch(settings)).await,
-            Test::Listens(settings) => Box::pin(listens::run(settings)).await,
-            Test::W1(settings) => Box::pin(w1::run(settings)).await,
-            Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
-            Test::Broker(settings) => Box::pin(broker::run(settings)).await,
-        }
-    });
+    // Threads of a runtime would be counted with it.
+    let result =
+        if let Test::HotPath(settings) = &cli.test { hot_paths::run(settings) } else { load(cli.test) };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -62,4 +54,22 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn load(test: Test) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Runtime::new().context("no runtime can be made")?;
+    runtime.block_on(async {
+        match test {
+            Test::Orders(settings) => Box::pin(orders::run(settings)).await,
+            Test::Sequence(settings) => Box::pin(sequence::run(settings)).await,
+            Test::Live(settings) => Box::pin(live::run(settings)).await,
+            Test::FillTimers(settings) => Box::pin(timers::fill(settings)).await,
+            Test::WatchTimers(settings) => Box::pin(timers::watch(settings)).await,
+            Test::Listens(settings) => Box::pin(listens::run(settings)).await,
+            Test::W1(settings) => Box::pin(w1::run(settings)).await,
+            Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
+            Test::HotPath(settings) => hot_paths::run(&settings),
+            Test::Broker(settings) => Box::pin(broker::run(settings)).await,
+        }
+    })
 }

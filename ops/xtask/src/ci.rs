@@ -8,7 +8,7 @@ use crate::cluster::{Given, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{ctk, dev_kill, faults, orders, sim, steps};
+use crate::{ctk, dev_kill, faults, instructions, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -54,12 +54,26 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
         // Their programs run until they are stopped, which takes minutes without optimization.
         let bounds = ["test", "--release", "-p", "millrace-workflow", "--test", "expression_memory"];
         run.cargo("bounds of expressions", workspace, &bounds);
+        instructions_of(workspace, &mut run, &programs);
         on_dev(workspace, &mut run, &programs);
         on_the_kit(workspace, &mut run, &programs);
         on_servers(workspace, &mut run, &features, programs.clone());
         through_faults(workspace, &mut run, programs);
     }
     Ok(run.verdict())
+}
+
+/// What does not depend on what else this machine does.
+fn instructions_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
+    let folder = run.folder.join("instructions");
+    run.step("instructions of hot paths", || {
+        std::fs::create_dir_all(&folder)?;
+        let verdict =
+            instructions::through(workspace, programs, &folder, &instructions::Plan { write: false })?;
+        say!("{}", verdict.detail);
+        anyhow::ensure!(verdict.holds, verdict.detail);
+        Ok(())
+    });
 }
 
 /// Without servers: all is in one process.

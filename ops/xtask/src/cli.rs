@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
-use crate::{bench, ci, ctk, dev_kill, faults, fuzz, orders, quickstart, setup, sim};
+use crate::{bench, ci, ctk, dev_kill, faults, fuzz, instructions, orders, quickstart, setup, sim};
 
 /// The checks of this repository: one name for each
 #[derive(Debug, Parser)]
@@ -45,6 +45,12 @@ enum Check {
     Setup,
     /// Everything that must hold before a change lands: format, lints, tests, tests on real servers, orders through a kill, faults
     Ci,
+    /// What the pure hot paths cost in instructions, against load-tests/instructions.json
+    Instructions {
+        /// Write what is counted as the new budget
+        #[arg(long)]
+        write: bool,
+    },
     /// The same as `ci`
     Test,
     /// Orders from event to end on real servers, checked against the ledger of the payments
@@ -237,6 +243,7 @@ impl Check {
             Self::Bench(Bench::Timers { .. }) => "bench timers".to_owned(),
             Self::Bench(Bench::Listens { .. }) => "bench listens".to_owned(),
             Self::Bench(Bench::Idle { .. }) => "bench idle".to_owned(),
+            Self::Instructions { .. } => "instructions".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
             Self::Fuzz { .. } => "fuzz".to_owned(),
@@ -278,6 +285,7 @@ impl Check {
             Self::Faults { minutes, seed, report } => {
                 faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
             }
+            Self::Instructions { write } => instructions::run(&workspace()?, &instructions::Plan { write }),
             Self::Fuzz { minutes } => fuzz::run(&workspace()?, minutes),
             Self::DevKill { times, seed, report } => {
                 dev_kill::run(&workspace()?, &dev_kill::Plan { times, seed, report })

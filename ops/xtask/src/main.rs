@@ -17,6 +17,7 @@ mod dev_kill;
 mod faults;
 mod fleet;
 mod fuzz;
+mod instructions;
 mod orders;
 mod page;
 mod processes;

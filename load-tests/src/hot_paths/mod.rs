@@ -1,0 +1,93 @@
+//! The pure hot paths of the processor, each as something that can be run again and again: timed by `cargo bench`, and counted in
+//! instructions by `cargo xtask instructions`, which does not depend on what else the machine does.
+
+mod core;
+mod partition;
+
+use anyhow::Context as _;
+
+/// One path: runs once with each call.
+pub type Run = Box<dyn FnMut()>;
+
+/// A path and what one run of it does.
+#[derive(Clone, Copy, Debug)]
+pub struct HotPath {
+    /// Its name: the part of the processor, and what it does there.
+    pub name: &'static str,
+    /// What one run is.
+    pub unit: &'static str,
+    /// Prepares it.
+    pub prepare: fn() -> Run,
+}
+
+/// All of them.
+pub const ALL: [HotPath; 11] = [
+    HotPath { name: "inbox/read-start", unit: "one record of the inbox", prepare: core::read_start },
+    HotPath { name: "inbox/read-answer", unit: "one record of the inbox", prepare: core::read_answer },
+    HotPath { name: "engine/start", unit: "one start of W1", prepare: core::start },
+    HotPath { name: "engine/answer", unit: "one answer to a task of W1", prepare: core::answer },
+    HotPath { name: "engine/steps", unit: "one instance of W3: 200 set and switch", prepare: core::steps },
+    HotPath { name: "engine/fold", unit: "the four entries of a W1 instance", prepare: core::fold },
+    HotPath { name: "codec/encode-entry", unit: "one changelog entry", prepare: core::encode_entry },
+    HotPath { name: "codec/decode-entry", unit: "one changelog entry", prepare: core::decode_entry },
+    HotPath { name: "codec/encode-snapshot", unit: "one snapshot of W1", prepare: core::encode_snapshot },
+    HotPath { name: "codec/decode-snapshot", unit: "one snapshot of W1", prepare: core::decode_snapshot },
+    HotPath { name: "partition/w1", unit: "100 W1 instances from start to end", prepare: partition::w1 },
+];
+
+/// Runs one path, once so that everything is in place, and then so many times in `measured`, which a counter can look for.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Which.
+    #[arg(required_unless_present = "list")]
+    pub name: Option<String>,
+    /// How often.
+    #[arg(long, default_value_t = 1)]
+    pub times: u64,
+    /// Prints the names, as JSON, and runs none.
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Runs what is asked for.
+///
+/// # Errors
+/// When there is no such path.
+pub fn run(settings: &Settings) -> anyhow::Result<bool> {
+    if settings.list {
+        let list: Vec<_> =
+            ALL.iter().map(|it| serde_json::json!({"name": it.name, "unit": it.unit})).collect();
+        println!("{}", serde_json::to_string_pretty(&list)?);
+        return Ok(true);
+    }
+    let name = settings.name.as_deref().context("a name is needed")?;
+    let path = ALL.iter().find(|it| it.name == name).with_context(|| {
+        let names: Vec<&str> = ALL.iter().map(|it| it.name).collect();
+        format!("there is no hot path {name}; there are: {}", names.join(", "))
+    })?;
+    let mut run = (path.prepare)();
+    run();
+    measured(&mut run, settings.times);
+    Ok(true)
+}
+
+#[inline(never)]
+fn measured(run: &mut Run, times: u64) {
+    for _ in 0..times {
+        run();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_runs_more_than_once() {
+        for path in ALL {
+            let mut run = (path.prepare)();
+            run();
+            run();
+        }
+    }
+}
