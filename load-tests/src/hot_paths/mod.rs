@@ -4,6 +4,8 @@
 mod core;
 mod partition;
 
+use std::io::Write as _;
+
 use anyhow::Context as _;
 
 /// One path: runs once with each call.
@@ -57,7 +59,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<bool> {
     if settings.list {
         let list: Vec<_> =
             ALL.iter().map(|it| serde_json::json!({"name": it.name, "unit": it.unit})).collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        let text = serde_json::to_string_pretty(&list)? + "\n";
+        std::io::stdout().lock().write_all(text.as_bytes()).context("stdout is closed")?;
         return Ok(true);
     }
     let name = settings.name.as_deref().context("a name is needed")?;
