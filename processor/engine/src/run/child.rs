@@ -69,7 +69,19 @@ impl Journal<'_> {
     /// What an event means for other instances: children of what it ends are cancelled, and a parent is told of the end.
     pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Stop> {
         match event {
-            Event::TaskCompleted { execution, .. } => self.leave_channels(|it| it == *execution),
+            // What undoes a task can end with something open below it: by `then: end` in a branch.
+            Event::TaskCompleted { execution, .. } => {
+                if !self.state().channels.is_empty() {
+                    let ending = subtree(&self.state().executions, *execution);
+                    self.leave_channels(|id| ending.contains(&id))?;
+                }
+                if !has_children(self.state()) {
+                    return Ok(());
+                }
+                // Its own child has answered.
+                let ending = subtree(&self.state().executions, *execution);
+                self.cancel_children_of(|id| id != *execution && ending.contains(&id))
+            }
             // The instance is still there for whoever knows it by its business key.
             Event::CompensationStarted { .. } => {
                 self.leave_channels(|id| id != ExecutionId::ROOT)?;

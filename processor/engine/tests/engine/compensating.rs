@@ -70,6 +70,63 @@ fn an_error_that_nothing_catches_undoes_what_has_ended_the_last_first() {
     );
 }
 
+/// `then: end` in a branch ends all that undoes the task, with what is open in other branches: nobody listens or runs for it any more.
+#[test]
+fn what_undoes_a_task_may_end_while_its_branches_are_open() {
+    check(
+        "
+do:
+  - a:
+      call: a
+      metadata:
+        millrace:
+          compensate:
+            - both:
+                fork:
+                  branches:
+                    - hears: { listen: { to: { one: { with: { type: t } } } } }
+                    - runs: { run: { workflow: { namespace: test, name: child, version: '1.0.0' } } }
+                    - ends: { call: last, then: end }
+  - b: { call: b }
+",
+        "start\ncomplete 1.1\nfail 2.1 permanent\ncomplete 7.1",
+        expect![[r#"
+            > start
+              InstanceStarted
+              TaskStarted 1 in 0 /do/0/a Call a
+              TaskDispatched 1.1
+              => default: 1.1 a attempt 1 key i#/do/0/a null
+            > complete 1.1
+              TaskCompleted 1 -> null
+              CompensationAdded in 0 /do/0/a null
+              TaskStarted 2 in 0 /do/1/b Call b
+              TaskDispatched 2.1
+              => default: 2.1 b attempt 1 key i#/do/1/b null
+            > fail 2.1 permanent
+              TaskFaulted 2 /do/1/b runtime 500 at /do/1/b: the worker gave no reason
+              CompensationStarted, will fault: runtime 500 at /do/1/b: the worker gave no reason
+              TaskStarted 3 in 0 /do/0/a/metadata/millrace/compensate Sequence input {"input":null,"output":null}
+              TaskStarted 4 in 3 /do/0/a/metadata/millrace/compensate/0/both Branches 3
+              TaskStarted 5 in 4 /do/0/a/metadata/millrace/compensate/0/both/fork/branches/0/hears Listening
+              ChannelJoined 5.0 t/cb98
+              TaskStarted 6 in 4 /do/0/a/metadata/millrace/compensate/0/both/fork/branches/1/runs Call test/child/1.0.0 with {}
+              TaskDispatched 6.1
+              TaskStarted 7 in 4 /do/0/a/metadata/millrace/compensate/0/both/fork/branches/2/ends Call last
+              TaskDispatched 7.1
+              => subscribe 5.0 in t/cb98
+              => to i.6.1 as i.6.1/start: start test/child/1.0.0 {} for i 6.1
+              => default: 7.1 last attempt 1 key i#/do/0/a/metadata/millrace/compensate/0/both/fork/branches/2/ends {"input":null,"output":null}
+            > complete 7.1
+              TaskCompleted 7 -> null
+              TaskCompleted 3 -> null
+              TaskCompensated /do/0/a
+              InstanceFaulted runtime 500 at /do/1/b: the worker gave no reason
+              => unsubscribe 5.0 in t/cb98
+              => to i.6.1 as i.6.1/cancel: cancel, and undo
+        "#]],
+    );
+}
+
 #[test]
 fn an_instance_that_ends_well_undoes_nothing() {
     check(
