@@ -288,7 +288,7 @@ async fn exit_codes_tell_how_an_instance_ended(place: Place) {
         fleet.spawn(&["start", "demo/approval", "--id", "c-1", "--wait", "--timeout", "60s"]).wait().await;
     assert!(again.ends_with(5).contains("already_exists"));
     let unknown = fleet.spawn(&["start", "demo/nothing", "--wait", "--timeout", "60s"]).wait().await;
-    assert!(unknown.ends_with(5).contains("unknown-workflow"));
+    assert!(unknown.ends_with(5).contains("unknown_workflow"));
     let slow =
         fleet.spawn(&["start", "demo/approval", "--id", "t-1", "--wait", "--timeout", "2s"]).wait().await;
     slow.ends_with(6);
