@@ -3,7 +3,7 @@
 //!
 //! How much room everything else needs depends on the machine, the brokers and the store; so it is felt. While timers wait for nothing
 //! but their turn, what a batch with other work takes is what it *usually* takes. While they wait for their pace, batches that take
-//! half as long again make it slower, and others make it faster by and by: additive increase, multiplicative decrease, as TCP shares a
+//! a quarter more make it slower, and others make it faster by and by: additive increase, multiplicative decrease, as TCP shares a
 //! line (Chiu and Jain 1989), with a delay for a loss (as in LEDBAT, RFC 6817).
 
 use std::time::Duration;
@@ -23,8 +23,8 @@ const REST_MS: i64 = 10_000;
 /// What a batch with other work takes, before any was seen.
 const USUALLY_US: i64 = 20_000;
 
-/// Clocks count milliseconds: less than so many mean nothing.
-const GRAIN_US: i64 = 2_000;
+/// Clocks count milliseconds: less than one means nothing.
+const GRAIN_US: i64 = 1_000;
 
 /// A token bucket, as the time at which it would be full (GCRA), with a rate that yields to other work.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Pace {
             return;
         }
         self.lately_us += (took_us - self.lately_us) / 4;
-        let is_slow = self.lately_us > self.usually_us + self.usually_us / 2 + GRAIN_US;
+        let is_slow = self.lately_us > self.usually_us + self.usually_us / 4 + GRAIN_US;
         if is_slow {
             self.felt_at = now;
             self.is_starting = false;
@@ -185,7 +185,7 @@ mod tests {
         }
         herd(&mut pace, 0, 5_000, |rate| Some(8 + u64::from(rate) / 50));
         let passed = herd(&mut pace, 5_000, 10_000, |rate| Some(8 + u64::from(rate) / 50));
-        assert!((2_000..=4_000).contains(&passed), "{passed}");
+        assert!((1_000..=3_000).contains(&passed), "{passed}");
         let passed = herd(&mut pace, 15_000, 1_000, |_| Some(500));
         assert!(passed < 300, "{passed}");
         assert_eq!(pace.per_second, 50, "it never stops");
