@@ -16,8 +16,8 @@ use crate::workspace::{Profile, Programs, Workspace};
 
 /// Instructions of one run of each path.
 const BUDGET: &str = "load-tests/instructions.json";
-/// So much more is noise of the compiler's choices, and of how long a hash table's chains are.
-const TOLERANCE: f64 = 0.05;
+/// So much more is noise: of the compiler's choices, of another machine's C library, of how long a hash table's chains are.
+const TOLERANCE: f64 = 0.10;
 const TIMES: u64 = 20;
 
 #[derive(Debug)]
@@ -136,12 +136,12 @@ mod tests {
     fn what_costs_more_than_it_may_is_named() {
         let counts = |of: &[(&str, u64)]| of.iter().map(|(name, it)| ((*name).to_owned(), *it)).collect();
         let budget = counts(&[("a", 1_000), ("b", 1_000), ("c", 1_000), ("gone", 1)]);
-        let now = counts(&[("a", 1_049), ("b", 1_100), ("c", 900), ("new", 5)]);
+        let now = counts(&[("a", 1_099), ("b", 1_150), ("c", 850), ("new", 5)]);
         let (problems, cheaper) = compare(&now, &budget);
         assert_eq!(
             problems,
-            ["b: 1100 instructions instead of 1000, +10.0 %", "new has no budget", "gone is gone"]
+            ["b: 1150 instructions instead of 1000, +15.0 %", "new has no budget", "gone is gone"]
         );
-        assert_eq!(cheaper, ["c -10.0 %"]);
+        assert_eq!(cheaper, ["c -15.0 %"]);
     }
 }
