@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use millrace_load_tests::{broker, hot_paths, listens, live, orders, sequence, timers, w1};
 use tracing_subscriber::EnvFilter;
@@ -43,23 +42,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    // Threads of a runtime would be counted with it.
-    let result =
-        if let Test::HotPath(settings) = &cli.test { hot_paths::run(settings) } else { load(cli.test) };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn load(test: Test) -> anyhow::Result<bool> {
-    let runtime = tokio::runtime::Runtime::new().context("no runtime can be made")?;
-    runtime.block_on(async {
-        match test {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made in a new process");
+    let result = runtime.block_on(async {
+        match cli.test {
             Test::Orders(settings) => Box::pin(orders::run(settings)).await,
             Test::Sequence(settings) => Box::pin(sequence::run(settings)).await,
             Test::Live(settings) => Box::pin(live::run(settings)).await,
@@ -71,5 +56,13 @@ fn load(test: Test) -> anyhow::Result<bool> {
             Test::HotPath(settings) => hot_paths::run(&settings),
             Test::Broker(settings) => Box::pin(broker::run(settings)).await,
         }
-    })
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }

@@ -42,12 +42,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     for (name, plan) in
         [("simulation", seeds), ("mutants of the simulation", sim::Plan::Mutants { enough: 1 })]
     {
-        run.step(name, || {
-            let verdict = sim::run(workspace, plan)?;
-            say!("{}", verdict.detail);
-            anyhow::ensure!(verdict.holds, verdict.detail);
-            Ok(())
-        });
+        run.check(name, || sim::run(workspace, plan));
     }
     let folder = run.folder.clone();
     if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
@@ -65,40 +60,24 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
 
 /// What does not depend on what else this machine does.
 fn instructions_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
-    let folder = run.folder.join("instructions");
-    run.step("instructions of hot paths", || {
-        std::fs::create_dir_all(&folder)?;
-        let verdict =
-            instructions::through(workspace, programs, &folder, &instructions::Plan { write: false })?;
-        say!("{}", verdict.detail);
-        anyhow::ensure!(verdict.holds, verdict.detail);
-        Ok(())
+    run.check_in("instructions", "instructions of hot paths", |folder| {
+        instructions::through(workspace, programs, folder, &instructions::Plan { write: false })
     });
 }
 
 /// Without servers: all is in one process.
 fn on_dev(workspace: &Workspace, run: &mut Run, programs: &Programs) {
-    let folder = run.folder.join("dev-kill");
-    run.step(&format!("{DEV_KILLS} kills of millrace dev"), || {
-        std::fs::create_dir_all(&folder)?;
+    run.check_in("dev-kill", &format!("{DEV_KILLS} kills of millrace dev"), |folder| {
         let plan = dev_kill::Plan { times: DEV_KILLS, seed: 1, report: None };
-        let verdict = dev_kill::through(workspace, programs, &folder, &plan)?;
-        say!("{}", verdict.detail);
-        anyhow::ensure!(verdict.holds, verdict.detail);
-        Ok(())
+        dev_kill::through(workspace, programs, folder, &plan)
     });
 }
 
 /// In a `millrace dev` for each scenario.
 fn on_the_kit(workspace: &Workspace, run: &mut Run, programs: &Programs) {
-    let folder = run.folder.join("ctk");
-    run.step("conformance kit", || {
-        std::fs::create_dir_all(&folder)?;
+    run.check_in("ctk", "conformance kit", |folder| {
         let plan = ctk::Plan { kill_points: KILL_POINTS.to_vec(), own_kill_points: Vec::new() };
-        let verdict = ctk::through(workspace, programs, &folder, &plan)?;
-        say!("{}", verdict.detail);
-        anyhow::ensure!(verdict.holds, verdict.detail);
-        Ok(())
+        ctk::through(workspace, programs, folder, &plan)
     });
 }
 
@@ -120,7 +99,7 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
     servers.tell(require_tools(&mut tests));
     run.command("tests on Apache Kafka", &mut tests);
 
-    run.step(&format!("{ORDERS} orders through a kill"), || {
+    run.check(&format!("{ORDERS} orders through a kill"), || {
         let plan = orders::Plan {
             count: ORDERS,
             kill: true,
@@ -129,10 +108,7 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
             given: Given::default(),
         };
         let fleet = Fleet::create(workspace, programs, servers, &folder, &orders::SETTINGS)?;
-        let verdict = orders::through(fleet, &plan)?;
-        say!("{}", verdict.detail);
-        anyhow::ensure!(verdict.holds, verdict.detail);
-        Ok(())
+        orders::through(fleet, &plan)
     });
 }
 
@@ -143,14 +119,9 @@ fn require_tools(tests: &mut Command) -> &mut Command {
 
 /// On servers of its own: three brokers, of which one dies.
 fn through_faults(workspace: &Workspace, run: &mut Run, programs: Programs) {
-    let folder = run.folder.join("faults");
-    run.step(&format!("{} s through faults", FAULTS.as_secs()), || {
-        std::fs::create_dir_all(&folder)?;
+    run.check_in("faults", &format!("{} s through faults", FAULTS.as_secs()), |folder| {
         let plan = faults::Plan { duration: FAULTS, seed: 1, report: None };
-        let verdict = faults::through(workspace, programs, &folder, &plan)?;
-        say!("{}", verdict.detail);
-        anyhow::ensure!(verdict.holds, verdict.detail);
-        Ok(())
+        faults::through(workspace, programs, folder, &plan)
     });
 }
 
@@ -196,6 +167,25 @@ impl Run {
             error,
         });
         result.ok()
+    }
+
+    /// A step that comes to a verdict.
+    fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<Verdict>) {
+        self.step(name, || {
+            let verdict = check()?;
+            say!("{}", verdict.detail);
+            anyhow::ensure!(verdict.holds, verdict.detail);
+            Ok(())
+        });
+    }
+
+    /// The same, with a folder of its own.
+    fn check_in(&mut self, folder: &str, name: &str, check: impl FnOnce(&Path) -> anyhow::Result<Verdict>) {
+        let folder = self.folder.join(folder);
+        self.check(name, || {
+            std::fs::create_dir_all(&folder)?;
+            check(&folder)
+        });
     }
 
     fn verdict(&self) -> Verdict {

@@ -69,9 +69,8 @@ struct Process {
 }
 
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
-    let folder = workspace.run_folder("ctk")?;
-    let programs = workspace.build(Profile::Dev, &folder)?;
-    through(workspace, &programs, &folder, plan)
+    workspace
+        .with_programs("ctk", Profile::Dev, |programs, folder| through(workspace, &programs, folder, plan))
 }
 
 /// The same with programs that are built already.

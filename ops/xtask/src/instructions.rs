@@ -36,9 +36,9 @@ struct HotPath {
 type Counts = BTreeMap<String, u64>;
 
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
-    let folder = workspace.run_folder("instructions")?;
-    let programs = workspace.build(Profile::Release, &folder)?;
-    through(workspace, &programs, &folder, plan)
+    workspace.with_programs("instructions", Profile::Release, |programs, folder| {
+        through(workspace, &programs, folder, plan)
+    })
 }
 
 /// With programs that are built.

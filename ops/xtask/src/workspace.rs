@@ -108,6 +108,17 @@ impl Workspace {
         command
     }
 
+    /// Runs a check in a folder of its own, with programs that are built for it.
+    pub(crate) fn with_programs<T>(
+        &self,
+        check: &str,
+        profile: Profile,
+        run: impl FnOnce(Programs, &Path) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let folder = self.run_folder(check)?;
+        run(self.build(profile, &folder)?, &folder)
+    }
+
     /// Builds `millrace` and the load tests.
     pub(crate) fn build(&self, profile: Profile, folder: &Path) -> anyhow::Result<Programs> {
         let mut arguments = vec!["build", "-p", "millrace", "-p", "millrace-load-tests"];

@@ -31,6 +31,7 @@ pub(crate) struct Batch {
     /// Positions of topics to set in this transaction, whatever they were.
     pub(crate) found: BTreeMap<Source, Offset>,
     pub(crate) stage: Stage,
+    /// When its records were taken from the inbox.
     pub(crate) started_at: Timestamp,
 }
 

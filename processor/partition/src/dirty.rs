@@ -38,14 +38,16 @@ impl Dirty {
                 self.keys.insert(id.clone(), key);
                 self.order.insert(offset, (id.clone(), at));
             }
-            Some(key) if key.is_flushing && key.first_since_flush.is_none() => {
-                key.first_since_flush = Some(offset)
+            Some(key) => {
+                if key.is_flushing {
+                    key.first_since_flush.get_or_insert(offset);
+                }
+                self.at_rest -= usize::from(std::mem::take(&mut key.is_at_rest));
             }
-            Some(_) => {}
         }
     }
 
-    /// `id` has come to rest: to wait for more events, which the same snapshot could hold, is of no use.
+    /// With its last event, `id` has come to rest: to wait for more events, which the same snapshot could hold, is of no use.
     pub(crate) fn rests(&mut self, id: &InstanceId) {
         if let Some(key) = self.keys.get_mut(id)
             && !std::mem::replace(&mut key.is_at_rest, true)

@@ -62,9 +62,9 @@ struct Kill {
 }
 
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
-    let folder = workspace.run_folder("dev-kill")?;
-    let programs = workspace.build(Profile::Release, &folder)?;
-    through(workspace, &programs, &folder, plan)
+    workspace.with_programs("dev-kill", Profile::Release, |programs, folder| {
+        through(workspace, &programs, folder, plan)
+    })
 }
 
 /// With programs that are built.

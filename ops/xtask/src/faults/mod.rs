@@ -51,9 +51,9 @@ pub(crate) struct Plan {
 }
 
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
-    let folder = workspace.run_folder("faults")?;
-    let programs = workspace.build(Profile::Release, &folder)?;
-    through(workspace, programs, &folder, plan)
+    workspace.with_programs("faults", Profile::Release, |programs, folder| {
+        through(workspace, programs, folder, plan)
+    })
 }
 
 /// On servers of its own, with programs that are built.

@@ -69,19 +69,8 @@ impl Journal<'_> {
     /// What an event means for other instances: children of what it ends are cancelled, and a parent is told of the end.
     pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Stop> {
         match event {
-            // What undoes a task can end with something open below it: by `then: end` in a branch.
-            Event::TaskCompleted { execution, .. } => {
-                if !self.state().channels.is_empty() {
-                    let ending = subtree(&self.state().executions, *execution);
-                    self.leave_channels(|id| ending.contains(&id))?;
-                }
-                if !has_children(self.state()) {
-                    return Ok(());
-                }
-                // Its own child has answered.
-                let ending = subtree(&self.state().executions, *execution);
-                self.cancel_children_of(|id| id != *execution && ending.contains(&id))
-            }
+            // What undoes a task can end with something open below it, by `then: end` in a branch. Its own child has answered.
+            Event::TaskCompleted { execution, .. } => self.let_go(*execution, |id| id != *execution),
             // The instance is still there for whoever knows it by its business key.
             Event::CompensationStarted { .. } => {
                 self.leave_channels(|id| id != ExecutionId::ROOT)?;
@@ -96,17 +85,7 @@ impl Journal<'_> {
             Event::TaskCancelled { execution }
             | Event::TaskFaulted { execution: Some(execution), .. }
             | Event::TaskHalted { execution: Some(execution), .. }
-            | Event::TaskEdited { execution: Some(execution), .. } => {
-                if !self.state().channels.is_empty() {
-                    let ending = subtree(&self.state().executions, *execution);
-                    self.leave_channels(|id| ending.contains(&id))?;
-                }
-                if !has_children(self.state()) {
-                    return Ok(());
-                }
-                let ending = subtree(&self.state().executions, *execution);
-                self.cancel_children_of(|id| ending.contains(&id))
-            }
+            | Event::TaskEdited { execution: Some(execution), .. } => self.let_go(*execution, |_| true),
             Event::InstanceCompleted { output } => self.ended(|token| match output.is_too_deep_for_inbox() {
                 false => Command::CompleteTask { token, output: output.clone() },
                 true => {
@@ -160,6 +139,21 @@ impl Journal<'_> {
             | Event::SignalReceived { .. }
             | Event::AttributesChanged { .. } => Ok(()),
         }
+    }
+
+    /// What ends with `execution` listens no more, and runs no children, if nobody has ended those before.
+    fn let_go(
+        &mut self,
+        execution: ExecutionId,
+        has_child: impl Fn(ExecutionId) -> bool,
+    ) -> Result<(), Stop> {
+        let state = self.state();
+        if state.channels.is_empty() && !has_children(state) {
+            return Ok(());
+        }
+        let ending = subtree(&state.executions, execution);
+        self.leave_channels(|id| ending.contains(&id))?;
+        self.cancel_children_of(|id| has_child(id) && ending.contains(&id))
     }
 
     fn ended(&mut self, answer: impl FnOnce(TaskToken) -> Command) -> Result<(), Stop> {
