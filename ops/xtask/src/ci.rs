@@ -135,6 +135,8 @@ struct Step {
     name: String,
     took: Duration,
     tests: Tests,
+    /// What its tests that failed printed.
+    told: Vec<String>,
     error: Option<String>,
 }
 
@@ -148,7 +150,10 @@ impl Run {
         let log = self.folder.join(format!("{}.log", name.replace(' ', "-")));
         self.step(name, || steps::run(name, command, &log));
         if let Some(step) = self.steps.last_mut() {
-            step.tests = Tests::counted_in(&log);
+            let text = std::fs::read(&log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            step.tests = Tests::counted(&text);
+            step.told = told_by_failures(&text);
         }
     }
 
@@ -164,6 +169,7 @@ impl Run {
             name: name.to_owned(),
             took: begun.elapsed(),
             tests: Tests::default(),
+            told: Vec::new(),
             error,
         });
         result.ok()
@@ -190,12 +196,15 @@ impl Run {
 
     fn verdict(&self) -> Verdict {
         say!("");
-        for Step { name, took, tests, error } in &self.steps {
+        for Step { name, took, tests, error, .. } in &self.steps {
             let tests = if tests.ran() > 0 { format!("{} tests", tests.ran()) } else { String::new() };
             let outcome = if error.is_none() { "ok" } else { "FAILED" };
             say!("{name:32} {:>8.1} s {tests:>12}   {outcome}", took.as_secs_f64());
         }
         say!("");
+        for told in self.steps.iter().flat_map(|it| &it.told) {
+            say!("{told}");
+        }
         let failed: Vec<&str> =
             self.steps.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
         let tests = self.steps.iter().fold(Tests::default(), |sum, step| sum.and(step.tests));
@@ -232,6 +241,31 @@ impl Step {
     }
 }
 
+/// Of what one failed test printed, shown at the end.
+const LINES_OF_A_FAILURE: usize = 40;
+const BYTES_OF_A_LINE: usize = 400;
+
+/// What each failed test printed, from its name on, cut where it is long: whoever has only the end of the output must see which
+/// test failed and why, since a property fails with a seed that the next run does not have.
+fn told_by_failures(log: &str) -> Vec<String> {
+    let name = |line: &str| line.strip_prefix("---- ").is_some_and(|it| it.ends_with(" stdout ----"));
+    let mut lines = log.lines().peekable();
+    let mut told = Vec::new();
+    while let Some(line) = lines.next() {
+        if !name(line) {
+            continue;
+        }
+        let mut failure = vec![line];
+        while let Some(next) = lines.next_if(|it| !name(it) && *it != "failures:") {
+            failure.push(next);
+        }
+        let cut =
+            failure.iter().take(LINES_OF_A_FAILURE).map(|it| &it[..it.floor_char_boundary(BYTES_OF_A_LINE)]);
+        told.push(cut.collect::<Vec<_>>().join("\n"));
+    }
+    told
+}
+
 /// How many tests ran, as the test runner counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tests {
@@ -240,11 +274,6 @@ struct Tests {
 }
 
 impl Tests {
-    fn counted_in(log: &Path) -> Self {
-        let text = std::fs::read(log).unwrap_or_default();
-        Self::counted(&String::from_utf8_lossy(&text))
-    }
-
     /// Sums the lines `test result: ok. 3 passed; 0 failed; …`.
     fn counted(text: &str) -> Self {
         let results = text.lines().filter_map(|it| it.strip_prefix("test result: "));
@@ -278,6 +307,16 @@ mod tests {
         let log = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
             test result: FAILED. 12 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
         assert_eq!(Tests::counted(log), Tests { passed: 15, failed: 2 });
+    }
+
+    #[test]
+    fn what_failed_tests_printed_is_told_again() {
+        let log = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nthread 'a' panicked\n\n---- b stdout ----\nsaid b\n\n\n\
+            failures:\n    a\n    b\n\ntest result: FAILED. 0 passed; 2 failed\n";
+        assert_eq!(
+            told_by_failures(log),
+            ["---- a stdout ----\nthread 'a' panicked\n", "---- b stdout ----\nsaid b\n\n"]
+        );
     }
 
     #[test]
