@@ -1,4 +1,10 @@
-//! A lane: one transactional producer on a thread of its own, for its calls block.
+//! A lane: two transactional producers in turn, each on a thread of its own, for its calls block.
+//!
+//! **Why two.** When a commit returns, the broker still writes the markers of the transaction, and until it has, it refuses the
+//! next one of the same producer, for which librdkafka then waits 20 ms. Another producer need not wait. The lane still has one transaction
+//! at a time: the next begins when the outcome of this one is known, so what a partition writes is in one order, and of the offsets
+//! that two transactions have pending for a partition, that of the later one stands, whichever markers come first (the
+//! coordinator keeps what was appended last). Whoever asks for stable offsets waits for both.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -28,25 +34,60 @@ const COMMIT_MAX: Duration = Duration::from_secs(15);
 /// How long a lane whose metadata was refused waits for newer ones before it tries again all the same.
 const METADATA_WAIT: Duration = Duration::from_secs(1);
 
-/// The lane of [`crate::KafkaLog`]. Its thread ends when it is dropped.
+/// The lane of [`crate::KafkaLog`]. Its threads end when it is dropped.
 #[derive(Debug)]
 pub struct KafkaLane {
+    transactional_id: String,
+    sides: [Side; 2],
+    /// Whose turn it is.
+    turn: usize,
+}
+
+/// One of the producers.
+#[derive(Debug)]
+struct Side {
     worker: Arc<Worker>,
     requests: mpsc::Sender<Request>,
 }
 
 #[derive(Debug)]
-struct Request {
-    shares: Vec<Share>,
-    reply: oneshot::Sender<CommitOutcome>,
+enum Request {
+    Commit {
+        shares: Vec<Share>,
+        reply: oneshot::Sender<CommitOutcome>,
+    },
+    /// The next commit is to be that of a producer made anew.
+    Renew,
 }
 
 impl KafkaLane {
-    /// Makes the producer; earlier ones of the same lane are fenced.
+    /// Makes the producers; earlier ones of the same lane are fenced.
     pub(crate) async fn create(config: &KafkaConfig, group: Arc<Group>, lane: u32) -> Result<Self, LogError> {
         let transactional_id = config.transactional_id(lane);
+        let [first, second] = transactional_ids(&transactional_id);
+        let name = format!("lane-{lane}");
+        let (first, second) = tokio::try_join!(
+            Side::create(config, Arc::clone(&group), name.clone(), first),
+            Side::create(config, group, name + "-b", second),
+        )?;
+        Ok(Self { transactional_id, sides: [first, second], turn: 0 })
+    }
+}
+
+/// Those of both producers of a lane, by the id of the lane.
+pub(crate) fn transactional_ids(lane: &str) -> [String; 2] {
+    [lane.to_owned(), format!("{lane}-b")]
+}
+
+impl Side {
+    async fn create(
+        config: &KafkaConfig,
+        group: Arc<Group>,
+        name: String,
+        transactional_id: String,
+    ) -> Result<Self, LogError> {
         let worker = Arc::new(Worker {
-            name: format!("lane-{lane}"),
+            name,
             config: config.lane(&transactional_id),
             topics: config.topics.clone(),
             transactional_id,
@@ -72,13 +113,35 @@ impl KafkaLane {
 
 impl Lane for KafkaLane {
     fn transactional_id(&self) -> &str {
-        &self.worker.transactional_id
+        &self.transactional_id
+    }
+
+    async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
+        let outcome = self.sides[self.turn].commit(shares).await;
+        match &outcome {
+            CommitOutcome::Committed(_) => self.turn = 1 - self.turn,
+            // What has failed is tried again by the same one: it knows what the broker did not want. Whoever took over its id
+            // has that of the other, too.
+            CommitOutcome::Aborted(LogError::Fatal { .. })
+            | CommitOutcome::Unknown(LogError::Fatal { .. }) => {
+                self.sides[1 - self.turn].renew();
+            }
+            CommitOutcome::Aborted(_) | CommitOutcome::Unknown(_) => {}
+        }
+        outcome
+    }
+}
+
+impl Side {
+    fn renew(&self) {
+        // Without a thread, the next commit tells.
+        let _ = self.requests.send(Request::Renew);
     }
 
     async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
         let (reply, outcome) = oneshot::channel();
         let incarnations: Vec<Incarnation> = shares.iter().map(|it| it.incarnation.clone()).collect();
-        let is_sent = self.requests.send(Request { shares, reply }).is_ok();
+        let is_sent = self.requests.send(Request::Commit { shares, reply }).is_ok();
         match tokio::time::timeout(COMMIT_MAX, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
@@ -170,7 +233,11 @@ impl Worker {
 
     fn serve(&self, mut producer: Option<TransactionalProducer>, requests: &mpsc::Receiver<Request>) {
         let mut refused = None;
-        while let Ok(Request { shares, reply }) = requests.recv() {
+        while let Ok(request) = requests.recv() {
+            let Request::Commit { shares, reply } = request else {
+                producer = None;
+                continue;
+            };
             if !self.await_metadata(refused.take()) {
                 let outside = LogError::Fenced { doing: "committing outside of the group".to_owned() };
                 let _ = reply.send(CommitOutcome::Aborted(outside));

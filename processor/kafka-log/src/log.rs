@@ -21,7 +21,7 @@ use crate::definitions;
 use crate::error::{blocking, fatal, from_kafka, retriable};
 use crate::follower::{self, FollowerHandle, Pending};
 use crate::group::{Group, Membership};
-use crate::lane::KafkaLane;
+use crate::lane::{KafkaLane, transactional_ids};
 use crate::producer::TransactionalProducer;
 
 /// Events on their way to the shell: each holds at most a batch of records.
@@ -306,13 +306,16 @@ impl Log for KafkaLog {
     }
 
     async fn end_transaction_of(&self, transactional_id: &str) -> Result<(), LogError> {
-        let config = self.inner.config.lane(transactional_id);
-        let doing = format!("end the open transaction of {transactional_id}");
-        let topics = self.topics().clone();
-        // It is of no more use once its id is initialised.
-        blocking(move || TransactionalProducer::create(&config, &topics).map(drop))
-            .await
-            .map_err(|error| from_kafka(doing, error))
+        let [first, second] = transactional_ids(transactional_id);
+        let end = async |id: String| {
+            let config = self.inner.config.lane(&id);
+            let topics = self.topics().clone();
+            // It is of no more use once its id is initialised.
+            blocking(move || TransactionalProducer::create(&config, &topics).map(drop))
+                .await
+                .map_err(|error| from_kafka(format!("end the open transaction of {id}"), error))
+        };
+        tokio::try_join!(end(first), end(second)).map(drop)
     }
 
     async fn trim_changelog(

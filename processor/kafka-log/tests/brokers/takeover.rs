@@ -142,22 +142,26 @@ async fn a_successor_ends_the_open_transaction_of_a_killed_owner_at_once() {
     let mut lane = member.log.lane(0).await.unwrap();
     let offsets = committed(&mut lane, vec![share(&config, &incarnation, &["before"])]).await;
 
-    let dead = open_transaction(&config, &dead_lane(&config), &config.topics.changelog(), 0).await;
-    let until = end(&member.log).await;
-    let error = try_read_changelog(&member.log, 0, 0, until.0).await.unwrap_err();
-    assert!(matches!(error, LogError::HeldUp { .. }), "{error:?}");
+    // Of either of the lane's producers.
+    for producer in ["", "-b"] {
+        let id = dead_lane(&config) + producer;
+        let dead = open_transaction(&config, &id, &config.topics.changelog(), 0).await;
+        let until = end(&member.log).await;
+        let error = try_read_changelog(&member.log, 0, 0, until.0).await.unwrap_err();
+        assert!(matches!(error, LogError::HeldUp { .. }), "{error:?}");
 
-    let began = Instant::now();
-    member.log.end_transaction_of(&dead_lane(&config)).await.unwrap();
-    let fenced = began.elapsed();
-    let all = read_changelog(&member.log, 0, 0, until.0).await;
-    println!("ending the transaction took {fenced:?}, with the restore {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(5), "by then the broker would have done it");
-    assert_eq!(all, [(offsets[0][0].0, "before".into())]);
+        let began = Instant::now();
+        member.log.end_transaction_of(&dead_lane(&config)).await.unwrap();
+        let fenced = began.elapsed();
+        let all = read_changelog(&member.log, 0, 0, until.0).await;
+        println!("ending the transaction took {fenced:?}, with the restore {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(5), "by then the broker would have done it");
+        assert_eq!(all, [(offsets[0][0].0, "before".into())]);
 
-    // Were it not dead: it is now.
-    let zombie = tokio::task::spawn_blocking(move || dead.commit_transaction(PATIENCE)).await.unwrap();
-    assert!(zombie.is_err(), "a fenced producer committed");
+        // Were it not dead: it is now.
+        let zombie = tokio::task::spawn_blocking(move || dead.commit_transaction(PATIENCE)).await.unwrap();
+        assert!(zombie.is_err(), "a fenced producer committed");
+    }
     // Once more does no harm, nor for an id that nobody has used.
     member.log.end_transaction_of(&dead_lane(&config)).await.unwrap();
     member.log.end_transaction_of(&format!("{}-8-0", config.app_id)).await.unwrap();

@@ -28,6 +28,8 @@ pub enum Mutant {
     TrimToOwnCheckpoint,
     /// A transaction whose outcome nobody knows is taken for aborted, and its batch tried again.
     UnknownCommitRetried,
+    /// The batch of a transaction whose outcome nobody knows is tried again by the lane's other producer, which need not wait for it.
+    OtherProducerGoesOn,
     /// Records that were fetched for an earlier incarnation reach the next one.
     RecordsOutliveIncarnation,
     /// A write that timed out counts as durable.
@@ -87,7 +89,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -99,6 +101,7 @@ impl Mutant {
         Self::WallClockCheckpoints,
         Self::TrimToOwnCheckpoint,
         Self::UnknownCommitRetried,
+        Self::OtherProducerGoesOn,
         Self::RecordsOutliveIncarnation,
         Self::TimedOutWriteCounts,
         Self::TimersNotIndexed,

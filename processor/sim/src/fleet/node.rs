@@ -145,15 +145,35 @@ pub(crate) enum Acquiring {
     },
 }
 
-/// A transactional producer and its event loop.
+/// Two transactional producers in turn, and their event loop.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pub(crate) id: String,
+    pub(crate) producers: [Producer; 2],
+    /// Whose turn it is.
+    pub(crate) turn: usize,
     pub(crate) ready: Vec<Share>,
     pub(crate) stage: Stage,
 }
 
+#[derive(Debug)]
+pub(crate) struct Producer {
+    pub(crate) id: String,
+    /// None until it is initialised.
+    pub(crate) epoch: Option<Epoch>,
+}
+
 impl Lane {
+    /// Of the producer whose turn it is.
+    pub(crate) fn id(&self) -> &str {
+        &self.producers[self.turn].id
+    }
+
+    /// The other producer's turn. None if it has yet to be initialised.
+    pub(crate) fn turn(&mut self) -> Option<Epoch> {
+        self.turn = 1 - self.turn;
+        self.producers[self.turn].epoch
+    }
+
     /// How much likelier a fault is now. After the fence F1 and before the end of a transaction it tells most; and with records still
     /// on their way, the fence has let pass what is not in the log yet.
     pub(crate) fn danger(&self) -> u32 {
@@ -216,7 +236,9 @@ pub(crate) enum Outcome {
 impl Node {
     pub(crate) fn new(number: usize, lanes: usize, skew_ms: i64) -> Self {
         let lanes = (0..lanes).map(|lane| Lane {
-            id: format!("app-{number}-{lane}"),
+            producers: ["", "-b"]
+                .map(|which| Producer { id: format!("app-{number}-{lane}{which}"), epoch: None }),
+            turn: 0,
             ready: Vec::new(),
             stage: Stage::Initialising { shares: Vec::new(), outcome: Outcome::Aborted },
         });

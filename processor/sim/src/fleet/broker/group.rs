@@ -54,7 +54,10 @@ struct Assignment {
     /// Who is to have it.
     target: Option<MemberId>,
     committed: Option<Offset>,
-    pending: BTreeMap<TransactionNumber, Offset>,
+    /// Which of the offsets that were appended is the committed one.
+    committed_as: u64,
+    pending: BTreeMap<TransactionNumber, (u64, Offset)>,
+    appended: u64,
 }
 
 /// What a member hears when it polls.
@@ -203,16 +206,21 @@ impl Group {
 
     pub(super) fn pend(&mut self, transaction: TransactionNumber, commit: &Commit) {
         for (partition, offset) in &commit.offsets {
-            self.partitions[*partition].pending.insert(transaction, *offset);
+            let it = &mut self.partitions[*partition];
+            it.appended += 1;
+            it.pending.insert(transaction, (it.appended, *offset));
         }
     }
 
+    /// Of two that are committed, that stands which was appended last, whichever marker comes first.
     pub(super) fn mark(&mut self, transaction: TransactionNumber, is_commit: bool) {
         for it in &mut self.partitions {
-            if let Some(offset) = it.pending.remove(&transaction)
+            if let Some((number, offset)) = it.pending.remove(&transaction)
                 && is_commit
+                && number > it.committed_as
             {
                 it.committed = Some(offset);
+                it.committed_as = number;
             }
         }
     }

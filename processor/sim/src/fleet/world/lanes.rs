@@ -28,20 +28,27 @@ impl World {
     pub(super) fn can_commit(&self, number: usize, lane: usize) -> bool {
         let lane = &self.nodes[number].lanes[lane];
         match lane.stage {
-            Stage::Idle(_) => !lane.ready.is_empty() && self.broker.transactions.is_ready(&lane.id),
+            Stage::Idle(_) => !lane.ready.is_empty() && self.broker.transactions.is_ready(lane.id()),
             _ => true,
         }
     }
 
     /// One request of the lane's producer.
     pub(super) fn advance_lane(&mut self, number: usize, lane: usize) {
-        let id = self.nodes[number].lanes[lane].id.clone();
+        let id = self.nodes[number].lanes[lane].id().to_owned();
         let placeholder = Stage::Initialising { shares: Vec::new(), outcome: Outcome::Aborted };
         let stage = std::mem::replace(&mut self.nodes[number].lanes[lane].stage, placeholder);
         let next = match stage {
             Stage::Initialising { shares, outcome } => match self.broker.transactions.init(&id) {
                 Some(epoch) => {
-                    self.nodes[number].lanes[lane].stage = Stage::Idle(epoch);
+                    let lane = &mut self.nodes[number].lanes[lane];
+                    lane.producers[lane.turn].epoch = Some(epoch);
+                    if lane.producers.iter().any(|it| it.epoch.is_none()) {
+                        lane.turn();
+                        lane.stage = Stage::Initialising { shares, outcome };
+                        return;
+                    }
+                    lane.stage = Stage::Idle(epoch);
                     return self.conclude(number, shares, outcome);
                 }
                 None => Stage::Initialising { shares, outcome },
@@ -272,10 +279,20 @@ impl World {
         let is_lost = self.happens(self.swarm.weights.end_lost);
         let is_unanswered = self.happens(self.swarm.weights.end_answer_lost);
         if !is_lost && self.broker.transactions.end(id, epoch, true).is_ok() && !is_unanswered {
-            self.nodes[number].lanes[lane].stage = Stage::Idle(epoch);
+            let next = self.nodes[number].lanes[lane]
+                .turn()
+                .expect("both are initialised before the first transaction");
+            self.nodes[number].lanes[lane].stage = Stage::Idle(next);
             self.conclude(number, shares, Outcome::Committed);
             // Concluding gives the lane nothing but ready shares.
-            return Stage::Idle(epoch);
+            return Stage::Idle(next);
+        }
+        if self.has(Mutant::OtherProducerGoesOn) {
+            let next = self.nodes[number].lanes[lane]
+                .turn()
+                .expect("both are initialised before the first transaction");
+            self.conclude(number, shares, Outcome::Aborted);
+            return Stage::Idle(next);
         }
         if self.has(Mutant::UnknownCommitRetried) {
             return Stage::Initialising { shares, outcome: Outcome::Aborted };

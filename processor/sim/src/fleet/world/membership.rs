@@ -139,7 +139,7 @@ impl World {
         let lane = index % self.nodes[number].lanes.len();
         let owner = Owner {
             incarnation: incarnation.number.to_string(),
-            transactional_id: self.nodes[number].lanes[lane].id.clone(),
+            transactional_id: self.nodes[number].lanes[lane].producers[0].id.clone(),
         };
         let partition = Partition::new(
             PartitionIndex(u32::try_from(index).expect("few")),
@@ -176,7 +176,7 @@ impl World {
                 && shares.iter().all(|it| it.incarnation.is_alive())
                 && self.dice.faults.random_bool(0.5)
             {
-                let orphan = (self.nodes[number].lanes[lane].id.clone(), *epoch);
+                let orphan = (self.nodes[number].lanes[lane].id().to_owned(), *epoch);
                 self.orphans.push(orphan);
             }
         }
