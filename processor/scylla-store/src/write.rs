@@ -14,7 +14,7 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 
-use crate::batch::batches;
+use crate::batch::{Rows, batches, mixed};
 use crate::chunks::{self, ChunkedInstances};
 use crate::config::ScyllaConfig;
 use crate::envelope::{Sealed, Sealer};
@@ -40,7 +40,7 @@ type ListingValues<'a> =
 type AttributeValues<'a> = (String, String, i32, CqlTimestamp, &'a str, i64, i32);
 type ListingDayValues = (String, i32);
 
-/// One request: rows of one table that share a CQL partition.
+/// One request: rows of one table that share a CQL partition, or a replica.
 enum Request<'a> {
     Snapshots(Vec<SnapshotValues<'a>>),
     Timers(Vec<TimerValues<'a>>),
@@ -78,9 +78,10 @@ impl Writer<'_> {
         new_days: Vec<(String, i32)>,
     ) -> Result<(), StoreError> {
         let (rows, chunked) = self.seal(&request.snapshots).await;
-        let retired = batches(request.snapshots.iter().flat_map(retired)).map(Request::Attributes);
-        at_most(IN_FLIGHT_MAX, retired.map(|it| self.send(it)).collect()).await?;
-        let requests = requests(self.config, request, rows, new_days);
+        let retired = batches(request.snapshots.iter().flat_map(retired));
+        let retired = self.mixed(retired, &self.statements.insert_attribute, Request::Attributes);
+        at_most(IN_FLIGHT_MAX, retired.into_iter().map(|it| self.send(it)).collect()).await?;
+        let requests = self.requests(request, rows, new_days);
         at_most(IN_FLIGHT_MAX, requests.into_iter().map(|it| self.send(it)).collect()).await?;
         let large = chunked.into_iter().map(|it| self.send_chunked(it)).collect();
         at_most(LARGE_IN_FLIGHT_MAX, large).await
@@ -150,29 +151,55 @@ impl Writer<'_> {
         insert(self.session, &self.statements.insert_snapshot, &[row], "write a large snapshot").await?;
         chunks::remove_older(self.session, self.statements, self.chunked, write).await
     }
-}
 
-fn requests<'a>(
-    config: &ScyllaConfig,
-    request: &'a FlushRequest,
-    snapshots: Vec<(&'a SnapshotWrite, Bytes)>,
-    new_days: Vec<(String, i32)>,
-) -> Vec<Request<'a>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
-    let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), config.timer_grace));
-    let history = request.history.iter().map(history);
-    let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
-    let snapshots = snapshots.into_iter().map(|(write, value)| snapshot_row(write, value));
-    let listings = request.snapshots.iter().filter_map(listing);
-    let attributes = request.snapshots.iter().flat_map(attributes);
-    batches(timers)
-        .map(Request::Timers)
-        .chain(batches(history).map(Request::History))
-        .chain(batches(days).map(Request::ListingDays))
-        .chain(batches(snapshots).map(Request::Snapshots))
-        .chain(batches(listings).map(Request::Listings))
-        .chain(batches(attributes).map(Request::Attributes))
-        .collect()
+    fn requests<'b>(
+        &self,
+        request: &'b FlushRequest,
+        snapshots: Vec<(&'b SnapshotWrite, Bytes)>,
+        new_days: Vec<(String, i32)>,
+    ) -> Vec<Request<'b>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
+        let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), self.config.timer_grace));
+        let history = request.history.iter().map(history);
+        let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
+        let snapshots = snapshots.into_iter().map(|(write, value)| snapshot_row(write, value));
+        let listings = request.snapshots.iter().filter_map(listing);
+        let attributes = request.snapshots.iter().flat_map(attributes);
+        let Statements {
+            insert_timer,
+            insert_history,
+            insert_listing_day,
+            insert_snapshot,
+            insert_listing,
+            insert_attribute,
+            ..
+        } = self.statements;
+        let mut requests = self.mixed(batches(timers), insert_timer, Request::Timers);
+        requests.extend(self.mixed(batches(history), insert_history, Request::History));
+        requests.extend(self.mixed(batches(days), insert_listing_day, Request::ListingDays));
+        requests.extend(self.mixed(batches(snapshots), insert_snapshot, Request::Snapshots));
+        requests.extend(self.mixed(batches(listings), insert_listing, Request::Listings));
+        requests.extend(self.mixed(batches(attributes), insert_attribute, Request::Attributes));
+        requests
+    }
+
+    /// What goes to one replica together: the first of each row's partition, since the driver sends a batch to that of its first row.
+    fn mixed<'b, R: SerializeRow>(
+        &self,
+        batches: impl Iterator<Item = Rows<R>>,
+        statement: &PreparedStatement,
+        request: impl Fn(Vec<R>) -> Request<'b>,
+    ) -> Vec<Request<'b>> {
+        let cluster = self.session.get_cluster_state();
+        let table = statement.get_table_spec();
+        let replica = |row: &R| {
+            let token = statement.calculate_token(row).ok().flatten()?;
+            let table = table?;
+            let replicas = cluster.get_token_endpoints(table.ks_name(), table.table_name(), token);
+            replicas.first().map(|(node, shard)| (node.host_id, *shard))
+        };
+        mixed(batches, replica).into_iter().map(|it| request(it.rows)).collect()
+    }
 }
 
 /// Runs them all, so many at a time; the first error ends it.
@@ -191,8 +218,9 @@ where
     }
 }
 
-/// One row on its own, several as an unlogged batch: with one CQL partition that is one mutation, so servers take it whole, and their
-/// limits on batches (which are about many partitions) do not apply.
+/// One row on its own, several as an unlogged batch. With one CQL partition that is one mutation, which servers take whole, and their
+/// limits on batches (which are about many partitions) do not apply; what is mixed stays below them. Nothing depends on a batch being
+/// written whole: a flush counts once all of it is.
 async fn insert<R: SerializeRow>(
     session: &Session,
     statement: &PreparedStatement,
