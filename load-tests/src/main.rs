@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace_load_tests::{broker, hot_paths, listens, live, orders, sequence, timers, w1};
+use millrace_load_tests::{bare_loop, broker, hot_paths, listens, live, mix, orders, sequence, timers};
 use tracing_subscriber::EnvFilter;
 
 /// Load tests for a Millrace fleet on a Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
@@ -28,10 +28,10 @@ enum Test {
     WatchTimers(timers::WatchSettings),
     /// Instances that listen for events which find them by a value: opens many, or publishes events, and measures.
     Listens(listens::Settings),
-    /// Three calls in a row, at a given rate or as fast as it goes; throughput, latency, and the ratio to a bare loop.
-    W1(w1::Settings),
-    /// The bare consume-transform-produce loop alone, with the records that a W1 run has left in the topics.
-    BareLoop(w1::bare_loop::Settings),
+    /// A mix of work from a file, at a given rate or as fast as it goes: throughput and latency, in all and over time.
+    Mix(mix::Settings),
+    /// A bare consume-transform-produce loop, with the records that a run of W1 has left in the topics.
+    BareLoop(bare_loop::Settings),
     /// A pure hot path of the processor, again and again: for profilers and for counting instructions.
     HotPath(hot_paths::Settings),
     /// Any Kafka broker, without a fleet: records a second, plain and in transactions, and whether what comes out is exact.
@@ -51,8 +51,8 @@ fn main() -> ExitCode {
             Test::FillTimers(settings) => Box::pin(timers::fill(settings)).await,
             Test::WatchTimers(settings) => Box::pin(timers::watch(settings)).await,
             Test::Listens(settings) => Box::pin(listens::run(settings)).await,
-            Test::W1(settings) => Box::pin(w1::run(settings)).await,
-            Test::BareLoop(settings) => w1::bare_loop::run_alone(settings).await,
+            Test::Mix(settings) => Box::pin(mix::run(settings)).await,
+            Test::BareLoop(settings) => bare_loop::run(settings).await,
             Test::HotPath(settings) => hot_paths::run(&settings),
             Test::Broker(settings) => Box::pin(broker::run(settings)).await,
         }

@@ -125,11 +125,20 @@ enum Bench {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/broker.md")]
         report: Option<PathBuf>,
     },
-    /// Three tasks in a row, answered at once by an outside worker, against a bare consume-transform-produce loop
+    /// Three tasks in a row, answered at once by an outside worker: latency at a rate, then throughput against a bare consume-transform-produce loop
     W1 {
-        /// For how long, in seconds
+        /// For how long each, in seconds
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
+        /// Starts a second for the latency
+        #[arg(long, default_value_t = 200, value_name = "STARTS", value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// On the store and the broker of `millrace dev`
+        #[arg(long)]
+        embedded: bool,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/w1.md")]
+        report: Option<PathBuf>,
         #[command(flatten)]
         given: Given,
     },
@@ -184,6 +193,9 @@ enum Bench {
         /// How long the listens have been left alone before that, in seconds; after a minute nothing of them is in memory
         #[arg(long, default_value_t = 75, value_name = "SECONDS")]
         rest: u64,
+        /// On the store and the broker of `millrace dev`
+        #[arg(long)]
+        embedded: bool,
         /// Write the report for people, too
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/listens.md")]
         report: Option<PathBuf>,
@@ -266,7 +278,9 @@ impl Check {
             Self::Bench(Bench::Broker { report }) => {
                 bench::broker(&workspace()?, &bench::BrokerPlan { report })
             }
-            Self::Bench(Bench::W1 { seconds, given }) => bench::w1(&workspace()?, seconds, given),
+            Self::Bench(Bench::W1 { seconds, rate, embedded, report, given }) => {
+                bench::w1(&workspace()?, &bench::W1Plan { seconds, rate, embedded, report, given })
+            }
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
             }
@@ -274,9 +288,9 @@ impl Check {
                 let plan = bench::TimersPlan { pending, herd, killed, embedded, report, given };
                 bench::timers(&workspace()?, &plan)
             }
-            Self::Bench(Bench::Listens { open, events, times, rate, rest, report, given }) => {
+            Self::Bench(Bench::Listens { open, events, times, rate, rest, embedded, report, given }) => {
                 let rest = Duration::from_secs(rest);
-                let plan = bench::ListensPlan { open, events, times, rate, rest, report, given };
+                let plan = bench::ListensPlan { open, events, times, rate, rest, embedded, report, given };
                 bench::listens(&workspace()?, &plan)
             }
             Self::Bench(Bench::Idle { live, report, given }) => {

@@ -184,15 +184,7 @@ impl Fleet {
 
     /// What a processor says about the partitions that it owns.
     pub(crate) fn partitions(&self, ordinal: u32) -> anyhow::Result<Vec<PartitionStatus>> {
-        #[derive(Deserialize)]
-        struct Answer {
-            partitions: Vec<PartitionStatus>,
-        }
-        let answer = self.ask(ordinal, "/v1/partitions")?;
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let answer: Answer =
-            serde_json::from_str(body).with_context(|| format!("no partitions: {answer}"))?;
-        Ok(answer.partitions)
+        partitions_in(&self.ask(ordinal, PARTITIONS)?)
     }
 
     /// The process of a processor.
@@ -243,6 +235,24 @@ pub(crate) struct Settings<'a> {
     pub(crate) queue: &'a str,
     /// The definition's file, from the root of the repository.
     pub(crate) definition: &'a str,
+}
+
+/// The path of the API where it tells of its partitions.
+const PARTITIONS: &str = "/v1/partitions";
+
+/// The partitions of what serves at `api`, a host and a port.
+pub(crate) fn partitions_at(api: &str) -> anyhow::Result<Vec<PartitionStatus>> {
+    partitions_in(&get(api, PARTITIONS).with_context(|| format!("nobody answers at {api}"))?)
+}
+
+fn partitions_in(answer: &str) -> anyhow::Result<Vec<PartitionStatus>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        partitions: Vec<PartitionStatus>,
+    }
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let answer: Answer = serde_json::from_str(body).with_context(|| format!("no partitions: {answer}"))?;
+    Ok(answer.partitions)
 }
 
 /// Host and port of the API, once the processor has said it on its first line.

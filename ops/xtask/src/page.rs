@@ -18,6 +18,19 @@ pub(crate) fn write(
     write_without(&[], workspace, file, title, verdict, table)
 }
 
+/// The same; of `millrace dev`, nothing about servers.
+pub(crate) fn write_served(
+    workspace: &Workspace,
+    file: &Path,
+    embedded: bool,
+    title: &str,
+    verdict: &Verdict,
+    table: &str,
+) -> anyhow::Result<()> {
+    let absent: &[&str] = if embedded { &["Kafka", "Cassandra"] } else { &[] };
+    write_without(absent, workspace, file, title, verdict, table)
+}
+
 /// The same, and nothing about servers that had no part in it.
 pub(crate) fn write_without(
     absent: &[&str],

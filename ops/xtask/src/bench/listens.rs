@@ -13,13 +13,14 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::loading;
+use super::loading::{self, Served as _};
+use super::system::System;
 use crate::cluster::{Given, Servers};
-use crate::fleet::{Fleet, Settings};
+use crate::fleet::Settings;
 use crate::page;
 use crate::processes::Usage;
 use crate::report::{Verdict, read_json, rounded, say};
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::Workspace;
 
 const SETTINGS: Settings<'static> =
     Settings { partitions: 8, queue: "default", definition: "load-tests/workflows/listens.yaml" };
@@ -40,13 +41,16 @@ pub(crate) struct Plan {
     pub(crate) rate: u32,
     /// How long the listens were left alone before a measurement.
     pub(crate) rest: Duration,
+    /// On the store and the broker of `millrace dev`.
+    pub(crate) embedded: bool,
     pub(crate) report: Option<PathBuf>,
     pub(crate) given: Given,
 }
 
 /// A fleet with so many open listens.
 struct Crowd {
-    fleet: Fleet,
+    system: System,
+    folder: PathBuf,
     open: u64,
     /// Orders up to this one were made.
     made: u64,
@@ -88,14 +92,13 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     let mut servers = None;
     for open in &plan.open {
         let folder = workspace.run_folder(&format!("bench-listens-{open}"))?;
-        let programs = workspace.build(Profile::Release, &folder)?;
-        let shared = match &servers {
-            Some(servers) => Servers::clone(servers),
-            None => servers.insert(Servers::get(workspace, &plan.given, &folder)?).clone(),
-        };
-        let mut fleet = Fleet::create(workspace, programs, shared, &folder, &SETTINGS)?;
-        fleet.start(0)?;
-        crowds.push(Crowd { fleet, open: *open, made: 0, ended: 0, bursts: Vec::new(), paced: None });
+        if servers.is_none() && !plan.embedded {
+            servers = Some(Servers::get(workspace, &plan.given, &folder)?);
+        }
+        let mut system = System::create(workspace, servers.clone(), &folder, &SETTINGS)?;
+        system.start()?;
+        let (bursts, paced) = (Vec::new(), None);
+        crowds.push(Crowd { system, folder, open: *open, made: 0, ended: 0, bursts, paced });
     }
     drop(servers);
     for round in 0..plan.times {
@@ -116,11 +119,16 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
         }
     }
     for crowd in &mut crowds {
-        crowd.fleet.stop(0)?;
+        crowd.system.stop()?;
     }
     let verdict = judge(&crowds);
     if let Some(file) = &plan.report {
-        page::write(workspace, file, "Events that find who listens", &verdict, &table(&crowds, plan))?;
+        let title = if plan.embedded {
+            "Events that find who listens, on the embedded store and broker"
+        } else {
+            "Events that find who listens, on the CQL store"
+        };
+        page::write_served(workspace, file, plan.embedded, title, &verdict, &table(&crowds, plan))?;
     }
     Ok(verdict)
 }
@@ -142,23 +150,21 @@ impl Crowd {
             return Ok(());
         }
         let begun = Instant::now();
-        let folder = self.fleet.folder.clone();
         let name = format!("open-{}", self.made);
-        let mut command = self.fleet.load_test("listens", &folder.join(format!("{name}.json")));
+        let mut command = self.system.load_test("listens", &self.folder.join(format!("{name}.json")));
         command.args(["--from", &self.made.to_string(), "--count", &missing.to_string()]);
         say!("{missing} listens to open …");
-        loading::run(&mut self.fleet, &name, &mut command, &folder)?;
-        loading::until_flushed(&self.fleet)?;
+        loading::run(&mut self.system, &name, &mut command, &self.folder)?;
+        loading::until_flushed(&self.system)?;
         self.made += missing;
         say!("{} listens are open, and in the store, after {} s", self.open, rounded(begun.elapsed()));
         Ok(())
     }
 
     fn measure(&mut self, events: u64, rate: Option<u32>) -> anyhow::Result<Measured> {
-        let folder = self.fleet.folder.clone();
         let name = format!("events-{}", self.ended);
-        let report = folder.join(format!("{name}.json"));
-        let mut command = self.fleet.load_test("listens", &report);
+        let report = self.folder.join(format!("{name}.json"));
+        let mut command = self.system.load_test("listens", &report);
         // Those that were opened first have their events first, so all that are chosen from are open.
         let (from, skip) = (self.ended - self.ended % self.open, self.ended % self.open);
         command.args(["--from", &from.to_string(), "--count", &self.open.to_string()]);
@@ -167,10 +173,10 @@ impl Crowd {
             command.args(["--rate", &rate.to_string()]);
         }
         let machine_load = machine_load()?;
-        let before = loading::usage(&self.fleet)?;
-        loading::run(&mut self.fleet, &name, &mut command, &folder)?;
-        loading::until_flushed(&self.fleet)?;
-        let after = loading::usage(&self.fleet)?;
+        let before = self.system.usage()?;
+        loading::run(&mut self.system, &name, &mut command, &self.folder)?;
+        loading::until_flushed(&self.system)?;
+        let after = self.system.usage()?;
         self.ended += events;
         let cost = |name: &&'static str, after: &Usage| {
             let used = after.since(before.get(name).copied().unwrap_or_default());
@@ -197,7 +203,9 @@ impl Crowd {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let all = |it: &Measured| -> Option<f64> {
             let of = |name: &str| it.cpu_s_per_1000.get(name);
-            Some(of("processor")? + of("broker")? + of("store")?)
+            let servers = [of("broker"), of("store")];
+            let servers = if self.system.is_embedded() { 0.0 } else { servers[0]? + servers[1]? };
+            Some(of("processor")? + servers)
         };
         let costs: Option<Vec<f64>> = self.bursts.iter().map(all).collect();
         Some(cores as f64 * 1_000.0 / median(costs?.into_iter()))
@@ -271,7 +279,7 @@ fn judge_medians(figures: &[(u64, f64, f64)]) -> (bool, String, Ratios) {
 fn table(crowds: &[Crowd], plan: &Plan) -> String {
     let cpu = |it: &Measured| {
         let of =
-            |name: &str| it.cpu_s_per_1000.get(name).map_or_else(|| "?".to_owned(), |it| format!("{it:.3}"));
+            |name: &str| it.cpu_s_per_1000.get(name).map_or_else(|| "-".to_owned(), |it| format!("{it:.3}"));
         format!("{} | {} | {}", of("processor"), of("broker"), of("store"))
     };
     let row = |open: u64, what: &str, it: &Measured| {

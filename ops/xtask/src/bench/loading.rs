@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, PartitionStatus};
 use crate::processes::{POLL, Process, Usage};
 use crate::report::say;
 use crate::steps;
@@ -16,15 +16,62 @@ use crate::steps;
 const FLUSHED_WITHIN: Duration = Duration::from_secs(300);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// A fleet, or what else serves.
+pub(super) trait Served {
+    /// Fails when what serves has ended by itself.
+    fn must_run(&mut self) -> anyhow::Result<()>;
+
+    /// Instances whose snapshot is behind.
+    fn dirty(&self) -> anyhow::Result<u64>;
+
+    /// The processes that are ours, by what they are: `processor`, `broker` and `store`, as far as they are processes of their own.
+    fn processes(&self) -> anyhow::Result<BTreeMap<&'static str, u32>>;
+
+    /// What they have used so far.
+    fn usage(&self) -> anyhow::Result<BTreeMap<&'static str, Usage>> {
+        self.processes()?.into_iter().map(|(name, process)| Ok((name, Usage::of(process)?))).collect()
+    }
+}
+
+impl Served for Fleet {
+    fn must_run(&mut self) -> anyhow::Result<()> {
+        Self::must_run(self)
+    }
+
+    fn dirty(&self) -> anyhow::Result<u64> {
+        let mut dirty = 0;
+        for ordinal in self.ordinals() {
+            dirty += dirty_of(&self.partitions(ordinal)?);
+        }
+        Ok(dirty)
+    }
+
+    /// Of several processors, the first.
+    fn processes(&self) -> anyhow::Result<BTreeMap<&'static str, u32>> {
+        let mut processes = self.servers.processes()?;
+        processes.extend(self.process(0).map(|it| ("processor", it)));
+        Ok(processes.into_iter().collect())
+    }
+}
+
+pub(super) fn dirty_of(partitions: &[PartitionStatus]) -> u64 {
+    partitions.iter().map(|it| it.instances_dirty).sum()
+}
+
 /// Runs a load test to its end, and shows from time to time how far it is.
-pub(super) fn run(fleet: &mut Fleet, name: &str, command: &mut Command, folder: &Path) -> anyhow::Result<()> {
+pub(super) fn run(
+    served: &mut impl Served,
+    name: &str,
+    command: &mut Command,
+    folder: &Path,
+) -> anyhow::Result<()> {
     let mut load = Process::spawn(name, command, folder)?;
     let mut shown = Instant::now();
     let status = loop {
         if let Some(status) = load.ended()? {
             break status;
         }
-        fleet.must_run()?;
+        served.must_run()?;
         if shown.elapsed() >= LINE_EVERY {
             shown = Instant::now();
             let log = std::fs::read_to_string(&load.log).unwrap_or_default();
@@ -39,30 +86,14 @@ pub(super) fn run(fleet: &mut Fleet, name: &str, command: &mut Command, folder: 
     Ok(())
 }
 
-/// Waits until no snapshot is behind, in any processor.
-pub(super) fn until_flushed(fleet: &Fleet) -> anyhow::Result<()> {
+/// Waits until no snapshot is behind.
+pub(super) fn until_flushed(served: &impl Served) -> anyhow::Result<()> {
     let deadline = Instant::now() + FLUSHED_WITHIN;
-    while dirty(fleet)? > 0 {
+    while served.dirty()? > 0 {
         if Instant::now() > deadline {
             bail!("some instances have no snapshot after {} s", FLUSHED_WITHIN.as_secs());
         }
         std::thread::sleep(Duration::from_millis(500));
     }
     Ok(())
-}
-
-/// Instances whose snapshot is behind, of all processors.
-fn dirty(fleet: &Fleet) -> anyhow::Result<u64> {
-    let mut dirty = 0;
-    for ordinal in fleet.ordinals() {
-        dirty += fleet.partitions(ordinal)?.iter().map(|it| it.instances_dirty).sum::<u64>();
-    }
-    Ok(dirty)
-}
-
-/// What processor 0 and, if they are ours, the servers have used so far.
-pub(super) fn usage(fleet: &Fleet) -> anyhow::Result<BTreeMap<&'static str, Usage>> {
-    let mut processes = fleet.servers.processes()?;
-    processes.extend(fleet.process(0).map(|it| ("processor", it)));
-    processes.into_iter().map(|(name, process)| Ok((name, Usage::of(process)?))).collect()
 }

@@ -15,4 +15,4 @@ pub(crate) use idle::{Plan as IdlePlan, idle};
 pub(crate) use listens::{Plan as ListensPlan, listens};
 pub(crate) use takeover::{Plan as TakeoverPlan, takeover};
 pub(crate) use timers::{Plan as TimersPlan, timers};
-pub(crate) use w1::w1;
+pub(crate) use w1::{Plan as W1Plan, w1};

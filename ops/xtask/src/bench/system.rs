@@ -1,21 +1,18 @@
 //! A processor on the CQL store and Kafka, or `millrace dev` with its own store and broker: what a benchmark starts, stops and kills.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::cluster::{Given, Servers};
+use super::loading::{Served, dirty_of};
+use crate::cluster::Servers;
 use crate::dev::Dev;
 use crate::dev_kill::free_ports;
-use crate::fleet::{Fleet, Settings};
+use crate::fleet::{Fleet, Settings, partitions_at};
 use crate::steps;
 use crate::workspace::{Profile, Programs, Workspace};
-
-pub(crate) const PARTITIONS: u32 = 8;
-const SETTINGS: Settings<'static> =
-    Settings { partitions: PARTITIONS, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
-const TIMER: &str = "load-tests/workflows/timer.yaml";
 
 #[derive(Debug)]
 pub(crate) enum System {
@@ -31,28 +28,22 @@ pub(crate) struct Embedded {
     data: PathBuf,
     kafka: String,
     http: String,
+    partitions: u32,
     starts: u32,
     dev: Option<Dev>,
 }
 
 impl System {
-    /// With the definitions deployed, and nobody who serves.
+    /// With the definition deployed, and nobody who serves. Without servers, it is `millrace dev`.
     pub(crate) fn create(
         workspace: &Workspace,
-        embedded: bool,
-        given: &Given,
+        servers: Option<Servers>,
         folder: &Path,
+        settings: &Settings<'_>,
     ) -> anyhow::Result<Self> {
         let programs = workspace.build(Profile::Release, folder)?;
-        if !embedded {
-            let servers = Servers::get(workspace, given, folder)?;
-            let fleet = Fleet::create(workspace, programs, servers, folder, &SETTINGS)?;
-            steps::run(
-                "deploy the timers",
-                &mut fleet.millrace(&["deploy", TIMER]),
-                &folder.join("deploy.log"),
-            )?;
-            return Ok(Self::Fleet(fleet));
+        if let Some(servers) = servers {
+            return Ok(Self::Fleet(Fleet::create(workspace, programs, servers, folder, settings)?));
         }
         let (kafka, http) = free_ports()?;
         let mut it = Embedded {
@@ -62,17 +53,32 @@ impl System {
             data: folder.join("dev"),
             kafka: format!("127.0.0.1:{kafka}"),
             http: format!("127.0.0.1:{http}"),
+            partitions: settings.partitions,
             starts: 0,
             dev: None,
         };
         it.start()?;
-        for definition in [SETTINGS.definition, TIMER] {
-            let mut deploy = steps::command(&it.programs.millrace);
-            deploy.args(["deploy", definition, "--bootstrap", &it.kafka]).current_dir(&it.root);
-            steps::run("deploy a workflow", &mut deploy, &folder.join("deploy.log"))?;
-        }
-        it.stop()?;
-        Ok(Self::Embedded(it))
+        let mut system = Self::Embedded(it);
+        system.deploy(settings.definition)?;
+        system.stop()?;
+        Ok(system)
+    }
+
+    /// Deploys a definition. `millrace dev` must run.
+    pub(crate) fn deploy(&self, definition: &str) -> anyhow::Result<()> {
+        let (mut command, folder) = match self {
+            Self::Fleet(fleet) => (fleet.millrace(&["deploy", definition]), &fleet.folder),
+            Self::Embedded(it) => {
+                let mut command = steps::command(&it.programs.millrace);
+                command.args(["deploy", definition, "--bootstrap", &it.kafka]).current_dir(&it.root);
+                (command, &it.folder)
+            }
+        };
+        steps::run("deploy a workflow", &mut command, &folder.join("deploy.log")).map(drop)
+    }
+
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded(_))
     }
 
     /// Starts it and waits until it serves.
@@ -94,14 +100,6 @@ impl System {
         match self {
             Self::Fleet(fleet) => fleet.kill(0),
             Self::Embedded(it) => it.dev.take().context("it runs")?.kill(),
-        }
-    }
-
-    /// Fails when it has ended by itself.
-    pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
-        match self {
-            Self::Fleet(fleet) => fleet.must_run(),
-            Self::Embedded(it) => it.dev.as_mut().map_or(Ok(()), |it| it.process.must_run()),
         }
     }
 
@@ -149,11 +147,35 @@ impl System {
     }
 }
 
+impl Served for System {
+    fn must_run(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Fleet(fleet) => fleet.must_run(),
+            Self::Embedded(it) => it.dev.as_mut().map_or(Ok(()), |it| it.process.must_run()),
+        }
+    }
+
+    fn dirty(&self) -> anyhow::Result<u64> {
+        match self {
+            Self::Fleet(fleet) => fleet.dirty(),
+            Self::Embedded(it) => Ok(dirty_of(&partitions_at(&it.http)?)),
+        }
+    }
+
+    /// Broker and store of `millrace dev` are its own.
+    fn processes(&self) -> anyhow::Result<BTreeMap<&'static str, u32>> {
+        match self {
+            Self::Fleet(fleet) => fleet.processes(),
+            Self::Embedded(_) => Ok(BTreeMap::from([("processor", self.process()?)])),
+        }
+    }
+}
+
 impl Embedded {
     fn start(&mut self) -> anyhow::Result<()> {
         self.starts += 1;
         let name = format!("dev-{}", self.starts);
-        let (data, partitions) = (self.data.display().to_string(), PARTITIONS.to_string());
+        let (data, partitions) = (self.data.display().to_string(), self.partitions.to_string());
         let arguments =
             ["--data", &data, "--kafka", &self.kafka, "--http", &self.http, "--partitions", &partitions];
         self.dev = Some(Dev::start(&self.programs, &name, &arguments, &self.folder)?);

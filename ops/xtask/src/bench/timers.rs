@@ -12,13 +12,19 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::system::{PARTITIONS, System};
-use crate::cluster::Given;
+use super::loading::Served as _;
+use super::system::System;
+use crate::cluster::{Given, Servers};
+use crate::fleet::Settings;
 use crate::page;
 use crate::processes::{POLL, Process, Usage};
 use crate::report::{Verdict, read_json, say};
 use crate::steps;
 use crate::workspace::Workspace;
+
+const SETTINGS: Settings<'static> =
+    Settings { partitions: 8, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
+const TIMER: &str = "load-tests/workflows/timer.yaml";
 
 /// Memory is read when a processor has run for so long.
 const REST: Duration = Duration::from_secs(20);
@@ -83,7 +89,11 @@ struct Measured {
 pub(crate) fn timers(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
     let name = if plan.embedded { "bench-timers-embedded" } else { "bench-timers" };
     let folder = workspace.run_folder(name)?;
-    let system = System::create(workspace, plan.embedded, &plan.given, &folder)?;
+    let servers = if plan.embedded { None } else { Some(Servers::get(workspace, &plan.given, &folder)?) };
+    let mut system = System::create(workspace, servers, &folder, &SETTINGS)?;
+    system.start()?;
+    system.deploy(TIMER)?;
+    system.stop()?;
     let mut bench = Bench { system, folder };
     let mut it = Measured { pending: plan.pending, ..Measured::default() };
 
@@ -139,7 +149,7 @@ pub(crate) fn timers(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdi
     let verdict = judge(&it);
     if let Some(file) = &plan.report {
         let title = if plan.embedded { "Timers, on the embedded store" } else { "Timers, on the CQL store" };
-        page::write(workspace, file, title, &verdict, &table(&it))?;
+        page::write_served(workspace, file, plan.embedded, title, &verdict, &table(&it))?;
     }
     Ok(verdict)
 }
@@ -194,10 +204,16 @@ impl Bench {
 
     fn w1(&self, name: &str) -> anyhow::Result<Load> {
         let report = self.folder.join(format!("w1-{name}.json"));
-        let mut command = self.system.load_test("w1", &report);
-        command.args(["--rate", &W1_RATE.to_string(), "--duration", &W1_SECONDS.to_string()]);
+        let mut command = self.system.load_test("mix", &report);
+        command.args([
+            "load-tests/mixes/w1.toml",
+            "--rate",
+            &W1_RATE.to_string(),
+            "--duration",
+            &W1_SECONDS.to_string(),
+        ]);
         // The servers are new, and slow until they have run for a while: what is measured first would seem to get faster.
-        command.args(["--warmup", &W1_WARMUP_SECONDS.to_string()]).arg("--without-bare-loop");
+        command.args(["--warmup", &W1_WARMUP_SECONDS.to_string()]);
         Load::start(&format!("w1-{name}"), &mut command, report, &self.folder)
     }
 }
@@ -369,7 +385,7 @@ fn table(it: &Measured) -> String {
          | from the start of the process to the first fire read, ms | {} |\n\
          | W1 at {W1_RATE}/s, p50 and p99, ms | {}, {} |\n\
          | the same while the herd fires | {}, {} |\n",
-        PARTITIONS,
+        SETTINGS.partitions,
         it.pending,
         row(&format!("{STEADY} a second, for {STEADY_SECONDS} s"), &it.steady),
         row("all due at one instant, with W1 beside", &it.herd),

@@ -1,61 +1,227 @@
-//! `bench w1`: throughput and latency of a fleet of one processor, and what each process used meanwhile.
+//! `bench w1`: three tasks in a row, answered at once. Latency at a rate, then throughput against the bare loop, and what each process used.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::loading;
+use super::loading::{self, Served as _};
+use super::system::System;
 use crate::cluster::{Given, Servers};
-use crate::fleet::{Fleet, Settings};
-use crate::processes::{POLL, Process};
+use crate::fleet::Settings;
+use crate::page;
+use crate::processes::Usage;
 use crate::report::{Verdict, read_json, say};
-use crate::steps;
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::Workspace;
 
-const W1: Settings<'static> =
+const SETTINGS: Settings<'static> =
     Settings { partitions: 8, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
 
-/// What the report of the load test must hold.
-const FIGURES: [&str; 4] = ["workflows_per_s", "ratio_to_bare_loop", "p50_ms", "p99_ms"];
+/// Long enough for a Java virtual machine to have compiled what it runs.
+const WARMUP_SECONDS: u64 = 20;
 
-pub(crate) fn w1(workspace: &Workspace, seconds: u64, given: Given) -> anyhow::Result<Verdict> {
-    let folder = workspace.run_folder("bench-w1")?;
-    let programs = workspace.build(Profile::Release, &folder)?;
-    let servers = Servers::get(workspace, &given, &folder)?;
-    let mut fleet = Fleet::create(workspace, programs, servers, &folder, &W1)?;
-    fleet.start(0)?;
-    let before = loading::usage(&fleet)?;
-    let report = folder.join("w1.json");
-    let mut command = fleet.load_test("w1", &report);
-    command.args(["--max", "--duration", &seconds.to_string()]);
-    say!("w1 for {seconds} s …");
-    let mut load = Process::spawn("w1", &mut command, &folder)?;
-    let status = loop {
-        if let Some(status) = load.ended()? {
-            break status;
-        }
-        fleet.must_run()?;
-        std::thread::sleep(POLL);
-    };
-    let after = loading::usage(&fleet)?;
-    if !status.success() {
-        steps::show_tail(&load.log)?;
-        return Ok(Verdict::fails(format!("the load test failed ({status}); logs: {}", folder.display())));
+/// Targets.
+const WORKFLOWS_PER_S_MIN: f64 = 5_500.0;
+const RATIO_MIN: f64 = 0.8;
+const SERVERS_S_PER_1000_MAX: f64 = 0.3;
+const P50_MS_MAX: f64 = 15.0;
+const P99_MS_MAX: f64 = 50.0;
+/// Of `millrace dev`.
+const EMBEDDED_P50_MS_MAX: f64 = 5.0;
+const EMBEDDED_P99_MS_MAX: f64 = 20.0;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// For how long each is measured.
+    pub(crate) seconds: u64,
+    /// Starts a second for the latency.
+    pub(crate) rate: u32,
+    /// On the store and the broker of `millrace dev`.
+    pub(crate) embedded: bool,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) given: Given,
+}
+
+/// What the load test says.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Load {
+    done_per_s: f64,
+    done: u64,
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+/// What the bare loop says.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct BareLoop {
+    workflows_per_s: f64,
+    records_per_workflow: u64,
+    bytes_per_workflow: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Measured {
+    load: Load,
+    /// What each process used, for 1,000 workflows, in seconds.
+    cpu_s_per_1000: BTreeMap<&'static str, f64>,
+    /// Resident memory at the end, of each process.
+    rss_mib: BTreeMap<&'static str, f64>,
+}
+
+impl Measured {
+    fn servers_s_per_1000(&self) -> f64 {
+        self.cpu_s_per_1000.values().sum()
     }
-    fleet.stop(0)?;
-    let figures = read_json(&report)?;
-    let missing: Vec<&str> =
-        FIGURES.into_iter().filter(|it| !figures.get(it).is_some_and(Value::is_number)).collect();
-    let detail = if missing.is_empty() {
-        let figure = |name: &str| figures[name].as_f64().unwrap_or_default();
-        let [workflows, ratio, p50, p99] = FIGURES.map(figure);
-        format!("{workflows:.0} workflows/s, {ratio:.2} of the bare loop, p50 {p50:.1} ms, p99 {p99:.1} ms")
-    } else {
-        format!("{} lacks {}", report.display(), missing.join(", "))
+}
+
+pub(crate) fn w1(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
+    let folder = workspace.run_folder(if plan.embedded { "bench-w1-embedded" } else { "bench-w1" })?;
+    let servers = if plan.embedded { None } else { Some(Servers::get(workspace, &plan.given, &folder)?) };
+    let mut system = System::create(workspace, servers, &folder, &SETTINGS)?;
+    system.start()?;
+    let rate = plan.rate.to_string();
+    // First what warms the servers most: Java compiles what has run often.
+    let most = measure(&mut system, &folder, "most", &["--max"], plan.seconds)?;
+    let paced = measure(&mut system, &folder, "paced", &["--rate", &rate], plan.seconds)?;
+    let bare = bare_loop(&mut system, &folder, "bare-loop", &[])?;
+    let plain = bare_loop(&mut system, &folder, "plain-loop", &["--no-transactions"])?;
+    system.stop()?;
+
+    let verdict = judge(plan, &paced, &most, bare);
+    if let Some(file) = &plan.report {
+        let title = if plan.embedded { "W1, on the embedded store and broker" } else { "W1" };
+        page::write_served(
+            workspace,
+            file,
+            plan.embedded,
+            title,
+            &verdict,
+            &table(plan, &paced, &most, [bare, plain]),
+        )?;
+    }
+    Ok(verdict
+        .figure("paced", json!(paced))
+        .figure("most", json!(most))
+        .figure("bare_loop", json!(bare))
+        .figure("bare_loop_without_transactions", json!(plain)))
+}
+
+fn bare_loop(system: &mut System, folder: &Path, name: &str, how: &[&str]) -> anyhow::Result<BareLoop> {
+    say!("{name} …");
+    let report = folder.join(format!("{name}.json"));
+    let mut command = system.load_test("bare-loop", &report);
+    command.args(how);
+    loading::run(system, name, &mut command, folder)?;
+    serde_json::from_value(read_json(&report)?).context("a report with other figures")
+}
+
+fn measure(
+    system: &mut System,
+    folder: &Path,
+    name: &str,
+    load: &[&str],
+    seconds: u64,
+) -> anyhow::Result<Measured> {
+    say!("w1, {} …", load.join(" "));
+    let report = folder.join(format!("{name}.json"));
+    let mut command = system.load_test("mix", &report);
+    command.arg("load-tests/mixes/w1.toml").args(load).args(["--duration", &seconds.to_string()]);
+    command.args(["--warmup", &WARMUP_SECONDS.to_string()]);
+    let before = system.usage()?;
+    loading::run(system, name, &mut command, folder)?;
+    loading::until_flushed(system)?;
+    let after = system.usage()?;
+    let load: Load = serde_json::from_value(read_json(&report)?).context("a report with other figures")?;
+    let cost = |name: &&'static str, after: &Usage| {
+        let used = after.since(before.get(name).copied().unwrap_or_default());
+        used.cpu_seconds / load.done as f64 * 1_000.0
     };
-    let used: BTreeMap<&str, Value> = after
-        .iter()
-        .map(|(name, after)| (*name, json!(after.since(before.get(name).copied().unwrap_or_default()))))
-        .collect();
-    Ok(Verdict::new(missing.is_empty(), detail).figures_of(figures).figure("processes", json!(used)))
+    let measured = Measured {
+        load,
+        cpu_s_per_1000: after.iter().map(|(name, after)| (*name, cost(name, after))).collect(),
+        rss_mib: after.iter().map(|(name, after)| (*name, after.rss_mib)).collect(),
+    };
+    let Load { done_per_s, p50_ms, p99_ms, .. } = load;
+    say!("{done_per_s:.0} workflows/s, p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms");
+    Ok(measured)
+}
+
+fn judge(plan: &Plan, paced: &Measured, most: &Measured, bare: BareLoop) -> Verdict {
+    let (p50_max, p99_max) =
+        if plan.embedded { (EMBEDDED_P50_MS_MAX, EMBEDDED_P99_MS_MAX) } else { (P50_MS_MAX, P99_MS_MAX) };
+    let ratio = most.load.done_per_s / bare.workflows_per_s;
+    let cost = most.servers_s_per_1000();
+    let Load { p50_ms, p99_ms, .. } = paced.load;
+    let holds = most.load.done_per_s >= WORKFLOWS_PER_S_MIN
+        && ratio >= RATIO_MIN
+        && cost <= SERVERS_S_PER_1000_MAX
+        && p50_ms < p50_max
+        && p99_ms < p99_max;
+    let detail = format!(
+        "{:.0} workflows/s (at least {WORKFLOWS_PER_S_MIN:.0}), {ratio:.2} of the bare loop (at least {RATIO_MIN}), \
+         {cost:.2} s of the servers for 1,000 (at most {SERVERS_S_PER_1000_MAX}); at {}/s p50 {p50_ms:.1} ms (less than {p50_max}), \
+         p99 {p99_ms:.1} ms (less than {p99_max})",
+        most.load.done_per_s, plan.rate
+    );
+    Verdict::new(holds, detail).figure("ratio_to_bare_loop", ratio)
+}
+
+fn table(plan: &Plan, paced: &Measured, most: &Measured, [bare, plain]: [BareLoop; 2]) -> String {
+    let of = |figures: &BTreeMap<&str, f64>, name: &str, digits: usize| {
+        figures.get(name).map_or_else(|| "-".to_owned(), |it| format!("{it:.digits$}"))
+    };
+    let row = |what: &str, it: &Measured| {
+        let Load { done_per_s, p50_ms, p90_ms, p99_ms, max_ms, .. } = it.load;
+        let cpu = ["processor", "broker", "store"].map(|name| of(&it.cpu_s_per_1000, name, 3)).join(" | ");
+        let rss = ["processor", "broker", "store"].map(|name| of(&it.rss_mib, name, 0)).join(" | ");
+        format!(
+            "| {what} | {done_per_s:.0} | {p50_ms:.1} | {p90_ms:.1} | {p99_ms:.1} | {max_ms:.1} | {cpu} | {rss} |\n"
+        )
+    };
+    format!(
+        "Three tasks in a row, answered at once by a worker outside of the processor; 200 bytes of input; one processor with default settings and \
+         {} partitions. Latency from when a start was due until the end is read, committed, from the changelog. {WARMUP_SECONDS} s of \
+         warm-up, then {} s. Processor time, of the warm-up too, is that until the last snapshot was in the store.\n\n\
+         | load | workflows/s | p50, ms | p90 | p99 | max | processor, s for 1,000 | broker | store | processor, MiB | broker | store |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n{}{}\n\
+         The bare loop moves {} records and {:.0} bytes for a workflow, as W1 does, and waits for nobody: {:.0} workflows/s; without \
+         transactions {:.0}.\n",
+        SETTINGS.partitions,
+        plan.seconds,
+        row(&format!("{}/s", plan.rate), paced),
+        row("as fast as it goes", most),
+        bare.records_per_workflow,
+        bare.bytes_per_workflow,
+        bare.workflows_per_s,
+        plain.workflows_per_s
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_target_can_be_missed() {
+        let holds = |workflows_per_s: f64, cpu: f64, p50_ms: f64, p99_ms: f64, bare: f64| {
+            let measured = |done_per_s: f64| Measured {
+                load: Load { done_per_s, done: 1, p50_ms, p90_ms: p50_ms, p99_ms, max_ms: p99_ms },
+                cpu_s_per_1000: BTreeMap::from([("processor", cpu / 2.0), ("broker", cpu / 2.0)]),
+                rss_mib: BTreeMap::new(),
+            };
+            let plan = Plan { seconds: 1, rate: 200, embedded: false, report: None, given: Given::default() };
+            let bare = BareLoop { workflows_per_s: bare, records_per_workflow: 11, bytes_per_workflow: 1.0 };
+            judge(&plan, &measured(200.0), &measured(workflows_per_s), bare).holds
+        };
+        assert!(holds(5_500.0, 0.3, 14.0, 49.0, 6_800.0));
+        assert!(!holds(5_400.0, 0.3, 14.0, 49.0, 6_000.0));
+        assert!(!holds(5_500.0, 0.31, 14.0, 49.0, 6_800.0));
+        assert!(!holds(5_500.0, 0.3, 15.0, 49.0, 6_800.0));
+        assert!(!holds(5_500.0, 0.3, 14.0, 50.0, 6_800.0));
+        assert!(!holds(5_500.0, 0.3, 14.0, 49.0, 7_000.0));
+    }
 }

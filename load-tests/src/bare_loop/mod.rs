@@ -1,8 +1,10 @@
-//! What Kafka itself allows: a plain loop that reads, transforms nothing, and writes, in transactions.
+//! What Kafka itself allows: a plain loop that reads, transforms nothing, and writes, in transactions or without them.
 //!
 //! For each workflow of W1 it moves as many records, with the bytes of real ones, as the processor does: reads four records of
 //! the inbox (a start and three answers), writes four changelog records and three commands, and commits the read offsets in the
 //! same transaction. Its input lies ready; it waits for nobody.
+
+mod sample;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +15,7 @@ use millrace_placement::Topics;
 use millrace_schemas::cloud_event::EventRecord;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -21,10 +23,10 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::sample::newest;
 use crate::follow::{Start, assign, ends};
 use crate::publish::{Publisher, to_headers};
 use crate::report;
+use sample::newest;
 
 /// Records of the inbox for each workflow: a start, and three answers.
 const INPUTS: u64 = 4;
@@ -37,21 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A transaction takes what is there; it waits this long for more.
 const LINGER: Duration = Duration::from_millis(2);
 
-/// How the loop is run.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Shape {
-    /// Workflows' worth of records that the bare loop moves.
-    #[arg(long = "bare-workflows", default_value_t = 50_000)]
-    pub workflows: u64,
-    /// Bare loops side by side, each with a share of the partitions.
-    #[arg(long = "bare-lanes", default_value_t = 2)]
-    pub lanes: usize,
-    /// Records that one of its transactions takes at most.
-    #[arg(long = "bare-batch", default_value_t = 2_000)]
-    pub batch: usize,
-}
-
-/// Runs the bare loop alone.
+/// Moves as many records as W1 does.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Kafka brokers, host:port, with commas between them.
@@ -63,9 +51,18 @@ pub struct Settings {
     /// The queue of its functions.
     #[arg(long, default_value = "w1")]
     pub queue: String,
-    /// How it is run.
-    #[command(flatten)]
-    pub shape: Shape,
+    /// Workflows' worth of records that it moves.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub workflows: u64,
+    /// Loops side by side, each with a share of the partitions.
+    #[arg(long, default_value_t = 2)]
+    pub lanes: usize,
+    /// Records that one transaction takes at most.
+    #[arg(long, default_value_t = 2_000)]
+    pub batch: usize,
+    /// The same without transactions: idempotent writes, then the offsets.
+    #[arg(long)]
+    pub no_transactions: bool,
     /// Where the report goes.
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -80,8 +77,10 @@ pub struct Outcome {
     pub workflows: u64,
     /// How long that took, in seconds.
     pub elapsed_s: f64,
-    /// Transactions committed.
+    /// Transactions committed, or batches without them.
     pub transactions: u64,
+    /// Whether they were transactions.
+    pub is_transactional: bool,
     /// Records read and written for each workflow.
     pub records_per_workflow: u64,
     /// Their keys and values, in bytes.
@@ -105,32 +104,14 @@ struct OwnTopics {
     commands: String,
 }
 
-/// Runs the loop alone, and reports.
-///
-/// # Errors
-/// As for [`run`].
-pub async fn run_alone(settings: Settings) -> anyhow::Result<bool> {
-    let outcome =
-        run(&settings.bootstrap, &Topics::new(&settings.prefix), &settings.queue, settings.shape).await?;
-    eprintln!("bare loop: {:.0} workflows/s, {} transactions", outcome.workflows_per_s, outcome.transactions);
-    report::write(&outcome, settings.json.as_deref())?;
-    Ok(true)
-}
-
-/// Runs the loop on topics of its own, with as many partitions and replicas as the fleet's inbox, and deletes them.
+/// Runs the loop on topics of its own, with as many partitions and replicas as the fleet's inbox, deletes them, and reports.
 ///
 /// # Errors
 /// When Kafka refuses something, or no run of W1 has left records to move.
-pub(super) async fn run(
-    bootstrap: &str,
-    topics: &Topics,
-    queue: &str,
-    shape: Shape,
-) -> anyhow::Result<Outcome> {
-    ensure!(
-        shape.workflows > 0 && shape.lanes > 0 && shape.batch > 0,
-        "the numbers of the bare loop must be 1 or more"
-    );
+pub async fn run(settings: Settings) -> anyhow::Result<bool> {
+    let Settings { bootstrap, queue, .. } = &settings;
+    ensure!(settings.lanes > 0 && settings.batch > 0, "--lanes and --batch must be 1 or more");
+    let topics = Topics::new(&settings.prefix);
     let samples = Samples {
         inputs: newest(bootstrap, &topics.events(), SAMPLE)?,
         changelog: newest(bootstrap, &topics.changelog(), SAMPLE)?,
@@ -144,14 +125,18 @@ pub(super) async fn run(
         .create()
         .context("the admin client cannot be made")?;
     create(&admin, &topics.events(), &own).await?;
-    let outcome = measure(bootstrap, &own, samples, shape).await;
+    let outcome = measure(&settings, &own, samples).await;
     // Whatever came of it, the topics are not needed any more.
     let deleted =
         admin.delete_topics(&[&own.input, &own.changelog, &own.commands], &AdminOptions::new()).await;
     if let Err(error) = deleted {
         eprintln!("the topics of the bare loop ({}, …) could not be deleted: {error}", own.input);
     }
-    outcome
+    let outcome = outcome?;
+    let what = if outcome.is_transactional { "transactions" } else { "batches without transactions" };
+    eprintln!("bare loop: {:.0} workflows/s, {} {what}", outcome.workflows_per_s, outcome.transactions);
+    report::write(&outcome, settings.json.as_deref())?;
+    Ok(true)
 }
 
 async fn create(
@@ -175,20 +160,15 @@ async fn create(
     Ok(())
 }
 
-async fn measure(
-    bootstrap: &str,
-    own: &OwnTopics,
-    samples: Samples,
-    shape: Shape,
-) -> anyhow::Result<Outcome> {
-    let input = fill(bootstrap, own, &samples, shape.workflows).await?;
+async fn measure(settings: &Settings, own: &OwnTopics, samples: Samples) -> anyhow::Result<Outcome> {
+    let input = fill(&settings.bootstrap, own, &samples, settings.workflows).await?;
     let size =
         |records: &[EventRecord]| records.iter().map(bytes_of).sum::<usize>() as f64 / records.len() as f64;
     let (inputs, commands) = (INPUTS as f64, (INPUTS - 1) as f64);
     let bytes_per_workflow =
         inputs * (size(&samples.inputs) + size(&samples.changelog)) + commands * size(&samples.commands);
     let samples = std::sync::Arc::new(samples);
-    let mut shares = vec![Start::new(); shape.lanes.min(input.len())];
+    let mut shares = vec![Start::new(); settings.lanes.min(input.len())];
     let lanes = shares.len();
     for (index, (partition, end)) in input.into_iter().enumerate() {
         shares[index % lanes].insert(partition, end);
@@ -197,7 +177,7 @@ async fn measure(
     let ready = shares
         .into_iter()
         .enumerate()
-        .map(|(index, share)| Lane::new(bootstrap, own, samples.clone(), index, share, shape.batch))
+        .map(|(index, share)| Lane::new(settings, own, samples.clone(), index, share))
         .collect::<anyhow::Result<Vec<Lane>>>()?;
     let start = Instant::now();
     let running: Vec<_> =
@@ -208,10 +188,11 @@ async fn measure(
     }
     let elapsed = start.elapsed();
     Ok(Outcome {
-        workflows_per_s: shape.workflows as f64 / elapsed.as_secs_f64(),
-        workflows: shape.workflows,
+        workflows_per_s: settings.workflows as f64 / elapsed.as_secs_f64(),
+        workflows: settings.workflows,
         elapsed_s: elapsed.as_secs_f64(),
         transactions,
+        is_transactional: !settings.no_transactions,
         records_per_workflow: INPUTS + INPUTS + (INPUTS - 1),
         bytes_per_workflow,
         lanes,
@@ -252,17 +233,19 @@ struct Lane {
     samples: std::sync::Arc<Samples>,
     ends: Start,
     batch: usize,
+    is_transactional: bool,
 }
 
 impl Lane {
     fn new(
-        bootstrap: &str,
+        settings: &Settings,
         own: &OwnTopics,
         samples: std::sync::Arc<Samples>,
         index: usize,
         ends: Start,
-        batch: usize,
     ) -> anyhow::Result<Self> {
+        let Settings { bootstrap, batch, .. } = settings;
+        let is_transactional = !settings.no_transactions;
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("group.id", format!("{}-{index}", own.input))
@@ -270,9 +253,13 @@ impl Lane {
             .set("isolation.level", "read_committed")
             .create()
             .context("the bare loop's consumer cannot be made")?;
-        let producer: BaseProducer = ClientConfig::new()
+        let mut config = ClientConfig::new();
+        if is_transactional {
+            config.set("transactional.id", format!("{}-{index}", own.input));
+        }
+        let producer: BaseProducer = config
             .set("bootstrap.servers", bootstrap)
-            .set("transactional.id", format!("{}-{index}", own.input))
+            .set("enable.idempotence", "true")
             .set("linger.ms", "0")
             .set("batch.num.messages", "100000")
             .set("compression.type", "lz4")
@@ -280,8 +267,10 @@ impl Lane {
             .set("retry.backoff.ms", "1")
             .create()
             .context("the bare loop's producer cannot be made")?;
-        producer.init_transactions(PATIENCE).context("the bare loop's transactions cannot be set up")?;
-        Ok(Self { consumer, producer, own: own.clone(), samples, ends, batch })
+        if is_transactional {
+            producer.init_transactions(PATIENCE).context("the bare loop's transactions cannot be set up")?;
+        }
+        Ok(Self { consumer, producer, own: own.clone(), samples, ends, batch: *batch, is_transactional })
     }
 
     /// Moves everything; says in how many transactions.
@@ -304,7 +293,7 @@ impl Lane {
                         "the bare loop's input has ended too early: {missing} records are missing"
                     ),
                 };
-                if count == 0 {
+                if count == 0 && self.is_transactional {
                     self.producer.begin_transaction().context("the bare loop cannot begin a transaction")?;
                 }
                 self.produce(&self.own.changelog, &self.samples.changelog, moved, message.partition())?;
@@ -321,14 +310,22 @@ impl Lane {
                 list.add_partition_offset(&self.own.input, partition, Offset::Offset(offset))
                     .context("a read offset is valid")?;
             }
-            self.producer
-                .send_offsets_to_transaction(&list, &group, PATIENCE)
-                .context("the bare loop cannot commit offsets")?;
+            if self.is_transactional {
+                self.producer
+                    .send_offsets_to_transaction(&list, &group, PATIENCE)
+                    .context("the bare loop cannot commit offsets")?;
+            }
             // The client's own flush would sleep for up to 100 ms after the last acknowledgement.
             while self.producer.in_flight_count() > 0 {
                 self.producer.poll(Duration::from_millis(1));
             }
-            self.producer.commit_transaction(PATIENCE).context("the bare loop cannot commit")?;
+            if self.is_transactional {
+                self.producer.commit_transaction(PATIENCE).context("the bare loop cannot commit")?;
+            } else {
+                self.consumer
+                    .commit(&list, CommitMode::Sync)
+                    .context("the bare loop cannot commit offsets")?;
+            }
             transactions += 1;
         }
         Ok(transactions)
