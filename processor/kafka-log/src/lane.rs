@@ -56,7 +56,7 @@ enum Request {
         shares: Vec<Share>,
         reply: oneshot::Sender<CommitOutcome>,
     },
-    /// The next commit is to be that of a producer made anew.
+    /// Make the producer anew.
     Renew,
 }
 
@@ -235,7 +235,8 @@ impl Worker {
         let mut refused = None;
         while let Ok(request) = requests.recv() {
             let Request::Commit { shares, reply } = request else {
-                producer = None;
+                // If this fails, the next commit tries again.
+                producer = TransactionalProducer::create(&self.config, &self.topics).ok();
                 continue;
             };
             if !self.await_metadata(refused.take()) {

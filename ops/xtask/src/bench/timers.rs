@@ -253,7 +253,11 @@ impl Load {
             steps::show_tail(&self.process.log)?;
             bail!("{} has left no report", self.process.name);
         }
-        let report = read_json(&self.report)?;
+        let mut report = read_json(&self.report)?;
+        if let Some(figures) = report.as_object_mut() {
+            // They are in its file; here is what people look at.
+            figures.retain(|_, it| !it.is_array());
+        }
         say!("{}: {report}", self.process.name);
         Ok(report)
     }
