@@ -8,17 +8,18 @@ mod sample;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use millrace_placement::Topics;
 use millrace_schemas::cloud_event::EventRecord;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -45,7 +46,7 @@ pub struct Settings {
     /// Kafka brokers, host:port, with commas between them.
     #[arg(long, env = "KAFKA_BOOTSTRAP")]
     pub bootstrap: String,
-    /// The topic prefix of the fleet where `w1` was run.
+    /// The topic prefix of the fleet where the mix W1 was run.
     #[arg(long, default_value = Topics::DEFAULT_PREFIX)]
     pub prefix: String,
     /// The queue of its functions.
@@ -225,10 +226,32 @@ fn bytes_of(record: &EventRecord) -> usize {
         + headers
 }
 
+/// What became of the records: the first that was lost.
+#[derive(Debug, Default)]
+struct Deliveries(Mutex<Option<KafkaError>>);
+
+impl Deliveries {
+    fn lost(&self) -> Option<KafkaError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
 /// One loop, with some of the partitions.
 struct Lane {
     consumer: BaseConsumer,
-    producer: BaseProducer,
+    producer: BaseProducer<Deliveries>,
     own: OwnTopics,
     samples: std::sync::Arc<Samples>,
     ends: Start,
@@ -257,7 +280,7 @@ impl Lane {
         if is_transactional {
             config.set("transactional.id", format!("{}-{index}", own.input));
         }
-        let producer: BaseProducer = config
+        let producer: BaseProducer<Deliveries> = config
             .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
@@ -265,7 +288,7 @@ impl Lane {
             .set("compression.type", "lz4")
             // What a transaction waits for when the last one's markers are still being written; 100 ms is far too long.
             .set("retry.backoff.ms", "1")
-            .create()
+            .create_with_context(Deliveries::default())
             .context("the bare loop's producer cannot be made")?;
         if is_transactional {
             producer.init_transactions(PATIENCE).context("the bare loop's transactions cannot be set up")?;
@@ -318,6 +341,9 @@ impl Lane {
             // The client's own flush would sleep for up to 100 ms after the last acknowledgement.
             while self.producer.in_flight_count() > 0 {
                 self.producer.poll(Duration::from_millis(1));
+            }
+            if let Some(error) = self.producer.context().lost() {
+                return Err(error).context("the bare loop has lost a record");
             }
             if self.is_transactional {
                 self.producer.commit_transaction(PATIENCE).context("the bare loop cannot commit")?;

@@ -32,7 +32,7 @@ pub(super) fn newest(bootstrap: &str, topic: &str, count: usize) -> anyhow::Resu
     }
     ensure!(
         !records.is_empty(),
-        "{topic} is empty: run `w1` first, so that the bare loop can move the same records"
+        "{topic} is empty: run `mix load-tests/mixes/w1.toml` first, so that the bare loop can move the same records"
     );
     Ok(records)
 }

@@ -35,14 +35,12 @@ pub struct Work {
     pub weight: u32,
     /// Starts an instance of this workflow, as namespace/name. It is done when that has ended.
     pub start: Option<String>,
-    /// Of the input, as JSON text.
-    #[serde(default = "default_input_bytes")]
-    pub input_bytes: usize,
+    /// Of the input of what is started, as JSON text; 200, if not given.
+    pub input_bytes: Option<usize>,
     /// Sends an event of this type to one of `instances`. It is done when that has taken it in.
     pub signal: Option<String>,
-    /// How many instances are signalled, `live-0`, `live-1`, …: those of `millrace-load-tests live`.
-    #[serde(default = "one_instance")]
-    pub instances: u64,
+    /// How many instances are signalled, `live-0`, `live-1`, …: those of `millrace-load-tests live`. One, if not given.
+    pub instances: Option<u64>,
 }
 
 /// What a kind of work does.
@@ -60,13 +58,7 @@ fn one() -> u32 {
     1
 }
 
-fn one_instance() -> u64 {
-    1
-}
-
-fn default_input_bytes() -> usize {
-    200
-}
+const INPUT_BYTES: usize = 200;
 
 /// The least that an input takes: `{"text":""}`.
 pub(super) const INPUT_FRAME_BYTES: usize = r#"{"text":""}"#.len();
@@ -110,14 +102,18 @@ impl Work {
             !self.name.is_empty() && self.name.chars().all(is_plain),
             "a name has letters, digits, `.` and `_`"
         );
-        ensure!(self.input_bytes >= INPUT_FRAME_BYTES, "`input_bytes` must be {INPUT_FRAME_BYTES} or more");
-        ensure!(self.instances > 0, "`instances` must be 1 or more");
+        let input_bytes = self.input_bytes.unwrap_or(INPUT_BYTES);
+        ensure!(input_bytes >= INPUT_FRAME_BYTES, "`input_bytes` must be {INPUT_FRAME_BYTES} or more");
+        let instances = self.instances.unwrap_or(1);
+        ensure!(instances > 0, "`instances` must be 1 or more");
         match (&self.start, &self.signal) {
             (Some(workflow), None) => {
-                Ok(Kind::Start { workflow: workflow_name(workflow)?, input_bytes: self.input_bytes })
+                ensure!(self.instances.is_none(), "`instances` are for what is signalled");
+                Ok(Kind::Start { workflow: workflow_name(workflow)?, input_bytes })
             }
             (None, Some(event_type)) => {
-                Ok(Kind::Signal { event_type: event_type.clone(), instances: self.instances })
+                ensure!(self.input_bytes.is_none(), "`input_bytes` are for what is started");
+                Ok(Kind::Signal { event_type: event_type.clone(), instances })
             }
             _ => anyhow::bail!("it must either `start` a workflow or `signal` instances"),
         }

@@ -4,6 +4,9 @@
 //! from when it was *due*. So a fleet that stands still for a second is charged for everything of that second
 //! (<https://www.scylladb.com/2021/04/22/on-coordinated-omission/>). Work is done when the changelog, read committed, says so. The worker
 //! is in this process and answers at once.
+//!
+//! As fast as it goes is a closed loop: what is under way is a number that was chosen, and so are the latencies, which are that number by the
+//! throughput. Believe those of a rate.
 
 mod arrivals;
 mod file;
@@ -39,7 +42,7 @@ pub use file::{Mix, Work};
 pub use seen::{Quantiles, Second};
 use seen::{Seen, Window};
 
-/// Work that is due is sent this often.
+/// Longest time between two looks at what is due and done.
 const TICK: Duration = Duration::from_millis(1);
 
 /// After the last work was sent, its end is waited for as long as some comes within this.
@@ -104,8 +107,9 @@ struct Report {
     warmup_s: u64,
     /// Work that was done within the measured time, a second.
     done_per_s: f64,
+    /// None if nothing was measured. With `--max` it says what `--in-flight` was.
     #[serde(flatten)]
-    latency: Quantiles,
+    latency: Option<Quantiles>,
     /// Over the whole run.
     sent: u64,
     done: u64,
@@ -148,17 +152,20 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
             see(&mut lock(&seen), &run, key, &entry);
         })?
     };
-    let options = [("linger.ms", "2"), ("partitioner", settings.partitioner.as_str())];
+    // At a rate, what is due does not wait for company.
+    let linger = if settings.max { "2" } else { "0" };
+    let options = [("linger.ms", linger), ("partitioner", settings.partitioner.as_str())];
     let publisher = Publisher::new(&settings.bootstrap, &topics.events(), &options)?;
     let mut source = Source::new(&mix, run, settings.seed)?;
     let mut arrivals =
         settings.rate.map(|rate| Arrivals::new(rate, settings.arrivals, settings.seed).peekable());
     let mut progress = Progress::new(None)?;
-    while start.elapsed() < window.until {
-        let now = start.elapsed();
+    loop {
+        let now = start.elapsed().min(window.until);
         match &mut arrivals {
             Some(arrivals) => {
-                while let Some(due) = arrivals.next_if(|it| *it <= now) {
+                // Also when it was held up beyond the end: all that was due before it is sent.
+                while let Some(due) = arrivals.next_if(|it| *it <= now && *it < window.until) {
                     publisher.send(&source.next(due)?).await?;
                 }
             }
@@ -178,16 +185,24 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
             let part = if now < window.from { "warm-up" } else { "measuring" };
             progress.update(&(), || line(now, part, source.sent, &seen))?;
         }
-        sleep(TICK).await;
+        if now == window.until {
+            break;
+        }
+        let next = arrivals.as_mut().and_then(|it| it.peek().copied());
+        sleep(next.map_or(TICK, |it| it.saturating_sub(start.elapsed()).min(TICK))).await;
     }
-    while lock(&seen).done < source.sent && lock(&seen).moved.elapsed() < STALL {
+    let all_sent = Instant::now();
+    while lock(&seen).done < source.sent && lock(&seen).moved.max(all_sent).elapsed() < STALL {
         sleep(Duration::from_millis(50)).await;
         publisher.check()?;
         worker.check()?;
-        let seen = lock(&seen);
+        let mut seen = lock(&seen);
+        seen.close_seconds(start.elapsed());
         progress.update(&(), || line(start.elapsed(), "draining", source.sent, &seen))?;
     }
     progress.end();
+    // With the second that is under way.
+    lock(&seen).close_seconds(start.elapsed() + Duration::from_secs(1));
     worker.stop().await?;
     follower.stop()?;
 
@@ -212,11 +227,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         kinds: kinds.collect(),
         seconds: seen.seconds().to_vec(),
     };
-    let Quantiles { p50_ms, p99_ms, max_ms, .. } = report.latency;
+    let latency = report.latency.map_or_else(String::new, |Quantiles { p50_ms, p99_ms, max_ms, .. }| {
+        format!("latency p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms; ")
+    });
     eprintln!(
-        "{:.0} done a second; latency p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms; {} of {} done, {} not well",
+        "{:.0} done a second; {latency}{} of {} done, {} not well",
         report.done_per_s, report.done, report.sent, report.failed
     );
+    if report.done == 0 && report.sent > 0 {
+        eprintln!(
+            "nothing was done: is the workflow deployed, with a processor that serves, and are there the instances that are signalled? The head of \
+             {} says what it needs; refusals are in the topic {}",
+            settings.mix.display(),
+            topics.lifecycle()
+        );
+    }
     report::write(&report, settings.json.as_deref())?;
     if let Some(file) = &settings.picture {
         let load = settings.rate.map_or_else(|| "as fast as it goes".to_owned(), |it| format!("at {it}/s"));
@@ -227,7 +252,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
 
 fn line(now: Duration, part: &str, sent: u64, seen: &Seen) -> String {
     let lately = seen.last_second().map_or_else(String::new, |it| {
-        format!("   {}/s   p50 {:.0} ms   p99 {:.0} ms", it.done, it.p50_ms, it.p99_ms)
+        let latency = it.latency.map(|it| format!("   p50 {:.0} ms   p99 {:.0} ms", it.p50_ms, it.p99_ms));
+        format!("   {}/s{}", it.done, latency.unwrap_or_default())
     });
     format!(
         "{:5.0} s  {part}   sent {sent}   done {}   under way {}{lately}",
@@ -288,7 +314,9 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn new(mix: &'a Mix, run: String, seed: u64) -> anyhow::Result<Self> {
         let kinds = mix.work.iter().map(Work::kind).collect::<anyhow::Result<_>>()?;
-        Ok(Self { mix, kinds, run, rng: ChaCha8Rng::seed_from_u64(seed), sent: 0 })
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1); // another than that of the arrivals
+        Ok(Self { mix, kinds, run, rng, sent: 0 })
     }
 
     fn next(&mut self, due: Duration) -> anyhow::Result<CloudEvent> {

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::seen::{Second, Window};
+use super::seen::{Quantiles, Second, Window};
 
 const SIZE: (u32, u32) = (960, 640);
 const TEXT: (&str, u32) = ("sans-serif", 14);
@@ -57,7 +57,8 @@ fn latency(
     span: std::ops::Range<f64>,
     window: Window,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let most = seconds.iter().map(|it| it.max_ms).fold(1.0, f64::max) * 1.5;
+    let latencies = || seconds.iter().filter_map(|it| Some((it.at_s as f64 + 0.5, it.latency?)));
+    let most = latencies().map(|it| it.1.max_ms).fold(1.0, f64::max) * 1.5;
     let mut chart = ChartBuilder::on(panel)
         .margin(12)
         .x_label_area_size(40)
@@ -68,10 +69,8 @@ fn latency(
     let marked = [(window.from.as_secs_f64(), LATENCY_MS_MIN), (window.until.as_secs_f64(), most)];
     chart.draw_series([Rectangle::new(marked, BLUE.mix(0.06).filled())])?;
     for (index, (name, color)) in [("p50", BLUE), ("p99", MAGENTA), ("max", BLACK)].into_iter().enumerate() {
-        let seen = seconds.iter().filter(|it| it.done > 0);
-        let points = seen.map(|it| {
-            let ms = [it.p50_ms, it.p99_ms, it.max_ms][index];
-            (it.at_s as f64 + 0.5, ms.max(LATENCY_MS_MIN))
+        let points = latencies().map(|(at_s, Quantiles { p50_ms, p99_ms, max_ms, .. })| {
+            (at_s, [p50_ms, p99_ms, max_ms][index].max(LATENCY_MS_MIN))
         });
         chart
             .draw_series(LineSeries::new(points, color.stroke_width(2)))?
@@ -91,7 +90,15 @@ mod tests {
     #[test]
     fn a_picture_has_both_panels_and_says_what_it_shows() {
         let file = std::env::temp_dir().join(format!("millrace-picture-{}.svg", std::process::id()));
-        let second = |at_s| Second { at_s, done: 100 + at_s, p50_ms: 5.0, p99_ms: 20.0, max_ms: 40.0 };
+        let latency = Some(Quantiles {
+            count: 100,
+            p50_ms: 5.0,
+            p90_ms: 9.0,
+            p99_ms: 20.0,
+            p999_ms: 30.0,
+            max_ms: 40.0,
+        });
+        let second = |at_s| Second { at_s, done: 100 + at_s, latency };
         let seconds: Vec<Second> = (0..30).map(second).collect();
         let window = Window { from: Duration::from_secs(5), until: Duration::from_secs(25) };
         draw(&file, "w1 at 100/s", &seconds, window).unwrap();

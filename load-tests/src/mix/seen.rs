@@ -40,15 +40,15 @@ impl Latencies {
         self.0.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
-    fn figures(&self) -> Quantiles {
-        Quantiles {
+    fn figures(&self) -> Option<Quantiles> {
+        (!self.0.is_empty()).then(|| Quantiles {
             count: self.0.len(),
             p50_ms: self.ms(0.5),
             p90_ms: self.ms(0.9),
             p99_ms: self.ms(0.99),
             p999_ms: self.ms(0.999),
             max_ms: self.0.max() as f64 / 1_000.0,
-        }
+        })
     }
 }
 
@@ -76,12 +76,9 @@ pub struct Second {
     pub at_s: u64,
     /// Work that was done in it.
     pub done: u64,
-    /// Latencies of that.
-    pub p50_ms: f64,
-    /// 99 of 100 were faster.
-    pub p99_ms: f64,
-    /// The slowest.
-    pub max_ms: f64,
+    /// Latencies of that; none if there was nothing.
+    #[serde(flatten)]
+    pub latency: Option<Quantiles>,
 }
 
 /// What has been seen so far.
@@ -138,14 +135,8 @@ impl Seen {
     /// Those before `now`; also such in which nothing was done.
     pub(super) fn close_seconds(&mut self, now: Duration) {
         while (self.seconds.len() as u64) < now.as_secs() {
-            let figures = self.second.figures();
-            self.seconds.push(Second {
-                at_s: self.seconds.len() as u64,
-                done: figures.count,
-                p50_ms: figures.p50_ms,
-                p99_ms: figures.p99_ms,
-                max_ms: figures.max_ms,
-            });
+            let (at_s, latency) = (self.seconds.len() as u64, self.second.figures());
+            self.seconds.push(Second { at_s, done: self.second.0.len(), latency });
             self.second.0.reset();
         }
     }
@@ -159,12 +150,12 @@ impl Seen {
         self.done_in_window as f64 / (self.window.until - self.window.from).as_secs_f64()
     }
 
-    pub(super) fn quantiles(&self) -> Quantiles {
+    pub(super) fn quantiles(&self) -> Option<Quantiles> {
         self.all.figures()
     }
 
     pub(super) fn quantiles_of(&self, kind: usize) -> Option<Quantiles> {
-        self.kinds.get(kind).map(Latencies::figures)
+        self.kinds.get(kind).and_then(Latencies::figures)
     }
 
     pub(super) fn seconds(&self) -> &[Second] {
@@ -187,7 +178,7 @@ mod tests {
             seen.see(0, ms(due), done);
         }
         seen.close_seconds(ms(12_000));
-        let all = seen.quantiles();
+        let all = seen.quantiles().unwrap();
         assert_eq!((all.count, seen.done), (10_000, 12_000));
         assert!(all.p50_ms < 1.1 && (1_800.0..2_001.0).contains(&all.p99_ms), "{all:?}");
         let done: Vec<u64> = seen.seconds().iter().map(|it| it.done).collect();

@@ -241,8 +241,9 @@ impl Step {
     }
 }
 
-/// Of what one failed test printed, shown at the end.
-const LINES_OF_A_FAILURE: usize = 40;
+/// Of what one failed test printed, shown at the end: its first lines name it, and its last ones say how to see it again.
+const FIRST_LINES_OF_A_FAILURE: usize = 10;
+const LAST_LINES_OF_A_FAILURE: usize = 30;
 const BYTES_OF_A_LINE: usize = 400;
 
 /// What each failed test printed, from its name on, cut where it is long: whoever has only the end of the output must see which
@@ -259,8 +260,10 @@ fn told_by_failures(log: &str) -> Vec<String> {
         while let Some(next) = lines.next_if(|it| !name(it) && *it != "failures:") {
             failure.push(next);
         }
-        let cut =
-            failure.iter().take(LINES_OF_A_FAILURE).map(|it| &it[..it.floor_char_boundary(BYTES_OF_A_LINE)]);
+        let last = failure.len().saturating_sub(LAST_LINES_OF_A_FAILURE);
+        let is_shown = |number: &usize| *number < FIRST_LINES_OF_A_FAILURE || *number >= last;
+        let shown = failure.iter().enumerate().filter(|(number, _)| is_shown(number));
+        let cut = shown.map(|(_, it)| &it[..it.floor_char_boundary(BYTES_OF_A_LINE)]);
         told.push(cut.collect::<Vec<_>>().join("\n"));
     }
     told

@@ -229,6 +229,16 @@ struct Sim {
     mutants: bool,
 }
 
+/// The file of a report that was not named is another one for `millrace dev`.
+fn of_kind(report: Option<PathBuf>, embedded: bool) -> Option<PathBuf> {
+    report.map(|file| match file.file_stem().and_then(|it| it.to_str()) {
+        Some(stem) if embedded && file.starts_with("load-tests/reports") && !stem.ends_with("-embedded") => {
+            file.with_file_name(format!("{stem}-embedded.md"))
+        }
+        _ => file,
+    })
+}
+
 impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let name = self.check.name();
@@ -279,17 +289,19 @@ impl Check {
                 bench::broker(&workspace()?, &bench::BrokerPlan { report })
             }
             Self::Bench(Bench::W1 { seconds, rate, embedded, report, given }) => {
+                let report = of_kind(report, embedded);
                 bench::w1(&workspace()?, &bench::W1Plan { seconds, rate, embedded, report, given })
             }
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
             }
             Self::Bench(Bench::Timers { pending, herd, killed, embedded, report, given }) => {
+                let report = of_kind(report, embedded);
                 let plan = bench::TimersPlan { pending, herd, killed, embedded, report, given };
                 bench::timers(&workspace()?, &plan)
             }
             Self::Bench(Bench::Listens { open, events, times, rate, rest, embedded, report, given }) => {
-                let rest = Duration::from_secs(rest);
+                let (rest, report) = (Duration::from_secs(rest), of_kind(report, embedded));
                 let plan = bench::ListensPlan { open, events, times, rate, rest, embedded, report, given };
                 bench::listens(&workspace()?, &plan)
             }

@@ -6,6 +6,7 @@
 //! that two transactions have pending for a partition, that of the later one stands, whichever markers come first (the
 //! coordinator keeps what was appended last). Whoever asks for stable offsets waits for both.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -51,13 +52,9 @@ struct Side {
 }
 
 #[derive(Debug)]
-enum Request {
-    Commit {
-        shares: Vec<Share>,
-        reply: oneshot::Sender<CommitOutcome>,
-    },
-    /// Make the producer anew.
-    Renew,
+struct Request {
+    shares: Vec<Share>,
+    reply: oneshot::Sender<CommitOutcome>,
 }
 
 impl KafkaLane {
@@ -65,10 +62,10 @@ impl KafkaLane {
     pub(crate) async fn create(config: &KafkaConfig, group: Arc<Group>, lane: u32) -> Result<Self, LogError> {
         let transactional_id = config.transactional_id(lane);
         let [first, second] = transactional_ids(&transactional_id);
-        let name = format!("lane-{lane}");
+        let (name, fencings) = (format!("lane-{lane}"), Arc::new(AtomicU64::new(0)));
         let (first, second) = tokio::try_join!(
-            Side::create(config, Arc::clone(&group), name.clone(), first),
-            Side::create(config, group, name + "-b", second),
+            Side::create(config, Arc::clone(&group), Arc::clone(&fencings), name.clone(), first),
+            Side::create(config, group, fencings, name + "-b", second),
         )?;
         Ok(Self { transactional_id, sides: [first, second], turn: 0 })
     }
@@ -83,6 +80,7 @@ impl Side {
     async fn create(
         config: &KafkaConfig,
         group: Arc<Group>,
+        fencings: Arc<AtomicU64>,
         name: String,
         transactional_id: String,
     ) -> Result<Self, LogError> {
@@ -92,6 +90,7 @@ impl Side {
             topics: config.topics.clone(),
             transactional_id,
             group,
+            fencings,
         });
         let doing = format!("create the transactional producer {}", worker.transactional_id);
         let (ready, is_ready) = oneshot::channel();
@@ -118,30 +117,19 @@ impl Lane for KafkaLane {
 
     async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
         let outcome = self.sides[self.turn].commit(shares).await;
-        match &outcome {
-            CommitOutcome::Committed(_) => self.turn = 1 - self.turn,
-            // What has failed is tried again by the same one: it knows what the broker did not want. Whoever took over its id
-            // has that of the other, too.
-            CommitOutcome::Aborted(LogError::Fatal { .. })
-            | CommitOutcome::Unknown(LogError::Fatal { .. }) => {
-                self.sides[1 - self.turn].renew();
-            }
-            CommitOutcome::Aborted(_) | CommitOutcome::Unknown(_) => {}
+        // What has failed is tried again by the same one: it knows what the broker did not want.
+        if matches!(outcome, CommitOutcome::Committed(_)) {
+            self.turn = 1 - self.turn;
         }
         outcome
     }
 }
 
 impl Side {
-    fn renew(&self) {
-        // Without a thread, the next commit tells.
-        let _ = self.requests.send(Request::Renew);
-    }
-
     async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
         let (reply, outcome) = oneshot::channel();
         let incarnations: Vec<Incarnation> = shares.iter().map(|it| it.incarnation.clone()).collect();
-        let is_sent = self.requests.send(Request::Commit { shares, reply }).is_ok();
+        let is_sent = self.requests.send(Request { shares, reply }).is_ok();
         match tokio::time::timeout(COMMIT_MAX, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
@@ -201,6 +189,8 @@ struct Worker {
     topics: Topics,
     transactional_id: String,
     group: Arc<Group>,
+    /// How often one of the lane's producers was found to be fenced.
+    fencings: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -233,16 +223,16 @@ impl Worker {
 
     fn serve(&self, mut producer: Option<TransactionalProducer>, requests: &mpsc::Receiver<Request>) {
         let mut refused = None;
-        while let Ok(request) = requests.recv() {
-            let Request::Commit { shares, reply } = request else {
-                // If this fails, the next commit tries again.
-                producer = TransactionalProducer::create(&self.config, &self.topics).ok();
-                continue;
-            };
+        let mut fencings = self.fencings.load(Ordering::Relaxed);
+        while let Ok(Request { shares, reply }) = requests.recv() {
             if !self.await_metadata(refused.take()) {
                 let outside = LogError::Fenced { doing: "committing outside of the group".to_owned() };
                 let _ = reply.send(CommitOutcome::Aborted(outside));
                 continue;
+            }
+            // Whoever took over the other's id has taken over this one, too.
+            if self.fencings.load(Ordering::Relaxed) != fencings {
+                producer = None;
             }
             let Some(current) = producer.take().or_else(|| self.renew(&reply)) else { continue };
             let outcome = match self.attempt(&current, &shares) {
@@ -257,6 +247,7 @@ impl Worker {
                     outcome
                 }
             };
+            fencings = self.fencings.load(Ordering::Relaxed);
             // Whoever asked may have gone.
             let _ = reply.send(outcome);
         }
@@ -403,15 +394,18 @@ impl Worker {
     fn judge(&self, producer: &TransactionalProducer, doing: &str, error: KafkaError) -> LogError {
         use RDKafkaErrorCode as Code;
         match producer.fatal_error().or_else(|| error.rdkafka_error_code()) {
-            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => LogError::Fatal {
-                doing: doing.to_owned(),
-                fix: format!(
-                    "another producer took over the transactional id {}, or the broker gave the transaction up: see that every \
-                     member of the fleet has an ordinal of its own",
-                    self.transactional_id
-                ),
-                source: Some(Box::new(error)),
-            },
+            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => {
+                self.fencings.fetch_add(1, Ordering::Relaxed);
+                LogError::Fatal {
+                    doing: doing.to_owned(),
+                    fix: format!(
+                        "another producer took over the transactional id {}, or the broker gave the transaction up: see that every \
+                         member of the fleet has an ordinal of its own",
+                        self.transactional_id
+                    ),
+                    source: Some(Box::new(error)),
+                }
+            }
             // The rest includes a rebalance, whose callback says what became of the partitions.
             _ => from_kafka(doing, error),
         }

@@ -1,4 +1,4 @@
-//! The event loop of one lane: its partitions, one transactional producer, one mailbox. Every input of a partition comes through the
+//! The event loop of one lane: its partitions, one transaction at a time, one mailbox. Every input of a partition comes through the
 //! mailbox, in one order; nothing else touches the partitions.
 
 use std::collections::BTreeMap;

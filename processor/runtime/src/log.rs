@@ -232,7 +232,7 @@ pub trait Log: Clone + Send + Sync + 'static {
         sink: mpsc::Sender<Vec<ChangelogRecord>>,
     ) -> impl Future<Output = Result<Offset, LogError>> + Send;
 
-    /// Fences the producer that last used this transactional id, and aborts its open transaction, by being that producer for a
+    /// Fences the producers of the lane with this transactional id, and aborts their open transaction, by being those producers for a
     /// moment. When this returns, the transaction is decided, and its markers are written or about to be: one that was
     /// being committed is committed.
     ///
@@ -283,7 +283,8 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// The smallest `max.message.bytes` among the topics that the processor writes.
     fn record_bytes_max(&self) -> impl Future<Output = Result<usize, LogError>> + Send;
 
-    /// A transactional producer of its own, with a stable transactional id `<app>-<ordinal>-<lane>`.
+    /// Transactional producers of its own, with the stable transactional ids `<app>-<ordinal>-<lane>` and, for a second one,
+    /// `<app>-<ordinal>-<lane>-b`.
     fn lane(&self, lane: u32) -> impl Future<Output = Result<Self::Lane, LogError>> + Send;
 }
 
@@ -303,13 +304,13 @@ pub enum Definition {
     Position(Offset),
 }
 
-/// One transactional producer: one transaction at a time.
+/// Transactional producers that take turns: one transaction at a time.
 pub trait Lane: Send + 'static {
-    /// `transactional.id`, for claims.
+    /// The `transactional.id` that stands for all of them, for claims.
     fn transactional_id(&self) -> &str;
 
     /// Produces the records of all shares, sends their internal offsets with fresh group metadata, and commits. Never gives up
-    /// half-way: after a fatal error the producer has been made anew when this returns.
+    /// half-way: after a fatal error its producer has been made anew when this returns.
     fn commit(&mut self, shares: Vec<Share>) -> impl Future<Output = CommitOutcome> + Send;
 }
 

@@ -1,4 +1,4 @@
-//! Rows in batches of a bounded size: those that share a CQL partition, and few and small ones of one replica.
+//! Rows in batches of a bounded size: those that share a CQL partition, and few and small ones that share their replicas.
 //!
 //! A request has a price of its own, on both sides, beside that of its rows. Most rows of a flush are alone in their partition, so
 //! without the second kind each would be a request: with Cassandra that costs twice as much there, and three times here.
@@ -9,8 +9,8 @@ use std::hash::Hash;
 /// Of one batch of one partition. Servers warn or refuse far above; a row that is larger on its own goes alone.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// Of one batch of several partitions: Cassandra warns of more bytes, or of more partitions, by default, since their rows
-/// must be brought to more nodes than the coordinator is responsible for. ScyllaDB is more generous.
+/// Of one batch of several partitions: Cassandra warns of more bytes, or of more partitions, by default, since rows of
+/// many partitions usually belong to other nodes than the coordinator. Here they do not. ScyllaDB is more generous.
 const MIXED_BYTES_MAX: usize = 5 * 1024;
 const MIXED_PARTITIONS_MAX: usize = 10;
 
@@ -56,24 +56,24 @@ pub(crate) fn batches<K: Ord, R>(rows: impl Iterator<Item = (K, usize, R)>) -> i
     full.into_iter().chain(open.into_values())
 }
 
-/// Puts small batches for one replica together. `replica` tells who has the partition of a row; a batch stays as it is where nobody
-/// knows.
+/// Puts small batches with the same replicas together. `replicas_of` tells who has the partition of a row; a batch stays as it is
+/// where nobody knows.
 pub(crate) fn mixed<N: Eq + Hash, R>(
     batches: impl Iterator<Item = Rows<R>>,
-    replica: impl Fn(&R) -> Option<N>,
+    replicas_of: impl Fn(&R) -> Option<N>,
 ) -> Vec<Rows<R>> {
     let mut full = Vec::new();
     let mut open = HashMap::<N, Rows<R>>::new();
     for batch in batches {
         let is_small = batch.bytes < MIXED_BYTES_MAX;
-        let Some(replica) = batch.rows.first().filter(|_| is_small).and_then(&replica) else {
+        let Some(replicas) = batch.rows.first().filter(|_| is_small).and_then(&replicas_of) else {
             full.push(batch);
             continue;
         };
-        match open.get_mut(&replica) {
+        match open.get_mut(&replicas) {
             Some(mixed) if mixed.has_room_for(&batch) => mixed.add(batch),
             Some(mixed) => full.push(std::mem::replace(mixed, batch)),
-            None => drop(open.insert(replica, batch)),
+            None => drop(open.insert(replicas, batch)),
         }
     }
     full.extend(open.into_values());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn small_batches_of_one_replica_become_one() {
+    fn small_batches_of_the_same_replicas_become_one() {
         let row = |n: u32, bytes: usize| (n, bytes, n);
         let mixed_of = |rows: Vec<(u32, usize, u32)>| {
             // Rows of odd partitions are elsewhere; nobody knows of those from 100 on.

@@ -40,7 +40,7 @@ type ListingValues<'a> =
 type AttributeValues<'a> = (String, String, i32, CqlTimestamp, &'a str, i64, i32);
 type ListingDayValues = (String, i32);
 
-/// One request: rows of one table that share a CQL partition, or a replica.
+/// One request: rows of one table that share a CQL partition, or their replicas.
 enum Request<'a> {
     Snapshots(Vec<SnapshotValues<'a>>),
     Timers(Vec<TimerValues<'a>>),
@@ -183,7 +183,7 @@ impl Writer<'_> {
         requests
     }
 
-    /// What goes to one replica together: the first of each row's partition, since the driver sends a batch to that of its first row.
+    /// What has the same replicas goes together: the driver sends a batch to one of those of its first row, which then has all of it.
     fn mixed<'b, R: SerializeRow>(
         &self,
         batches: impl Iterator<Item = Rows<R>>,
@@ -192,13 +192,15 @@ impl Writer<'_> {
     ) -> Vec<Request<'b>> {
         let cluster = self.session.get_cluster_state();
         let table = statement.get_table_spec();
-        let replica = |row: &R| {
+        let replicas_of = |row: &R| {
             let token = statement.calculate_token(row).ok().flatten()?;
             let table = table?;
             let replicas = cluster.get_token_endpoints(table.ks_name(), table.table_name(), token);
-            replicas.first().map(|(node, shard)| (node.host_id, *shard))
+            let mut nodes: Vec<_> = replicas.iter().map(|(node, _)| node.host_id).collect();
+            nodes.sort_unstable();
+            Some(nodes).filter(|it| !it.is_empty())
         };
-        mixed(batches, replica).into_iter().map(|it| request(it.rows)).collect()
+        mixed(batches, replicas_of).into_iter().map(|it| request(it.rows)).collect()
     }
 }
 

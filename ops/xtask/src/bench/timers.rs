@@ -316,7 +316,13 @@ fn halves(rss_mib: &[(u64, f64)], herd: &Value) -> [f64; 2] {
 fn judge(it: &Measured) -> Verdict {
     let number = |report: &Value, name: &str| report[name].as_f64().unwrap_or(f64::NAN);
     let added = it.rss_mib_with - it.rss_mib_without;
-    let ratio = number(&it.w1_during, "p99_ms") / number(&it.w1_before, "p99_ms");
+    // What was never done is in no quantile.
+    let is_done = |it: &Value| it["done"] == it["sent"] && it["failed"] == 0;
+    let ratio = if is_done(&it.w1_before) && is_done(&it.w1_during) {
+        number(&it.w1_during, "p99_ms") / number(&it.w1_before, "p99_ms")
+    } else {
+        f64::INFINITY
+    };
     let [first_half, second_half] = it.rss_mib_max_in_herd;
     let grown = first_half.max(second_half) - it.rss_mib_before_herd;
     let flat = second_half / first_half;
@@ -420,8 +426,8 @@ mod tests {
             rss_mib_with: 60.0,
             first_fire_ms: 900,
             steady: fired.clone(),
-            w1_before: json!({"p99_ms": 10.0}),
-            w1_during: json!({"p99_ms": 19.0}),
+            w1_before: json!({"p99_ms": 10.0, "sent": 9, "done": 9, "failed": 0}),
+            w1_during: json!({"p99_ms": 19.0, "sent": 9, "done": 9, "failed": 0}),
             herd: fired.clone(),
             rss_mib_before_herd: 60.0,
             rss_mib_max_in_herd: [100.0, 99.0],
@@ -432,10 +438,11 @@ mod tests {
     #[test]
     fn each_target_counts() {
         assert!(judge(&good()).holds, "{}", judge(&good()).detail);
-        let breaks: [fn(&mut Measured); 8] = [
+        let breaks: [fn(&mut Measured); 9] = [
             |it| it.rss_mib_with = 151.0,
             |it| it.first_fire_ms = 5_000,
-            |it| it.w1_during = json!({"p99_ms": 21.0}),
+            |it| it.w1_during = json!({"p99_ms": 21.0, "sent": 9, "done": 9, "failed": 0}),
+            |it| it.w1_during["done"] = json!(8),
             |it| it.w1_during = Value::Null,
             |it| it.rss_mib_max_in_herd = [317.0, 317.0],
             |it| it.rss_mib_max_in_herd = [100.0, 111.0],

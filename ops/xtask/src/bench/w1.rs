@@ -73,8 +73,11 @@ struct Measured {
 }
 
 impl Measured {
-    fn servers_s_per_1000(&self) -> f64 {
-        self.cpu_s_per_1000.values().sum()
+    /// Of processor, broker and store together. None if some are not ours to ask.
+    fn servers_s_per_1000(&self, plan: &Plan) -> Option<f64> {
+        let are_all =
+            plan.embedded || ["broker", "store"].iter().all(|it| self.cpu_s_per_1000.contains_key(it));
+        are_all.then(|| self.cpu_s_per_1000.values().sum())
     }
 }
 
@@ -154,18 +157,20 @@ fn judge(plan: &Plan, paced: &Measured, most: &Measured, bare: BareLoop) -> Verd
     let (p50_max, p99_max) =
         if plan.embedded { (EMBEDDED_P50_MS_MAX, EMBEDDED_P99_MS_MAX) } else { (P50_MS_MAX, P99_MS_MAX) };
     let ratio = most.load.done_per_s / bare.workflows_per_s;
-    let cost = most.servers_s_per_1000();
+    let cost = most.servers_s_per_1000(plan);
     let Load { p50_ms, p99_ms, .. } = paced.load;
     let holds = most.load.done_per_s >= WORKFLOWS_PER_S_MIN
         && ratio >= RATIO_MIN
-        && cost <= SERVERS_S_PER_1000_MAX
+        && cost.is_none_or(|it| it <= SERVERS_S_PER_1000_MAX)
         && p50_ms < p50_max
         && p99_ms < p99_max;
     let detail = format!(
         "{:.0} workflows/s (at least {WORKFLOWS_PER_S_MIN:.0}), {ratio:.2} of the bare loop (at least {RATIO_MIN}), \
-         {cost:.2} s of the servers for 1,000 (at most {SERVERS_S_PER_1000_MAX}); at {}/s p50 {p50_ms:.1} ms (less than {p50_max}), \
+         {} s of the servers for 1,000 (at most {SERVERS_S_PER_1000_MAX}); at {}/s p50 {p50_ms:.1} ms (less than {p50_max}), \
          p99 {p99_ms:.1} ms (less than {p99_max})",
-        most.load.done_per_s, plan.rate
+        most.load.done_per_s,
+        cost.map_or_else(|| "unknown".to_owned(), |it| format!("{it:.2}")),
+        plan.rate
     );
     Verdict::new(holds, detail).figure("ratio_to_bare_loop", ratio)
 }
@@ -184,7 +189,8 @@ fn table(plan: &Plan, paced: &Measured, most: &Measured, [bare, plain]: [BareLoo
     };
     format!(
         "Three tasks in a row, answered at once by a worker outside of the processor; 200 bytes of input; one processor with default settings and \
-         {} partitions. Latency from when a start was due until the end is read, committed, from the changelog. {WARMUP_SECONDS} s of \
+         {} partitions. Latency from when a start was due until the end is read, committed, from the changelog; as fast as it goes it only says \
+         that 5,000 are under way. {WARMUP_SECONDS} s of \
          warm-up, then {} s. Processor time, of the warm-up too, is that until the last snapshot was in the store.\n\n\
          | load | workflows/s | p50, ms | p90 | p99 | max | processor, s for 1,000 | broker | store | processor, MiB | broker | store |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|\n{}{}\n\
@@ -210,7 +216,11 @@ mod tests {
         let holds = |workflows_per_s: f64, cpu: f64, p50_ms: f64, p99_ms: f64, bare: f64| {
             let measured = |done_per_s: f64| Measured {
                 load: Load { done_per_s, done: 1, p50_ms, p90_ms: p50_ms, p99_ms, max_ms: p99_ms },
-                cpu_s_per_1000: BTreeMap::from([("processor", cpu / 2.0), ("broker", cpu / 2.0)]),
+                cpu_s_per_1000: BTreeMap::from([
+                    ("processor", cpu / 2.0),
+                    ("broker", cpu / 2.0),
+                    ("store", 0.0),
+                ]),
                 rss_mib: BTreeMap::new(),
             };
             let plan = Plan { seconds: 1, rate: 200, embedded: false, report: None, given: Given::default() };
