@@ -142,6 +142,17 @@ enum Bench {
         #[command(flatten)]
         given: Given,
     },
+    /// W1 as fast as it goes, by the number of processors and of partitions
+    Scaling {
+        /// For how long each, in seconds
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/scaling.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
     /// How long a partition stands still when its owner is stopped or killed, by the number of live instances on it
     Takeover {
         /// Numbers of live instances, ascending
@@ -261,6 +272,7 @@ impl Check {
             Self::Orders { .. } => "orders".to_owned(),
             Self::Bench(Bench::Broker { .. }) => "bench broker".to_owned(),
             Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
+            Self::Bench(Bench::Scaling { .. }) => "bench scaling".to_owned(),
             Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
             Self::Bench(Bench::Timers { .. }) => "bench timers".to_owned(),
             Self::Bench(Bench::Listens { .. }) => "bench listens".to_owned(),
@@ -291,6 +303,9 @@ impl Check {
             Self::Bench(Bench::W1 { seconds, rate, embedded, report, given }) => {
                 let report = of_kind(report, embedded);
                 bench::w1(&workspace()?, &bench::W1Plan { seconds, rate, embedded, report, given })
+            }
+            Self::Bench(Bench::Scaling { seconds, report, given }) => {
+                bench::scaling(&workspace()?, &bench::ScalingPlan { seconds, report, given })
             }
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
