@@ -156,7 +156,8 @@ impl ConsumerContext for GroupContext {
         let Rebalance::Assign(assigned) = rebalance else { return };
         let partitions = indexes(assigned);
         if partitions.is_empty() {
-            return;
+            // There is nothing to take, but the group has been joined.
+            return self.send(LogEvent::Assigned(Vec::new()));
         }
         if let Err(error) = consumer.pause(assigned) {
             // What is read then is dropped; it is only wasteful.

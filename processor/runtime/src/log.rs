@@ -54,7 +54,7 @@ impl Incarnation {
 #[derive(Debug)]
 pub enum LogEvent {
     /// The group gave us these partitions. They come alive in the shell; their `Incarnation`s are in the event because the log
-    /// must be able to kill them inside its rebalance callback.
+    /// must be able to kill them inside its rebalance callback. None: the group has been joined, or has changed, and gives us nothing new.
     Assigned(Vec<Incarnation>),
     /// The group takes these partitions away. The log waits (up to two seconds) for `done` before it lets the group go on: use the
     /// time to drain. Then it kills the incarnations.

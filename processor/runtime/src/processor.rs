@@ -27,6 +27,9 @@ use crate::topics::TopicWatch;
 /// How many messages may wait for a lane before the reading waits.
 const MAILBOX: usize = 1024;
 
+/// A member that the group gives nothing may hear nothing from it (KIP-848 has no callback for that): it is ready after this, as a spare.
+const SPARE_AFTER: Duration = Duration::from_secs(10);
+
 /// How long the last events of the log are awaited after it has left the group.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 
@@ -294,8 +297,8 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             tasks.spawn(async move { shell.run(lane, receiver).await });
         }
         let mut events = self.log.join().await.map_err(Error::Log)?;
-        self.shared.lock().has_joined = true;
 
+        let mut spare = std::pin::pin!(tokio::time::sleep(SPARE_AFTER));
         let mut leaving = None;
         let mut handed_over = BTreeSet::new();
         loop {
@@ -314,6 +317,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                     warn!("the log has left the group and does not end; ending all the same");
                     return Ok(());
                 }
+                () = &mut spare, if !spare.is_elapsed() => self.shared.lock().has_joined = true,
                 event = events.recv() => match event {
                     Some(event) => self.dispatch(event, &mut handed_over).await?,
                     // The log has left the group.
@@ -331,10 +335,14 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
     ) -> Result<(), Error> {
         match event {
             LogEvent::Assigned(incarnations) => {
-                for incarnation in incarnations {
+                for incarnation in &incarnations {
                     info!(partition = incarnation.partition().0, "partition assigned");
                     handed_over.remove(&incarnation.partition());
                     self.shared.update(PartitionStatus::restoring(incarnation.partition()));
+                }
+                // Not before what has been assigned is known: it would be ready for a moment.
+                self.shared.lock().has_joined = true;
+                for incarnation in incarnations {
                     self.send(incarnation.partition(), Message::Acquire(incarnation)).await;
                 }
             }

@@ -402,8 +402,13 @@ async fn a_member_that_hangs_cannot_commit(protocol: GroupProtocol) {
         loop {
             tokio::select! {
                 event = old.events.recv() => match event {
-                    Some(LogEvent::Assigned(mut got)) => break Some(got.remove(0)),
-                    Some(LogEvent::Records { .. } | LogEvent::Revoking { .. } | LogEvent::Lost(_)) => {}
+                    Some(LogEvent::Assigned(mut got)) if !got.is_empty() => break Some(got.remove(0)),
+                    Some(
+                        LogEvent::Assigned(_)
+                        | LogEvent::Records { .. }
+                        | LogEvent::Revoking { .. }
+                        | LogEvent::Lost(_),
+                    ) => {}
                     Some(LogEvent::Fatal(_)) => assert_eq!(protocol, GroupProtocol::Consumer),
                     None => break None,
                 },

@@ -74,11 +74,17 @@ impl Member {
         Self { log, events }
     }
 
+    /// The next event that tells more than that a rebalance gave us nothing.
     pub(crate) async fn event(&mut self) -> LogEvent {
-        timeout(PATIENCE, self.events.recv())
-            .await
-            .expect("an event comes in time")
-            .expect("the log is there")
+        let next = async {
+            loop {
+                match self.events.recv().await.expect("the log is there") {
+                    LogEvent::Assigned(nothing) if nothing.is_empty() => {}
+                    event => return event,
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.expect("an event comes in time")
     }
 
     pub(crate) async fn assigned(&mut self) -> Vec<Incarnation> {

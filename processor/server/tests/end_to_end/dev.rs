@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -101,7 +102,18 @@ async fn two_on_one_folder_are_refused_and_so_is_a_taken_port() {
     let http = Ran::of(millrace(&[&arguments[..], &http].concat()));
     refused(&http, &[&address, "give another address with --http"]);
 
-    assert_eq!(fleet.get("/readyz").await.0, 200, "the first one serves");
+    assert_eq!(fleet.get("/readyz").await, (200, "ready\n".to_owned()), "the first one serves");
+    assert_eq!(fleet.stop_processor(), Some(0));
+}
+
+/// Ready is not what has yet to hear which partitions it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_that_it_serves_goes_on_to_say_so() {
+    let mut fleet = Fleet::new(Place::Dev, 8, &[]).await;
+    for _ in 0..100 {
+        assert_eq!(fleet.get("/readyz").await, (200, "ready\n".to_owned()));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(fleet.stop_processor(), Some(0));
 }
 
