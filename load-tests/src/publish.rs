@@ -24,9 +24,16 @@ pub(crate) struct Publisher {
 
 /// What became of the records.
 #[derive(Debug, Default)]
-struct Deliveries {
+pub(crate) struct Deliveries {
     acknowledged: AtomicU64,
     lost: Mutex<Option<KafkaError>>,
+}
+
+impl Deliveries {
+    /// Why a record was given up.
+    pub(crate) fn lost(&self) -> Option<KafkaError> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -101,7 +108,7 @@ impl Publisher {
     /// # Errors
     /// When a record was given up: the test would wait for something that was never asked.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        match &*self.producer.context().lost.lock().unwrap_or_else(PoisonError::into_inner) {
+        match self.producer.context().lost() {
             Some(error) => bail!("a record did not reach {}: {error}", self.topic),
             None => Ok(()),
         }

@@ -8,24 +8,23 @@ mod sample;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use millrace_placement::Topics;
 use millrace_schemas::cloud_event::EventRecord;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::follow::{Start, assign, ends};
-use crate::publish::{Publisher, to_headers};
+use crate::publish::{Deliveries, Publisher, to_headers};
 use crate::report;
 use sample::newest;
 
@@ -224,28 +223,6 @@ fn bytes_of(record: &EventRecord) -> usize {
     record.key.as_ref().map_or(0, bytes::Bytes::len)
         + record.value.as_ref().map_or(0, bytes::Bytes::len)
         + headers
-}
-
-/// What became of the records: the first that was lost.
-#[derive(Debug, Default)]
-struct Deliveries(Mutex<Option<KafkaError>>);
-
-impl Deliveries {
-    fn lost(&self) -> Option<KafkaError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
-        }
-    }
 }
 
 /// One loop, with some of the partitions.
