@@ -17,19 +17,27 @@ use crate::layout::{
     ATTRIBUTE, AttributeKey, CHECKPOINT, HISTORY, LISTING, OWNER, SNAPSHOT, TIMER, TimerKey,
 };
 
-pub(crate) fn snapshot(
+/// In the order of `instances`. What is damaged is the trouble of one instance, not of all that are asked for.
+pub(crate) fn snapshots(
     database: &Database,
-    instance: &InstanceId,
+    instances: &[InstanceId],
     now: Timestamp,
-) -> Result<Option<SnapshotRow>, Trouble> {
+) -> Result<Vec<Result<Option<SnapshotRow>, Trouble>>, Trouble> {
     let table = database.begin_read()?.open_table(SNAPSHOT)?;
-    let Some(value) = table.get(instance.as_str())? else { return Ok(None) };
-    let read = || {
-        let cell = Cell::open(value.value())?;
-        let row = || Ok(SnapshotRow { stamp: cell.stamp, value: cell.body()? });
-        cell.is_alive(now).then(row).transpose()
-    };
-    read().map_err(damaged("snapshot", || instance.to_string()))
+    let mut rows = Vec::with_capacity(instances.len());
+    for instance in instances {
+        let Some(value) = table.get(instance.as_str())? else {
+            rows.push(Ok(None));
+            continue;
+        };
+        let read = || {
+            let cell = Cell::open(value.value())?;
+            let row = || Ok(SnapshotRow { stamp: cell.stamp, value: cell.body()? });
+            cell.is_alive(now).then(row).transpose()
+        };
+        rows.push(read().map_err(damaged("snapshot", || instance.to_string())));
+    }
+    Ok(rows)
 }
 
 pub(crate) fn checkpoint(

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use millrace_partition::{FlushRequest, SnapshotRow, TimerPage, TimerSlice};
+use millrace_partition::{FlushRequest, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
-use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, OwnerRow, SnapshotStore, StoreError};
+use millrace_runtime::store::{
+    HistoryEntry, ListPage, ListQuery, LoadedSnapshot, OwnerRow, SnapshotStore, StoreError,
+};
 use millrace_schemas::{InstanceId, Stamp, Timestamp};
 use redb::Database;
 
@@ -63,16 +65,20 @@ impl LocalStore {
             // Cancelled before it began, or redb has read nonsense.
             Err(error.try_into_panic().map_or(Trouble::Ending, |it| Panicked::new(&*it).into()))
         });
-        result.map_err(|it| {
-            it.while_doing(format!("{doing} (of the snapshot store in {})", self.inner.folder.display()))
-        })
+        result.map_err(|it| self.error(it, doing))
+    }
+
+    fn error(&self, trouble: Trouble, doing: &str) -> StoreError {
+        trouble.while_doing(format!("{doing} (of the snapshot store in {})", self.inner.folder.display()))
     }
 }
 
 impl SnapshotStore for LocalStore {
-    async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
-        let instance = instance.clone();
-        self.blocking("read a snapshot", move |it, now| read::snapshot(it, &instance, now)).await
+    async fn load_snapshots(&self, instances: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, StoreError> {
+        const DOING: &str = "read snapshots";
+        let instances = instances.to_vec();
+        let rows = self.blocking(DOING, move |it, now| read::snapshots(it, &instances, now)).await?;
+        Ok(rows.into_iter().map(|row| row.map_err(|it| self.error(it, DOING))).collect())
     }
 
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {

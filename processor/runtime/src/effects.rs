@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use millrace_partition::{ChangelogRecord, Config, FlushRequest, Input, Locate, Source, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket, home, key_group};
 use millrace_schemas::codec::Codec;
@@ -22,11 +21,8 @@ use crate::log::{Incarnation, Log, LogError, backoff};
 use crate::metrics::Metrics;
 use crate::programs::CatchUp;
 use crate::pulse::Pulse;
-use crate::store::{OwnerRow, SnapshotStore, StoreError};
+use crate::store::{LoadedSnapshot, OwnerRow, SnapshotStore, StoreError};
 use crate::topics::Told;
-
-/// Snapshot reads of one request that are on their way at the same time (state protocol 2.4).
-const LOADS_IN_FLIGHT: usize = 128;
 
 /// Performs outputs.
 #[derive(Clone, Debug)]
@@ -270,28 +266,28 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     pub(crate) fn load_snapshots(&self, incarnation: &Incarnation, ids: Vec<InstanceId>) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
-            let loads = futures_util::stream::iter(ids)
-                .map(|id| {
-                    let (this, incarnation) = (&this, &incarnation);
-                    async move {
-                        // A row that can never be read is the trouble of one instance, not of all that wait for this answer.
-                        let load = || async {
-                            match this.store.load_snapshot(&id).await {
-                                Err(error) if error.is_permanent => Ok(Err(chain(&error))),
-                                other => other.map(Ok),
-                            }
-                        };
-                        let row = this.store_retrying(incarnation, "load_snapshot", load).await?;
-                        Ok::<_, Gone>((id, row))
-                    }
-                })
-                .buffer_unordered(LOADS_IN_FLIGHT)
-                .collect::<Vec<_>>()
-                .await;
-            if let Ok(rows) = loads.into_iter().collect::<Result<Vec<_>, Gone>>() {
-                this.send(incarnation, Input::SnapshotsLoaded(rows)).await;
-            }
+            let load = || this.load_all(&ids);
+            let Ok(rows) = this.store_retrying(&incarnation, "load_snapshots", load).await else { return };
+            // A row that can never be read is the trouble of one instance, not of all that wait for this answer.
+            let rows = rows.into_iter().map(|row| row.map_err(|error| chain(&error)));
+            this.send(incarnation, Input::SnapshotsLoaded(ids.into_iter().zip(rows).collect())).await;
         });
+    }
+
+    /// Where the whole request can never succeed, it is asked which of the rows cannot be read.
+    async fn load_all(&self, ids: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, StoreError> {
+        match self.store.load_snapshots(ids).await {
+            Err(error) if error.is_permanent => {}
+            other => return other,
+        }
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in ids {
+            rows.push(match self.store.load_snapshot(id).await {
+                Err(error) if !error.is_permanent => return Err(error),
+                row => row,
+            });
+        }
+        Ok(rows)
     }
 
     pub(crate) fn catch_up_definitions(&self, incarnation: &Incarnation) {

@@ -22,11 +22,19 @@ pub struct StoreError {
 
 /// The store as the processor and the command line see it. Cheap to clone.
 pub trait SnapshotStore: Clone + Send + Sync + 'static {
-    /// One row, at a quorum.
-    fn load_snapshot(
+    /// The rows of these instances, in their order, at a quorum.
+    fn load_snapshots(
         &self,
-        instance: &InstanceId,
-    ) -> impl Future<Output = Result<Option<SnapshotRow>, StoreError>> + Send;
+        instances: &[InstanceId],
+    ) -> impl Future<Output = Result<Vec<LoadedSnapshot>, StoreError>> + Send;
+
+    /// One of them.
+    fn load_snapshot(&self, instance: &InstanceId) -> impl Future<Output = LoadedSnapshot> + Send {
+        async move {
+            let mut rows = self.load_snapshots(std::slice::from_ref(instance)).await?;
+            rows.pop().expect("one answer for each instance")
+        }
+    }
 
     /// Writes all rows of a flush. Idempotent. On an error, any part may have been written.
     fn flush(&self, request: &FlushRequest) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -87,6 +95,10 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
     /// Instances of a workflow, newest start first.
     fn list(&self, query: &ListQuery) -> impl Future<Output = Result<ListPage, StoreError>> + Send;
 }
+
+/// The row of one instance; none if nobody wrote it, or it has expired. An error of this kind is that of the row alone, which can
+/// never be read.
+pub type LoadedSnapshot = Result<Option<SnapshotRow>, StoreError>;
 
 /// The owner of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]

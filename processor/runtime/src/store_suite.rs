@@ -613,9 +613,15 @@ pub async fn a_flush_may_hold_many_rows<S: SnapshotStore>(store: &S) {
         history.push(HistoryRow { instance: id(name), stamp: Stamp(n), entry: "e".into(), ttl: None });
     }
     flush(store, writes.clone(), timers, history).await;
-    for write in writes.iter().rev().take(500) {
-        let row = store.load_snapshot(&write.instance).await.unwrap();
-        assert_eq!(row, Some(SnapshotRow { stamp: write.stamp, value: write.value.clone() }));
+    // Some of them twice, and with some between that are not there.
+    let asked: Vec<InstanceId> =
+        (0..1_000).flat_map(|n| [id(&names[n % 900 * 7 % names.len()]), id(&format!("none/{n}"))]).collect();
+    let rows = store.load_snapshots(&asked).await.unwrap();
+    assert_eq!(rows.len(), asked.len());
+    for (n, row) in rows.into_iter().enumerate() {
+        let write = &writes[n / 2 % 900 * 7 % names.len()];
+        let expected = (n % 2 == 0).then(|| SnapshotRow { stamp: write.stamp, value: write.value.clone() });
+        assert_eq!(row.unwrap(), expected, "{}", asked[n]);
     }
     let due = Timestamp(PAST.0 + 200 * DAY_MS);
     let buckets: Vec<TimerBucket> = (0..64).map(TimerBucket).collect();

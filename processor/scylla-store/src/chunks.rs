@@ -26,7 +26,6 @@ use scylla::client::session::Session;
 
 use crate::envelope::Manifest;
 use crate::error::Failure;
-use crate::layout;
 use crate::statements::Statements;
 use crate::store::rows;
 use crate::write::{at_most, ttl};
@@ -79,11 +78,10 @@ pub(crate) async fn insert(
     crc: u32,
     body: &Bytes,
 ) -> Result<(), StoreError> {
-    let (kg, _) = layout::snapshot(&write.instance);
     let (id, stamp) = (write.instance.as_str(), write.stamp.0);
     let ttl = ttl(write.ttl.map(|it| it.saturating_add(TTL_MARGIN)));
     let chunks = body.chunks(CHUNK_BYTES).zip(0_i16..).map(async |(chunk, n)| {
-        let row = (kg, id, stamp, crc.cast_signed(), n, chunk, stamp, ttl);
+        let row = (id, stamp, crc.cast_signed(), n, chunk, stamp, ttl);
         let result = session.execute_unpaged(&statements.insert_chunk, row).await;
         result.map(|_| ()).map_err(|it| it.while_doing("write a chunk of a large snapshot"))
     });
@@ -97,8 +95,7 @@ pub(crate) async fn remove_older(
     known: &ChunkedInstances,
     write: &SnapshotWrite,
 ) -> Result<(), StoreError> {
-    let (kg, _) = layout::snapshot(&write.instance);
-    let row = (write.stamp.0, kg, write.instance.as_str(), write.stamp.0);
+    let row = (write.stamp.0, write.instance.as_str(), write.stamp.0);
     let result = session.execute_unpaged(&statements.delete_chunks, row).await;
     result.map_err(|it| it.while_doing("remove older chunks of a snapshot"))?;
     known.removed(&write.instance, write.stamp);
@@ -114,8 +111,7 @@ pub(crate) async fn select(
     manifest: &Manifest,
 ) -> Result<Vec<Bytes>, StoreError> {
     const DOING: &str = "read the chunks of a large snapshot";
-    let (kg, _) = layout::snapshot(instance);
-    let key = (kg, instance.as_str(), stamp.0, manifest.crc.cast_signed());
+    let key = (instance.as_str(), stamp.0, manifest.crc.cast_signed());
     let rows = rows::<(Bytes,)>(session, &statements.select_chunks, key, DOING).await?;
     rows.map_ok(|it| it.0).try_collect().await.map_err(|it| it.while_doing(DOING))
 }

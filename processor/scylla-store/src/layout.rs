@@ -12,14 +12,6 @@ const DAY_MS: i64 = 86_400_000;
 /// Kafka partitions then writes one part only, in large batches.
 pub(crate) const LIST_SHARDS: i8 = 16;
 
-/// Partition key of the snapshot table: the key-group, and the low four bits of the key's CRC-32C. That makes 65,536 CQL
-/// partitions; the second hash is independent of Kafka's murmur2, which the key-group has used up from its low end.
-pub(crate) fn snapshot(instance: &InstanceId) -> (i16, i8) {
-    let key = instance.as_str().as_bytes();
-    let group = i16::try_from(key_group(key).0).expect("there are 4096 key-groups");
-    (group, (crc32c::crc32c(key) & 0xf) as i8)
-}
-
 /// The hour of a due time, of the timer index: whole hours since the epoch. What a column of 32 bits cannot tell apart, some
 /// 245,000 years ahead, shares one hour.
 pub(crate) fn hour(due: Timestamp) -> i32 {
@@ -47,8 +39,6 @@ fn clamped(n: i64) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     /// Written down because changing any of it makes existing rows invisible.
@@ -56,11 +46,9 @@ mod tests {
     fn rows_stay_where_earlier_releases_put_them() {
         let of = |id: &str| {
             let id = InstanceId::new(id).unwrap();
-            let (group, bits) = snapshot(&id);
-            format!("{group}/{bits}/{}", list_shard(&id))
+            list_shard(&id)
         };
-        let actual: Vec<String> = ["a", "order-1", "order-2", "日本"].into_iter().map(of).collect();
-        assert_eq!(actual, ["636/0/12", "502/12/6", "3331/8/3", "2291/9/3"]);
+        assert_eq!(["a", "order-1", "order-2", "日本"].map(of), [12, 6, 3, 3]);
     }
 
     #[test]
@@ -70,18 +58,5 @@ mod tests {
         let days = cases.map(|it| day(Timestamp(it)));
         assert_eq!(hours, [i32::MIN, -1, 0, 0, 1, 23, 24, i32::MAX]);
         assert_eq!(days, [i32::MIN, -1, 0, 0, 0, 0, 1, i32::MAX]);
-    }
-
-    #[test]
-    fn the_second_hash_spreads_the_keys_of_one_key_group() {
-        let mut rows = BTreeMap::<i8, u32>::new();
-        let ids = (0..400_000).map(|n| InstanceId::new(format!("order-{n}")).unwrap());
-        for (group, bits) in ids.map(|it| snapshot(&it)) {
-            if group % 64 == 5 {
-                *rows.entry(bits).or_default() += 1;
-            }
-        }
-        let (least, most) = (rows.values().min().unwrap(), rows.values().max().unwrap());
-        assert!(rows.len() == 16 && *most < least * 2, "{rows:?}");
     }
 }

@@ -68,15 +68,14 @@ fn tables(server: &Server) -> [(&'static str, String); 9] {
         (
             "snapshot",
             format!(
-                "(kg smallint, b tinyint, instance text, value blob, PRIMARY KEY ((kg, b), instance)) \
+                "(instance text PRIMARY KEY, value blob) \
                  WITH compaction = {compaction} AND gc_grace_seconds = 86400"
             ),
         ),
         (
             "snapshot_chunk",
             format!(
-                "(kg smallint, instance text, stamp bigint, crc int, n smallint, value blob, \
-                 PRIMARY KEY ((kg, instance), stamp, crc, n)) \
+                "(instance text, stamp bigint, crc int, n smallint, value blob, PRIMARY KEY (instance, stamp, crc, n)) \
                  WITH compaction = {compaction} AND gc_grace_seconds = 86400"
             ),
         ),

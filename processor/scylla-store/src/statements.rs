@@ -22,6 +22,8 @@ pub(crate) struct Statements {
     pub(crate) insert_listing_day: PreparedStatement,
     pub(crate) insert_attribute: PreparedStatement,
     pub(crate) select_snapshot: PreparedStatement,
+    /// Of several CQL partitions, so the driver finds no token: [`crate::replicas`] does.
+    pub(crate) select_snapshots: PreparedStatement,
     pub(crate) select_chunks: PreparedStatement,
     pub(crate) select_checkpoint: PreparedStatement,
     pub(crate) select_owner: PreparedStatement,
@@ -71,24 +73,23 @@ impl Statements {
             prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?")
                 .await?;
         select_history.set_page_size(100);
-        let mut select_chunks = prepare(
-            "SELECT value FROM KEYSPACE.snapshot_chunk WHERE kg = ? AND instance = ? AND stamp = ? AND crc = ?",
-        )
-        .await?;
+        let mut select_chunks =
+            prepare("SELECT value FROM KEYSPACE.snapshot_chunk WHERE instance = ? AND stamp = ? AND crc = ?")
+                .await?;
         // A megabyte, which is also where ScyllaDB ends a page.
         select_chunks.set_page_size(4);
         Ok(Self {
             insert_snapshot: prepare(
-                "INSERT INTO KEYSPACE.snapshot (kg, b, instance, value) VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+                "INSERT INTO KEYSPACE.snapshot (instance, value) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?",
             )
             .await?,
             insert_chunk: prepare(
-                "INSERT INTO KEYSPACE.snapshot_chunk (kg, instance, stamp, crc, n, value) VALUES (?, ?, ?, ?, ?, ?) \
+                "INSERT INTO KEYSPACE.snapshot_chunk (instance, stamp, crc, n, value) VALUES (?, ?, ?, ?, ?) \
                  USING TIMESTAMP ? AND TTL ?",
             )
             .await?,
             delete_chunks: prepare(
-                "DELETE FROM KEYSPACE.snapshot_chunk USING TIMESTAMP ? WHERE kg = ? AND instance = ? AND stamp < ?",
+                "DELETE FROM KEYSPACE.snapshot_chunk USING TIMESTAMP ? WHERE instance = ? AND stamp < ?",
             )
             .await?,
             insert_checkpoint: prepare("INSERT INTO KEYSPACE.checkpoint (home, value) VALUES (?, ?) USING TIMESTAMP ?").await?,
@@ -110,7 +111,11 @@ impl Statements {
             )
             .await?,
             select_snapshot: prepare(
-                "SELECT value, writetime(value) FROM KEYSPACE.snapshot WHERE kg = ? AND b = ? AND instance = ?",
+                "SELECT value, writetime(value) FROM KEYSPACE.snapshot WHERE instance = ?",
+            )
+            .await?,
+            select_snapshots: prepare(
+                "SELECT instance, value, writetime(value) FROM KEYSPACE.snapshot WHERE instance IN ?",
             )
             .await?,
             select_chunks,

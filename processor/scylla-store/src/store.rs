@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use millrace_partition::{FlushRequest, SnapshotRow, TimerPage, TimerSlice};
+use millrace_partition::{FlushRequest, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
-use millrace_runtime::store::{HistoryEntry, ListPage, ListQuery, OwnerRow, SnapshotStore, StoreError};
+use millrace_runtime::store::{
+    HistoryEntry, ListPage, ListQuery, LoadedSnapshot, OwnerRow, SnapshotStore, StoreError,
+};
 use millrace_schemas::{InstanceId, Stamp, Timestamp};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::pager::TypedRowStream;
@@ -21,13 +23,9 @@ use tokio::sync::OnceCell;
 
 use crate::chunks::ChunkedInstances;
 use crate::config::{Consistency, ScyllaConfig};
-use crate::envelope::Opened;
-use crate::error::{DamagedSnapshot, Failure, UnexpectedRow, UnknownDatacenter};
+use crate::error::{Failure, UnexpectedRow, UnknownDatacenter};
 use crate::statements::Statements;
-use crate::{chunks, envelope, layout, list, schema, timers, write};
-
-/// How often a row is read again whose chunks were not there: each time, a newer one must have been written in between.
-const CHUNK_READS_MAX: u32 = 10;
+use crate::{layout, list, schema, snapshots, timers, write};
 
 /// Days of workflows that are remembered as known to the list, before it starts over.
 const KNOWN_DAYS_MAX: usize = 100_000;
@@ -151,37 +149,10 @@ impl ScyllaStore {
 }
 
 impl SnapshotStore for ScyllaStore {
-    async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
-        const DOING: &str = "read a snapshot";
+    async fn load_snapshots(&self, instances: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, StoreError> {
         let statements = self.statements().await?;
-        let (kg, b) = layout::snapshot(instance);
-        let mut attempts = 0;
-        loop {
-            let row = self.value(&statements.select_snapshot, (kg, b, instance.as_str()), DOING).await?;
-            let Some((value, stamp)) = row else { return Ok(None) };
-            let damaged = |damage| {
-                DamagedSnapshot { instance: instance.clone(), stamp: stamp.0, damage }.while_doing(DOING)
-            };
-            let manifest = match envelope::open(value).map_err(damaged)? {
-                Opened::Row { snapshot, has_leftovers } => {
-                    if has_leftovers {
-                        self.inner.chunked.remember(instance, stamp);
-                    }
-                    return Ok(Some(SnapshotRow { stamp, value: snapshot }));
-                }
-                Opened::Chunked(manifest) => manifest,
-            };
-            self.inner.chunked.remember(instance, stamp);
-            let chunks = chunks::select(&self.inner.session, statements, instance, stamp, &manifest).await?;
-            // Megabytes: not where other futures wait.
-            let opened = tokio::task::spawn_blocking(move || manifest.open(&chunks)).await;
-            match opened.expect("opening a snapshot does not panic") {
-                Ok(value) => return Ok(Some(SnapshotRow { stamp, value })),
-                // A newer writer has removed them since; its row is there.
-                Err(_) if attempts < CHUNK_READS_MAX => attempts += 1,
-                Err(damage) => return Err(damaged(damage)),
-            }
-        }
+        let Inner { session, chunked, .. } = &*self.inner;
+        snapshots::Reader { session, statements, chunked }.load(instances).await
     }
 
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {

@@ -20,6 +20,7 @@ use crate::config::ScyllaConfig;
 use crate::envelope::{Sealed, Sealer};
 use crate::error::Failure;
 use crate::layout;
+use crate::replicas::Replicas;
 use crate::statements::Statements;
 
 /// Requests at a time, of one flush.
@@ -32,7 +33,7 @@ const LARGE_IN_FLIGHT_MAX: usize = 4;
 const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 // Values in the order of the statement's markers.
-type SnapshotValues<'a> = (i16, i8, &'a str, Bytes, i64, i32);
+type SnapshotValues<'a> = (&'a str, Bytes, i64, i32);
 type TimerValues<'a> = (i16, i32, CqlTimestamp, &'a str, i64, i32);
 type HistoryValues<'a> = (&'a str, i64, &'a Bytes, i32);
 type ListingValues<'a> =
@@ -191,15 +192,7 @@ impl Writer<'_> {
         request: impl Fn(Vec<R>) -> Request<'b>,
     ) -> Vec<Request<'b>> {
         let cluster = self.session.get_cluster_state();
-        let table = statement.get_table_spec();
-        let replicas_of = |row: &R| {
-            let token = statement.calculate_token(row).ok().flatten()?;
-            let table = table?;
-            let replicas = cluster.get_token_endpoints(table.ks_name(), table.table_name(), token);
-            let mut nodes: Vec<_> = replicas.iter().map(|(node, _)| node.host_id).collect();
-            nodes.sort_unstable();
-            Some(nodes).filter(|it| !it.is_empty())
-        };
+        let replicas_of = |row: &R| Replicas::of(&cluster, statement, row).map(|it| it.hosts());
         mixed(batches, replicas_of).into_iter().map(|it| request(it.rows)).collect()
     }
 }
@@ -240,10 +233,9 @@ async fn insert<R: SerializeRow>(
     result.map(|_| ()).map_err(|it| it.while_doing(doing))
 }
 
-fn snapshot_row(write: &SnapshotWrite, value: Bytes) -> ((i16, i8), usize, SnapshotValues<'_>) {
-    let (kg, b) = layout::snapshot(&write.instance);
+fn snapshot_row(write: &SnapshotWrite, value: Bytes) -> (&str, usize, SnapshotValues<'_>) {
     let id = write.instance.as_str();
-    ((kg, b), id.len() + value.len(), (kg, b, id, value, write.stamp.0, ttl(write.ttl)))
+    (id, id.len() + value.len(), (id, value, write.stamp.0, ttl(write.ttl)))
 }
 
 fn timer(row: &TimerRow, now: Timestamp, grace: Duration) -> ((i16, i32), usize, TimerValues<'_>) {

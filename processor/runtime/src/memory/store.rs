@@ -12,7 +12,9 @@ use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 use tokio::time::Instant;
 
-use crate::store::{HistoryEntry, ListPage, ListQuery, ListRow, OwnerRow, SnapshotStore, StoreError};
+use crate::store::{
+    HistoryEntry, ListPage, ListQuery, ListRow, LoadedSnapshot, OwnerRow, SnapshotStore, StoreError,
+};
 
 /// Keeps all rows in memory; clones share them. Nothing in it waits, fails or depends on chance. Rows with a time to live end by
 /// tokio's clock, so a test that pauses the clock decides when. What expires leaves its stamp behind, as in CQL: a late, older
@@ -112,10 +114,10 @@ impl Rows {
 }
 
 impl SnapshotStore for MemoryStore {
-    async fn load_snapshot(&self, instance: &InstanceId) -> Result<Option<SnapshotRow>, StoreError> {
+    async fn load_snapshots(&self, instances: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, StoreError> {
         let rows = self.rows();
-        let cell = rows.snapshots.get(instance).filter(|it| is_alive(it.expires_at));
-        Ok(cell.map(|it| it.row.clone()))
+        let alive = |id| rows.snapshots.get(id).filter(|it| is_alive(it.expires_at));
+        Ok(instances.iter().map(|id| Ok(alive(id).map(|it| it.row.clone()))).collect())
     }
 
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
