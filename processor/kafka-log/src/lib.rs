@@ -21,6 +21,7 @@ mod lane;
 mod log;
 mod producer;
 mod record;
+mod spread;
 
 pub use admin::{Admin, Broker, Cluster, TopicDifference};
 pub use client::{Isolation, Publisher, Start, Tail, TailRecord, TailSource};

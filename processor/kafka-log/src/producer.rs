@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use millrace_partition::OutgoingRecord;
-use millrace_placement::Topics;
+use millrace_placement::{Topics, keyed_partition};
 use millrace_schemas::Offset;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -22,6 +22,7 @@ use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 
 use crate::context;
 use crate::record;
+use crate::spread::Spread;
 
 /// One call of the transaction API; within it librdkafka retries.
 const CALL_MAX: Duration = Duration::from_secs(10);
@@ -43,11 +44,11 @@ const UNTRACKED: usize = 0;
 
 /// One transaction at a time: begin, produce, send offsets, settle, then commit or abort.
 pub(crate) struct TransactionalProducer {
-    producer: ThreadedProducer<Deliveries>,
+    producer: ThreadedProducer<Deliveries, Spread>,
 }
 
-#[derive(Default)]
 struct Deliveries {
+    spread: Spread,
     state: Mutex<DeliveryState>,
     changed: Condvar,
 }
@@ -76,8 +77,12 @@ impl ClientContext for Deliveries {
     }
 }
 
-impl ProducerContext for Deliveries {
+impl ProducerContext<Spread> for Deliveries {
     type DeliveryOpaque = usize;
+
+    fn get_custom_partitioner(&self) -> Option<&Spread> {
+        Some(&self.spread)
+    }
 
     fn delivery(&self, result: &DeliveryResult<'_>, tracked: usize) {
         let mut state = self.state();
@@ -101,7 +106,10 @@ impl ProducerContext for Deliveries {
 impl TransactionalProducer {
     /// Fences every earlier producer of this transactional id, and waits until its transaction is decided.
     pub(crate) fn create(config: &ClientConfig, topics: &Topics) -> KafkaResult<Self> {
-        let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
+        let id = config.get("transactional.id").unwrap_or_default();
+        let spread = Spread::new(topics, keyed_partition(id.as_bytes(), u32::MAX));
+        let deliveries = Deliveries { spread, state: Mutex::default(), changed: Condvar::new() };
+        let producer: ThreadedProducer<Deliveries, Spread> = config.create_with_context(deliveries)?;
         let created = Self { producer };
         // As long as no broker is connected, librdkafka looks for the coordinator only twice a second. If this fails, it does that.
         let _ = created.producer.client().fetch_watermarks(&topics.changelog(), 0, CONNECT_MAX);
@@ -111,6 +119,7 @@ impl TransactionalProducer {
 
     pub(crate) fn begin(&self) -> KafkaResult<()> {
         *self.deliveries().state() = DeliveryState::default();
+        self.deliveries().spread.turn();
         self.producer.begin_transaction()
     }
 
@@ -224,7 +233,7 @@ impl TransactionalProducer {
 
     fn retrying(
         &self,
-        mut call: impl FnMut(&ThreadedProducer<Deliveries>) -> KafkaResult<()>,
+        mut call: impl FnMut(&ThreadedProducer<Deliveries, Spread>) -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {

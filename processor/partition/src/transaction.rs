@@ -28,7 +28,7 @@ pub struct TransactionId(pub u64);
 pub struct OutgoingRecord {
     /// In full.
     pub topic: Arc<str>,
-    /// Explicit, or by the key (murmur2, as Java's default partitioner).
+    /// Explicit, or by the key (murmur2, as Java's default partitioner); of commands, any.
     pub partition: Option<i32>,
     /// None for records without a key.
     pub key: Option<Bytes>,

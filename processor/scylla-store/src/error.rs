@@ -4,10 +4,11 @@ use std::error::Error;
 
 use millrace_runtime::store::StoreError;
 use millrace_schemas::InstanceId;
+use scylla::deserialize::DeserializationError;
 use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
     IntoRowsResultError, MaybeFirstRowError, MetadataError, NewSessionError, NextPageError, NextRowError,
-    PagerExecutionError, PrepareError, RequestAttemptError, RequestError, TypeCheckError,
+    PagerExecutionError, PrepareError, RequestAttemptError, RequestError, RowsError, TypeCheckError,
 };
 
 use crate::config::InvalidSetting;
@@ -136,6 +137,18 @@ impl Failure for TypeCheckError {
 }
 
 impl Failure for IntoRowsResultError {
+    fn is_permanent(&self) -> bool {
+        true
+    }
+}
+
+impl Failure for RowsError {
+    fn is_permanent(&self) -> bool {
+        true
+    }
+}
+
+impl Failure for DeserializationError {
     fn is_permanent(&self) -> bool {
         true
     }

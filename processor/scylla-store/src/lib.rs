@@ -13,6 +13,7 @@ mod chunks;
 mod config;
 mod envelope;
 mod error;
+mod history;
 mod layout;
 mod list;
 mod replicas;

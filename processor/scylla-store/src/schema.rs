@@ -103,7 +103,7 @@ fn tables(server: &Server) -> [(&'static str, String); 9] {
         (
             "history",
             format!(
-                "(instance text, stamp bigint, entry blob, PRIMARY KEY (instance, stamp)) \
+                "(instance text, first bigint, last bigint, packed blob, PRIMARY KEY (instance, first, last)) \
                  WITH compaction = {} AND gc_grace_seconds = 86400",
                 // Thirty windows for the default retention, five for none too short; workflows differ, and a table has one size.
                 windows("DAYS", 1)

@@ -12,13 +12,13 @@ use millrace_partition::SnapshotRow;
 use millrace_runtime::store::{LoadedSnapshot, StoreError};
 use millrace_schemas::{InstanceId, Stamp};
 use scylla::client::session::Session;
+use scylla::deserialize::DeserializationError;
 
 use crate::chunks::{self, ChunkedInstances};
 use crate::envelope::{self, Opened};
 use crate::error::{DamagedSnapshot, Failure};
 use crate::replicas::Replicas;
 use crate::statements::Statements;
-use crate::store::rows;
 
 /// Instances in one request. ScyllaDB takes a hundred CQL partitions by default; Cassandra gained little from more than 30.
 const IDS_MAX: usize = 30;
@@ -84,11 +84,16 @@ impl Reader<'_> {
         }
         let mut statement = self.statements.select_snapshots.clone();
         statement.set_load_balancing_policy(replicas.map(|it| it.policy(turn)));
-        let rows = rows::<(String, Bytes, i64)>(self.session, &statement, (ids,), DOING).await?;
-        rows.map_ok(|(id, value, stamp)| (id, (value, Stamp(stamp))))
-            .try_collect()
-            .await
-            .map_err(|it| it.while_doing(DOING))
+        // Not in pages: for those, Cassandra reads one CQL partition after the other.
+        let result =
+            self.session.execute_unpaged(&statement, (ids,)).await.map_err(|it| it.while_doing(DOING))?;
+        let rows = result.into_rows_result().map_err(|it| it.while_doing(DOING))?;
+        let rows = rows.rows::<(String, Bytes, i64)>().map_err(|it| it.while_doing(DOING))?;
+        let row = |row: Result<(String, Bytes, i64), DeserializationError>| {
+            let (id, value, stamp) = row.map_err(|it| it.while_doing(DOING))?;
+            Ok((id, (value, Stamp(stamp))))
+        };
+        rows.map(row).collect()
     }
 
     async fn fetch_one(self, id: &str) -> Result<Option<Row>, StoreError> {

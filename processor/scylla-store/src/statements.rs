@@ -70,8 +70,7 @@ impl Statements {
         select_attribute.set_page_size(1_000);
         // Entries may hold whole payloads.
         let mut select_history =
-            prepare("SELECT stamp, entry FROM KEYSPACE.history WHERE instance = ? AND stamp >= ? LIMIT ?")
-                .await?;
+            prepare("SELECT first, packed FROM KEYSPACE.history WHERE instance = ? AND first >= ?").await?;
         select_history.set_page_size(100);
         let mut select_chunks =
             prepare("SELECT value FROM KEYSPACE.snapshot_chunk WHERE instance = ? AND stamp = ? AND crc = ?")
@@ -98,7 +97,7 @@ impl Statements {
                 "INSERT INTO KEYSPACE.timer_idx (bucket, hour, due, instance, timer) VALUES (?, ?, ?, ?, ?) USING TTL ?",
             )
             .await?,
-            insert_history: prepare("INSERT INTO KEYSPACE.history (instance, stamp, entry) VALUES (?, ?, ?) USING TTL ?").await?,
+            insert_history: prepare("INSERT INTO KEYSPACE.history (instance, first, last, packed) VALUES (?, ?, ?, ?) USING TTL ?").await?,
             insert_listing: prepare(
                 "INSERT INTO KEYSPACE.listing (workflow, day, shard, started_at, instance, version, status, updated_at, attributes) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use millrace_partition::{FlushRequest, TimerPage, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket};
 use millrace_runtime::store::{
@@ -25,7 +24,7 @@ use crate::chunks::ChunkedInstances;
 use crate::config::{Consistency, ScyllaConfig};
 use crate::error::{Failure, UnexpectedRow, UnknownDatacenter};
 use crate::statements::Statements;
-use crate::{layout, list, schema, snapshots, timers, write};
+use crate::{history, layout, list, schema, snapshots, timers, write};
 
 /// Days of workflows that are remembered as known to the list, before it starts over.
 const KNOWN_DAYS_MAX: usize = 100_000;
@@ -230,16 +229,7 @@ impl SnapshotStore for ScyllaStore {
         after: Option<Stamp>,
         limit: u32,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
-        const DOING: &str = "read history";
-        let from = after.map_or(Some(i64::MIN), |it| it.0.checked_add(1));
-        let (Some(from), 1..) = (from, limit) else { return Ok(Vec::new()) };
-        let statement = &self.statements().await?.select_history;
-        let slice = (instance.as_str(), from, i32::try_from(limit).unwrap_or(i32::MAX));
-        let rows = rows::<(i64, Bytes)>(&self.inner.session, statement, slice, DOING).await?;
-        rows.map_ok(|(stamp, entry)| HistoryEntry { stamp: Stamp(stamp), entry })
-            .try_collect()
-            .await
-            .map_err(|it| it.while_doing(DOING))
+        history::load(&self.inner.session, self.statements().await?, instance, after, limit).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {

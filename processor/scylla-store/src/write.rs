@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use millrace_partition::{FlushRequest, HistoryRow, Listing, SnapshotWrite, Term, TimerRow};
+use millrace_partition::{FlushRequest, Listing, SnapshotWrite, Term, TimerRow};
 use millrace_runtime::store::StoreError;
 use millrace_schemas::Timestamp;
 use scylla::client::session::Session;
@@ -19,6 +19,7 @@ use crate::chunks::{self, ChunkedInstances};
 use crate::config::ScyllaConfig;
 use crate::envelope::{Sealed, Sealer};
 use crate::error::Failure;
+use crate::history::{self, Packed};
 use crate::layout;
 use crate::replicas::Replicas;
 use crate::statements::Statements;
@@ -35,7 +36,7 @@ const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 // Values in the order of the statement's markers.
 type SnapshotValues<'a> = (&'a str, Bytes, i64, i32);
 type TimerValues<'a> = (i16, i32, CqlTimestamp, &'a str, i64, i32);
-type HistoryValues<'a> = (&'a str, i64, &'a Bytes, i32);
+type HistoryValues<'a> = (&'a str, i64, i64, Bytes, i32);
 type ListingValues<'a> =
     (String, i32, i8, CqlTimestamp, &'a str, &'a str, &'a str, CqlTimestamp, String, i64, i32);
 type AttributeValues<'a> = (String, String, i32, CqlTimestamp, &'a str, i64, i32);
@@ -161,7 +162,7 @@ impl Writer<'_> {
     ) -> Vec<Request<'b>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis() as i64);
         let timers = request.timers.iter().map(|it| timer(it, Timestamp(now), self.config.timer_grace));
-        let history = request.history.iter().map(history);
+        let history = history::pack(&request.history).into_iter().map(history_row);
         let days = new_days.into_iter().map(|it| (it.0.clone(), it.0.len(), it));
         let snapshots = snapshots.into_iter().map(|(write, value)| snapshot_row(write, value));
         let listings = request.snapshots.iter().filter_map(listing);
@@ -247,9 +248,10 @@ fn timer(row: &TimerRow, now: Timestamp, grace: Duration) -> ((i16, i32), usize,
     ((bucket, hour), id.len(), (bucket, hour, CqlTimestamp(row.due.0), id, i64::from(row.timer.0), ttl))
 }
 
-fn history(row: &HistoryRow) -> (&str, usize, HistoryValues<'_>) {
+fn history_row(row: Packed<'_>) -> (&str, usize, HistoryValues<'_>) {
     let id = row.instance.as_str();
-    (id, id.len() + row.entry.len(), (id, row.stamp.0, &row.entry, ttl(row.ttl)))
+    let bytes = id.len() + row.entries.len();
+    (id, bytes, (id, row.first.0, row.last.0, row.entries, ttl(row.ttl)))
 }
 
 fn listing(write: &SnapshotWrite) -> Option<((String, i32, i8), usize, ListingValues<'_>)> {

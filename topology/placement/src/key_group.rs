@@ -18,6 +18,12 @@ pub fn key_group(key: &[u8]) -> KeyGroup {
     KeyGroup(((murmur2(key) & 0x7fff_ffff) % u32::from(KEY_GROUPS)) as u16)
 }
 
+/// The partition that a Java-style producer sends a record with this key to, of `partitions` in all.
+#[must_use]
+pub fn keyed_partition(key: &[u8], partitions: u32) -> u32 {
+    (murmur2(key) & 0x7fff_ffff) % partitions
+}
+
 /// The partition that owns a key-group, of `partitions` in all.
 #[must_use]
 pub fn home(group: KeyGroup, partitions: u32) -> PartitionIndex {

@@ -9,5 +9,6 @@ pub mod topics;
 pub use holdings::{Holdings, Place};
 pub use key_group::{
     KEY_GROUPS, KeyGroup, KeyGroups, PartitionIndex, TIMER_BUCKETS, TimerBucket, home, key_group,
+    keyed_partition,
 };
 pub use topics::{TopicSpec, Topics};
