@@ -18,6 +18,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This time less `duration`, saturating.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// The time from `earlier` to this; none at all if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> std::time::Duration {

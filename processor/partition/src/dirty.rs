@@ -1,7 +1,8 @@
 //! Which instances have events that no durable snapshot holds, and since which offset: the checkpoint may not pass the first of
 //! them (state protocol 2.5; the recLSN of ARIES).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
@@ -12,7 +13,6 @@ struct DirtyKey {
     /// A snapshot is being written, and these later events are not in it.
     first_since_flush: Option<Offset>,
     is_flushing: bool,
-    is_at_rest: bool,
 }
 
 /// The dirty instances.
@@ -21,7 +21,8 @@ pub(crate) struct Dirty {
     keys: BTreeMap<InstanceId, DirtyKey>,
     /// By their first offset, which is the order in which they became dirty, with the time of that.
     order: BTreeMap<Offset, (InstanceId, Timestamp)>,
-    at_rest: usize,
+    /// The first offsets of those at rest.
+    at_rest: BTreeSet<Offset>,
 }
 
 impl Dirty {
@@ -29,12 +30,7 @@ impl Dirty {
     pub(crate) fn mark(&mut self, id: &InstanceId, offset: Offset, at: Timestamp) {
         match self.keys.get_mut(id) {
             None => {
-                let key = DirtyKey {
-                    first: offset,
-                    first_since_flush: None,
-                    is_flushing: false,
-                    is_at_rest: false,
-                };
+                let key = DirtyKey { first: offset, first_since_flush: None, is_flushing: false };
                 self.keys.insert(id.clone(), key);
                 self.order.insert(offset, (id.clone(), at));
             }
@@ -42,17 +38,15 @@ impl Dirty {
                 if key.is_flushing {
                     key.first_since_flush.get_or_insert(offset);
                 }
-                self.at_rest -= usize::from(std::mem::take(&mut key.is_at_rest));
+                self.at_rest.remove(&key.first);
             }
         }
     }
 
     /// With its last event, `id` has come to rest: to wait for more events, which the same snapshot could hold, is of no use.
     pub(crate) fn rests(&mut self, id: &InstanceId) {
-        if let Some(key) = self.keys.get_mut(id)
-            && !std::mem::replace(&mut key.is_at_rest, true)
-        {
-            self.at_rest += 1;
+        if let Some(key) = self.keys.get(id) {
+            self.at_rest.insert(key.first);
         }
     }
 
@@ -70,16 +64,17 @@ impl Dirty {
     pub(crate) fn flushed(&mut self, id: &InstanceId, at: Timestamp) {
         let Some(key) = self.keys.get_mut(id).filter(|it| it.is_flushing) else { return };
         self.order.remove(&key.first);
+        let is_at_rest = self.at_rest.remove(&key.first);
         match key.first_since_flush.take() {
             Some(offset) => {
                 key.first = offset;
                 key.is_flushing = false;
                 self.order.insert(offset, (id.clone(), at));
+                if is_at_rest {
+                    self.at_rest.insert(offset);
+                }
             }
-            None => {
-                self.at_rest -= usize::from(key.is_at_rest);
-                self.keys.remove(id);
-            }
+            None => drop(self.keys.remove(id)),
         }
     }
 
@@ -87,7 +82,7 @@ impl Dirty {
     pub(crate) fn forget(&mut self, id: &InstanceId) {
         if let Some(key) = self.keys.remove(id) {
             self.order.remove(&key.first);
-            self.at_rest -= usize::from(key.is_at_rest);
+            self.at_rest.remove(&key.first);
         }
     }
 
@@ -101,7 +96,7 @@ impl Dirty {
 
     /// How many of them are at rest.
     pub(crate) fn at_rest(&self) -> usize {
-        self.at_rest
+        self.at_rest.len()
     }
 
     /// The first offset that the checkpoint must not pass.
@@ -117,6 +112,18 @@ impl Dirty {
     /// Oldest first.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &InstanceId> {
         self.order.values().map(|it| &it.0)
+    }
+
+    /// Those that became dirty until then, and those at rest; oldest first.
+    pub(crate) fn settled(&self, until: Timestamp) -> impl Iterator<Item = &InstanceId> {
+        let young = self.order.iter().find(|(_, (_, since))| *since > until).map(|it| *it.0);
+        let (old_end, rest_start) = match young {
+            Some(first) => (Bound::Excluded(first), Bound::Included(first)),
+            None => (Bound::Unbounded, Bound::Excluded(Offset(i64::MAX))),
+        };
+        let old = self.order.range((Bound::Unbounded, old_end)).map(|(_, (id, _))| id);
+        let at_rest = self.at_rest.range((rest_start, Bound::Unbounded)).map(|offset| &self.order[offset].0);
+        old.chain(at_rest)
     }
 }
 
@@ -142,5 +149,36 @@ mod tests {
         dirty.flush_started(&id);
         dirty.flushed(&id, Timestamp(4));
         assert_eq!(dirty.first_offset(), None);
+    }
+
+    #[test]
+    fn what_is_old_or_at_rest_is_settled() {
+        let id = |n: i64| InstanceId::new(format!("i{n}")).expect("an id");
+        let mut dirty = Dirty::default();
+        for n in 0..6 {
+            dirty.mark(&id(n), Offset(n), Timestamp(n * 10));
+        }
+        for n in [1, 3, 4, 5] {
+            dirty.rests(&id(n));
+        }
+        // Woken by another event.
+        dirty.mark(&id(4), Offset(6), Timestamp(60));
+        let settled = |dirty: &Dirty, until: i64| -> Vec<InstanceId> {
+            dirty.settled(Timestamp(until)).cloned().collect()
+        };
+        assert_eq!(settled(&dirty, -1), [1, 3, 5].map(id));
+        assert_eq!(settled(&dirty, 20), [0, 1, 2, 3, 5].map(id));
+        assert_eq!(settled(&dirty, 50), [0, 1, 2, 3, 4, 5].map(id));
+        assert_eq!(dirty.at_rest(), 3);
+        // One more event while it is written, with which it rests again; another that is not written.
+        dirty.flush_started(&id(3));
+        dirty.mark(&id(3), Offset(7), Timestamp(70));
+        dirty.rests(&id(3));
+        dirty.flushed(&id(3), Timestamp(80));
+        dirty.forget(&id(5));
+        assert_eq!(settled(&dirty, -1), [1, 3].map(id));
+        dirty.flush_started(&id(3));
+        dirty.flushed(&id(3), Timestamp(90));
+        assert_eq!((settled(&dirty, -1), dirty.at_rest()), (vec![id(1)], 1));
     }
 }

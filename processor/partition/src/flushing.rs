@@ -23,6 +23,19 @@ use crate::timer_index::{TimerCursor, TimerEntry};
 use crate::timers::entries;
 use crate::write_behind::InFlight;
 
+/// What a flush takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope {
+    /// All that there is room for.
+    All,
+    /// What will hardly change again before it has to be written: that has changed until then, or is at rest. A workflow of seconds is
+    /// written once, when it has ended, however often others fill a flush meanwhile.
+    Settled { until: Timestamp },
+}
+
+/// Entries of the history in one flush, at most, for each row of the snapshots that it may have: most workflows have fewer.
+const ENTRIES_PER_ROW: usize = 8;
+
 /// How much longer the row of a channel stays than anything in it means something, for clocks that differ.
 const CHANNEL_ROW_SPARE: Duration = Duration::from_secs(60);
 
@@ -51,10 +64,10 @@ impl Partition {
         }
         let is_draining = matches!(self.phase, Phase::Draining);
         // What has ended gets no later events that its snapshot could hold as well, and waits for nothing but memory.
-        let is_full = self.tail_meter.reaches(self.config.tail, 2)
-            || self.dirty.at_rest() >= self.config.flush_rows_max;
+        let is_full = self.tail_meter.reaches(self.config.tail, 2);
         if !is_draining
             && !is_full
+            && self.dirty.at_rest() < self.config.flush_rows_max
             && !self.quarantine.wants_flush()
             && self.flush_deadline().is_none_or(|it| it > now)
         {
@@ -66,7 +79,12 @@ impl Partition {
         if !is_draining {
             self.load_dirty(out);
         }
-        let request = self.flush_request(now, programs);
+        let scope = match is_draining || is_full {
+            true => Scope::All,
+            // Half of the time that a change may wait: then the next flush comes after the other half.
+            false => Scope::Settled { until: now.minus(self.config.flush_interval / 2) },
+        };
+        let request = self.flush_request(scope, now, programs);
         if !request.is_empty() {
             out.push(Output::Flush(request));
         } else if is_draining && !self.is_committing() {
@@ -104,20 +122,33 @@ impl Partition {
         }
     }
 
-    pub(crate) fn flush_request(&mut self, now: Timestamp, programs: &impl Programs) -> FlushRequest {
+    pub(crate) fn flush_request(
+        &mut self,
+        scope: Scope,
+        now: Timestamp,
+        programs: &impl Programs,
+    ) -> FlushRequest {
         let id = self.write_behind.next_id();
-        let ids: Vec<InstanceId> = self
-            .dirty
-            .ids()
-            .filter(|id| {
-                self.cache.get(id).is_some_and(|it| it.last_offset.is_some())
-                    || self.quarantine.is_unwritten(id)
-            })
-            .chain(self.quarantine.unparked().filter(|id| !self.dirty.contains(id)))
-            .take(self.config.flush_rows_max)
-            .cloned()
-            .collect();
-        let (offsets, history) = self.write_behind.front_rows(self.config.flush_rows_max).into_iter().unzip();
+        let rows_max = self.config.flush_rows_max;
+        let dirty: Box<dyn Iterator<Item = &InstanceId>> = match scope {
+            Scope::All => Box::new(self.dirty.ids()),
+            Scope::Settled { until } => Box::new(self.dirty.settled(until)),
+        };
+        let dirty = dirty.filter(|id| {
+            !self.quarantine.is_unparked(id)
+                && (self.cache.get(id).is_some_and(|it| it.last_offset.is_some())
+                    || self.quarantine.is_unwritten(id))
+        });
+        let ids: Vec<InstanceId> = self.quarantine.unparked().chain(dirty).take(rows_max).cloned().collect();
+        let entries_max = ENTRIES_PER_ROW * rows_max;
+        let history = match scope {
+            Scope::All => self.write_behind.front_rows(entries_max, |_, _| true),
+            Scope::Settled { until } => {
+                let ids: BTreeSet<&InstanceId> = ids.iter().collect();
+                self.write_behind.front_rows(entries_max, |id, at| at <= until || ids.contains(id))
+            }
+        };
+        let (offsets, history) = history.into_iter().unzip();
         let mut request =
             FlushRequest { id, snapshots: self.parked_writes(&ids), timers: Vec::new(), history };
         let mut in_flight =

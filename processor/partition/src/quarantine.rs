@@ -54,6 +54,10 @@ impl Quarantine {
         self.unparked.iter()
     }
 
+    pub(crate) fn is_unparked(&self, id: &InstanceId) -> bool {
+        self.unparked.contains(id)
+    }
+
     pub(crate) fn is_unwritten(&self, id: &InstanceId) -> bool {
         self.unwritten.contains_key(id)
     }

@@ -7,6 +7,7 @@
 
 use millrace_schemas::{Offset, Timestamp};
 
+use crate::flushing::Scope;
 use crate::output::Output;
 use crate::partition::{Partition, Phase, Programs};
 
@@ -41,7 +42,7 @@ impl Partition {
                 return;
             }
             self.load_dirty(out);
-            let request = self.flush_request(now, programs);
+            let request = self.flush_request(Scope::All, now, programs);
             if !request.is_empty() {
                 return out.push(Output::Flush(request));
             }

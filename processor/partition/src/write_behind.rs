@@ -45,8 +45,15 @@ impl WriteBehind {
         FlushId(self.flushes)
     }
 
-    pub(crate) fn front_rows(&self, max: usize) -> Vec<(Offset, HistoryRow)> {
-        self.history.iter().take(max).map(|(offset, it)| (*offset, it.1.clone())).collect()
+    /// Of those that `is_wanted` by its instance and its time, the first so many. Of each instance that is from its first on, as long as
+    /// none is wanted after one that is not.
+    pub(crate) fn front_rows(
+        &self,
+        max: usize,
+        is_wanted: impl Fn(&InstanceId, Timestamp) -> bool,
+    ) -> Vec<(Offset, HistoryRow)> {
+        let wanted = self.history.iter().filter(|(_, (at, row))| is_wanted(&row.instance, *at));
+        wanted.take(max).map(|(offset, it)| (*offset, it.1.clone())).collect()
     }
 
     /// These rows are durable.

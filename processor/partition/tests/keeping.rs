@@ -78,7 +78,7 @@ fn flush(world: &mut World) {
     (0..20).for_each(|_| world.pass(6));
 }
 
-/// What has ended is written as soon as there is a whole flush of it; what goes on waits for more to come.
+/// What has ended is written as soon as there is a whole flush of it, and with it nothing that goes on: that would be written again.
 #[test]
 fn what_has_ended_waits_for_a_full_flush_and_not_for_the_interval() {
     const SET: &str = "
@@ -97,7 +97,13 @@ do: [{a: {set: {done: true}}}]
     assert_eq!(world.durable.snapshots.len(), 0);
     start(&mut world, "set-2", "set");
     world.settle();
-    assert_eq!(world.durable.snapshots.len(), 6, "the oldest first, until fewer than a flush have ended");
+    let written =
+        |world: &World| -> Vec<String> { world.durable.snapshots.keys().map(ToString::to_string).collect() };
+    assert_eq!(written(&world), ["set-0", "set-1", "set-2"]);
+    assert!(world.durable.history.keys().all(|it| it.0.as_str().starts_with("set")));
+    assert!(!world.durable.history.is_empty());
+    world.pass(6);
+    assert_eq!(written(&world).len(), 8, "what goes on may wait for so long");
 }
 
 #[test]
