@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 /// So many brokers that one may fail and writes go on, with the settings of `ops/cluster`.
 pub(crate) const BROKERS_TO_FAIL: u32 = 3;
 
+/// With the 1 GB of `ops/cluster`, enough for tests, Cassandra collects garbage for a tenth of its time.
+pub(crate) const BENCH_STORE_HEAP: &str = "3g";
+
 /// Servers that run already.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Servers (without these: ops/cluster, for this run only)")]
@@ -39,8 +42,22 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
+    /// Those given, else our own with their data in `folder` and the store with [`BENCH_STORE_HEAP`].
+    pub(crate) fn for_bench(workspace: &Workspace, given: &Given, folder: &Path) -> anyhow::Result<Self> {
+        Self::get_with(Some(BENCH_STORE_HEAP), workspace, given, folder)
+    }
+
     /// Those given, else our own with their data in `folder`.
     pub(crate) fn get(workspace: &Workspace, given: &Given, folder: &Path) -> anyhow::Result<Self> {
+        Self::get_with(None, workspace, given, folder)
+    }
+
+    fn get_with(
+        store_heap: Option<&'static str>,
+        workspace: &Workspace,
+        given: &Given,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         if let (Some(bootstrap), Some(cql)) = (&given.bootstrap, &given.cql) {
             say!("servers: {bootstrap} and {cql}, as given");
             return Ok(Self {
@@ -50,21 +67,27 @@ impl Servers {
                 cluster: None,
             });
         }
-        Self::start(workspace, &["kafka", "cassandra"], 1, folder)
+        Self::start(workspace, &["kafka", "cassandra"], 1, store_heap, folder)
     }
 
     /// A cluster of three brokers, of which one may fail at a time, and a store.
     pub(crate) fn start_three_brokers(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
-        Self::start(workspace, &["kafka", "cassandra"], BROKERS_TO_FAIL, folder)
+        Self::start(workspace, &["kafka", "cassandra"], BROKERS_TO_FAIL, None, folder)
     }
 
     /// All that the tests need.
     pub(crate) fn start_all(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
-        Self::start(workspace, &["kafka", "cassandra", "registry"], 1, folder)
+        Self::start(workspace, &["kafka", "cassandra", "registry"], 1, None, folder)
     }
 
-    fn start(workspace: &Workspace, servers: &[&str], brokers: u32, folder: &Path) -> anyhow::Result<Self> {
-        let cluster = Cluster::new(workspace, brokers, folder)?;
+    fn start(
+        workspace: &Workspace,
+        servers: &[&str],
+        brokers: u32,
+        store_heap: Option<&'static str>,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let cluster = Cluster::new(workspace, brokers, store_heap, folder)?;
         let label = format!("start {}", servers.join(", "));
         steps::run(&label, cluster.command("up").args(servers), &folder.join("cluster-up.log"))?;
         let registry = servers.contains(&"registry").then(|| cluster.address("registry")).transpose()?;
@@ -128,7 +151,7 @@ pub(crate) struct LoneBroker {
 
 impl LoneBroker {
     pub(crate) fn start(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
-        let cluster = Cluster::new(workspace, 1, folder)?;
+        let cluster = Cluster::new(workspace, 1, None, folder)?;
         steps::run("start kafka", cluster.command("up").arg("kafka"), &folder.join("cluster-up.log"))?;
         Ok(Self { bootstrap: cluster.address("kafka")?, _cluster: cluster })
     }
@@ -140,13 +163,19 @@ struct Cluster {
     script: PathBuf,
     home: PathBuf,
     brokers: u32,
+    store_heap: Option<&'static str>,
     folder: PathBuf,
     /// Wipes the cluster if we end without doing so: killed, or by Ctrl-C.
     watch: Child,
 }
 
 impl Cluster {
-    fn new(workspace: &Workspace, brokers: u32, folder: &Path) -> anyhow::Result<Self> {
+    fn new(
+        workspace: &Workspace,
+        brokers: u32,
+        store_heap: Option<&'static str>,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let script = workspace.root.join("ops/cluster/cluster");
         let home = folder.join("cluster");
         let watch = Command::new(&script)
@@ -158,12 +187,15 @@ impl Cluster {
             .process_group(0) // so that a Ctrl-C that ends us does not end it
             .spawn()
             .with_context(|| format!("could not run {}", script.display()))?;
-        Ok(Self { script, home, brokers, folder: folder.to_owned(), watch })
+        Ok(Self { script, home, brokers, store_heap, folder: folder.to_owned(), watch })
     }
 
     fn command(&self, command: &str) -> Command {
         let mut cluster = Command::new(&self.script);
         cluster.arg(command).env("CLUSTER_HOME", &self.home).env("BROKERS", self.brokers.to_string());
+        if let Some(heap) = self.store_heap {
+            cluster.env("CASSANDRA_HEAP", heap);
+        }
         if self.brokers > 1 {
             // Several JVMs on few cores, started again and again: the second compiler costs more time than it saves.
             cluster.env("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1");

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use crate::cluster::BENCH_STORE_HEAP;
 use crate::steps;
 
 /// The feature of the crates whose further tests need servers.
@@ -92,7 +93,13 @@ impl Workspace {
         Ok(vec![
             ("commit", commit),
             ("Kafka", version("kafka.sh", "KAFKA_VERSION")?),
-            ("Cassandra", format!("{}, one node", version("cassandra.sh", "CASSANDRA_VERSION")?)),
+            (
+                "Cassandra",
+                format!(
+                    "{}, one node; in benchmarks with a heap of {BENCH_STORE_HEAP}",
+                    version("cassandra.sh", "CASSANDRA_VERSION")?
+                ),
+            ),
             ("machine", format!("{cores} cores, {memory_gib} GiB; the servers and the load are on it, too")),
         ])
     }

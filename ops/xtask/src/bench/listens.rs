@@ -25,6 +25,9 @@ use crate::workspace::Workspace;
 const SETTINGS: Settings<'static> =
     Settings { partitions: 8, queue: "default", definition: "load-tests/workflows/listens.yaml" };
 
+/// Rounds before anything counts: Java's virtual machines compile what has run often, for minutes where both cores are busy.
+const WARMUPS: u32 = 4;
+
 /// Targets.
 const EVENTS_PER_S_MIN: f64 = 5_000.0;
 const COST_RATIO_MAX: f64 = 1.2;
@@ -93,7 +96,7 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     for open in &plan.open {
         let folder = workspace.run_folder(&format!("bench-listens-{open}"))?;
         if servers.is_none() && !plan.embedded {
-            servers = Some(Servers::get(workspace, &plan.given, &folder)?);
+            servers = Some(Servers::for_bench(workspace, &plan.given, &folder)?);
         }
         let mut system = System::create(workspace, servers.clone(), &folder, &SETTINGS)?;
         system.start()?;
@@ -101,6 +104,13 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
         crowds.push(Crowd { system, folder, open: *open, made: 0, ended: 0, bursts, paced });
     }
     drop(servers);
+    for round in 0..if plan.embedded { 0 } else { WARMUPS } {
+        say!("warm-up {} of {WARMUPS} …", round + 1);
+        for crowd in &mut crowds {
+            crowd.fill()?;
+            crowd.measure(plan.events, None)?;
+        }
+    }
     for round in 0..plan.times {
         prepare(&mut crowds, plan.rest)?;
         let mut order: Vec<&mut Crowd> = crowds.iter_mut().collect();

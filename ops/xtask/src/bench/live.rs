@@ -29,7 +29,7 @@ impl Live {
     pub(crate) fn create(workspace: &Workspace, name: &str, given: &Given) -> anyhow::Result<Self> {
         let folder = workspace.run_folder(name)?;
         let programs = workspace.build(Profile::Release, &folder)?;
-        let servers = Servers::get(workspace, given, &folder)?;
+        let servers = Servers::for_bench(workspace, given, &folder)?;
         let fleet = Fleet::create(workspace, programs, servers, &folder, &SETTINGS)?;
         Ok(Self { fleet, count: 0, folder })
     }

@@ -55,7 +55,7 @@ struct Measured {
 
 pub(crate) fn scaling(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
     let folder = workspace.run_folder("bench-scaling")?;
-    let servers = Servers::get(workspace, &plan.given, &folder)?;
+    let servers = Servers::for_bench(workspace, &plan.given, &folder)?;
     let mut all = Vec::new();
     for (processors, partitions) in SHAPES {
         let warmup = if all.is_empty() { FIRST_WARMUP_SECONDS } else { WARMUP_SECONDS };

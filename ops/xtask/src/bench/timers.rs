@@ -89,7 +89,8 @@ struct Measured {
 pub(crate) fn timers(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
     let name = if plan.embedded { "bench-timers-embedded" } else { "bench-timers" };
     let folder = workspace.run_folder(name)?;
-    let servers = if plan.embedded { None } else { Some(Servers::get(workspace, &plan.given, &folder)?) };
+    let servers =
+        if plan.embedded { None } else { Some(Servers::for_bench(workspace, &plan.given, &folder)?) };
     let mut system = System::create(workspace, servers, &folder, &SETTINGS)?;
     system.start()?;
     system.deploy(TIMER)?;

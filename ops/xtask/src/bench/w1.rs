@@ -86,7 +86,8 @@ impl Measured {
 
 pub(crate) fn w1(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
     let folder = workspace.run_folder(if plan.embedded { "bench-w1-embedded" } else { "bench-w1" })?;
-    let servers = if plan.embedded { None } else { Some(Servers::get(workspace, &plan.given, &folder)?) };
+    let servers =
+        if plan.embedded { None } else { Some(Servers::for_bench(workspace, &plan.given, &folder)?) };
     let mut system = System::create(workspace, servers, &folder, &SETTINGS)?;
     system.start()?;
     let rate = plan.rate.to_string();
