@@ -133,6 +133,9 @@ enum Bench {
         /// Starts a second for the latency
         #[arg(long, default_value_t = 200, value_name = "STARTS", value_parser = clap::value_parser!(u32).range(1..))]
         rate: u32,
+        /// Of each topic, a power of two
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+        partitions: u32,
         /// On the store and the broker of `millrace dev`
         #[arg(long)]
         embedded: bool,
@@ -300,9 +303,12 @@ impl Check {
             Self::Bench(Bench::Broker { report }) => {
                 bench::broker(&workspace()?, &bench::BrokerPlan { report })
             }
-            Self::Bench(Bench::W1 { seconds, rate, embedded, report, given }) => {
+            Self::Bench(Bench::W1 { seconds, rate, partitions, embedded, report, given }) => {
                 let report = of_kind(report, embedded);
-                bench::w1(&workspace()?, &bench::W1Plan { seconds, rate, embedded, report, given })
+                bench::w1(
+                    &workspace()?,
+                    &bench::W1Plan { seconds, rate, partitions, embedded, report, given },
+                )
             }
             Self::Bench(Bench::Scaling { seconds, report, given }) => {
                 bench::scaling(&workspace()?, &bench::ScalingPlan { seconds, report, given })

@@ -26,7 +26,7 @@ const SETTINGS: Settings<'static> =
     Settings { partitions: 8, queue: "default", definition: "load-tests/workflows/listens.yaml" };
 
 /// Rounds before anything counts: Java's virtual machines compile what has run often, for minutes where both cores are busy.
-const WARMUPS: u32 = 4;
+const WARMUPS: u32 = 7;
 
 /// Targets.
 const EVENTS_PER_S_MIN: f64 = 5_000.0;

@@ -16,9 +16,6 @@ use crate::processes::Usage;
 use crate::report::{Verdict, read_json, say};
 use crate::workspace::Workspace;
 
-const SETTINGS: Settings<'static> =
-    Settings { partitions: 8, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
-
 /// Long enough for Java's virtual machines to have compiled what they run: with both cores busy, throughput rose for 150 seconds.
 const JAVA_WARMUP_SECONDS: u64 = 150;
 
@@ -41,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) seconds: u64,
     /// Starts a second for the latency.
     pub(crate) rate: u32,
+    /// Of each topic, a power of two.
+    pub(crate) partitions: u32,
     /// On the store and the broker of `millrace dev`.
     pub(crate) embedded: bool,
     pub(crate) report: Option<PathBuf>,
@@ -88,7 +87,9 @@ pub(crate) fn w1(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> 
     let folder = workspace.run_folder(if plan.embedded { "bench-w1-embedded" } else { "bench-w1" })?;
     let servers =
         if plan.embedded { None } else { Some(Servers::for_bench(workspace, &plan.given, &folder)?) };
-    let mut system = System::create(workspace, servers, &folder, &SETTINGS)?;
+    let settings =
+        Settings { partitions: plan.partitions, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
+    let mut system = System::create(workspace, servers, &folder, &settings)?;
     system.start()?;
     let rate = plan.rate.to_string();
     // First what warms the servers most: Java compiles what has run often.
@@ -203,7 +204,7 @@ fn table(plan: &Plan, paced: &Measured, most: &Measured, [bare, plain]: [BareLoo
          |---|---|---|---|---|---|---|---|---|---|---|---|\n{}{}\n\
          The bare loop moves {} records and {:.0} bytes for a workflow, as W1 does, and waits for nobody: {:.0} workflows/s; without \
          transactions {:.0}.\n",
-        SETTINGS.partitions,
+        plan.partitions,
         plan.seconds,
         row(&format!("{}/s", plan.rate), paced),
         row("as fast as it goes", most),
