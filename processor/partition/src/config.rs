@@ -24,7 +24,7 @@ pub struct Config {
     pub inbox_records_max: usize,
     /// How long a changed instance may wait for its snapshot.
     pub flush_interval: Duration,
-    /// Most rows in one flush request.
+    /// Most snapshots in one flush request; it may have eight times as many entries of the history, and the timers of its instances.
     pub flush_rows_max: usize,
     /// The tail that a restore reads, while the store keeps up: at half of it a flush begins without waiting for the interval
     /// (state protocol 2.5).

@@ -141,12 +141,13 @@ impl Partition {
         });
         let ids: Vec<InstanceId> = self.quarantine.unparked().chain(dirty).take(rows_max).cloned().collect();
         let entries_max = ENTRIES_PER_ROW * rows_max;
-        let history = match scope {
-            Scope::All => self.write_behind.front_rows(entries_max, |_, _| true),
-            Scope::Settled { until } => {
-                let ids: BTreeSet<&InstanceId> = ids.iter().collect();
-                self.write_behind.front_rows(entries_max, |id, at| at <= until || ids.contains(id))
-            }
+        let until = match scope {
+            Scope::All => Timestamp(i64::MAX),
+            Scope::Settled { until } => until,
+        };
+        let history = {
+            let ids: BTreeSet<&InstanceId> = ids.iter().collect();
+            self.write_behind.front_rows(entries_max, until, |id| ids.contains(id))
         };
         let (offsets, history) = history.into_iter().unzip();
         let mut request =

@@ -45,14 +45,18 @@ impl WriteBehind {
         FlushId(self.flushes)
     }
 
-    /// Of those that `is_wanted` by its instance and its time, the first so many. Of each instance that is from its first on, as long as
-    /// none is wanted after one that is not.
+    /// The first so many of those that are older than all that came after `until`, and of those whose instance `is_wanted`. Of each
+    /// instance that is from its first on, without a gap, whatever the clock has done: a store may rely on it.
     pub(crate) fn front_rows(
         &self,
         max: usize,
-        is_wanted: impl Fn(&InstanceId, Timestamp) -> bool,
+        until: Timestamp,
+        is_wanted: impl Fn(&InstanceId) -> bool,
     ) -> Vec<(Offset, HistoryRow)> {
-        let wanted = self.history.iter().filter(|(_, (at, row))| is_wanted(&row.instance, *at));
+        let young = self.history.iter().find(|(_, (at, _))| *at > until).map(|it| *it.0);
+        let is_old = |offset: Offset| young.is_none_or(|young| offset < young);
+        let wanted =
+            self.history.iter().filter(|(offset, (_, row))| is_old(**offset) || is_wanted(&row.instance));
         wanted.take(max).map(|(offset, it)| (*offset, it.1.clone())).collect()
     }
 
@@ -70,5 +74,31 @@ impl WriteBehind {
 
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.history.first_key_value().map(|it| it.1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use millrace_schemas::Stamp;
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_of_an_instance_has_no_gap_though_the_clock_went_back() {
+        let mut behind = WriteBehind::default();
+        for (offset, name, at) in [(1, "a", 90), (2, "a", 100), (3, "b", 80), (4, "a", 91)] {
+            let instance = InstanceId::new(name).expect("an id");
+            let row = HistoryRow { instance, stamp: Stamp(offset), entry: Bytes::new(), ttl: None };
+            behind.push_history(row, Offset(offset), Timestamp(at));
+        }
+        let taken = |until: i64, wanted: &str, max: usize| -> Vec<i64> {
+            let rows = behind.front_rows(max, Timestamp(until), |id| id.as_str() == wanted);
+            rows.into_iter().map(|it| it.0.0).collect()
+        };
+        assert_eq!(taken(95, "", 9), [1]);
+        assert_eq!(taken(95, "b", 9), [1, 3]);
+        assert_eq!(taken(0, "a", 9), [1, 2, 4]);
+        assert_eq!(taken(100, "", 3), [1, 2, 3]);
     }
 }

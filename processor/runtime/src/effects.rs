@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use millrace_partition::{ChangelogRecord, Config, FlushRequest, Input, Locate, Source, TimerSlice};
 use millrace_placement::{PartitionIndex, TimerBucket, home, key_group};
 use millrace_schemas::codec::Codec;
@@ -23,6 +24,10 @@ use crate::programs::CatchUp;
 use crate::pulse::Pulse;
 use crate::store::{LoadedSnapshot, OwnerRow, SnapshotStore, StoreError};
 use crate::topics::Told;
+
+/// Snapshots that are asked for together, and how many such requests are on their way at the same time (state protocol 2.4).
+const LOADED_AT_ONCE: usize = 120;
+const LOADS_IN_FLIGHT: usize = 8;
 
 /// Performs outputs.
 #[derive(Clone, Debug)]
@@ -266,18 +271,30 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     pub(crate) fn load_snapshots(&self, incarnation: &Incarnation, ids: Vec<InstanceId>) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
-            let load = || this.load_all(&ids);
-            let Ok(rows) = this.store_retrying(&incarnation, "load_snapshots", load).await else { return };
-            // A row that can never be read is the trouble of one instance, not of all that wait for this answer.
-            let rows = rows.into_iter().map(|row| row.map_err(|error| chain(&error)));
-            this.send(incarnation, Input::SnapshotsLoaded(ids.into_iter().zip(rows).collect())).await;
+            // In slices: what fails is asked for again, and not all that was asked for with it.
+            let slices: Vec<_> = ids.chunks(LOADED_AT_ONCE).map(|ids| this.load(&incarnation, ids)).collect();
+            let loaded = stream::iter(slices).buffered(LOADS_IN_FLIGHT).try_concat().await;
+            if let Ok(rows) = loaded {
+                // A row that can never be read is the trouble of one instance, not of all that wait for this answer.
+                let rows = rows.into_iter().map(|row| row.map_err(|error| chain(&error)));
+                let rows = ids.iter().cloned().zip(rows).collect();
+                this.send(incarnation, Input::SnapshotsLoaded(rows)).await;
+            }
         });
     }
 
+    async fn load(&self, incarnation: &Incarnation, ids: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, Gone> {
+        let load = || self.load_or_tell(ids);
+        self.store_retrying(incarnation, "load_snapshots", load).await
+    }
+
     /// Where the whole request can never succeed, it is asked which of the rows cannot be read.
-    async fn load_all(&self, ids: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, StoreError> {
+    async fn load_or_tell(&self, ids: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, StoreError> {
         match self.store.load_snapshots(ids).await {
-            Err(error) if error.is_permanent => {}
+            Err(error) if error.is_permanent => {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, snapshots = ids.len(), "cannot read these together; trying one by one");
+            }
             other => return other,
         }
         let mut rows = Vec::with_capacity(ids.len());

@@ -112,30 +112,48 @@ pub(crate) async fn load(
     after: Option<Stamp>,
     limit: u32,
 ) -> Result<Vec<HistoryEntry>, StoreError> {
-    let limit = limit as usize;
-    let mut entries = Vec::new();
-    let mut seen = after;
-    let from = after.map_or(i64::MIN, start);
-    let mut rows = match limit {
-        0 => return Ok(entries),
-        _ => {
-            rows::<(i64, Bytes)>(session, &statements.select_history, (instance.as_str(), from), DOING)
-                .await?
-        }
-    };
-    while entries.len() < limit
-        && let Some((stamp, packed)) = rows.try_next().await.map_err(|it| it.while_doing(DOING))?
+    let mut merged = Merged::new(after, limit as usize);
+    if merged.is_full() {
+        return Ok(merged.entries);
+    }
+    let key = (instance.as_str(), after.map_or(i64::MIN, start));
+    let mut rows = rows::<(i64, Bytes)>(session, &statements.select_history, key, DOING).await?;
+    while !merged.is_full()
+        && let Some((first, packed)) = rows.try_next().await.map_err(|it| it.while_doing(DOING))?
     {
-        let unpacked = unpack(packed).ok_or_else(|| {
-            let what = format!("history of {instance} from stamp {stamp} on that ends within an entry");
+        merged.add(packed).ok_or_else(|| {
+            let what = format!("history of {instance} from stamp {first} on that ends within an entry");
             UnexpectedRow { what }.while_doing(DOING)
         })?;
-        let unseen = unpacked.into_iter().filter(|it| seen.is_none_or(|seen| it.stamp > seen));
-        entries.extend(unseen);
-        seen = seen.max(entries.last().map(|it| it.stamp));
     }
-    entries.truncate(limit);
-    Ok(entries)
+    Ok(merged.entries)
+}
+
+/// Rows in the order of their first stamps, as entries, each once.
+struct Merged {
+    entries: Vec<HistoryEntry>,
+    seen: Option<Stamp>,
+    limit: usize,
+}
+
+impl Merged {
+    fn new(after: Option<Stamp>, limit: usize) -> Self {
+        Self { entries: Vec::new(), seen: after, limit }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit
+    }
+
+    /// None if the row is damaged.
+    fn add(&mut self, packed: Bytes) -> Option<()> {
+        let seen = self.seen;
+        let unseen = unpack(packed)?.into_iter().filter(|it| seen.is_none_or(|seen| it.stamp > seen));
+        self.entries.extend(unseen);
+        self.entries.truncate(self.limit);
+        self.seen = seen.max(self.entries.last().map(|it| it.stamp));
+        Some(())
+    }
 }
 
 #[cfg(test)]
@@ -205,5 +223,30 @@ mod tests {
             let is_whole = end == HEAD_BYTES + 10 || end == 2 * HEAD_BYTES + 10;
             assert_eq!(unpack(packed.slice(..end)).is_some(), is_whole, "{end}");
         }
+    }
+
+    /// As owners leave them that begin at different checkpoints, and zombies.
+    #[test]
+    fn rows_that_overlap_are_read_as_if_there_were_one() {
+        let entries: Vec<HistoryRow> = (0..=12).map(|it| entry("a", it * 3, 5, None)).collect();
+        let row = |stamps: std::ops::RangeInclusive<usize>| pack(&entries[stamps]).remove(0);
+        let mut rows = [row(1..=3), row(1..=9), row(4..=5), row(5..=8), row(10..=10), row(7..=12)];
+        rows.sort_by_key(|it| (it.first, it.last));
+        let read = |after: Option<i64>, limit: usize| -> Vec<i64> {
+            let mut merged = Merged::new(after.map(Stamp), limit);
+            for row in &rows {
+                if !merged.is_full() {
+                    merged.add(row.entries.clone()).unwrap();
+                }
+            }
+            merged.entries.into_iter().map(|it| it.stamp.0 / 3).collect()
+        };
+        assert_eq!(read(None, 100), (1..=12).collect::<Vec<_>>());
+        // Pages that end within a row, and begin within one, also between two entries.
+        assert_eq!(read(None, 2), [1, 2]);
+        assert_eq!(read(Some(6), 4), [3, 4, 5, 6]);
+        assert_eq!(read(Some(19), 3), [7, 8, 9]);
+        assert_eq!(read(Some(27), 100), [10, 11, 12]);
+        assert_eq!(read(Some(36), 100), [0; 0]);
     }
 }

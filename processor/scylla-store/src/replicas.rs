@@ -33,7 +33,8 @@ impl Replicas {
         hosts
     }
 
-    /// Sends a request to one of them: to another one each time, of our own datacenter if we have one and it answers.
+    /// Sends a request to one of them, to another one each time; if the session has a datacenter, never beyond it, as the driver's own
+    /// policy: what a quorum of another one answers may be old.
     pub(crate) fn policy(mut self, turn: usize) -> Arc<dyn LoadBalancingPolicy> {
         let count = self.0.len();
         self.0.rotate_left(turn % count);
@@ -53,12 +54,12 @@ impl AtReplicas {
     ) -> impl Iterator<Item = (NodeRef<'a>, Option<Shard>)> + use<'a> {
         let Self(Replicas(replicas)) = self;
         let datacenter = request.node_location_preference.datacenter().map(str::to_owned);
-        let is_far = move |node: &Node| datacenter.is_some() && node.datacenter != datacenter;
+        let is_near = move |node: &Node| datacenter.is_none() || node.datacenter == datacenter;
         let mut with: Vec<_> = replicas.iter().map(|(node, shard)| (node, Some(*shard))).collect();
         // Stable: the turn stays.
-        with.sort_by_key(|(node, _)| (!node.is_connected(), is_far(node)));
+        with.sort_by_key(|(node, _)| !node.is_connected());
         let without = cluster.get_nodes_info().iter().map(|node| (node, None));
-        with.into_iter().chain(without)
+        with.into_iter().chain(without).filter(move |(node, _)| is_near(node))
     }
 }
 

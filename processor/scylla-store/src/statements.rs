@@ -44,7 +44,7 @@ impl Statements {
             let statement = statement.replace("KEYSPACE", keyspace);
             let mut prepared = session.prepare(statement).await.map_err(|error| {
                 let doing = if error.is_permanent() {
-                    format!("use the tables of keyspace {keyspace} (are they there? `millrace store apply` creates them)")
+                    format!("use the tables of keyspace {keyspace} (are they there, and of this version? `millrace topics apply` creates what is missing, and changes nothing that exists)")
                 } else {
                     "prepare statements".to_owned()
                 };

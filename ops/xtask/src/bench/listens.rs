@@ -87,7 +87,8 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     if !plan.open.is_sorted() || plan.events > fewest {
         bail!("--open must be ascending numbers, and --events at most the first of them");
     }
-    let in_all = plan.events * (u64::from(plan.times) + 1);
+    let warmups = if plan.embedded { 0 } else { WARMUPS };
+    let in_all = plan.events * (u64::from(plan.times) + 1 + u64::from(warmups));
     if plan.open.iter().any(|open| in_all > *open && open % plan.events != 0) {
         bail!("--open must be multiples of --events, or so many that each measurement finds its own");
     }
@@ -104,8 +105,8 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
         crowds.push(Crowd { system, folder, open: *open, made: 0, ended: 0, bursts, paced });
     }
     drop(servers);
-    for round in 0..if plan.embedded { 0 } else { WARMUPS } {
-        say!("warm-up {} of {WARMUPS} …", round + 1);
+    for round in 0..warmups {
+        say!("warm-up {} of {warmups} …", round + 1);
         for crowd in &mut crowds {
             crowd.fill()?;
             crowd.measure(plan.events, None)?;

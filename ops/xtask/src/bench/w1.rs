@@ -231,7 +231,14 @@ mod tests {
                 ]),
                 rss_mib: BTreeMap::new(),
             };
-            let plan = Plan { seconds: 1, rate: 200, embedded: false, report: None, given: Given::default() };
+            let plan = Plan {
+                seconds: 1,
+                rate: 200,
+                partitions: 8,
+                embedded: false,
+                report: None,
+                given: Given::default(),
+            };
             let bare = BareLoop { workflows_per_s: bare, records_per_workflow: 11, bytes_per_workflow: 1.0 };
             judge(&plan, &measured(200.0), &measured(workflows_per_s), bare).holds
         };

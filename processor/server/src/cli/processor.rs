@@ -104,7 +104,7 @@ struct Tuning {
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     flush_interval: Duration,
 
-    /// Most rows of one write to the snapshot store
+    /// Most snapshots of one write to the store; with as many at rest, it begins
     #[arg(long, default_value_t = 1_000, value_name = "ROWS")]
     flush_max: usize,
 
