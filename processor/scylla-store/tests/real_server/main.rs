@@ -52,7 +52,7 @@ async fn the_schema_is_created_once_and_its_absence_is_explained() {
     let store = ScyllaStore::connect(config.clone()).await.unwrap();
     let error = store.load_checkpoint(PartitionIndex(0)).await.unwrap_err();
     assert!(error.is_permanent, "{error}: {}", error.source);
-    assert!(error.to_string().contains("millrace store apply"), "{error}");
+    assert!(error.to_string().contains("millrace topics apply"), "{error}");
     store.create_schema().await.unwrap();
     assert_eq!(store.load_checkpoint(PartitionIndex(0)).await.unwrap(), None, "the same store goes on");
     store.create_schema().await.unwrap();
