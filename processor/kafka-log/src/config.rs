@@ -270,8 +270,8 @@ impl KafkaConfig {
                 // Also how long a crashed owner can hold up the next one.
                 ("transaction.timeout.ms", "10000"),
                 ("message.timeout.ms", "10000"),
-                // Which partition: see `spread.rs`.
                 ("acks", "all"),
+                // Which partition a record goes to, `spread.rs` says.
             ],
         )
     }

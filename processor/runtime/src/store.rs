@@ -28,7 +28,7 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
         instances: &[InstanceId],
     ) -> impl Future<Output = Result<Vec<LoadedSnapshot>, StoreError>> + Send;
 
-    /// One of them.
+    /// One of them. Its error is that of the row, or of the whole request.
     fn load_snapshot(&self, instance: &InstanceId) -> impl Future<Output = LoadedSnapshot> + Send {
         async move {
             let mut rows = self.load_snapshots(std::slice::from_ref(instance)).await?;
@@ -97,7 +97,7 @@ pub trait SnapshotStore: Clone + Send + Sync + 'static {
 }
 
 /// The row of one instance; none if nobody wrote it, or it has expired. An error of this kind is that of the row alone, which can
-/// never be read.
+/// never be read: one of the whole request stands outside of these.
 pub type LoadedSnapshot = Result<Option<SnapshotRow>, StoreError>;
 
 /// The owner of a partition.

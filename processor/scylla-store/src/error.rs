@@ -24,11 +24,20 @@ pub(crate) trait Failure: Error + Send + Sync + Sized + 'static {
     }
 }
 
-impl Failure for InvalidSetting {
-    fn is_permanent(&self) -> bool {
-        true
-    }
+/// What another try cannot mend.
+macro_rules! permanent {
+    ($($error:ty),* $(,)?) => {
+        $(impl Failure for $error {
+            fn is_permanent(&self) -> bool {
+                true
+            }
+        })*
+    };
 }
+
+permanent!(InvalidSetting, UnknownDatacenter, UnexpectedRow, DamagedSnapshot);
+// The table is not the one we know.
+permanent!(TypeCheckError, IntoRowsResultError, RowsError, DeserializationError, MaybeFirstRowError);
 
 /// A datacenter that has no node.
 #[derive(Debug, thiserror::Error)]
@@ -38,23 +47,11 @@ pub(crate) struct UnknownDatacenter {
     pub(crate) known: String,
 }
 
-impl Failure for UnknownDatacenter {
-    fn is_permanent(&self) -> bool {
-        true
-    }
-}
-
 /// A stored value that we cannot have written.
 #[derive(Debug, thiserror::Error)]
 #[error("the row holds {what}, which Millrace does not write: was the table changed by hand?")]
 pub(crate) struct UnexpectedRow {
     pub(crate) what: String,
-}
-
-impl Failure for UnexpectedRow {
-    fn is_permanent(&self) -> bool {
-        true
-    }
 }
 
 /// A snapshot that is not as it was written.
@@ -67,12 +64,6 @@ pub(crate) struct DamagedSnapshot {
     pub(crate) stamp: i64,
     #[source]
     pub(crate) damage: Damaged,
-}
-
-impl Failure for DamagedSnapshot {
-    fn is_permanent(&self) -> bool {
-        true
-    }
 }
 
 impl Failure for NewSessionError {
@@ -126,37 +117,6 @@ impl Failure for NextRowError {
             Self::RowDeserializationError(_) => true,
             _ => false,
         }
-    }
-}
-
-/// The table is not the one we know.
-impl Failure for TypeCheckError {
-    fn is_permanent(&self) -> bool {
-        true
-    }
-}
-
-impl Failure for IntoRowsResultError {
-    fn is_permanent(&self) -> bool {
-        true
-    }
-}
-
-impl Failure for RowsError {
-    fn is_permanent(&self) -> bool {
-        true
-    }
-}
-
-impl Failure for DeserializationError {
-    fn is_permanent(&self) -> bool {
-        true
-    }
-}
-
-impl Failure for MaybeFirstRowError {
-    fn is_permanent(&self) -> bool {
-        true
     }
 }
 

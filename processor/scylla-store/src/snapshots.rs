@@ -4,7 +4,6 @@
 //! there is no row and 0.2 to 0.3 ms where there is one; 30 in a request cost 0.03 and 0.04 ms each (`load-tests/PROFILING.md`).
 
 use std::collections::HashMap;
-use std::iter;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -19,6 +18,7 @@ use crate::envelope::{self, Opened};
 use crate::error::{DamagedSnapshot, Failure};
 use crate::replicas::Replicas;
 use crate::statements::Statements;
+use crate::store::value;
 
 /// Instances in one request. ScyllaDB takes a hundred CQL partitions by default; Cassandra gained little from more than 30.
 const IDS_MAX: usize = 30;
@@ -97,12 +97,7 @@ impl Reader<'_> {
     }
 
     async fn fetch_one(self, id: &str) -> Result<Option<Row>, StoreError> {
-        let statement = &self.statements.select_snapshot;
-        let result =
-            self.session.execute_unpaged(statement, (id,)).await.map_err(|it| it.while_doing(DOING))?;
-        let rows = result.into_rows_result().map_err(|it| it.while_doing(DOING))?;
-        let row = rows.maybe_first_row::<(Bytes, i64)>().map_err(|it| it.while_doing(DOING))?;
-        Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
+        value(self.session, &self.statements.select_snapshot, (id,), DOING).await
     }
 
     /// What is damaged is the trouble of one instance, not of all that are asked for.
@@ -118,8 +113,9 @@ impl Reader<'_> {
         id: &InstanceId,
         mut row: Option<Row>,
     ) -> Result<Option<SnapshotRow>, StoreError> {
-        for attempt in iter::successors(Some(0), |it| Some(it + 1)) {
-            let Some((value, stamp)) = row else { break };
+        let mut reads = 0;
+        loop {
+            let Some((value, stamp)) = row else { return Ok(None) };
             let damaged =
                 |damage| DamagedSnapshot { instance: id.clone(), stamp: stamp.0, damage }.while_doing(DOING);
             let manifest = match envelope::open(value).map_err(damaged)? {
@@ -138,10 +134,10 @@ impl Reader<'_> {
             match opened.expect("opening a snapshot does not panic") {
                 Ok(value) => return Ok(Some(SnapshotRow { stamp, value })),
                 // A newer writer has removed them since; its row is there.
-                Err(_) if attempt < CHUNK_READS_MAX => row = self.fetch_one(id.as_str()).await?,
+                Err(_) if reads < CHUNK_READS_MAX => row = self.fetch_one(id.as_str()).await?,
                 Err(damage) => return Err(damaged(damage)),
             }
+            reads += 1;
         }
-        Ok(None)
     }
 }

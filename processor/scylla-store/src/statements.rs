@@ -149,7 +149,7 @@ mod tests {
     use crate::schema;
 
     /// The driver takes the token of a request, or of the first row of a batch, from the statement, and sends it to the shard of a
-    /// replica; where it knows no partition key, to any node, which then forwards it.
+    /// replica; where it knows no partition key, to any node, which then forwards it. So for reads of several partitions we find the replicas.
     #[tokio::test]
     async fn every_statement_goes_to_a_replica_by_its_token() {
         let node = std::env::var("CQL_CONTACT_POINT").expect("CQL_CONTACT_POINT must name a CQL server");

@@ -111,23 +111,6 @@ impl ScyllaStore {
         statements.get_or_try_init(|| Statements::prepare(session, &config.keyspace)).await
     }
 
-    /// The one row of a table of values, with its write timestamp.
-    async fn value<V>(
-        &self,
-        statement: &PreparedStatement,
-        key: impl SerializeRow,
-        doing: &'static str,
-    ) -> Result<Option<(V, Stamp)>, StoreError>
-    where
-        V: for<'frame, 'metadata> DeserializeValue<'frame, 'metadata>,
-    {
-        let result =
-            self.inner.session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
-        let rows = result.into_rows_result().map_err(|it| it.while_doing(doing))?;
-        let row = rows.maybe_first_row::<(V, i64)>().map_err(|it| it.while_doing(doing))?;
-        Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
-    }
-
     /// Days that this flush needs in the list and that are not known to be there.
     fn new_days(&self, request: &FlushRequest) -> BTreeSet<(String, i32)> {
         let listings = request.snapshots.iter().filter_map(|it| it.listing.as_ref());
@@ -166,7 +149,8 @@ impl SnapshotStore for ScyllaStore {
 
     async fn load_checkpoint(&self, partition: PartitionIndex) -> Result<Option<(Stamp, Bytes)>, StoreError> {
         let statement = &self.statements().await?.select_checkpoint;
-        let row = self.value(statement, (partition.0.cast_signed(),), "read a checkpoint").await?;
+        let key = (partition.0.cast_signed(),);
+        let row = value(&self.inner.session, statement, key, "read a checkpoint").await?;
         Ok(row.map(|(value, stamp)| (stamp, value)))
     }
 
@@ -235,6 +219,22 @@ impl SnapshotStore for ScyllaStore {
     async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
         list::list(&self.inner.session, self.statements().await?, query).await
     }
+}
+
+/// The one row of a table of values, with its write timestamp.
+pub(crate) async fn value<V>(
+    session: &Session,
+    statement: &PreparedStatement,
+    key: impl SerializeRow,
+    doing: &'static str,
+) -> Result<Option<(V, Stamp)>, StoreError>
+where
+    V: for<'frame, 'metadata> DeserializeValue<'frame, 'metadata>,
+{
+    let result = session.execute_unpaged(statement, key).await.map_err(|it| it.while_doing(doing))?;
+    let rows = result.into_rows_result().map_err(|it| it.while_doing(doing))?;
+    let row = rows.maybe_first_row::<(V, i64)>().map_err(|it| it.while_doing(doing))?;
+    Ok(row.map(|(value, stamp)| (value, Stamp(stamp))))
 }
 
 /// The rows of a query, page after page.

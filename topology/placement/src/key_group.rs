@@ -15,7 +15,7 @@ pub struct TimerBucket(pub u16);
 /// Java-style producer's partition is the key's home.
 #[must_use]
 pub fn key_group(key: &[u8]) -> KeyGroup {
-    KeyGroup(((murmur2(key) & 0x7fff_ffff) % u32::from(KEY_GROUPS)) as u16)
+    KeyGroup(keyed_partition(key, u32::from(KEY_GROUPS)) as u16)
 }
 
 /// The partition that a Java-style producer sends a record with this key to, of `partitions` in all.

@@ -50,6 +50,13 @@ pub(crate) struct Plan {
     pub(crate) given: Given,
 }
 
+impl Plan {
+    /// Rounds that do not count.
+    fn warmups(&self) -> u32 {
+        if self.embedded { 0 } else { WARMUPS }
+    }
+}
+
 /// A fleet with so many open listens.
 struct Crowd {
     system: System,
@@ -87,7 +94,7 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     if !plan.open.is_sorted() || plan.events > fewest {
         bail!("--open must be ascending numbers, and --events at most the first of them");
     }
-    let warmups = if plan.embedded { 0 } else { WARMUPS };
+    let warmups = plan.warmups();
     let in_all = plan.events * (u64::from(plan.times) + 1 + u64::from(warmups));
     if plan.open.iter().any(|open| in_all > *open && open % plan.events != 0) {
         bail!("--open must be multiples of --events, or so many that each measurement finds its own");
@@ -322,11 +329,12 @@ fn table(crowds: &[Crowd], plan: &Plan) -> String {
     format!(
         "{} events, each for another instance; from when an event was due until the end of its instance is read from the changelog. One processor \
          with default settings and 8 partitions. The listens were opened {} s before. Processor time is that until the last \
-         snapshot was in the store. Load: what the machine had to do before.\n\n\
+         snapshot was in the store. Before the first, {} such rounds that do not count. Load: what the machine had to do before.\n\n\
          | open listens | events | events/s | p50, ms | p99, ms | processor, s for 1,000 | broker | store | processor, MiB | load |\n\
          |---|---|---|---|---|---|---|---|---|---|\n{bursts}{paced}{sustained}",
         plan.events,
-        plan.rest.as_secs()
+        plan.rest.as_secs(),
+        plan.warmups()
     )
 }
 

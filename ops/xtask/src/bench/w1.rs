@@ -92,8 +92,8 @@ pub(crate) fn w1(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> 
     let mut system = System::create(workspace, servers, &folder, &settings)?;
     system.start()?;
     let rate = plan.rate.to_string();
-    // First what warms the servers most: Java compiles what has run often.
     if !plan.embedded {
+        // With what warms the servers most.
         measure(&mut system, &folder, "warm-up", &["--max"], JAVA_WARMUP_SECONDS)?;
     }
     let most = measure(&mut system, &folder, "most", &["--max"], plan.seconds)?;
