@@ -4,11 +4,13 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::control::Verb;
+use crate::clients;
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
 use crate::logging::Speaker;
 use crate::output::Output;
 
+mod asking;
 mod control;
 mod ctk;
 mod data;
@@ -21,7 +23,6 @@ mod era;
 mod get;
 mod history;
 mod list;
-mod outcome;
 mod processor;
 mod programs;
 mod publish;
@@ -30,7 +31,6 @@ mod schedule;
 mod signal;
 mod start;
 mod topics;
-mod waiting;
 mod worker;
 
 /// Runs event-sourced workflows on Kafka.
@@ -152,6 +152,12 @@ impl Cli {
             Command::Ctk(arguments) => Box::pin(ctk::run(&global, output, &arguments)).await,
         }
     }
+}
+
+/// The name of whoever runs this.
+fn user() -> String {
+    let name = |variable| std::env::var(variable).ok().filter(|it| !it.is_empty());
+    ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(name).unwrap_or_else(|| clients::SOURCE.to_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Connections to Kafka, to the snapshot store and to the schema registry, as the options say.
 
+mod any_store;
 mod api;
 mod kafka;
+mod shared_tail;
 mod store;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,8 +13,10 @@ use millrace_schemas::registry::{Registry, SubjectNames};
 use millrace_schemas::{EventId, Timestamp};
 use uuid::Uuid;
 
+pub(crate) use any_store::AnyStore;
 pub(crate) use api::{ApiClient, refusal};
-pub(crate) use kafka::{Kafka, Record, Sent, Tail, TopicView};
+pub(crate) use kafka::{Kafka, Record, Sent, SentEvent, Tail, TopicView};
+pub(crate) use shared_tail::{Interrupted, SharedTail, Subscription, Wants};
 pub(crate) use store::{StoreSettings, create_store, store, store_with};
 
 use crate::config::Global;

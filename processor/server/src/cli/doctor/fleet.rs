@@ -11,12 +11,12 @@ use millrace_scylla_store::ScyllaStore;
 use millrace_workflow::admission::admit;
 
 use super::{Check, chain};
-use crate::cli::deploy;
 use crate::cli::topics::DIFFERENCES;
 use crate::clients::{self, Kafka};
 use crate::config::Global;
 use crate::output::count;
 use crate::reading;
+use crate::requests::deployment;
 
 /// More records than this behind, and somebody should look.
 const LAG_RECORDS_MAX: i64 = 100_000;
@@ -89,7 +89,7 @@ async fn topics(global: &Global, kafka: &Kafka, partitions: u32, queues: &[Strin
 async fn definitions(global: &Global, kafka: &Kafka) -> (Check, Vec<String>) {
     let read = async {
         let codec = clients::codec(global).await?;
-        deploy::deployed(kafka, &global.topics(), &codec).await
+        deployment::deployed(kafka, &global.topics(), &codec).await
     };
     let known = match read.await {
         Ok(known) => known,
