@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
-use crate::{bench, ci, ctk, dev_kill, faults, fuzz, instructions, orders, quickstart, setup, sim};
+use crate::{api_fuzz, bench, ci, ctk, dev_kill, faults, fuzz, instructions, orders, quickstart, setup, sim};
 
 /// The checks of this repository: one name for each
 #[derive(Debug, Parser)]
@@ -86,6 +86,15 @@ enum Check {
         /// Write the report for people, too
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/faults.md")]
         report: Option<PathBuf>,
+    },
+    /// The HTTP API against its own OpenAPI document, by schemathesis
+    ApiFuzz {
+        /// How long
+        #[arg(long, default_value_t = api_fuzz::SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// To see the same requests again
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Hostile bytes for what reads sockets and disks in the embedded broker, by libFuzzer
     Fuzz {
@@ -283,6 +292,7 @@ impl Check {
             Self::Instructions { .. } => "instructions".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
+            Self::ApiFuzz { .. } => "api-fuzz".to_owned(),
             Self::Fuzz { .. } => "fuzz".to_owned(),
             Self::DevKill { .. } => "dev-kill".to_owned(),
             Self::Ctk { .. } => "ctk".to_owned(),
@@ -333,6 +343,9 @@ impl Check {
                 faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
             }
             Self::Instructions { write } => instructions::run(&workspace()?, &instructions::Plan { write }),
+            Self::ApiFuzz { seconds, seed } => {
+                api_fuzz::run(&workspace()?, &api_fuzz::Plan { seconds, seed })
+            }
             Self::Fuzz { minutes } => fuzz::run(&workspace()?, minutes),
             Self::DevKill { times, seed, report } => {
                 dev_kill::run(&workspace()?, &dev_kill::Plan { times, seed, report })

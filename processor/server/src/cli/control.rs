@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::cli::asking::{self, Waiting};
 use crate::cli::{data, user};
-use crate::clients::{self, ApiClient, Kafka};
+use crate::clients::{self, ApiClient};
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, shorten};
 use crate::reading::{self, RewindError};
+use crate::requests::Fleet;
 use crate::requests::commands;
 use crate::requests::restart::Restart;
 use crate::view::RewoundView;
@@ -226,9 +227,8 @@ async fn rewound(global: &Global, id: &InstanceId, task: &str) -> anyhow::Result
         let asked = [("task", task.to_owned())];
         return ApiClient::new(global)?.get(&["v1", "instances", id.as_str(), "rewound"], &asked).await;
     }
-    let kafka = Kafka::new(global);
-    let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
-    let rewound = reading::rewound(&kafka, &store, &codec, &global.topics(), id, task).await;
+    let (fleet, store) = (Fleet::connect(global).await?, clients::store(global).await?);
+    let rewound = reading::rewound(&fleet, &store, id, task).await;
     Ok(rewound?.into())
 }
 

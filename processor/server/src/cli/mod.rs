@@ -23,14 +23,14 @@ mod era;
 mod get;
 mod history;
 mod list;
-mod processor;
+pub(crate) mod processor;
 mod programs;
 mod publish;
 mod query;
 mod schedule;
 mod signal;
 mod start;
-mod topics;
+pub(crate) mod topics;
 mod worker;
 
 /// Runs event-sourced workflows on Kafka.

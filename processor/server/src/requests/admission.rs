@@ -6,6 +6,7 @@ use millrace_workflow::admission::{Admitted, Finding, Severity, admit as admit_t
 use millrace_workflow::bundle::Bundle;
 use millrace_workflow::program::Program;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clients;
 
@@ -26,7 +27,7 @@ pub(crate) struct Candidate {
 }
 
 /// What became of a definition.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DeployedView {
     /// Where its text is from.
     pub(crate) file: String,
@@ -41,7 +42,7 @@ pub(crate) struct DeployedView {
 }
 
 /// What is wrong with a definition, or worth a thought.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FindingView {
     /// `error` or `warning`
     pub(crate) severity: String,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use millrace_schemas::Offset;
 use millrace_schemas::dead_letter::{DeadLetter, REDRIVEN_BY, REDRIVEN_FROM, original_headers};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Fleet;
 use crate::clients::Record;
@@ -16,7 +17,7 @@ use crate::view::time;
 const VALUE_BYTES_MAX: usize = 4_096;
 
 /// A dead letter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LetterView {
     /// When it was given up.
     pub(crate) at: String,
@@ -30,14 +31,18 @@ pub(crate) struct LetterView {
     pub(crate) offset: i64,
     /// The record's key, as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) key: Option<String>,
-    /// The record's own headers, as text.
+    /// The record's own headers, as text: pairs of name and value.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub(crate) headers: Vec<(String, String)>,
     /// The record's value, as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) value: Option<String>,
     /// Whether only the beginning of the value is here.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    #[schema(required = false)]
     pub(crate) is_value_cut: bool,
     /// Where the dead letter stands in the topic of dead letters.
     pub(crate) dead_letter_partition: i32,
@@ -55,7 +60,7 @@ pub(crate) struct Page {
 }
 
 /// A place between dead letters: of each partition, the offset below which the older ones are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub(crate) struct Place(BTreeMap<i32, i64>);
 
@@ -188,7 +193,7 @@ async fn record_at(
 }
 
 /// Where a record stands that was produced again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RedrivenView {
     pub(crate) topic: String,
     pub(crate) partition: i32,

@@ -12,6 +12,7 @@ pub(crate) mod ending;
 pub(crate) mod events;
 pub(crate) mod outcome;
 pub(crate) mod restart;
+pub(crate) mod selection;
 
 use std::sync::Arc;
 
@@ -73,6 +74,14 @@ impl Feed {
         match self {
             Self::Own(tail) => Ok(Arc::new(tail.next().await?)),
             Self::Shared(subscription) => Ok(subscription.next().await?),
+        }
+    }
+
+    /// The next record, if it is known to be there.
+    pub(crate) fn ready(&mut self) -> Option<Arc<Record>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(subscription) => subscription.ready(),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::cli::worker::parse_secrets;
 use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
-use crate::http;
+use crate::http::{self, Security};
 use crate::member::{self, Member, Parts};
 use crate::output::Output;
 
@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Where the HTTP API listens; port 0 for any free one, which is printed
     #[arg(long, default_value = "127.0.0.1:8080", env = "MILLRACE_HTTP", value_name = "IP:PORT")]
     http: SocketAddr,
+
+    #[command(flatten)]
+    api: http::Settings,
 
     /// Folder for everything that is kept [default: millrace/dev in the user's data directory]
     #[arg(long, env = "MILLRACE_DEV_DATA", value_name = "FOLDER", conflicts_with = "ephemeral")]
@@ -192,7 +195,10 @@ impl World {
         listener: tokio::net::TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let url = member::url_of(listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let url = member::url_of(address, &arguments.api);
+        let closing = CancellationToken::new();
+        let security = Security::new(&arguments.api, address, &url, &closing).await?;
         let global =
             Global { bootstrap: broker.bootstrap(), api: url.clone(), cql: Vec::new(), ..global.clone() };
         let store_folder = folder.path().join("store");
@@ -217,7 +223,10 @@ impl World {
         config.partition.stub_ttl = arguments.retention;
         config.partition.bounds.lifecycle = arguments.lifecycle.into();
         config.partition.bounds.on_fault = arguments.on_fault.into();
-        let member = Member::new(Parts { config, log, store, codec, registry, kafka, listener, url });
+        let peers = clients::peers(&global)?;
+        let parts =
+            Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url };
+        let member = Member::new(parts);
         let processor = member.handle();
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
