@@ -346,8 +346,11 @@ mod tests {
         let issuer = format!("http://{}", listener.local_addr().expect("it has one"));
         let discovery = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "other": 1 });
         let provider = axum::Router::new()
-            .route("/.well-known/openid-configuration", get(async || axum::Json(discovery)))
-            .route("/keys", get(async || axum::Json(keys())));
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || std::future::ready(axum::Json(discovery.clone()))),
+            )
+            .route("/keys", get(|| std::future::ready(axum::Json(keys()))));
         tokio::spawn(axum::serve(listener, provider).into_future());
         let named = ["--http-jwt-issuer", &issuer, "--http-jwt-audience", "millrace"];
         let jwt = Jwt::new(&settings(&named), &CancellationToken::new()).await;
