@@ -221,6 +221,7 @@ impl Partition {
         }
         // What an earlier portion has left in memory is behind now.
         self.cache.forget(&id);
+        self.dirty_in_memory = false;
         self.quarantine.forget(&id);
         self.dirty.mark(&id, offset, at);
         self.tail_meter.add(Offset(offset.0 + 1), 1, value.len());
@@ -318,6 +319,7 @@ impl Partition {
         out: &mut Vec<Output>,
     ) {
         self.write_behind.waits_for_loads = false;
+        self.write_behind.rests_until = None;
         for (id, row) in rows {
             self.loading.remove(&id);
             if !self.cache.contains(&id) && !self.quarantine.contains(&id) {

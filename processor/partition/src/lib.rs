@@ -9,6 +9,7 @@
 mod acquiring;
 mod attributes;
 mod batch;
+mod by_id;
 mod cache;
 mod config;
 mod correlating;

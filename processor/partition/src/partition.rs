@@ -11,6 +11,7 @@ use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, Workf
 use millrace_workflow::program::Program;
 
 use crate::batch::{Batch, Request, Stage};
+use crate::by_id::Ids;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::dirty::Dirty;
@@ -87,6 +88,8 @@ pub struct Partition {
     pub(crate) trimming: Trimming,
     /// Snapshots that were asked for.
     pub(crate) loading: BTreeSet<InstanceId>,
+    /// All that is dirty is in memory, or set aside: none of it has to be looked for before a flush.
+    pub(crate) dirty_in_memory: bool,
     pub(crate) queries: Vec<(QueryId, InstanceId)>,
     pub(crate) is_paused: bool,
 }
@@ -142,6 +145,7 @@ impl Partition {
             tail_meter: TailMeter::default(),
             trimming: Trimming::default(),
             loading: BTreeSet::new(),
+            dirty_in_memory: true,
             queries: Vec::new(),
             is_paused: false,
         }
@@ -306,7 +310,7 @@ impl Partition {
 }
 
 /// What a batch needs in memory, and the next one.
-pub(crate) fn needed<'p>(batch: Option<&'p Batch>, inbox: &'p Inbox) -> BTreeSet<&'p InstanceId> {
+pub(crate) fn needed<'p>(batch: Option<&'p Batch>, inbox: &'p Inbox) -> Ids<'p> {
     let requests = batch.into_iter().flat_map(|it| &it.requests);
     requests.filter_map(Request::key).chain(inbox.keys_ahead()).collect()
 }

@@ -13,6 +13,7 @@ use millrace_workflow::program::Program;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Committing, Definitions, Entry, Request, Stage};
+use crate::by_id::ById;
 use crate::history::Retention;
 use crate::input::{InboundRecord, Source};
 use crate::output::{Observation, Output};
@@ -215,7 +216,7 @@ impl Partition {
         else {
             return true;
         };
-        if !schemas.is_empty() {
+        if !schemas.is_empty() || !snapshots.is_empty() {
             return true;
         }
         let mut load = Vec::new();
@@ -599,7 +600,7 @@ impl Partition {
         }
         self.positions = std::mem::take(&mut work.positions);
         self.topics.found_is(found, true);
-        let mut last_offsets: BTreeMap<InstanceId, Offset> = BTreeMap::new();
+        let mut last_offsets = ById::default();
         let (mut entries, mut bytes) = (0, 0);
         for (row, offset) in work.changelog.into_iter().zip(changelog_offsets) {
             if let Some(Entry { instance, value, history }) = row {
@@ -617,15 +618,16 @@ impl Partition {
             self.tail_meter.add(self.changelog_end, entries, bytes);
         }
         for (id, entity) in work.entities {
-            self.cache.touch(&id, at);
-            // An entity that only refused commands is as it was.
-            if let Some(offset) = last_offsets.get(&id) {
-                self.timers.changed(self.cache.get(&id).map(|it| &it.entity), &entity);
-                if entity.is_at_rest() {
-                    self.dirty.rests(&id);
-                }
-                self.cache.put(entity, Some(*offset), true, at);
+            let Some(offset) = last_offsets.get(&id) else {
+                // It has only refused commands, and is as it was.
+                self.cache.touch(&id, at);
+                continue;
+            };
+            self.timers.changed(self.cache.get(&id).map(|it| &it.entity), &entity);
+            if entity.is_at_rest() {
+                self.dirty.rests(&id);
             }
+            self.cache.put(entity, Some(*offset), true, at);
         }
         for id in &work.wakes {
             self.quarantine.wake_later(id);
