@@ -8,7 +8,7 @@ use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::command::{AddressedCommand, Answer, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::instance::{InstanceState, Status};
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 use millrace_workflow::program::Program;
 use std::sync::Arc;
 
@@ -688,21 +688,19 @@ enum Resolved {
 
 fn resolve(command: &AddressedCommand, instance: Option<&Instance>, programs: &impl Programs) -> Resolved {
     let state = instance.and_then(Instance::state);
-    let (program, name) = match (state, &command.command) {
-        (Some(state), _) => (programs.version(&state.workflow), state.workflow.to_string()),
-        (None, Command::Start { workflow, version: None, .. }) => {
-            (programs.newest(workflow), workflow.to_string())
-        }
-        (None, Command::Start { workflow, version: Some(version), .. }) => {
-            let version = millrace_schemas::WorkflowVersion {
-                workflow: workflow.clone(),
-                version: Arc::clone(version),
-            };
-            (programs.version(&version), version.to_string())
-        }
-        (None, _) => return Resolved::NoInstance,
+    let version = |it: &WorkflowVersion| {
+        programs.version(it).map_or_else(|| Resolved::Unknown(it.to_string()), Resolved::Program)
     };
-    program.map_or(Resolved::Unknown(name), Resolved::Program)
+    match (state, &command.command) {
+        (Some(state), _) => version(&state.workflow),
+        (None, Command::Start { workflow, version: None, .. }) => programs
+            .newest(workflow)
+            .map_or_else(|| Resolved::Unknown(workflow.to_string()), Resolved::Program),
+        (None, Command::Start { workflow, version: Some(of), .. }) => {
+            version(&WorkflowVersion { workflow: workflow.clone(), version: Arc::clone(of) })
+        }
+        (None, _) => Resolved::NoInstance,
+    }
 }
 
 fn observe(
