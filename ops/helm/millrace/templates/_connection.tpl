@@ -95,7 +95,7 @@
 {{/* Of those that write to the store, or create it. */}}
 {{- define "millrace.env.store" -}}
 - name: MILLRACE_CQL_REPLICATION
-  value: {{ kindIs "map" .Values.cql.replication | ternary (.Values.cql.replication | toJson) (.Values.cql.replication | toString) | quote }}
+  value: {{ with .Values.cql.replicationByDatacenter }}{{ toJson . | squote }}{{ else }}{{ .Values.cql.replication | toString | quote }}{{ end }}
 - name: MILLRACE_CQL_CONSISTENCY
   value: {{ .Values.cql.consistency }}
 {{- end }}
