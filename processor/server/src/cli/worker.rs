@@ -117,8 +117,8 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .function(Container::FUNCTION, secrets.fill(Container::new(&processes, programs.containers)))
             .function(Grpc::FUNCTION, Grpc::new(&caller)?)
             .function(AsyncApi::FUNCTION, secrets.fill(async_api));
-        for (name, value) in &global.kafka_set {
-            builder = builder.kafka_option(name, value);
+        for (name, value) in global.kafka_settings() {
+            builder = builder.kafka_option(&name, &value);
         }
         builder.build()
     };

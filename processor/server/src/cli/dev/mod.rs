@@ -31,6 +31,7 @@ use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
 use crate::http;
+use crate::key_values::KeyValues;
 use crate::member::{self, Member, Parts};
 use crate::output::Output;
 
@@ -193,8 +194,16 @@ impl World {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let url = member::url_of(listener.local_addr()?);
-        let global =
-            Global { bootstrap: broker.bootstrap(), api: url.clone(), cql: Vec::new(), ..global.clone() };
+        // Settings that lie about are for a cluster of brokers; those on the command line are meant for ours.
+        let (kafka_config, kafka_environment) = (Vec::new(), KeyValues::default());
+        let global = Global {
+            bootstrap: broker.bootstrap(),
+            api: url.clone(),
+            cql: Vec::new(),
+            kafka_config,
+            kafka_environment,
+            ..global.clone()
+        };
         let store_folder = folder.path().join("store");
         // It reads all that it has, to be sure of it.
         let opening = tokio::task::spawn_blocking(move || LocalStore::open(store_folder));
