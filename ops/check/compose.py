@@ -29,6 +29,7 @@ def check(ops, tools, binary, problems):
                 problems.unless(volume.get("read_only"), where, f"{volume['source']} could be changed from within")
         for other, on in (service.get("depends_on") or {}).items():
             waits = on["condition"]
+            problems.unless(other in services, where, f"depends on {other}, which is no service")
             has_check = "healthcheck" in services.get(other, {}) or not on.get("required", True)
             problems.unless(waits != "service_started", where, f"does not wait until {other} is ready")
             problems.unless(waits != "service_healthy" or has_check, where, f"waits for the health of {other}, which nobody checks")
@@ -52,7 +53,7 @@ def _check_loader(ops, tools, problems):
     right = yaml.safe_load((ops / "compose.yaml").read_text())
     for what, change in {
         "a key that there is not": lambda it: it["services"]["kafka"].update(helthcheck={}),
-        "a service that there is not": lambda it: it["services"]["worker"].update(depends_on=["nobody"]),
+        "a value of another type": lambda it: it["services"]["worker"].update(read_only=["yes"]),
         "a condition that there is not": lambda it: it["services"]["topics"].update(depends_on={"kafka": {"condition": "service_well"}}),
     }.items():
         wrong = json.loads(json.dumps(right))

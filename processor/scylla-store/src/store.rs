@@ -78,7 +78,8 @@ impl ScyllaStore {
         if let Some(datacenter) = &config.datacenter {
             builder = builder.prefer_datacenter(datacenter.clone());
         }
-        let session = builder.build().await.map_err(|error| {
+        // Boxed: a connection with TLS is a large future, and this one is part of many.
+        let session = Box::pin(builder.build()).await.map_err(|error| {
             let contact_points = config.contact_points.join(", ");
             let hint = match (error.is_permanent(), &config.tls) {
                 (true, _) => "check the user and the password",
