@@ -58,6 +58,11 @@ impl<S: SnapshotStore> Member<S> {
         Self { processor, listener, api }
     }
 
+    /// What it shows to Prometheus.
+    pub(crate) fn metrics(&self) -> &prometheus::Registry {
+        &self.api.metrics
+    }
+
     /// How it does.
     pub(crate) fn handle(&self) -> ProcessorHandle {
         self.api.processor.clone()
