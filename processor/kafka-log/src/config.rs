@@ -6,6 +6,8 @@ use millrace_placement::Topics;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::ends::TOLD_EVERY_MS;
+
 /// Largest record that is produced, in bytes; topics may allow less.
 const RECORD_BYTES_MAX: &str = "4194304";
 
@@ -203,7 +205,11 @@ impl KafkaConfig {
                 // A second by default: too long a pause for a queue that is emptied in milliseconds.
                 ("fetch.queue.backoff.ms", "10"),
             ],
-            &[("isolation.level", "read_committed"), ("auto.offset.reset", "earliest")],
+            &[
+                ("isolation.level", "read_committed"),
+                ("auto.offset.reset", "earliest"),
+                ("statistics.interval.ms", TOLD_EVERY_MS),
+            ],
         )
     }
 

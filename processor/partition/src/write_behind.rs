@@ -16,6 +16,8 @@ pub(crate) struct WriteBehind {
     flushes: u64,
     /// Of the checkpoint that was written last.
     pub(crate) checkpoint_offset: Offset,
+    /// When that was, by its own word.
+    pub(crate) checkpoint_at: Option<Timestamp>,
     /// Nothing can be flushed before instances have been loaded.
     pub(crate) waits_for_loads: bool,
     /// A checkpoint is due whether or not it moves.

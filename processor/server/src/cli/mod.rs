@@ -34,6 +34,7 @@ mod start;
 mod topics;
 mod waiting;
 mod worker;
+mod worker_endpoint;
 
 /// Runs event-sourced workflows on Kafka.
 #[derive(Debug, Parser)]
