@@ -26,8 +26,9 @@ class Binary:
         return self._run(*command, "--help").stdout
 
     def refuses(self, arguments):
-        """What is wrong with a command line, or None."""
-        done = self._run(*arguments, "--help")
+        """What is wrong with a command line, or None. Folders of a container are not here; there is one for each."""
+        here = [re.sub(r"=/.*", "=/", it) for it in arguments]
+        done = self._run(*here, "--help")
         return done.stderr.strip() if done.returncode else None
 
     def check_environment(self, where, names, command, problems):
