@@ -1,7 +1,7 @@
 """What deploys Millrace, checked without a cluster and without a container engine. See ops/helm/check.sh, which runs it.
 
-Reading order: `refused`, values that must not pass; `render`, the chart as manifests; `content`, what must hold in these; `options`,
-what manifests say to the binary; `image` and `compose`, the other two ways to run it."""
+Reading order: `refused`, values that must not pass; `render`, the chart as manifests; `content`, what must hold in these; `mutants`, that
+this can fail; `options`, what manifests say to the binary; `image` and `compose`, the other two ways to run it."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import compose  # noqa: E402
 import content  # noqa: E402
 import image  # noqa: E402
+import mutants  # noqa: E402
 import refused  # noqa: E402
 from options import Binary  # noqa: E402
 from problems import Problems  # noqa: E402
@@ -36,6 +37,7 @@ def main():
     releases = chart.check_renderings(values, problems)
     wrong = refused.check(chart, problems)
     rules = content.check(chart, values, problems)
+    broken = mutants.check(chart, values, problems)
     options = binary.check_chart(chart, values, problems)
     steps = image.check(OPS, arguments.tools, problems)
     services = compose.check(OPS, arguments.tools, binary, problems)
@@ -48,7 +50,7 @@ def main():
         return 1
     print(
         f"PASS ops/helm: {len(values)} files of values on Kubernetes {' and '.join(releases)}, {wrong} wrong values refused, "
-        f"{rules} rules of content hold, {options} options and variables known; image: {steps} instructions; compose: {services} "
+        f"{rules} rules of content hold and see {broken} broken charts, {options} options and variables known; image: {steps} instructions; compose: {services} "
         f"services ({seconds:.0f} s)"
     )
     return 0
