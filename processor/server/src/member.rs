@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use millrace_kafka_log::KafkaLog;
+use millrace_metrics::Catalogue;
 use millrace_runtime::store::SnapshotStore;
-use millrace_runtime::{Processor, ProcessorConfig, ProcessorHandle};
+use millrace_runtime::{Metrics, Processor, ProcessorConfig, ProcessorHandle};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::Registry;
 use tokio::net::TcpListener;
@@ -41,7 +42,10 @@ impl<S: SnapshotStore> Member<S> {
     pub(crate) fn new(parts: Parts<S>) -> Self {
         let Parts { config, log, store, codec, registry, kafka, listener, url } = parts;
         let metrics = prometheus::Registry::new();
-        let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, &metrics);
+        let mut catalogue = Catalogue::new(&metrics);
+        let own = Metrics::new(&mut catalogue);
+        catalogue.process(env!("CARGO_PKG_VERSION"));
+        let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, own);
         let api = Api {
             url,
             processor: processor.handle(),
@@ -52,6 +56,11 @@ impl<S: SnapshotStore> Member<S> {
             evaluating: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
         };
         Self { processor, listener, api }
+    }
+
+    /// What it shows to Prometheus.
+    pub(crate) fn metrics(&self) -> &prometheus::Registry {
+        &self.api.metrics
     }
 
     /// How it does.

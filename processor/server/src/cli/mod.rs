@@ -1,11 +1,13 @@
 //! The command line: one file a command. This file is the table of contents.
 
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::control::Verb;
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
+use crate::key_values::KeyValues;
 use crate::logging::Speaker;
 use crate::output::Output;
 
@@ -32,6 +34,7 @@ mod start;
 mod topics;
 mod waiting;
 mod worker;
+mod worker_endpoint;
 
 /// Runs event-sourced workflows on Kafka.
 #[derive(Debug, Parser)]
@@ -108,6 +111,8 @@ impl Cli {
     pub(crate) fn from_command_line() -> Self {
         let matches = Self::command().get_matches();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.global.kafka_environment = KeyValues::from_environment(std::env::vars_os())
+            .unwrap_or_else(|error| Self::command().error(ErrorKind::InvalidValue, error).exit());
         cli.global.names_cluster = matches.value_source("bootstrap") != Some(ValueSource::DefaultValue);
         cli
     }
