@@ -28,6 +28,8 @@ has() { command -v "$1" >/dev/null; }
 
 has cc && has c++ || lacks build-essential
 has make || lacks make
+has perl || lacks perl # OpenSSL is built by it
+has openssl || lacks openssl # makes certificates for tests
 has pkg-config || lacks pkg-config
 [[ -e /usr/include/zlib.h ]] || lacks zlib1g-dev
 has ps || lacks procps

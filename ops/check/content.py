@@ -258,7 +258,8 @@ def whoever_scales_scales_alone(objects):
     for scaled in of_kind(objects, "ScaledObject"):
         triggers = scaled["spec"]["triggers"]
         yield {it["type"] for it in triggers} == {"prometheus"}, str(triggers)
-        yield "millrace_partition_backlog_records" in triggers[0]["metadata"]["query"], str(triggers[0])
+        metric = {"StatefulSet": "millrace_partition_backlog_records", "Deployment": "millrace_worker_queue_lag_records"}[scaled["spec"]["scaleTargetRef"]["kind"]]
+        yield metric in triggers[0]["metadata"]["query"], str(triggers[0])
         yield triggers[0]["metricType"] == "AverageValue", "KEDA's fallback needs one trigger of this type"
         yield scaled["spec"]["minReplicaCount"] >= 1, "with none, timers do not fire"
 
@@ -274,7 +275,7 @@ def everything_is_scraped_once(objects):
             yield len(by) == 1, f"{name_of(owner)} is found by {by}"
         for service in services:
             yield {it["name"] for it in service["spec"]["ports"]} == {it["port"] for it in monitor["spec"]["endpoints"]}, name_of(service)
-            yield monitor["spec"]["jobLabel"] in service["metadata"]["labels"], "the job has no name"
+        yield "jobLabel" not in monitor["spec"], "the fleets of a namespace share a job, or processors and workers do"
 
 
 @rule
@@ -379,6 +380,19 @@ def check_notes(chart, values, problems):
         problems.unless(bool(sasl and not tls) == ("kafka.sasl without kafka.tls" in notes), f"{file.name}, notes", notes)
 
 
+def check_metrics(chart, values, problems):
+    """What KEDA asks for is a metric that the code has, by this very name."""
+    processor = chart.folder.parents[2] / "processor"
+    code = "".join(it.read_text() for it in processor.glob("*/src/**/*.rs"))
+    asked = set()
+    for file in values:
+        for scaled in of_kind(chart.objects(file), "ScaledObject"):
+            asked |= {name for it in scaled["spec"]["triggers"] for name in re.findall(r"millrace_\w+", it["metadata"]["query"])}
+    problems.unless(len(asked) >= 3, "metrics", f"only {sorted(asked)} are asked for")
+    for name in asked:
+        problems.unless(f'"{name}"' in code, "metrics", f"KEDA asks for {name}, which no code makes")
+
+
 def check(chart, values, problems):
     """Answers how many rules there are."""
     for file in values:
@@ -393,4 +407,5 @@ def check(chart, values, problems):
     check_files(chart, values, problems)
     check_values_are_described(chart, problems)
     check_notes(chart, values, problems)
-    return len(RULES) + 4
+    check_metrics(chart, values, problems)
+    return len(RULES) + 5

@@ -30,7 +30,7 @@ MUTANTS = [
     ("files_that_are_named_are_mounted", "_connection.tpl", '{{- include "millrace.volume.ca" (dict "name" "kafka-ca" "ca" .tls.ca) }}', ""),
     ("secrets_are_named_and_never_shown", "_connection.tpl", "MILLRACE_KAFKA_SET_SASL_PASSWORD\n  valueFrom: { secretKeyRef: { name: {{ .sasl.secret }}, key: {{ .sasl.passwordKey }} } }", "MILLRACE_KAFKA_SET_SASL_PASSWORD\n  value: x"),
     ("whoever_scales_scales_alone", "processors/statefulset.yaml", "{{- if not (or .autoscaling.enabled .keda.enabled) }}", "{{- if true }}"),
-    ("whoever_scales_scales_alone", "processors/scaledobject.yaml", "- type: prometheus", "- type: kafka"),
+    ("whoever_scales_scales_alone", "_pod.tpl", "- type: prometheus", "- type: kafka"),
     ("everything_is_scraped_once", "processors/services.yaml", 'millrace.io/scraped: "true"', 'millrace.io/scraped: "false"'),
     ("the_network_is_closed_but_for_what_is_needed", "networkpolicies.yaml", "- 169.254.0.0/16", "- 169.254.1.0/24"),
     ("the_network_is_closed_but_for_what_is_needed", "networkpolicies.yaml", "helm.sh/hook: pre-install,pre-upgrade", "example.com/hook: none"),

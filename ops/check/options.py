@@ -25,6 +25,10 @@ class Binary:
     def help(self, *command):
         return self._run(*command, "--help").stdout
 
+    def options(self, *command):
+        """Without a command, those that every command has."""
+        return set(re.findall(r"^ +(?:-\w, )?--([a-z][\w-]*)", self.help(*command), re.M))
+
     def refuses(self, arguments):
         """What is wrong with a command line, or None. Folders of a container are not here; there is one for each."""
         here = [re.sub(r"=/.*", "=/", it) for it in arguments]
@@ -71,8 +75,7 @@ class Binary:
         }
         for section, set_here in ours.items():
             command = section.removesuffix("s")
-            text, _, _ = self.help(command).partition("\nConnection:")
-            known = set(re.findall(r"^ +(?:-\w, )?--([a-z][\w-]*)", text, re.M)) - {"help", "version"} - set(set_here.split())
+            known = self.options(command) - self.options() - set(set_here.split())
             listed = set(properties[section]["properties"]["options"]["properties"])
             where = f"values.schema.json, {section}.options"
             problems.unless(listed <= known, where, f"`millrace {command}` has no {', '.join(sorted(listed - known))}")

@@ -34,6 +34,8 @@ VALUES = [
         'processors={"keda":{"enabled":true,"prometheus":"http://p:9090"},"autoscaling":{"enabled":true}}',
         "processors.autoscaling and processors.keda cannot both be enabled",
     ),
+    ('workers.groups={"a":{"keda":{"enabled":true}}}', "workers.groups.a.keda.prometheus has to be given"),
+    ('workers.defaults.autoscaling={"enabled":true,"minReplicas":9}', "workers.groups.default.autoscaling.minReplicas is more than maxReplicas"),
     ("topics.partitions=12", "at '/topics/partitions': value must be one of 1, 2, 4"),
     ("topics.waitSeconds=600", "topics.timeoutSeconds has to be more than topics.waitSeconds"),
     ('topics.queues=["a b"]', "at '/topics/queues/0'"),

@@ -102,3 +102,55 @@ spec:
       policies: [{ type: Pods, value: 1, periodSeconds: 60 }]
   {{- end }}
 {{- end }}
+
+{{/* By what waits, with KEDA and Prometheus. Not by the lag of a consumer group: what a processor has read is in its changelog, and no offset of
+     its inbox is committed. dict "root" "values" "component" ("group") "name" "kind" "service" "records" "seconds", the last two names of metrics */}}
+{{- define "millrace.scaledObject" -}}
+{{- $ := . }}
+{{- with .values.keda -}}
+{{- $series := .matchers | default (printf "namespace=%q,service=%q" $.root.Release.Namespace $.service) -}}
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  name: {{ $.name }}
+  labels: {{- include "millrace.labels" $ | nindent 4 }}
+spec:
+  scaleTargetRef: { apiVersion: apps/v1, kind: {{ $.kind }}, name: {{ $.name }} }
+  minReplicaCount: {{ .minReplicas }}
+  maxReplicaCount: {{ .maxReplicas }}
+  pollingInterval: {{ .pollingIntervalSeconds }}
+  # Without Prometheus there are as many as before, and at least the fewest.
+  fallback: { failureThreshold: 4, replicas: {{ .minReplicas }}, behavior: currentReplicasIfHigher }
+  advanced:
+    horizontalPodAutoscalerConfig:
+      name: {{ $.name }}
+      behavior:
+        scaleDown:
+          stabilizationWindowSeconds: {{ .scaleDownStabilizationSeconds }}
+          policies: [{ type: Pods, value: 1, periodSeconds: 60 }]
+  triggers:
+    - type: prometheus
+      name: records
+      metricType: AverageValue
+      metadata:
+        serverAddress: {{ .prometheus | quote }}
+        query: {{ printf "sum(%s{%s})" $.records $series | quote }}
+        threshold: {{ .recordsPerReplica | int64 | toString | quote }}
+      {{- with .authentication }}
+      authenticationRef: { name: {{ . }} }
+      {{- end }}
+    {{- if gt (int .secondsBehind) 0 }}
+    - type: prometheus
+      name: seconds
+      # Of all, not of each: twice as late is twice as many.
+      metricType: Value
+      metadata:
+        serverAddress: {{ .prometheus | quote }}
+        query: {{ printf "max(%s{%s})" $.seconds $series | quote }}
+        threshold: {{ .secondsBehind | int64 | toString | quote }}
+      {{- with .authentication }}
+      authenticationRef: { name: {{ . }} }
+      {{- end }}
+    {{- end }}
+{{- end }}
+{{- end }}

@@ -31,7 +31,7 @@
 
 {{- $all := dict "processors.extraEnv" .Values.processors.extraEnv "workers.defaults.extraEnv" .Values.workers.defaults.extraEnv }}
 {{- range $name, $group := .Values.workers.groups }}
-{{- with ($group | default dict).extraEnv }}{{ $_ := set $all (printf "workers.groups.%s.extraEnv" $name) . }}{{ end }}
+{{- with $group.extraEnv }}{{ $_ := set $all (printf "workers.groups.%s.extraEnv" $name) . }}{{ end }}
 {{- end }}
 {{- range $where, $environment := $all }}
 {{- range $environment }}
@@ -41,20 +41,29 @@
 {{- end }}
 {{- end }}
 
-{{- with .Values.processors }}
+{{- $scaled := dict "processors" .Values.processors }}
+{{- range $name, $group := .Values.workers.groups }}
+{{- $_ := set $scaled (printf "workers.groups.%s" $name) (mergeOverwrite (deepCopy $.Values.workers.defaults) (deepCopy $group)) }}
+{{- end }}
+{{- range $where, $values := $scaled }}
+{{- with $values }}
 {{- if and .autoscaling.enabled .keda.enabled }}
-{{- fail "processors.autoscaling and processors.keda cannot both be enabled: KEDA makes an autoscaler of its own" }}
+{{- fail (printf "%s.autoscaling and %s.keda cannot both be enabled: KEDA makes an autoscaler of its own" $where $where) }}
 {{- end }}
 {{- if and .keda.enabled (not .keda.prometheus) }}
-{{- fail "processors.keda.prometheus has to be given: the address at which KEDA asks for the metrics" }}
+{{- fail (printf "%s.keda.prometheus has to be given: the address at which KEDA asks for the metrics" $where) }}
 {{- end }}
+{{- range $what, $scaling := dict "autoscaling" .autoscaling "keda" .keda }}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) }}
+{{- fail (printf "%s.%s.minReplicas is more than maxReplicas" $where $what) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- with .Values.processors }}
 {{- if le (int .startupSeconds) (int .waitSeconds) }}
 {{- fail "processors.startupSeconds has to be more than processors.waitSeconds: else pods that wait for a server are killed" }}
-{{- end }}
-{{- range $what, $scaling := dict "processors.autoscaling" .autoscaling "processors.keda" .keda }}
-{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) }}
-{{- fail (printf "%s.minReplicas is more than maxReplicas" $what) }}
-{{- end }}
 {{- end }}
 {{- $most := ternary .autoscaling.maxReplicas (ternary .keda.maxReplicas .replicas .keda.enabled) .autoscaling.enabled | int }}
 {{- if gt $most (int $.Values.topics.partitions) }}
