@@ -23,6 +23,7 @@ GIVEN = {"up": set(), "ALERTS": {"alertname", "alertstate"}}
 
 METRIC = re.compile(r"\b(?:millrace[_:]|process_)[a-zA-Z0-9_:]+")
 SELECTOR = re.compile(r"([a-zA-Z_][a-zA-Z0-9_:]*)\{([^}]*)\}")
+GROUPING = re.compile(r"\b(?:by|on|group_left) \(([^)]*)\)")
 LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
 
 problems = []
@@ -71,10 +72,16 @@ def used(expr, known, where):
         own = known.get(name, GIVEN.get(name))
         if own is None or name == "__name__":
             continue
-        for label in set(LABEL.findall(labels)) - own - SCRAPED - {"severity"}:
-            if not name.startswith("millrace:"):
-                problem(f"{where} uses the label {label} of {name}, which has none of that name")
+        for label in set(LABEL.findall(labels)) - own - SCRAPED:
+            problem(f"{where} uses the label {label} of {name}, which has none of that name")
+    there = SCRAPED.union(*(known.get(it, set()) for it in names))
+    for label in groupings(expr) - there:
+        problem(f"{where} groups by {label}, which none of its metrics has")
     return names
+
+
+def groupings(expr):
+    return {label for labels in GROUPING.findall(expr) for label in re.findall(r"\w+", labels)}
 
 
 def check_alerts(alerts, dashboards):
@@ -147,7 +154,7 @@ def main():
     records, alerts = rules()
     dashboards = {board["uid"]: board for board in (json.loads(it.read_text()) for it in sorted((OPS / "grafana").glob("*.json")))}
     catalogue = metrics()
-    known = {**catalogue, **{it["record"]: set() for it in records}}
+    known = {**catalogue, **{it["record"]: groupings(it["expr"]) for it in records}}
 
     seen = set()
     for rule in records + alerts:
