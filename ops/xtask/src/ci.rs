@@ -8,7 +8,7 @@ use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{ctk, dev_kill, faults, instructions, operations, orders, sim, steps};
+use crate::{ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -35,6 +35,8 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     run.cargo("lints", workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
     run.cargo("lints of the tests on servers", workspace, &lints);
+    let mut rules = steps::command(workspace.root.join("ops/prometheus/check.sh"));
+    run.command("alerts and runbook", &mut rules);
     let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     require_tools(tests.env_remove("KAFKA_BOOTSTRAP"));
     run.command("tests", &mut tests);
@@ -107,6 +109,10 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
     let mut tests = workspace.cargo(&arguments);
     servers.tell(require_tools(&mut tests));
     run.command("tests on Apache Kafka", &mut tests);
+
+    run.check_in("dashboards", "dashboards and rules", |folder| {
+        dashboards::through(workspace, programs.clone(), servers.clone(), folder)
+    });
 
     run.check(&format!("{ORDERS} orders through a kill"), || {
         let plan = orders::Plan {
