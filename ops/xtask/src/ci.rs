@@ -8,7 +8,7 @@ use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{ctk, dev_kill, faults, instructions, operations, orders, sim, steps};
+use crate::{ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -69,7 +69,7 @@ fn instructions_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
 
 /// What deploys it: chart, image, Compose file, and rules and dashboards.
 fn operations_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
-    run.check_in("ops-check", "chart, image, Compose file", |folder| {
+    run.check_in("ops-check", "chart, image, Compose file, rules", |folder| {
         operations::through(workspace, programs, folder)
     });
 }
@@ -107,6 +107,10 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
     let mut tests = workspace.cargo(&arguments);
     servers.tell(require_tools(&mut tests));
     run.command("tests on Apache Kafka", &mut tests);
+
+    run.check_in("dashboards", "dashboards and rules", |folder| {
+        dashboards::through(workspace, programs.clone(), servers.clone(), folder)
+    });
 
     run.check(&format!("{ORDERS} orders through a kill"), || {
         let plan = orders::Plan {

@@ -11,7 +11,7 @@ use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
 use crate::{
-    bench, ci, ctk, dev_kill, faults, fuzz, instructions, operations, orders, quickstart, setup, sim,
+    bench, ci, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders, quickstart, setup, sim,
 };
 
 /// The checks of this repository: one name for each
@@ -113,6 +113,11 @@ enum Check {
         /// Then all of it again, with the processor killed after so many records of the instance, for each of these
         #[arg(long, value_name = "N,M", value_delimiter = ',', num_args = 0..=1, default_missing_values = ["1", "2", "3"])]
         kill_points: Vec<u32>,
+    },
+    /// Every query of the dashboards and every rule, on a Prometheus that scrapes a fleet at work
+    Dashboards {
+        #[command(flatten)]
+        given: Given,
     },
     /// What deploys and watches it: Helm chart, container image, Compose file, alert rules and dashboards
     #[command(name = "ops-check")]
@@ -288,6 +293,7 @@ impl Check {
             Self::Fuzz { .. } => "fuzz".to_owned(),
             Self::DevKill { .. } => "dev-kill".to_owned(),
             Self::Ctk { .. } => "ctk".to_owned(),
+            Self::Dashboards { .. } => "dashboards".to_owned(),
             Self::Operations => "ops-check".to_owned(),
         }
     }
@@ -346,6 +352,7 @@ impl Check {
                 let mutants = mutants.then(|| sim::run(&workspace, sim::Plan::Mutants { enough: 20 }));
                 seeds.or(mutants).unwrap_or_else(|| bail!("give --seeds or --mutants"))
             }
+            Self::Dashboards { given } => dashboards::run(&workspace()?, &dashboards::Plan { given }),
             Self::Ctk { kill_points } => {
                 ctk::run(&workspace()?, &ctk::Plan { own_kill_points: kill_points.clone(), kill_points })
             }

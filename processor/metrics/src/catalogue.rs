@@ -157,7 +157,7 @@ const BUILD: About = About {
 };
 
 /// What the client library counts. Its names are those of every other program that Prometheus watches.
-const PROCESS: [(About, Kind); 8] = [
+const PROCESS: [(About, Kind); 7] = [
     (
         About {
             name: "process_cpu_seconds_total",
@@ -207,14 +207,6 @@ const PROCESS: [(About, Kind); 8] = [
         Kind::Gauge,
     ),
     (About { name: "process_threads", help: "Threads.", look: "It grows without end: a leak." }, Kind::Gauge),
-    (
-        About {
-            name: "process_max_virtual_memory_bytes",
-            help: "The limit on addresses.",
-            look: "Hardly ever.",
-        },
-        Kind::Gauge,
-    ),
 ];
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ mod get;
 mod history;
 mod list;
 mod outcome;
+#[cfg(test)]
+mod pages;
 mod processor;
 mod programs;
 mod publish;
