@@ -11,7 +11,8 @@ use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
 use crate::{
-    bench, ci, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders, quickstart, setup, sim,
+    bench, ci, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders, quickstart, setup,
+    sim,
 };
 
 /// The checks of this repository: one name for each
