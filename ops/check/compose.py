@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 
@@ -38,7 +37,7 @@ def check(ops, tools, binary, problems):
         if service["image"].startswith(f"{OWN}:"):
             _check_own(where, service, binary, problems)
     _check_fleet(services, problems)
-    _check_configurations(ops, tools, services, problems)
+    _check_configurations(ops, services, problems)
     return len(services)
 
 
@@ -53,7 +52,7 @@ def _check_loader(ops, tools, problems):
     right = yaml.safe_load((ops / "compose.yaml").read_text())
     for what, change in {
         "a key that there is not": lambda it: it["services"]["kafka"].update(helthcheck={}),
-        "a value of another type": lambda it: it["services"]["worker"].update(read_only=["yes"]),
+        "a value of another type": lambda it: it["services"]["worker-0"].update(read_only=["yes"]),
         "a condition that there is not": lambda it: it["services"]["topics"].update(depends_on={"kafka": {"condition": "service_well"}}),
     }.items():
         wrong = json.loads(json.dumps(right))
@@ -87,19 +86,24 @@ def _check_fleet(services, problems):
         problems.unless(first == "service_completed_successfully", "compose.yaml", f"{name} does not wait for the topics")
         problems.unless("/readyz" in " ".join(processor["healthcheck"]["test"]), "compose.yaml", f"{name} is not asked whether it is ready")
     problems.unless(services["topics"]["command"][:2] == ["topics", "apply"], "compose.yaml", "nobody makes the topics")
-    problems.unless((services["worker"]["command"] or [""])[0] == "worker", "compose.yaml", "there is no worker")
+    problems.unless((services["worker-0"]["command"] or [""])[0] == "worker", "compose.yaml", "there is no worker")
 
 
-def _check_configurations(ops, tools, services, problems):
-    """Prometheus scrapes what there is, and Grafana asks the Prometheus that there is."""
-    file = ops / "compose" / "prometheus.yml"
-    jobs = yaml.safe_load(file.read_text())["scrape_configs"]
+def _check_configurations(ops, services, problems):
+    """Prometheus scrapes what there is, and Grafana asks the Prometheus that there is. promtool has the rest, in ops/prometheus/check.sh."""
+    jobs = yaml.safe_load((ops / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     targets = {target for job in jobs for it in job["static_configs"] for target in it["targets"]}
-    wanted = {f"{name}:8080" for name, it in services.items() if (it.get("command") or [""])[0] in ("processor", "worker")}
-    problems.unless(targets == wanted, "compose/prometheus.yml", f"scrapes {sorted(targets)}, there are {sorted(wanted)}")
-    sources = yaml.safe_load((ops / "compose" / "grafana" / "datasources" / "prometheus.yaml").read_text())["datasources"]
-    problems.unless([it["url"] for it in sources] == ["http://prometheus:9090"], "compose/grafana", str(sources))
-    promtool = shutil.which("promtool") or next((str(it) for it in tools.parent.glob("**/bin/promtool")), None)
-    if promtool:
-        done = subprocess.run([promtool, "check", "config", "--syntax-only", file], capture_output=True, text=True, check=False)
-        problems.unless(done.returncode == 0, "compose/prometheus.yml", done.stdout + done.stderr)
+    wanted = {f"{name}:{_http_port(it)}" for name, it in services.items() if (it.get("command") or [""])[0] in ("processor", "worker")}
+    problems.unless(targets == wanted, "prometheus.yml", f"scrapes {sorted(targets)}, there are {sorted(wanted)}")
+    sources = yaml.safe_load((ops / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    problems.unless([it["url"] for it in sources] == ["http://prometheus:9090"], "grafana/provisioning", str(sources))
+    providers = yaml.safe_load((ops / "grafana" / "provisioning" / "dashboards" / "millrace.yml").read_text())["providers"]
+    mounted = {it["target"]: it["source"] for it in services["grafana"]["volumes"]}
+    for provider in providers:
+        source = mounted.get(provider["options"]["path"], "")
+        problems.unless(source and any(it.endswith(".json") for it in os.listdir(source)), "grafana/provisioning", f"no dashboards for {provider}")
+
+
+def _http_port(service):
+    said = [it.partition("=")[2] for it in service["command"] if it.startswith("--http=")]
+    return (said or [service["environment"].get("MILLRACE_HTTP", "")])[0].rpartition(":")[2]

@@ -279,6 +279,19 @@ def everything_is_scraped_once(objects):
 
 
 @rule
+def links_of_alerts_lead_somewhere(objects):
+    """All links of alerts are of the hosts that values name, or all are the examples'"""
+    for rules in of_kind(objects, "PrometheusRule"):
+        alerts = [it["annotations"] for group in rules["spec"]["groups"] for it in group["rules"] if "alert" in it]
+        for kind in ("runbook_url", "dashboard"):
+            hosts = {it[kind].split("/")[2] for it in alerts}
+            yield len(hosts) <= 1, f"{name_of(rules)}: {kind} leads to {hosts}"
+            # Examples of values whose fleet is monitored for good name theirs.
+            is_production = rules["metadata"]["labels"].get("release") == "prometheus"
+            yield not is_production or not any(it.endswith(".example.com") for it in hosts), f"{name_of(rules)}: {kind} leads to {hosts}"
+
+
+@rule
 def the_network_is_closed_but_for_what_is_needed(objects):
     """With policies, each pod has one of its own for both ways; servers are reached at their ports, workers stay out of private networks"""
     policies = of_kind(objects, "NetworkPolicy")

@@ -32,6 +32,7 @@ MUTANTS = [
     ("whoever_scales_scales_alone", "processors/statefulset.yaml", "{{- if not (or .autoscaling.enabled .keda.enabled) }}", "{{- if true }}"),
     ("whoever_scales_scales_alone", "_pod.tpl", "- type: prometheus", "- type: kafka"),
     ("everything_is_scraped_once", "processors/services.yaml", 'millrace.io/scraped: "true"', 'millrace.io/scraped: "false"'),
+    ("links_of_alerts_lead_somewhere", "monitoring/prometheusrules.yaml", 'replace "https://grafana.example.com" .', 'replace "https://grafana.example.com/d/millrace-fleet" .'),
     ("the_network_is_closed_but_for_what_is_needed", "networkpolicies.yaml", "- 169.254.0.0/16", "- 169.254.1.0/24"),
     ("the_network_is_closed_but_for_what_is_needed", "networkpolicies.yaml", "helm.sh/hook: pre-install,pre-upgrade", "example.com/hook: none"),
 ]

@@ -35,8 +35,6 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     run.cargo("lints", workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
     run.cargo("lints of the tests on servers", workspace, &lints);
-    let mut rules = steps::command(workspace.root.join("ops/prometheus/check.sh"));
-    run.command("alerts and runbook", &mut rules);
     let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     require_tools(tests.env_remove("KAFKA_BOOTSTRAP"));
     run.command("tests", &mut tests);
@@ -71,7 +69,7 @@ fn instructions_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
 
 /// What deploys it: chart, image, Compose file, and rules and dashboards.
 fn operations_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
-    run.check_in("ops-check", "chart, image, Compose file", |folder| {
+    run.check_in("ops-check", "chart, image, Compose file, rules", |folder| {
         operations::through(workspace, programs, folder)
     });
 }

@@ -397,7 +397,14 @@ impl Admin {
         call: impl FnOnce(&BaseConsumer<Remembering>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, LogError> {
         let probe = Arc::clone(&self.probe);
-        let error = match blocking(move || call(&probe)).await {
+        let called = blocking(move || {
+            let answer = call(&probe);
+            if answer.is_err() {
+                hear(&probe);
+            }
+            answer
+        });
+        let error = match called.await {
             Err(error) => error,
             Ok(answer) => {
                 self.probe.context().forget();
@@ -417,6 +424,16 @@ impl Admin {
                 }
             }
             _ => Err(from_kafka(doing, error)),
+        }
+    }
+}
+
+/// Lets the client tell its context what it has to say. There are no records: it reads nothing.
+fn hear(probe: &BaseConsumer<Remembering>) {
+    const EVENTS_MAX: usize = 1_000;
+    for _ in 0..EVENTS_MAX {
+        if probe.poll(Duration::ZERO).is_none() {
+            break;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, error, info, warn};
 
 /// Passes librdkafka's log lines on.
@@ -24,10 +24,11 @@ impl ClientContext for Logging {
 
 impl ConsumerContext for Logging {}
 
-/// The same, and remembers why there is no connection: a request does not tell, to it no broker has answered in time.
+/// The same, and remembers why there is no connection: a request does not tell, to it no broker has answered in time. librdkafka tells whoever
+/// polls the client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remembering {
-    /// What librdkafka said last of a connection that failed.
+    /// What was said last of a connection that failed.
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -44,23 +45,16 @@ impl Remembering {
 
 impl ClientContext for Remembering {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == FAILED_CONNECTION {
-            *self.failure.lock().expect("nothing panics while it is held") = Some(reason(message).to_owned());
-        }
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         debug_error(&error, reason);
+        // That all brokers are down says nothing of why.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.failure.lock().expect("nothing panics while it is held") = Some(reason.to_owned());
+        }
     }
-}
-
-/// librdkafka's word for it in its log. Its error events would tell the same, but only whoever polls.
-const FAILED_CONNECTION: &str = "FAIL";
-
-/// Without the name of the thread.
-fn reason(message: &str) -> &str {
-    message.strip_prefix("[thrd:").and_then(|it| it.split_once("]: ")).map_or(message, |it| it.1)
 }
 
 impl ConsumerContext for Remembering {}
@@ -91,12 +85,10 @@ mod tests {
     #[test]
     fn why_a_connection_failed_is_remembered_until_there_is_one() {
         let context = Remembering::default();
-        let said =
-            "[thrd:sasl_ssl://b:9093/bootstrap]: sasl_ssl://b:9093/bootstrap: SASL authentication error: no";
-        context.log(RDKafkaLogLevel::Error, "FAIL", said);
-        context.log(RDKafkaLogLevel::Info, "OTHER", "nothing of interest");
-        let wanted = "sasl_ssl://b:9093/bootstrap: SASL authentication error: no";
-        assert_eq!(context.failure().as_deref(), Some(wanted));
+        let error = |code: RDKafkaErrorCode| KafkaError::Global(code);
+        context.error(error(RDKafkaErrorCode::Authentication), "b:9093: SASL authentication error: no");
+        context.error(error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(context.failure().as_deref(), Some("b:9093: SASL authentication error: no"));
         context.forget();
         assert_eq!(context.failure(), None);
     }
