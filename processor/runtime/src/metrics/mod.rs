@@ -108,10 +108,12 @@ impl Metrics {
 mod tests {
     use std::time::Duration;
 
-    use millrace_schemas::{WorkflowName, WorkflowVersion};
+    use millrace_partition::{Gauges, OpenTasks};
+    use millrace_schemas::{Offset, WorkflowName, WorkflowVersion};
     use prometheus::Registry;
 
     use super::*;
+    use crate::backlog::Backlog;
 
     /// Whoever may deploy could else make every scrape as large as they like.
     #[test]
@@ -134,10 +136,56 @@ mod tests {
                 metrics.observe(&observation, end);
             }
         }
+        let tasks: Vec<OpenTasks> =
+            (0..5_000).map(|it| OpenTasks { queue: format!("q{it}").into(), count: 1, oldest: at }).collect();
+        metrics.show(&shown("7", &tasks, end));
         for family in registry.gather() {
             let series = family.get_metric().len();
             assert!(series <= 3 * 101, "{} has {series} series", family.name());
         }
+    }
+
+    /// Else the last owner would tell of it until it ends.
+    #[test]
+    fn a_partition_that_has_gone_leaves_no_series() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&mut Catalogue::new(&registry));
+        let tasks: Vec<OpenTasks> = (0..200)
+            .map(|it| OpenTasks { queue: format!("q{it}").into(), count: 1, oldest: Timestamp(0) })
+            .collect();
+        metrics.partitions.assigned(7, false);
+        let of_partitions = || {
+            let families = registry.gather();
+            let series = families.iter().flat_map(|it| it.get_metric());
+            series.filter(|it| it.get_label().iter().any(|it| it.name() == "partition")).count()
+        };
+        assert_eq!(of_partitions(), 2);
+        metrics.show(&shown("7", &tasks, Timestamp(60_000)));
+        assert_eq!(of_partitions(), 2 + 2 + 13 + 2 * 101);
+        metrics.forget_partition(7);
+        assert_eq!(of_partitions(), 0);
+    }
+
+    fn shown<'a>(partition: &'a str, tasks: &'a [OpenTasks], now: Timestamp) -> Shown<'a> {
+        static GAUGES: Gauges = Gauges {
+            is_active: true,
+            inbox_records: 0,
+            instances_cached: 0,
+            cache_bytes: 0,
+            instances_dirty: 0,
+            instances_quarantined: 0,
+            timers_near: 0,
+            timers_unindexed: 0,
+            timer_pages: 0,
+            timers_low_watermark: Timestamp(0),
+            changelog_end: Offset(0),
+            checkpoint_offset: Offset(0),
+            checkpoint_at: None,
+            unwritten_since: None,
+            tail_entries: 0,
+            tail_bytes: 0,
+        };
+        Shown { partition, gauges: &GAUGES, backlog: Some(Backlog::default()), tasks, has_failed: false, now }
     }
 
     #[test]
@@ -150,7 +198,8 @@ mod tests {
             assert!(name.starts_with("millrace_"), "{name}");
             let is_counter = entry.kind == millrace_metrics::Kind::Counter;
             assert_eq!(name.ends_with("_total"), is_counter, "{name}");
-            assert!(entry.about.help.ends_with('.') && entry.about.look.ends_with('.'), "{name}");
+            let is_sentence = |it: &str| it.ends_with(['.', '?']);
+            assert!(is_sentence(entry.about.help) && is_sentence(entry.about.look), "{name}");
         }
     }
 }
