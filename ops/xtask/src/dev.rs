@@ -22,12 +22,15 @@ pub(crate) struct Dev {
     pub(crate) process: Process,
     /// Where its broker is.
     pub(crate) bootstrap: String,
+    /// Where its API is.
+    pub(crate) http: String,
 }
 
 /// What is used of the document that it prints once it serves.
 #[derive(Deserialize)]
 struct Document {
     kafka: String,
+    http: String,
 }
 
 impl Dev {
@@ -44,8 +47,8 @@ impl Dev {
         command.env_remove("MILLRACE_LOG"); // what it says is read here
         let mut process = Process::spawn(name, &mut command, folder)?;
         while begun.elapsed() < READY_WITHIN {
-            if let Some(Document { kafka }) = document(&process.output) {
-                return Ok(Self { process, bootstrap: kafka });
+            if let Some(Document { kafka, http }) = document(&process.output) {
+                return Ok(Self { process, bootstrap: kafka, http });
             }
             if let Err(error) = process.must_run() {
                 steps::show_tail(&process.log)?;

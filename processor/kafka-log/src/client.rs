@@ -1,13 +1,14 @@
 //! Plain clients for the command line: a producer without transactions, and a reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_runtime::log::LogError;
 use millrace_schemas::{Offset, Timestamp};
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, TopicPartitionList};
@@ -16,11 +17,14 @@ use tracing::debug;
 use crate::admin::Admin;
 use crate::config::KafkaConfig;
 use crate::context::Logging;
-use crate::error::from_kafka;
+use crate::error::{blocking, from_kafka};
 use crate::record;
 
 /// How long a record may wait for room in the producer's queue.
 const QUEUE_MAX: Duration = Duration::from_secs(10);
+
+/// How long the leaders of a topic are looked for.
+const METADATA_MAX: Duration = Duration::from_secs(10);
 
 /// A producer without transactions: idempotent, acknowledged by all replicas in sync, partitioned as Java's does it.
 /// Cheap to clone.
@@ -59,9 +63,24 @@ impl Publisher {
         headers: &[(String, Bytes)],
         value: Option<&[u8]>,
     ) -> Result<(i32, Offset), LogError> {
+        self.send_to(topic, None, key, headers, value).await
+    }
+
+    /// As [`Self::send`], to this partition instead of the one that the key hashes to.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_to(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        headers: &[(String, Bytes)],
+        value: Option<&[u8]>,
+    ) -> Result<(i32, Offset), LogError> {
         let record = FutureRecord {
             topic,
-            partition: None,
+            partition,
             payload: value,
             key,
             timestamp: None,
@@ -84,6 +103,15 @@ pub enum Isolation {
     Committed,
     /// All records.
     Uncommitted,
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "read_committed",
+            Self::Uncommitted => "read_uncommitted",
+        }
+    }
 }
 
 /// Where to begin.
@@ -130,7 +158,9 @@ pub struct TailRecord {
 /// Reads partitions, in no group, committing nothing.
 pub struct Tail {
     /// None only while it is being dropped.
-    consumer: Option<StreamConsumer<Logging>>,
+    consumer: Option<Arc<StreamConsumer<Logging>>>,
+    /// Topics of partitions that were added, whose leaders are known.
+    met: BTreeSet<String>,
     /// The partitions whose end, as it was at the opening, has not been met yet.
     unread: BTreeMap<(String, i32), Offset>,
     /// Ends are reported without their topic, so they mean something only here.
@@ -172,17 +202,67 @@ impl Tail {
             list.add_partition_offset(&source.topic, source.partition, rdkafka::Offset::Offset(start.0))
                 .map_err(|error| from_kafka(doing.clone(), error))?;
         }
-        let isolation = match isolation {
-            Isolation::Committed => "read_committed",
-            Isolation::Uncommitted => "read_uncommitted",
-        };
         let consumer: StreamConsumer<Logging> = config
-            .tail(isolation)
+            .tail(isolation.name())
             .create_with_context(Logging)
             .map_err(|error| from_kafka(doing.clone(), error))?;
         consumer.assign(&list).map_err(|error| from_kafka(doing.clone(), error))?;
         let has_one_topic = sources.windows(2).all(|it| it[0].topic == it[1].topic);
-        Ok(Self { consumer: Some(consumer), unread, has_one_topic, doing })
+        Ok(Self { consumer: Some(Arc::new(consumer)), met: BTreeSet::new(), unread, has_one_topic, doing })
+    }
+
+    /// A reader of nothing yet: see [`Self::add`].
+    ///
+    /// # Errors
+    /// When the settings make no sense.
+    pub fn idle(config: &KafkaConfig, isolation: Isolation) -> Result<Self, LogError> {
+        let doing = "read topics".to_owned();
+        let consumer: StreamConsumer<Logging> = config
+            .tail(isolation.name())
+            .create_with_context(Logging)
+            .map_err(|error| from_kafka(doing.clone(), error))?;
+        let (unread, met) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { consumer: Some(Arc::new(consumer)), met, unread, has_one_topic: false, doing })
+    }
+
+    /// Reads these partitions as well, from these offsets on. None of them may be read already.
+    ///
+    /// # Errors
+    /// When a topic does not exist, or no broker answers.
+    pub async fn add(&mut self, sources: &[(String, i32, Offset)]) -> Result<(), LogError> {
+        let consumer = Arc::clone(self.consumer.as_ref().expect("only drop takes it"));
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in sources {
+            list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(offset.0))
+                .map_err(|error| from_kafka(self.doing.clone(), error))?;
+        }
+        let new: BTreeSet<String> =
+            sources.iter().map(|it| &it.0).filter(|it| !self.met.contains(*it)).cloned().collect();
+        let topics = new.clone();
+        // librdkafka looks only once a second for the leaders of partitions whose topic it has not met.
+        let assigned: KafkaResult<()> = blocking(move || {
+            for topic in &topics {
+                consumer.fetch_metadata(Some(topic), METADATA_MAX)?;
+            }
+            consumer.incremental_assign(&list)
+        })
+        .await;
+        assigned.map_err(|error| from_kafka(self.doing.clone(), error))?;
+        self.met.extend(new);
+        Ok(())
+    }
+
+    /// Reads these partitions no more. What was fetched of them may still come.
+    ///
+    /// # Errors
+    /// When one of them was not read.
+    pub fn remove(&mut self, sources: &[(String, i32)]) -> Result<(), LogError> {
+        let consumer = self.consumer.as_ref().expect("only drop takes it");
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in sources {
+            list.add_partition(topic, *partition);
+        }
+        consumer.incremental_unassign(&list).map_err(|error| from_kafka(self.doing.clone(), error))
     }
 
     /// The next record of any of the partitions; waits for it. In order within each partition. Nothing is lost if the future is dropped.

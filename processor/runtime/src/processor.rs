@@ -7,6 +7,7 @@ use std::time::Duration;
 use millrace_partition::{Config, Programs as _, QueryId};
 use millrace_placement::{PartitionIndex, home, key_group};
 use millrace_schemas::codec::Codec;
+use millrace_schemas::definition::Definition;
 use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::schedule::ScheduleState;
@@ -199,6 +200,26 @@ impl ProcessorHandle {
     pub fn program(&self, version: &WorkflowVersion) -> Option<Arc<Program>> {
         let catalog = self.shared.lock().catalog.clone();
         catalog.version(version)
+    }
+
+    /// The definitions that are known here, as they were deployed, each with its program; in no order.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<(Arc<Definition>, Arc<Program>)> {
+        let catalog = self.shared.lock().catalog.clone();
+        catalog.definitions()
+    }
+
+    /// The definition of a version as it was deployed, if this processor knows it.
+    #[must_use]
+    pub fn definition(&self, version: &WorkflowVersion) -> Option<Arc<Definition>> {
+        let catalog = self.shared.lock().catalog.clone();
+        catalog.definition(version)
+    }
+
+    /// How many partitions the fleet has.
+    #[must_use]
+    pub fn partition_count(&self) -> u32 {
+        self.shared.lock().partitions
     }
 
     /// The schedules that there should be by the definitions that are known here, each with the version that it should follow.

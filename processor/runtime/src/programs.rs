@@ -30,7 +30,7 @@ pub(crate) struct Catalog {
 #[derive(Debug, Default)]
 struct Known {
     versions: HashMap<WorkflowVersion, Arc<Program>>,
-    deployed_at: HashMap<WorkflowVersion, Timestamp>,
+    records: HashMap<WorkflowVersion, Arc<DefinitionRecord>>,
     newest: HashMap<WorkflowName, Arc<Program>>,
     routes: Arc<Routes>,
     schedules: Arc<Schedules>,
@@ -55,18 +55,31 @@ impl Programs for Catalog {
 }
 
 impl Catalog {
-    fn insert(&self, program: Program, deployed_at: Timestamp) {
+    /// The definitions as they were deployed, each with its program.
+    pub(crate) fn definitions(&self) -> Vec<(Arc<DefinitionRecord>, Arc<Program>)> {
+        let known = self.inner.read().expect("no writer panics");
+        let with_record =
+            |(version, program)| Some((Arc::clone(known.records.get(version)?), Arc::clone(program)));
+        known.versions.iter().filter_map(with_record).collect()
+    }
+
+    /// The definition of a version as it was deployed.
+    pub(crate) fn definition(&self, version: &WorkflowVersion) -> Option<Arc<DefinitionRecord>> {
+        self.inner.read().expect("no writer panics").records.get(version).cloned()
+    }
+
+    fn insert(&self, program: Program, record: DefinitionRecord) {
         let program = Arc::new(program);
         let mut known = self.inner.write().expect("no writer panics");
         known.versions.insert(program.workflow.clone(), Arc::clone(&program));
-        known.deployed_at.insert(program.workflow.clone(), deployed_at);
+        known.records.insert(program.workflow.clone(), Arc::new(record));
         known.refresh(&program.workflow.workflow);
     }
 
     fn remove(&self, version: &WorkflowVersion) {
         let mut known = self.inner.write().expect("no writer panics");
         known.versions.remove(version);
-        known.deployed_at.remove(version);
+        known.records.remove(version);
         known.refresh(&version.workflow);
     }
 
@@ -74,7 +87,7 @@ impl Catalog {
     fn wanted(&self) -> AllWanted {
         let known = self.inner.read().expect("no writer panics");
         let sources = known.versions.iter().flat_map(|(version, program)| {
-            let deployed_at = known.deployed_at.get(version).copied().unwrap_or_default();
+            let deployed_at = known.records.get(version).map_or_else(Timestamp::default, |it| it.deployed_at);
             program.sources.iter().map(move |it| (it, deployed_at))
         });
         wanted(sources)
@@ -193,10 +206,10 @@ impl<L: Log> Definitions<L> {
             return;
         };
         match self.admit(value) {
-            Ok((program, deployed_at)) => {
+            Ok((program, record)) => {
                 self.ensure_queues(&program).await;
                 info!(workflow = %program.workflow, offset = offset.0, "definition loaded");
-                self.catalog.insert(program, deployed_at);
+                self.catalog.insert(program, record);
                 self.wanted.send_replace(self.catalog.wanted());
                 self.metrics.member.definitions.set(i64::try_from(self.catalog.len()).unwrap_or(i64::MAX));
             }
@@ -210,7 +223,7 @@ impl<L: Log> Definitions<L> {
         }
     }
 
-    fn admit(&self, value: &[u8]) -> Result<(Program, Timestamp), String> {
+    fn admit(&self, value: &[u8]) -> Result<(Program, DefinitionRecord), String> {
         let record: DefinitionRecord = self.codec.decode_definition(value).map_err(|it| it.to_string())?;
         let name = record.workflow().to_string();
         let admitted = millrace_workflow::admission::admit(&name, &record.text)
@@ -225,7 +238,7 @@ impl<L: Log> Definitions<L> {
                 source.topic
             ));
         }
-        Ok((program, record.deployed_at))
+        Ok((program, record))
     }
 
     /// A queue without a topic would stop every transaction that dispatches to it, so a program is known only once its topics exist.

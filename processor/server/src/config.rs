@@ -49,6 +49,15 @@ pub(crate) struct Global {
     #[arg(help_heading = "Connection")]
     pub(crate) api: String,
 
+    /// File with the bearer token for that API, if it wants one; MILLRACE_API_TOKEN has the token itself
+    #[arg(long, global = true, env = "MILLRACE_API_TOKEN_FILE", value_name = "FILE")]
+    #[arg(help_heading = "Connection")]
+    pub(crate) api_token_file: Option<PathBuf>,
+
+    /// File with the certificates (PEM) of the authorities that the processors' APIs are trusted by, besides those of this machine
+    #[arg(long, global = true, env = "MILLRACE_API_CA", value_name = "FILE", help_heading = "Connection")]
+    pub(crate) api_ca: Option<PathBuf>,
+
     /// ScyllaDB (or other CQL) nodes, comma-separated [default: for what needs the store itself, 127.0.0.1:9042]
     #[arg(long, global = true, env = "MILLRACE_CQL", value_name = "HOST:PORT")]
     #[arg(help_heading = "Connection", value_delimiter = ',')]

@@ -1,7 +1,12 @@
 //! Structured logs on stderr.
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::http::AUDIT;
 
 /// `--log`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -40,12 +45,27 @@ pub(crate) fn start(format: LogFormat, verbosity: u8, speaker: Speaker) {
     let client = if speaker == Speaker::Dev { "off" } else { level };
     let usual = format!("{level},librdkafka={client},scylla=warn,rdkafka=warn,hyper=warn,reqwest=warn");
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(usual));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // What was asked of the API is written in one form, whatever the rest looks like: by those that serve others, and by the others if it is
+    // asked for.
+    let is_audited =
+        speaker == Speaker::Processor || std::env::var(FILTER).is_ok_and(|it| it.contains(AUDIT));
+    let audit = fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(std::io::stderr)
+        .with_filter(filter_fn(move |it| is_audited && it.target() == AUDIT));
+    let rest = filter_fn(|it| it.target() != AUDIT).and(filter);
+    let registry = tracing_subscriber::registry().with(audit);
     match format {
         LogFormat::Human => {
             use std::io::IsTerminal as _;
-            builder.with_ansi(std::io::stderr().is_terminal()).init();
+            let layer = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+            registry.with(layer.with_filter(rest)).init();
         }
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().with_writer(std::io::stderr).with_filter(rest)).init();
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The `millrace` binary: the command line, and a member of the fleet with its HTTP API.
 //!
-//! Reading order: [`cli`], one file a command; [`member`], a processor and its API; [`http`], what it answers; [`reading`], how an instance is found from
-//! outside; [`clients`], connections; [`view`], how things look; [`config`], [`output`], [`exit`], [`logging`].
+//! Reading order: [`cli`], one file a command; [`member`], a processor and its API; [`http`], what it answers; [`requests`], what both ask of the fleet;
+//! [`reading`], how an instance is found from outside; [`clients`], connections; [`view`], how things look; [`config`], [`output`], [`exit`], [`logging`].
 //!
 //! It decides nothing about workflows. It names neither rdkafka nor scylla.
 
@@ -16,6 +16,7 @@ mod logging;
 mod member;
 mod output;
 mod reading;
+mod requests;
 mod view;
 
 use std::process::ExitCode;

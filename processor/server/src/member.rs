@@ -10,13 +10,14 @@ use millrace_runtime::{Metrics, Processor, ProcessorConfig, ProcessorHandle};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clients::Kafka;
+use crate::clients::{AnyStore, Kafka};
 use crate::exit::{Exit, Failure};
-use crate::http::{self, Api, QUERIES_AT_ONCE};
+use crate::http::{self, Api, Security};
+use crate::reading::Peers;
+use crate::requests::Fleet;
 
 /// What a member is made of.
 pub(crate) struct Parts<S> {
@@ -26,6 +27,12 @@ pub(crate) struct Parts<S> {
     pub(crate) codec: Codec,
     pub(crate) registry: Option<Registry>,
     pub(crate) kafka: Kafka,
+    /// How the other members are asked.
+    pub(crate) peers: Peers,
+    /// Who may ask this one.
+    pub(crate) security: Security,
+    /// Ends what goes on beside the requests.
+    pub(crate) closing: CancellationToken,
     pub(crate) listener: TcpListener,
     /// Where others reach the API.
     pub(crate) url: String,
@@ -35,27 +42,31 @@ pub(crate) struct Parts<S> {
 pub(crate) struct Member<S> {
     processor: Processor<KafkaLog, S>,
     listener: TcpListener,
-    api: Api<S>,
+    api: Api,
+    security: Security,
 }
 
-impl<S: SnapshotStore> Member<S> {
+impl<S: SnapshotStore + Into<AnyStore>> Member<S> {
     pub(crate) fn new(parts: Parts<S>) -> Self {
-        let Parts { config, log, store, codec, registry, kafka, listener, url } = parts;
+        let Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url } =
+            parts;
         let metrics = prometheus::Registry::new();
         let mut catalogue = Catalogue::new(&metrics);
         let own = Metrics::new(&mut catalogue);
         catalogue.process(env!("CARGO_PKG_VERSION"));
         let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, own);
         let api = Api {
-            url,
+            url: url.into(),
             processor: processor.handle(),
-            kafka: Arc::new(kafka),
-            store,
-            codec,
+            fleet: Fleet::of_a_member(Arc::new(kafka), codec),
+            store: store.into(),
+            peers,
             metrics,
-            evaluating: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
+            turns: Arc::default(),
+            closing,
+            is_open: security.is_open(),
         };
-        Self { processor, listener, api }
+        Self { processor, listener, api, security }
     }
 
     /// What it shows to Prometheus.
@@ -70,10 +81,10 @@ impl<S: SnapshotStore> Member<S> {
 
     /// Until `shutdown`; then the partitions are handed over in good order.
     pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { processor, listener, api } = self;
+        let Self { processor, listener, api, security } = self;
         // The API outlives the processor: health checks and scrapes go on while the partitions are handed over.
         let api_shutdown = CancellationToken::new();
-        let api = tokio::spawn(http::serve(listener, api, api_shutdown.clone()));
+        let api = tokio::spawn(http::serve(listener, api, security, api_shutdown.clone()));
         info!("processor started");
         let ended = Box::pin(processor.run(shutdown)).await;
         api_shutdown.cancel();
@@ -89,11 +100,12 @@ impl<S: SnapshotStore> Member<S> {
 }
 
 /// Where others reach an API that listens at `address`.
-pub(crate) fn url_of(address: SocketAddr) -> String {
+pub(crate) fn url_of(address: SocketAddr, settings: &http::Settings) -> String {
+    let scheme = if settings.speaks_tls() { "https" } else { "http" };
     if address.ip().is_unspecified() {
-        return format!("http://localhost:{}", address.port());
+        return format!("{scheme}://localhost:{}", address.port());
     }
-    format!("http://{address}")
+    format!("{scheme}://{address}")
 }
 
 /// SIGTERM and SIGINT end the process in good order; a second one ends it at once.
@@ -118,3 +130,6 @@ pub(crate) fn stop_on_signals(shutdown: CancellationToken) -> anyhow::Result<()>
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

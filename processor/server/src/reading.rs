@@ -4,19 +4,40 @@
 use std::collections::BTreeMap;
 
 use millrace_engine::{Rewound, rewind};
-use millrace_placement::{PartitionIndex, Topics, home, key_group};
+use millrace_placement::{KeyGroup, PartitionIndex, home, key_group};
 use millrace_runtime::store::{SnapshotStore, StoreError};
 use millrace_schemas::codec::{ChangelogRecord, Codec, DecodeError};
 use millrace_schemas::event::ChangelogEntry;
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::schedule::scheduled_workflow;
 use millrace_schemas::snapshot::SnapshotRecord;
-use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp};
+
+use millrace_schemas::{EventId, InstanceId, Offset, Stamp, Timestamp};
 use serde::de::DeserializeOwned;
 
-use crate::clients::{self, Kafka};
+use crate::clients::{self, Bearer};
 use crate::http::{ApiError, ErrorBody, code};
+use crate::requests::Fleet;
 use crate::view::{FoundView, InstanceView, ReadFrom, ScheduleView, time};
+
+/// How the processors of the fleet are asked. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    client: reqwest::Client,
+    /// In the name of whom.
+    bearer: Option<Bearer>,
+}
+
+impl Peers {
+    pub(crate) fn new(client: reqwest::Client, bearer: Option<Bearer>) -> Self {
+        Self { client, bearer }
+    }
+
+    /// The same, asking in the name of somebody else.
+    pub(crate) fn for_caller(&self, bearer: Option<Bearer>) -> Self {
+        Self { client: self.client.clone(), bearer }
+    }
+}
 
 /// An instance, and who said so.
 #[derive(Debug)]
@@ -70,6 +91,7 @@ impl Answer {
 
 /// Asks the owner; if that does not work, the store.
 pub(crate) async fn instance(
+    peers: &Peers,
     store: &impl SnapshotStore,
     codec: &Codec,
     partition: PartitionIndex,
@@ -77,7 +99,7 @@ pub(crate) async fn instance(
 ) -> anyhow::Result<Answer> {
     let why = match owner(store, partition).await? {
         Err(why) => why,
-        Ok(url) => match ask(&url, &["v1", "instances", id.as_str()]).await {
+        Ok(url) => match ask(peers, &url, &["v1", "instances", id.as_str()]).await {
             Ok(Some(instance)) => return Ok(Answer::Owner { url, instance: Box::new(instance) }),
             Ok(None) => return Ok(Answer::Unknown { why: None }),
             Err(error) => format!("{url}: {error:#}"),
@@ -107,6 +129,7 @@ pub(crate) async fn instance(
 
 /// As [`instance`], of a schedule. None if nobody knows it.
 pub(crate) async fn schedule(
+    peers: &Peers,
     store: &impl SnapshotStore,
     codec: &Codec,
     partition: PartitionIndex,
@@ -115,7 +138,7 @@ pub(crate) async fn schedule(
     let Some(workflow) = scheduled_workflow(id) else { return Ok(None) };
     let why = match owner(store, partition).await? {
         Err(why) => why,
-        Ok(url) => match ask(&url, &["v1", "schedules", &workflow.namespace, &workflow.name]).await {
+        Ok(url) => match ask(peers, &url, &["v1", "schedules", &workflow.namespace, &workflow.name]).await {
             Ok(found) => return Ok(found),
             Err(error) => format!("{url}: {error:#}"),
         },
@@ -138,8 +161,8 @@ pub(crate) async fn schedule(
 }
 
 /// Asks a processor. None: it owns the partition, and there is no such thing.
-async fn ask<T: DeserializeOwned>(url: &str, path: &[&str]) -> anyhow::Result<Option<T>> {
-    match ask_owner(url, path, &[]).await? {
+async fn ask<T: DeserializeOwned>(peers: &Peers, url: &str, path: &[&str]) -> anyhow::Result<Option<T>> {
+    match ask_owner(peers, url, path, &[]).await? {
         Ok(instance) => Ok(Some(instance)),
         Err(error) if error.code == code::NOT_FOUND => Ok(None),
         Err(error) => Err(anyhow::anyhow!("{}", error.message)),
@@ -157,17 +180,20 @@ pub(crate) async fn owner(
 
 /// What a processor has at `path` of its own, or why it has not.
 pub(crate) async fn ask_owner<T: DeserializeOwned>(
+    peers: &Peers,
     url: &str,
     path: &[&str],
     parameters: &[(&str, String)],
 ) -> anyhow::Result<Result<T, ApiError>> {
-    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(6);
-    let client = clients::http(TIMEOUT)?;
     let mut url = reqwest::Url::parse(url)?;
     url.path_segments_mut().map_err(|()| anyhow::anyhow!("is no HTTP address"))?.pop_if_empty().extend(path);
     // It is to speak for itself: two that each take the other for the owner would ask each other for ever.
     url.query_pairs_mut().extend_pairs(parameters).append_pair("routed", "true");
-    let response = client.get(url).send().await?;
+    let mut request = peers.client.get(url);
+    if let Some(Bearer(token)) = &peers.bearer {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await?;
     if response.status().is_success() {
         return Ok(Ok(response.json().await?));
     }
@@ -233,41 +259,116 @@ pub(crate) async fn stored_history(
     Ok((entries, has_more))
 }
 
-/// The history of `id` up to now: what the store has, then what the changelog has beyond the checkpoint.
+/// The history of `id` after `after` and up to now, at most `limit` entries, and whether there are more: what the store has, then what the
+/// changelog has beyond the checkpoint.
 pub(crate) async fn full_history(
-    kafka: &Kafka,
+    fleet: &Fleet,
     store: &impl SnapshotStore,
-    codec: &Codec,
-    topics: &Topics,
     id: &InstanceId,
+    after: Option<Stamp>,
     limit: u32,
 ) -> anyhow::Result<(Vec<(Stamp, ChangelogEntry)>, bool)> {
-    let group = key_group(id.as_str().as_bytes());
-    let topic = topics.changelog();
-    let partition = home_of(id, kafka.partitions(&topic).await?);
     // Before the store: what is flushed meanwhile is seen twice, and not missed.
-    let checkpoint = checkpoint(store, codec, partition).await?;
-    let (stored, has_more) = stored_history(store, codec, id, None, limit).await?;
+    let checkpoint = checkpoint_of(fleet, store, id).await?;
+    let (stored, has_more) = stored_history(store, &fleet.codec, id, after, limit).await?;
     if has_more {
         return Ok((stored, true));
     }
-    let from = checkpoint.as_ref().map(|it| it.changelog_offset);
-    let mut era = checkpoint.map_or((0, Offset(0)), |it| it.era_of(group));
     let mut entries: BTreeMap<Stamp, ChangelogEntry> = stored.into_iter().collect();
+    let recent = recent_history(fleet, checkpoint, id).await?;
+    entries.extend(recent.into_iter().filter(|(stamp, _)| after.is_none_or(|it| *stamp > it)));
+    let has_more = entries.len() > limit as usize;
+    Ok((entries.into_iter().take(limit as usize).collect(), has_more))
+}
+
+/// Whether the history of `id` has what the event `cause` did.
+pub(crate) async fn has_done(
+    fleet: &Fleet,
+    store: &impl SnapshotStore,
+    id: &InstanceId,
+    cause: &EventId,
+) -> anyhow::Result<bool> {
+    const PAGE: u32 = 1_000;
+    let is_its = |(_, entry): &(Stamp, ChangelogEntry)| entry.cause == *cause;
+    let checkpoint = checkpoint_of(fleet, store, id).await?;
+    let mut after = None;
+    loop {
+        let (page, has_more) = stored_history(store, &fleet.codec, id, after, PAGE).await?;
+        if page.iter().any(is_its) {
+            return Ok(true);
+        }
+        after = page.last().map(|it| it.0).or(after);
+        if !has_more {
+            break;
+        }
+    }
+    Ok(recent_history(fleet, checkpoint, id).await?.iter().any(is_its))
+}
+
+async fn checkpoint_of(
+    fleet: &Fleet,
+    store: &impl SnapshotStore,
+    id: &InstanceId,
+) -> anyhow::Result<Option<Checkpoint>> {
+    let partitions = fleet.kafka.partitions(&fleet.topics().changelog()).await?;
+    checkpoint(store, &fleet.codec, home_of(id, partitions)).await
+}
+
+/// What the changelog has of the history of `id` beyond the checkpoint.
+async fn recent_history(
+    fleet: &Fleet,
+    checkpoint: Option<Checkpoint>,
+    id: &InstanceId,
+) -> anyhow::Result<Vec<(Stamp, ChangelogEntry)>> {
+    let group = key_group(id.as_str().as_bytes());
+    let topic = fleet.topics().changelog();
+    let partition = home_of(id, fleet.kafka.partitions(&topic).await?);
     let index = i32::try_from(partition.0).expect("at most 4,096 partitions");
-    for record in kafka.read(&topic, index, from).await? {
+    let from = checkpoint.as_ref().map(|it| it.changelog_offset);
+    let mut stamps = Stamps::new(checkpoint.as_ref(), group);
+    let mut entries = Vec::new();
+    for record in fleet.kafka.read(&topic, index, from).await? {
         let Some(value) = &record.value else { continue };
         let is_ours = record.key.as_deref() == Some(id.as_str().as_bytes());
         if record.key.is_some() && !is_ours {
             continue;
         }
-        match codec.decode_changelog(value).map_err(|error| clients::undecodable(&record, error))? {
-            ChangelogRecord::Entry(entry) if is_ours => {
-                entries.insert(Stamp::new(era.0, era.1, record.offset), entry);
+        let read =
+            fleet.codec.decode_changelog(value).map_err(|error| clients::undecodable(&record, error))?;
+        if let (Some(entry), true) = (stamps.follow(read, record.offset), is_ours) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+/// Gives the entries of a changelog their stamps.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamps {
+    group: KeyGroup,
+    era: (u32, Offset),
+}
+
+impl Stamps {
+    /// For the records beyond `checkpoint`, of instances of this group.
+    pub(crate) fn new(checkpoint: Option<&Checkpoint>, group: KeyGroup) -> Self {
+        Self { group, era: checkpoint.map_or((0, Offset(0)), |it| it.era_of(group)) }
+    }
+
+    /// The entry that a record is, if it is one of an instance.
+    pub(crate) fn follow(
+        &mut self,
+        record: ChangelogRecord,
+        offset: Offset,
+    ) -> Option<(Stamp, ChangelogEntry)> {
+        match record {
+            // One that is older than its era is of a log that was lost meanwhile.
+            ChangelogRecord::Entry(entry) if offset >= self.era.1 => {
+                return Some((Stamp::new(self.era.0, self.era.1, offset), entry));
             }
-            ChangelogRecord::Claim(claim) => era = claim.era_of(group),
-            ChangelogRecord::Installed(installed) if installed.key_groups.contains(group) => {
-                era = (installed.era, installed.era_base);
+            ChangelogRecord::Claim(claim) => self.era = claim.era_of(self.group),
+            ChangelogRecord::Installed(installed) if installed.key_groups.contains(self.group) => {
+                self.era = (installed.era, installed.era_base);
             }
             ChangelogRecord::Entry(_)
             | ChangelogRecord::Positions(_)
@@ -277,9 +378,8 @@ pub(crate) async fn full_history(
             | ChangelogRecord::Channel(_)
             | ChangelogRecord::Schedule(_) => {}
         }
+        None
     }
-    let has_more = entries.len() > limit as usize;
-    Ok((entries.into_iter().take(limit as usize).collect(), has_more))
 }
 
 /// Why what was is not known any more.
@@ -297,15 +397,13 @@ pub(crate) enum RewindError {
 
 /// What the history of `id` says about a restart from `task`.
 pub(crate) async fn rewound(
-    kafka: &Kafka,
+    fleet: &Fleet,
     store: &impl SnapshotStore,
-    codec: &Codec,
-    topics: &Topics,
     id: &InstanceId,
     task: &str,
 ) -> anyhow::Result<Rewound> {
     const ENTRIES_MAX: u32 = 100_000;
-    let (entries, has_more) = full_history(kafka, store, codec, topics, id, ENTRIES_MAX).await?;
+    let (entries, has_more) = full_history(fleet, store, id, None, ENTRIES_MAX).await?;
     let id = id.clone();
     if has_more {
         return Err(RewindError::TooLong { id, max: ENTRIES_MAX }.into());

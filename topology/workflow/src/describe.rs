@@ -221,7 +221,7 @@ fn listening(listen: &Listen) -> String {
     format!("listen for {events}, read {read}{foreach}{addressed}")
 }
 
-fn filter(filter: &EventFilter) -> String {
+pub(crate) fn filter(filter: &EventFilter) -> String {
     let attributes = filter.attributes.iter().map(|(name, matcher)| match matcher {
         Matcher::Equals(value) => format!("{name} = {value}"),
         Matcher::Expression(it) => format!("{name} matches {}", it.text()),
@@ -341,7 +341,7 @@ fn source_note(source: &EventSource) -> String {
     format!("events from {}: {what}, since {begins}", source.topic)
 }
 
-fn duration(source: &DurationSource) -> String {
+pub(crate) fn duration(source: &DurationSource) -> String {
     match source {
         DurationSource::Fixed(duration) if duration.is_zero() => "0s".to_owned(),
         DurationSource::Fixed(duration) => format!("{duration:?}"),

@@ -1,21 +1,23 @@
 //! `millrace cancel|suspend|resume|retry|edit|skip|restart ID`: they send a record, and wait for what comes of it if that is
 //! wanted.
 
-use std::sync::Arc;
-
 use clap::Args;
 use millrace_schemas::InstanceId;
-use millrace_schemas::cloud_event::{CloudEvent, cancel_event, control_event, resume_event, suspend_event};
+use millrace_schemas::cloud_event::CloudEvent;
 use millrace_schemas::command::{Answer, Command};
+use serde_json::Value;
 
-use crate::cli::data;
-use crate::cli::outcome::{self, Waiting};
-use crate::clients::{self, ApiClient, Kafka};
+use crate::cli::asking::{self, Waiting};
+use crate::cli::{data, user};
+use crate::clients::{self, ApiClient};
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, shorten};
 use crate::reading::{self, RewindError};
-use crate::view::{EndedView, EnteredView, RewoundView};
+use crate::requests::Fleet;
+use crate::requests::commands;
+use crate::requests::restart::Restart;
+use crate::view::RewoundView;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -122,21 +124,21 @@ pub(crate) enum Verb {
 
 pub(crate) async fn run(global: &Global, output: Output, verb: Verb) -> anyhow::Result<Exit> {
     let asked = match verb {
-        Verb::Cancel(CancelArguments { common: Arguments { id, reason, waiting }, compensate }) => {
-            let event = cancel_event(clients::event_id(), &id, &reason, compensate);
+        Verb::Cancel(CancelArguments { common, compensate }) => {
             let what = if compensate { "undo what it has done, then to end" } else { "cancel" };
-            let text = format!("asked {id} to {what}; see: millrace get {id}");
-            Asked { id, waiting, event, text }
+            let command = Command::Cancel { reason: common.reason.clone(), compensate };
+            let text = format!("asked {id} to {what}; see: millrace get {id}", id = common.id);
+            asked(common, &command, text)
         }
-        Verb::Suspend(Arguments { id, reason, waiting }) => {
-            let event = suspend_event(clients::event_id(), &id, &reason);
-            let text = format!("asked {id} to suspend; see: millrace get {id}");
-            Asked { id, waiting, event, text }
+        Verb::Suspend(common) => {
+            let text = format!("asked {id} to suspend; see: millrace get {id}", id = common.id);
+            let command = Command::Suspend { reason: common.reason.clone() };
+            asked(common, &command, text)
         }
-        Verb::Resume(Arguments { id, reason, waiting }) => {
-            let event = resume_event(clients::event_id(), &id, &reason);
-            let text = format!("asked {id} to resume; see: millrace get {id}");
-            Asked { id, waiting, event, text }
+        Verb::Resume(common) => {
+            let text = format!("asked {id} to resume; see: millrace get {id}", id = common.id);
+            let command = Command::Resume { reason: common.reason.clone() };
+            asked(common, &command, text)
         }
         Verb::Retry(arguments) => retry(arguments)?,
         Verb::Edit(arguments) => edit(arguments)?,
@@ -145,7 +147,7 @@ pub(crate) async fn run(global: &Global, output: Output, verb: Verb) -> anyhow::
     };
     let Asked { id, waiting, event, text } = asked;
     let answer = if waiting.wait { Answer::Outcome } else { Answer::Refusal };
-    outcome::run(global, output, &id, event, answer, (waiting.timeout, text)).await
+    asking::run(global, output, &id, event, answer, (waiting.timeout, text)).await
 }
 
 /// What is sent, and what is said about it.
@@ -205,30 +207,18 @@ async fn restart(global: &Global, output: Output, arguments: RestartArguments) -
         }
         Err(error) => return Err(error),
     };
-    let (entered, restarts, ended) = match rewound {
-        Some(RewoundView { entered, restarts, ended }) => (entered, Some(restarts), ended),
-        None => (None, None, None),
-    };
-    let (found, seen) = match entered {
-        Some(EnteredView { input, context }) => (Some(input), Some(context)),
-        None => (None, None),
-    };
-    let Some(input) = input.or(found) else {
+    let is_ended = rewound.as_ref().is_some_and(|it| it.ended.is_some());
+    let restart = Restart { from: from.clone(), input, by, reason };
+    let command = restart.command(id, rewound).map_err(|error| {
         let fix = format!("check the task in: millrace history {id}; or say by --input what flows to it");
-        return Err(Failure::refused(format!("task {from} of {id} was never entered"), fix).into());
-    };
-    let (reopening, last) = match ended {
-        Some(EndedView { reopening, context }) => (Some(reopening), Some(context)),
-        None => (None, None),
-    };
-    let opened = if reopening.is_some() { ", though it has ended" } else { "" };
+        Failure::refused(error.to_string(), fix)
+    })?;
+    let input = if let Command::Restart { input, .. } = &command { input.value() } else { &Value::Null };
+    let opened = if is_ended { ", though it has ended" } else { "" };
     let text = format!(
         "asked {id} to run again from task {from}{opened}, with {}; see: millrace get {id}",
-        shorten(&input.value().to_string(), 80)
+        shorten(&input.to_string(), 80)
     );
-    let task: Arc<str> = from.into();
-    let context = seen.or(last);
-    let command = Command::Restart { task, input, context, number: restarts, reopening, by, reason };
     Ok(asked(common, &command, text))
 }
 
@@ -237,9 +227,8 @@ async fn rewound(global: &Global, id: &InstanceId, task: &str) -> anyhow::Result
         let asked = [("task", task.to_owned())];
         return ApiClient::new(global)?.get(&["v1", "instances", id.as_str(), "rewound"], &asked).await;
     }
-    let kafka = Kafka::new(global);
-    let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
-    let rewound = reading::rewound(&kafka, &store, &codec, &global.topics(), id, task).await;
+    let (fleet, store) = (Fleet::connect(global).await?, clients::store(global).await?);
+    let rewound = reading::rewound(&fleet, &store, id, task).await;
     Ok(rewound?.into())
 }
 
@@ -255,14 +244,8 @@ impl Operator {
     }
 }
 
-/// The name of whoever runs this.
-fn user() -> String {
-    let name = |variable| std::env::var(variable).ok().filter(|it| !it.is_empty());
-    ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(name).unwrap_or_else(|| clients::SOURCE.to_owned())
-}
-
 fn asked(common: Arguments, command: &Command, text: String) -> Asked {
     let Arguments { id, waiting, .. } = common;
-    let event = control_event(clients::event_id(), &id, command).expect("an operator's command has an event");
+    let event = commands::event(clients::event_id(), &id, command);
     Asked { id, waiting, event, text }
 }

@@ -1,20 +1,33 @@
-//! `millrace dead-letters list`
+//! `millrace dead-letters`
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use millrace_schemas::dead_letter::{DeadLetter, original_headers};
+use millrace_schemas::Offset;
 use serde::Serialize;
 
-use crate::clients::{Kafka, Record};
+use crate::cli::user;
 use crate::config::Global;
 use crate::exit::Exit;
-use crate::output::{Output, count, shorten, table};
-use crate::view::time;
+use crate::output::{Output, shorten, table};
+use crate::requests::Fleet;
+use crate::requests::dead_letters::{self, LetterView};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show the newest dead letters
     List(ListArguments),
+    /// Produce the record of a dead letter again to where it came from, when what was wrong is mended; the dead letter stays
+    Redrive(RedriveArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RedriveArguments {
+    /// Where the dead letter stands, as the list says it
+    #[arg(value_name = "PARTITION/OFFSET", value_parser = parse_place)]
+    place: (i32, i64),
+
+    /// For people: who [default: the name of the user]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -29,48 +42,39 @@ struct Document {
     dead_letters: Vec<LetterView>,
 }
 
-#[derive(Serialize)]
-struct LetterView {
-    at: String,
-    reason: String,
-    detail: String,
-    /// Where the record was read.
-    topic: String,
-    partition: i32,
-    offset: i64,
-    /// The record's key, as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    /// The record's own headers, as text.
-    headers: Vec<(String, String)>,
-    /// The record's value, as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    /// Where the dead letter stands in the topic of dead letters.
-    dead_letter_offset: i64,
+pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> anyhow::Result<Exit> {
+    let fleet = Fleet::connect(global).await?;
+    match command {
+        Command::List(arguments) => list(&fleet, output, arguments).await,
+        Command::Redrive(arguments) => redrive(&fleet, output, arguments).await,
+    }
 }
 
-pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> anyhow::Result<Exit> {
-    let Command::List(arguments) = command;
-    let topic = global.topics().dead_letters();
-    let kafka = Kafka::new(global);
-    let read = async {
-        let mut records = Vec::new();
-        for partition in 0..i32::try_from(kafka.partitions(&topic).await?)? {
-            records.extend(kafka.read(&topic, partition, None).await?);
-        }
-        anyhow::Ok(records)
-    };
-    let records = output.patiently("reading the dead letters", read).await?;
-    let mut letters: Vec<_> = records.iter().filter_map(LetterView::new).collect();
-    letters.sort_by(|a, b| a.at.cmp(&b.at));
-    let surplus = letters.len().saturating_sub(arguments.limit as usize);
-    let document = Document { dead_letters: letters.split_off(surplus) };
-    output.show(&document, || text(&document.dead_letters, surplus))?;
+async fn list(fleet: &Fleet, output: Output, arguments: &ListArguments) -> anyhow::Result<Exit> {
+    let read = dead_letters::page(fleet, None, arguments.limit as usize);
+    let page = output.patiently("reading the dead letters", read).await?;
+    let has_older = page.next.is_some();
+    let document = Document { dead_letters: page.letters.into_iter().rev().collect() };
+    output.show(&document, || text(&document.dead_letters, has_older))?;
     Ok(Exit::Success)
 }
 
-fn text(letters: &[LetterView], older: usize) -> String {
+async fn redrive(fleet: &Fleet, output: Output, arguments: &RedriveArguments) -> anyhow::Result<Exit> {
+    let by = arguments.by.clone().unwrap_or_else(user);
+    let (partition, offset) = arguments.place;
+    let sending = dead_letters::redrive(fleet, partition, Offset(offset), &by);
+    let view = output.patiently("producing the record again", sending).await?;
+    output
+        .show(&view, || format!("produced to {}/{} at offset {}", view.topic, view.partition, view.offset))?;
+    Ok(Exit::Success)
+}
+
+fn parse_place(text: &str) -> Result<(i32, i64), String> {
+    let place = text.split_once('/').and_then(|(it, offset)| Some((it.parse().ok()?, offset.parse().ok()?)));
+    place.ok_or_else(|| "write it as PARTITION/OFFSET, such as 0/17".to_owned())
+}
+
+fn text(letters: &[LetterView], has_older: bool) -> String {
     const DETAIL_CHARS_MAX: usize = 100;
     if letters.is_empty() {
         return "no dead letters".to_owned();
@@ -79,36 +83,16 @@ fn text(letters: &[LetterView], older: usize) -> String {
         vec![
             it.at.clone(),
             it.reason.clone(),
+            format!("{}/{}", it.dead_letter_partition, it.dead_letter_offset),
             format!("{}/{}@{}", it.topic, it.partition, it.offset),
             shorten(it.key.as_deref().unwrap_or("-"), 40),
             shorten(&it.detail, DETAIL_CHARS_MAX),
         ]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
-    let mut text = table(&["AT", "REASON", "RECORD", "KEY", "DETAIL"], &rows);
-    if older > 0 {
-        text.push_str(&format!("{} left out: raise --limit\n", count(older, "older one")));
+    let mut text = table(&["AT", "REASON", "LETTER", "RECORD", "KEY", "DETAIL"], &rows);
+    if has_older {
+        text.push_str("older ones were left out: raise --limit\n");
     }
     text
-}
-
-impl LetterView {
-    /// None for a record that no processor has written.
-    fn new(record: &Record) -> Option<Self> {
-        let letter = DeadLetter::parse(&record.headers).ok()?;
-        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        let headers = original_headers(&record.headers).into_iter().map(|(name, value)| (name, text(&value)));
-        Some(Self {
-            at: time(letter.at),
-            reason: letter.reason,
-            detail: letter.detail,
-            topic: letter.source.topic,
-            partition: letter.source.partition,
-            offset: letter.source.offset.0,
-            key: record.key.as_ref().map(text),
-            headers: headers.collect(),
-            value: record.value.as_ref().map(text),
-            dead_letter_offset: record.offset.0,
-        })
-    }
 }

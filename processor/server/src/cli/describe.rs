@@ -6,9 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::bundling::{Bundling, Catalogs};
-use crate::cli::deploy::{self, Admission};
+use crate::cli::deploy;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::requests::admission::Admission;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {

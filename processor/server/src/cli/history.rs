@@ -3,11 +3,12 @@
 use clap::Args;
 use millrace_schemas::InstanceId;
 
-use crate::clients::{self, ApiClient, Kafka};
+use crate::clients::{self, ApiClient};
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::reading;
+use crate::requests::Fleet;
 use crate::view::HistoryView;
 
 #[derive(Args, Debug)]
@@ -39,9 +40,7 @@ async fn read(global: &Global, id: &InstanceId, limit: u32) -> anyhow::Result<Hi
         let asked = [("limit", limit.to_string())];
         return ApiClient::new(global)?.get(&["v1", "instances", id.as_str(), "history"], &asked).await;
     }
-    let kafka = Kafka::new(global);
-    let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
-    let (entries, has_more) =
-        reading::full_history(&kafka, &store, &codec, &global.topics(), id, limit).await?;
+    let (fleet, store) = (Fleet::connect(global).await?, clients::store(global).await?);
+    let (entries, has_more) = reading::full_history(&fleet, &store, id, None, limit).await?;
     Ok(HistoryView::new(id, &entries, has_more))
 }

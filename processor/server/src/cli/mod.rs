@@ -5,12 +5,14 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::control::Verb;
+use crate::clients;
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
 use crate::key_values::KeyValues;
 use crate::logging::Speaker;
 use crate::output::Output;
 
+mod asking;
 mod control;
 mod ctk;
 mod data;
@@ -23,18 +25,16 @@ mod era;
 mod get;
 mod history;
 mod list;
-mod outcome;
 #[cfg(test)]
 mod pages;
-mod processor;
+pub(crate) mod processor;
 mod programs;
 mod publish;
 mod query;
 mod schedule;
 mod signal;
 mod start;
-mod topics;
-mod waiting;
+pub(crate) mod topics;
 mod worker;
 mod worker_endpoint;
 
@@ -159,6 +159,12 @@ impl Cli {
             Command::Ctk(arguments) => Box::pin(ctk::run(&global, output, &arguments)).await,
         }
     }
+}
+
+/// The name of whoever runs this.
+fn user() -> String {
+    let name = |variable| std::env::var(variable).ok().filter(|it| !it.is_empty());
+    ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(name).unwrap_or_else(|| clients::SOURCE.to_owned())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
-use crate::http;
+use crate::http::{self, Security};
 use crate::member::{self, Member, Parts};
 use crate::output::Output;
 
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Where others reach that API [default: http:// and the address it listens at]
     #[arg(long, env = "MILLRACE_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
+
+    #[command(flatten)]
+    api: http::Settings,
 
     /// Number of this member, its own and the same after a restart [default: the digits at the end of the hostname, else 0]
     #[arg(long, env = "MILLRACE_ORDINAL")]
@@ -370,11 +373,14 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let ordinal = arguments.ordinal.unwrap_or_else(|| ordinal_of(&hostname()));
     let listener = http::bind(arguments.http).await?;
     let address = listener.local_addr()?;
-    let advertised = arguments.advertise.clone().unwrap_or_else(|| member::url_of(address));
+    let url = member::url_of(address, &arguments.api);
+    let advertised = arguments.advertise.clone().unwrap_or_else(|| url.clone());
     if arguments.advertise.is_none() && address.ip().is_unspecified() {
         warn!(%address, "others cannot reach this address: say with --advertise where the API is");
     }
 
+    let closing = CancellationToken::new();
+    let security = Security::new(&arguments.api, address, &advertised, &closing).await?;
     let registry = global.registry.as_deref().map(Registry::new).transpose()?;
     let kafka = Kafka::new(global);
     let connected = tokio::select! {
@@ -384,11 +390,13 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     };
     let Servers { codec, store, log } = connected?;
 
-    let document = Document { http: member::url_of(address), advertised: advertised.clone(), ordinal };
-    output.show(&document, || format!("millrace processor {ordinal}: http://{address}"))?;
+    let document = Document { http: url.clone(), advertised: advertised.clone(), ordinal };
+    output.show(&document, || format!("millrace processor {ordinal}: {url}"))?;
     info!(%address, ordinal, prefix = %global.prefix, "a member of the fleet");
     let config = arguments.config(global, advertised.clone());
-    let parts = Parts { config, log, store, codec, registry, kafka, listener, url: advertised };
+    let peers = clients::peers(global)?;
+    let url = advertised;
+    let parts = Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url };
     Box::pin(Member::new(parts).run(shutdown)).await?;
     Ok(Exit::Success)
 }

@@ -1,8 +1,6 @@
 //! `millrace publish TYPE`
 
 use clap::Args;
-use millrace_schemas::WorkflowName;
-use millrace_schemas::cloud_event::{BUSINESS_KEY, CloudEvent, WORKFLOW, types};
 use serde::Serialize;
 
 use crate::cli::{data, signal};
@@ -10,6 +8,7 @@ use crate::clients::{self, Kafka, Sent};
 use crate::config::{Global, WorkflowReference};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::requests::events::{BusinessKey, Event};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -50,29 +49,23 @@ struct Document {
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -> anyhow::Result<Exit> {
     let Arguments { event_type, data, source, event_id, workflow, business_key, attribute } = arguments;
-    if event_type.starts_with(types::PREFIX) {
-        let what = format!("{event_type} begins as Millrace's own types do, which are for one instance");
-        return Err(Failure::refused(what, "use a type of your own; or millrace signal").into());
-    }
     let data = data.as_deref().map(|it| data::read("--data", it)).transpose()?;
     let mut id = clients::event_id();
     id.source = source;
     if let Some(event_id) = event_id {
         id.id = event_id;
     }
-    let mut event = CloudEvent::new(id, &event_type);
-    if let Some(data) = data {
-        event = event.with_data(data);
-    }
-    let mut to = "whoever listens".to_owned();
-    if let (Some(workflow), Some(key)) = (workflow, business_key) {
-        let workflow: WorkflowName = workflow.workflow;
-        to = format!("the instances of {workflow} that are known by {key}");
-        event = event.with_extension(WORKFLOW, workflow.to_string()).with_extension(BUSINESS_KEY, key);
-    }
-    for (name, value) in attribute {
-        event = event.with_extension(&name, value);
-    }
+    let known_by = workflow.zip(business_key);
+    let known_by = known_by.map(|(it, key)| BusinessKey { workflow: it.workflow, key });
+    let to = known_by.as_ref().map_or_else(
+        || "whoever listens".to_owned(),
+        |it| format!("the instances of {} that are known by {}", it.workflow, it.key),
+    );
+    let event = Event { event_id: id, event_type: event_type.clone(), data, attributes: attribute };
+    let event = event.to_listeners(known_by).map_err(|error| {
+        Failure::refused("the event cannot be sent", "check its type and its attributes; or: millrace signal")
+            .because(error)
+    })?;
     let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
     output.show(&Document { sent }, || format!("sent {event_type} to {to}"))?;
     Ok(Exit::Success)

@@ -2,15 +2,15 @@
 
 use clap::{Args, Subcommand};
 use millrace_schemas::WorkflowName;
-use millrace_schemas::cloud_event::{pause_schedule_event, resume_schedule_event, trigger_schedule_event};
 use millrace_schemas::command::Answer;
 use millrace_schemas::schedule::schedule_id;
 
-use crate::cli::outcome::{self, Waiting};
+use crate::cli::asking::{self, Waiting};
 use crate::clients::{self, ApiClient};
 use crate::config::{Global, parse_workflow};
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::requests::commands::ScheduleCommand;
 use crate::view::{ScheduleView, SchedulesView};
 
 #[derive(Debug, Subcommand)]
@@ -58,25 +58,23 @@ pub(crate) struct Trigger {
 }
 
 pub(crate) async fn run(global: &Global, output: Output, command: Command) -> anyhow::Result<Exit> {
-    let (workflow, event, waiting, done) = match command {
+    let (workflow, command, waiting, done) = match command {
         Command::List => return list(global, output).await,
         Command::Show(Which { workflow }) => return show(global, output, &workflow).await,
         Command::Pause(WhichAndWhy { workflow, reason, waiting }) => {
-            let event = pause_schedule_event(clients::event_id(), &workflow, &reason);
-            (workflow, event, waiting, "to pause")
+            (workflow, ScheduleCommand::Pause { reason }, waiting, "to pause")
         }
         Command::Resume(WhichAndWhy { workflow, reason, waiting }) => {
-            let event = resume_schedule_event(clients::event_id(), &workflow, &reason);
-            (workflow, event, waiting, "to resume")
+            (workflow, ScheduleCommand::Resume { reason }, waiting, "to resume")
         }
         Command::Trigger(Trigger { which: Which { workflow }, waiting }) => {
-            let event = trigger_schedule_event(clients::event_id(), &workflow);
-            (workflow, event, waiting, "to start an instance")
+            (workflow, ScheduleCommand::Trigger, waiting, "to start an instance")
         }
     };
     let answer = if waiting.wait { Answer::Outcome } else { Answer::Refusal };
     let text = format!("asked the schedule of {workflow} {done}; see: millrace schedule show {workflow}");
-    outcome::run(global, output, &schedule_id(&workflow), event, answer, (waiting.timeout, text)).await
+    let event = command.event(clients::event_id(), &workflow);
+    asking::run(global, output, &schedule_id(&workflow), event, answer, (waiting.timeout, text)).await
 }
 
 async fn list(global: &Global, output: Output) -> anyhow::Result<Exit> {

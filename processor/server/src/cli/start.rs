@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cli::data;
-use crate::cli::outcome::{self, Outcome};
-use crate::cli::waiting::{Ending, Watch};
-use crate::clients::{self, Kafka, Sent};
+use crate::cli::{asking, data};
+use crate::clients::{self, Sent};
 use crate::config::{Global, WorkflowReference, parse_duration, parse_instance};
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::requests::Fleet;
+use crate::requests::ending::{Ending, Watch};
+use crate::requests::outcome::Outcome;
 use crate::view::error_text;
 
 #[derive(Args, Debug)]
@@ -70,7 +71,6 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
     let input = arguments.input.as_deref().map_or_else(|| Ok(json!({})), |it| data::read("--input", it))?;
     let id = arguments.id.map_or_else(new_id, Ok)?;
     let workflow = &arguments.workflow;
-    let kafka = Kafka::new(global);
     let event = start_event(clients::event_id(), &id, &workflow.workflow, workflow.version.as_deref(), input);
     let cause = event.event_id.clone();
     let show = |sent: &Sent, ending: Option<&Ending>, text: &str| {
@@ -78,22 +78,22 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
     };
     if arguments.accepted {
         let timeout = arguments.timeout;
-        let (sent, outcome) = outcome::send(global, output, &id, event, Answer::Outcome, timeout).await?;
+        let (sent, outcome) = asking::send(global, output, &id, event, Answer::Outcome, timeout).await?;
         let document = Accepted { id: &id, workflow: workflow.to_string(), sent: &sent, outcome: &outcome };
         output.show(&document, || outcome.text(&id))?;
         return Ok(outcome.exit());
     }
+    let fleet = Fleet::connect(global).await?;
     if !arguments.wait {
-        let sent = output.patiently("sending the event", kafka.send_event(event)).await?;
+        let sent = output.patiently("sending the event", fleet.kafka.send_event(event)).await?;
         show(&sent, None, id.as_str())?;
         return Ok(Exit::Success);
     }
     // Before the event is sent, so that nothing of what follows is missed.
-    let watch =
-        output.patiently("looking for the ends of the topics", Watch::begin(global, &kafka, &id)).await?;
-    let sent = kafka.send_event(event).await?;
+    let watch = output.patiently("looking for the ends of the topics", Watch::begin(&fleet, &id)).await?;
+    let sent = fleet.kafka.send_event(event).await?;
     output.note(&format!("started {id}"));
-    let waiting = watch.until_the_end(output, &cause, &sent, arguments.timeout);
+    let waiting = watch.until_the_end(&cause, &sent, arguments.timeout, |it| output.note(it));
     let ending = output.patiently(&format!("waiting for {id} to end"), waiting).await?;
     if let Ending::TimedOut { .. } = &ending {
         output.note(&format!("{id} has not ended yet; see: millrace get {id}"));

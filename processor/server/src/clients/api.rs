@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::de::DeserializeOwned;
 
+use super::Bearer;
 use crate::config::Global;
 use crate::exit::{Exit, Failure};
 use crate::http::{ApiError, ErrorBody, code};
@@ -14,6 +15,7 @@ use crate::http::{ApiError, ErrorBody, code};
 pub(crate) struct ApiClient {
     url: Url,
     client: reqwest::Client,
+    token: Option<Bearer>,
 }
 
 impl ApiClient {
@@ -28,7 +30,7 @@ impl ApiClient {
         if url.cannot_be_a_base() {
             return Err(wrong().into());
         }
-        Ok(Self { url, client: super::http(TIMEOUT)? })
+        Ok(Self { url, client: super::http(global, TIMEOUT)?, token: super::api_token(global)? })
     }
 
     /// What the API has at `path`.
@@ -44,7 +46,11 @@ impl ApiClient {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let response = self.client.get(url).send().await.map_err(|error| {
+        let mut request = self.client.get(url);
+        if let Some(Bearer(token)) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|error| {
             let fix =
                 "say where a processor or `millrace dev` is with --api, or where the store is with --cql";
             Failure::new(format!("no processor answers at {}", self.url), fix).because(error)
@@ -73,6 +79,8 @@ pub(crate) fn refusal(url: &str, error: ApiError) -> Failure {
         code::EXPRESSION => "check the expression against what `millrace get ID --output json` shows",
         code::NO_SUCH_QUERY => "check the name; queries are in metadata.millrace.queries of the definition",
         code::NOT_DEPLOYED => "deploy that version: millrace deploy FILE",
+        code::UNAUTHENTICATED => "give a token: --api-token-file FILE, or MILLRACE_API_TOKEN",
+        code::FORBIDDEN => "use a token of another role",
         code::NO_SUCH_PATH => "check --api: that processor is of another release",
         _ => "see the log of that processor",
     };

@@ -1,4 +1,6 @@
-//! Kafka, as the command line uses it: a record sent, a topic read to its end, a topic followed, topics created.
+//! Kafka, as the command line and the API use it: a record sent, a topic read to its end, a topic followed, topics created.
+
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use millrace_kafka_log::{
@@ -9,7 +11,7 @@ use millrace_placement::{TopicSpec, Topics};
 use millrace_runtime::log::LogError;
 use millrace_schemas::Offset;
 use millrace_schemas::cloud_event::{CloudEvent, EventRecord};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Global;
 use crate::exit::Failure;
@@ -26,7 +28,7 @@ pub(crate) struct Sent {
 }
 
 /// `source` and `id` of an event.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SentEvent {
     pub(crate) source: String,
     pub(crate) id: String,
@@ -44,17 +46,19 @@ pub(crate) struct TopicView {
     pub(crate) differences: Vec<String>,
 }
 
-/// Where Kafka is. Connections are made when they are needed.
+/// Where Kafka is. Connections are made when they are needed, and kept.
 #[derive(Debug)]
 pub(crate) struct Kafka {
     config: KafkaConfig,
+    admin: OnceLock<Admin>,
+    publisher: OnceLock<Publisher>,
 }
 
 impl Kafka {
     pub(crate) fn new(global: &Global) -> Self {
         let mut config = KafkaConfig::new(&global.bootstrap, global.topics());
         config.settings = global.kafka_settings();
-        Self { config }
+        Self { config, admin: OnceLock::new(), publisher: OnceLock::new() }
     }
 
     /// The topics of the fleet.
@@ -86,9 +90,21 @@ impl Kafka {
         headers: &[(String, Bytes)],
         value: Option<&[u8]>,
     ) -> anyhow::Result<(i32, Offset)> {
+        self.send_to(topic, None, key, headers, value).await
+    }
+
+    /// As [`Self::send`], to this partition instead of the one that the key hashes to.
+    pub(crate) async fn send_to(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        headers: &[(String, Bytes)],
+        value: Option<&[u8]>,
+    ) -> anyhow::Result<(i32, Offset)> {
         // Asked first: a producer would wait for a missing topic, or for a broker that is not there, for as long as it may.
         self.partitions(topic).await?;
-        let sent = async { Publisher::new(&self.config)?.send(topic, key, headers, value).await };
+        let sent = async { self.publisher()?.send_to(topic, partition, key, headers, value).await };
         sent.await.map_err(|error| self.failed(error))
     }
 
@@ -125,7 +141,7 @@ impl Kafka {
         let start = from.map_or(Start::Beginning, Start::At);
         let mut tail = self.tail(&[TailSource { topic: topic.to_owned(), partition, start }]).await?;
         let mut records = Vec::new();
-        while let Some(record) = tail.tail.next_existing().await.map_err(|error| self.failed(error))? {
+        while let Some(record) = tail.next_existing().await? {
             records.push(record);
         }
         Ok(records)
@@ -139,6 +155,22 @@ impl Kafka {
             start: Start::End,
         };
         self.tail(&sources.iter().map(source).collect::<Vec<_>>()).await
+    }
+
+    /// Follows the committed records of these partitions from these offsets.
+    pub(crate) async fn tail_from(&self, sources: &[(String, i32, Offset)]) -> anyhow::Result<Tail> {
+        let source = |(topic, partition, offset): &(String, i32, Offset)| TailSource {
+            topic: topic.clone(),
+            partition: *partition,
+            start: Start::At(*offset),
+        };
+        self.tail(&sources.iter().map(source).collect::<Vec<_>>()).await
+    }
+
+    /// A reader of committed records that is told later what to read.
+    pub(crate) fn idle_tail(&self) -> anyhow::Result<Tail> {
+        let tail = LogTail::idle(&self.config, Isolation::Committed);
+        Ok(Tail { tail: tail.map_err(|error| self.failed(error))?, bootstrap: self.config.bootstrap.clone() })
     }
 
     async fn tail(&self, sources: &[TailSource]) -> anyhow::Result<Tail> {
@@ -172,8 +204,20 @@ impl Kafka {
         self.admin()?.group_members(group).await.map_err(|error| self.failed(error))
     }
 
-    fn admin(&self) -> anyhow::Result<Admin> {
-        Admin::new(&self.config).map_err(|error| self.failed(error))
+    fn admin(&self) -> anyhow::Result<&Admin> {
+        if let Some(admin) = self.admin.get() {
+            return Ok(admin);
+        }
+        let admin = Admin::new(&self.config).map_err(|error| self.failed(error))?;
+        Ok(self.admin.get_or_init(|| admin))
+    }
+
+    fn publisher(&self) -> Result<&Publisher, LogError> {
+        if let Some(publisher) = self.publisher.get() {
+            return Ok(publisher);
+        }
+        let publisher = Publisher::new(&self.config)?;
+        Ok(self.publisher.get_or_init(|| publisher))
     }
 
     fn failed(&self, error: LogError) -> anyhow::Error {
@@ -206,6 +250,21 @@ impl Tail {
     /// The next record; waits for it. Nothing is lost when the future is dropped.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Record> {
         self.tail.next().await.map_err(|error| failed(&self.bootstrap, error))
+    }
+
+    /// The next of the records that were there when the reading began; none when all have been read.
+    pub(crate) async fn next_existing(&mut self) -> anyhow::Result<Option<Record>> {
+        self.tail.next_existing().await.map_err(|error| failed(&self.bootstrap, error))
+    }
+
+    /// Reads these partitions as well.
+    pub(crate) async fn add(&mut self, sources: &[(String, i32, Offset)]) -> anyhow::Result<()> {
+        self.tail.add(sources).await.map_err(|error| failed(&self.bootstrap, error))
+    }
+
+    /// Reads these partitions no more.
+    pub(crate) fn remove(&mut self, sources: &[(String, i32)]) -> anyhow::Result<()> {
+        self.tail.remove(sources).map_err(|error| failed(&self.bootstrap, error))
     }
 }
 

@@ -1,24 +1,30 @@
 //! Connections to Kafka, to the snapshot store and to the schema registry, as the options say.
 
+mod any_store;
 mod api;
 mod kafka;
 mod patience;
+mod shared_tail;
 mod store;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_schemas::codec::{Codec, DecodeError};
 use millrace_schemas::registry::{Registry, RegistryError, SubjectNames};
 use millrace_schemas::{EventId, Timestamp};
 use uuid::Uuid;
 
+pub(crate) use any_store::AnyStore;
 pub(crate) use api::{ApiClient, refusal};
-pub(crate) use kafka::{Kafka, Record, Sent, Tail, TopicView};
+pub(crate) use kafka::{Kafka, Record, Sent, SentEvent, Tail, TopicView};
 pub(crate) use patience::Patience;
+pub(crate) use shared_tail::{Interrupted, SharedTail, Subscription, Wants};
 pub(crate) use store::{StoreSettings, create_store, store, store_with};
 
 use crate::config::Global;
 use crate::exit::Failure;
+use crate::reading::Peers;
 
 /// CloudEvents `source` of what the command line sends.
 pub(crate) const SOURCE: &str = "/millrace/cli";
@@ -36,13 +42,54 @@ pub(crate) fn now() -> Timestamp {
 
 /// After all that has started: the clocks of the owners may be ahead of ours.
 pub(crate) fn soon() -> Timestamp {
-    now().plus(std::time::Duration::from_secs(60))
+    now().plus(Duration::from_secs(60))
 }
 
-/// For HTTP and HTTPS. A machine without certificates of authorities, such as a slim container, still speaks the former.
-pub(crate) fn http(timeout: std::time::Duration) -> reqwest::Result<reqwest::Client> {
-    let builder = || reqwest::Client::builder().timeout(timeout);
-    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+/// For the APIs of processors, as the options say.
+pub(crate) fn http(global: &Global, timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    let mut roots = Vec::new();
+    if let Some(file) = &global.api_ca {
+        let wrong = || format!("cannot use the certificates in {}", file.display());
+        let fix = "give a PEM file with --api-ca (MILLRACE_API_CA)";
+        let pem = std::fs::read(file).map_err(|error| Failure::refused(wrong(), fix).because(error))?;
+        let read = reqwest::Certificate::from_pem_bundle(&pem);
+        roots = read.map_err(|error| Failure::refused(wrong(), fix).because(error))?;
+    }
+    // A redirect could carry the token elsewhere, and no processor sends one.
+    let builder = || reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none());
+    // A machine without certificates of authorities, such as a slim container, still speaks HTTP, and HTTPS with those that are given.
+    let usual = builder().tls_certs_merge(roots.clone()).build();
+    let client = usual.or_else(|_| builder().tls_certs_only(roots).build());
+    client.map_err(|error| Failure::new("there is no HTTP client", "check --api-ca").because(error).into())
+}
+
+/// Shows the APIs of processors who asks. Never shown itself.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Bearer(pub(crate) Arc<str>);
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer(…)")
+    }
+}
+
+/// The token for the API, if one is given.
+pub(crate) fn api_token(global: &Global) -> anyhow::Result<Option<Bearer>> {
+    let text = match &global.api_token_file {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            let what = format!("cannot read the token in {}", file.display());
+            Failure::refused(what, "check --api-token-file (MILLRACE_API_TOKEN_FILE)").because(error)
+        })?,
+        None => std::env::var("MILLRACE_API_TOKEN").unwrap_or_default(),
+    };
+    Ok(Some(text.trim()).filter(|it| !it.is_empty()).map(|it| Bearer(it.into())))
+}
+
+/// How the processors of the fleet are asked, in the name of whoever runs this.
+pub(crate) fn peers(global: &Global) -> anyhow::Result<Peers> {
+    /// A processor that does not answer is passed over for the store.
+    const TIMEOUT: Duration = Duration::from_secs(6);
+    Ok(Peers::new(http(global, TIMEOUT)?, api_token(global)?))
 }
 
 /// Reads and writes records: with the registry's schema ids if there is a registry.

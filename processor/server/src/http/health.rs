@@ -3,18 +3,32 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use millrace_runtime::store::SnapshotStore;
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::Api;
 
-/// The process answers. It says nothing about Kafka or the store: restarting a processor does not mend those.
+/// Is the process alive?
+///
+/// It says nothing about Kafka or the store: restarting a processor does not mend those.
+#[utoipa::path(
+    get, path = "/livez", tag = "health", operation_id = "isAlive", security(()),
+    responses((status = 200, description = "It answers", body = String, content_type = "text/plain"))
+)]
 pub(crate) async fn live() -> &'static str {
     "alive\n"
 }
 
-/// The processor has joined its group, and every partition that it owns is caught up and serving.
-pub(crate) async fn ready<S: SnapshotStore>(State(api): State<Api<S>>) -> (StatusCode, String) {
+/// Can it serve?
+///
+/// It can when it has joined its group, and every partition that it owns is caught up and serving.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", operation_id = "isReady", security(()),
+    responses(
+        (status = 200, description = "It can", body = String, content_type = "text/plain"),
+        (status = 503, description = "Not now; the text says why", body = String, content_type = "text/plain"),
+    )
+)]
+pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, String) {
     if api.processor.is_ready() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
@@ -29,8 +43,12 @@ pub(crate) async fn ready<S: SnapshotStore>(State(api): State<Api<S>>) -> (Statu
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"))
 }
 
-/// Prometheus, text format.
-pub(crate) async fn metrics<S: SnapshotStore>(State(api): State<Api<S>>) -> Response {
+/// Metrics, as Prometheus reads them
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", operation_id = "getMetrics", security(()),
+    responses((status = 200, description = "Text format", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn metrics(State(api): State<Api>) -> Response {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&api.metrics.gather(), &mut text) {

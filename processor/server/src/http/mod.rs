@@ -1,46 +1,113 @@
-//! The HTTP API of a processor: metrics, health, and what its partitions hold. Read-only.
+//! The HTTP API of a processor: it translates, between requests and what `requests` and `reading` do. No rule about workflows is here.
+//!
+//! Reading order: `error`, `extract`, `caller`, what all handlers share; `asking`, sending an event and waiting for what becomes of it; then a
+//! file for each thing there is; `document`, the OpenAPI document that is made of them.
 
+mod asking;
+mod batch;
+mod caller;
+mod cursor;
+mod dead_letters;
+mod definitions;
+mod document;
 mod error;
+mod events;
+mod extract;
+mod filter;
+mod graph;
 mod health;
 mod instances;
+mod live;
 mod partitions;
 mod queries;
 mod schedules;
+mod security;
+mod start;
+mod verbs;
+mod whoami;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use axum_server::Handle;
 use millrace_runtime::ProcessorHandle;
-use millrace_runtime::store::SnapshotStore;
-use millrace_schemas::codec::Codec;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub(crate) use error::{ApiError, ErrorBody, code};
 pub(crate) use partitions::PartitionsView;
+pub(crate) use security::{AUDIT, Security, Settings};
 
-use crate::clients::Kafka;
+use crate::clients::AnyStore;
 use crate::exit::Failure;
+use crate::reading::Peers;
+use crate::requests::Fleet;
+use caller::Caller;
+use document::Bearer;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Api<S> {
+pub(crate) struct Api {
     /// Where it is reached.
-    pub(crate) url: String,
+    pub(crate) url: Arc<str>,
     pub(crate) processor: ProcessorHandle,
-    pub(crate) kafka: Arc<Kafka>,
-    pub(crate) store: S,
-    pub(crate) codec: Codec,
+    pub(crate) fleet: Fleet,
+    pub(crate) store: AnyStore,
+    /// The other processors; asked in the name of whoever asks here.
+    pub(crate) peers: Peers,
     pub(crate) metrics: prometheus::Registry,
-    /// Whose turn it is to evaluate a query: they must not take the processors from what is processed.
-    pub(crate) evaluating: Arc<Semaphore>,
+    pub(crate) turns: Arc<Turns>,
+    /// Ends what would go on for ever.
+    pub(crate) closing: CancellationToken,
+    /// Whether nobody is asked who he is.
+    pub(crate) is_open: bool,
 }
 
-/// Queries that are evaluated at a time.
-pub(crate) const QUERIES_AT_ONCE: usize = 2;
+/// How much is done side by side: what answers must not take the processors from what is processed.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// Queries that are evaluated.
+    evaluating: Semaphore,
+    /// Requests that read topics.
+    reading: Semaphore,
+    /// Requests that wait for what becomes of an event.
+    waiting: Semaphore,
+    /// Batches.
+    batches: Semaphore,
+    /// Streams of what happens.
+    following: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            evaluating: Semaphore::new(2),
+            reading: Semaphore::new(8),
+            waiting: Semaphore::new(1_024),
+            batches: Semaphore::new(4),
+            following: Arc::new(Semaphore::new(256)),
+        }
+    }
+}
+
+impl Api {
+    /// The other processors, asked in the name of the caller.
+    fn peers(&self, caller: &Caller) -> Peers {
+        self.peers.for_caller(caller.bearer.clone())
+    }
+
+    async fn reading_turn(&self) -> SemaphorePermit<'_> {
+        self.turns.reading.acquire().await.expect("it is never closed")
+    }
+}
 
 /// Takes the address. With port 0 the system chooses one: see `TcpListener::local_addr`.
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -50,29 +117,124 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// How long requests that have begun may take at the end.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a client may take to say what it asks.
+const HEADERS_MAX: Duration = Duration::from_secs(15);
+
 /// Answers until `shutdown`, then finishes the requests that have begun.
-pub(crate) async fn serve<S: SnapshotStore>(
+pub(crate) async fn serve(
     listener: TcpListener,
-    api: Api<S>,
+    api: Api,
+    security: Security,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(api)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let listener = listener.into_std()?;
+    let handle = Handle::new();
+    let (closing, ending) = (api.closing.clone(), handle.clone());
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        closing.cancel();
+        ending.graceful_shutdown(Some(GRACE));
+    });
+    let certificates = security.certificates.clone();
+    let service = router(api, security).into_make_service_with_connect_info::<SocketAddr>();
+    match certificates {
+        Some(certificates) => {
+            let mut server = axum_server::from_tcp_rustls(listener, certificates.config)?.handle(handle);
+            server.http_builder().http1().header_read_timeout(HEADERS_MAX);
+            server.serve(service).await
+        }
+        None => {
+            let mut server = axum_server::from_tcp(listener)?.handle(handle);
+            server.http_builder().http1().header_read_timeout(HEADERS_MAX);
+            server.serve(service).await
+        }
+    }
 }
 
-fn router<S: SnapshotStore>(api: Api<S>) -> Router {
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready::<S>))
-        .route("/metrics", get(health::metrics::<S>))
-        .route("/v1/instances", get(instances::list::<S>))
-        .route("/v1/instances/{id}", get(instances::one::<S>))
-        .route("/v1/instances/{id}/history", get(instances::history::<S>))
-        .route("/v1/instances/{id}/query", get(queries::expression::<S>))
-        .route("/v1/instances/{id}/queries/{name}", get(queries::named::<S>))
-        .route("/v1/schedules", get(schedules::all::<S>))
-        .route("/v1/schedules/{namespace}/{name}", get(schedules::one::<S>))
-        .route("/v1/instances/{id}/rewound", get(instances::rewound::<S>))
-        .route("/v1/partitions", get(partitions::all::<S>))
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Millrace",
+        description = "The API of a processor. Whichever processor is asked answers for the whole fleet. What changes something is sent through Kafka.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(live::FollowedView)),
+    modifiers(&Bearer),
+    security(("bearer" = [])),
+    tags(
+        (name = "instances", description = "Runs of workflows"),
+        (name = "events", description = "Events from outside"),
+        (name = "definitions", description = "Workflows and their versions"),
+        (name = "schedules", description = "What starts instances by the clock"),
+        (name = "dead letters", description = "Records that could not be read or admitted"),
+        (name = "fleet", description = "Partitions and their owners"),
+        (name = "health", description = "For the platform"),
+    )
+)]
+struct Described;
+
+/// All routes, and the document that says what they take and give.
+fn routes() -> (Router<Api>, OpenApi) {
+    OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(instances::list, start::start))
+        .routes(routes!(instances::one))
+        .routes(routes!(instances::history))
+        .routes(routes!(instances::rewound))
+        .routes(routes!(queries::expression))
+        .routes(routes!(queries::named))
+        .routes(routes!(graph::of_instance))
+        .routes(routes!(live::instance))
+        .routes(routes!(events::signal))
+        .routes(routes!(verbs::cancel))
+        .routes(routes!(verbs::suspend))
+        .routes(routes!(verbs::resume))
+        .routes(routes!(verbs::retry))
+        .routes(routes!(verbs::edit))
+        .routes(routes!(verbs::skip))
+        .routes(routes!(verbs::restart))
+        .routes(routes!(live::all, events::publish))
+        .routes(routes!(batch::run))
+        .routes(routes!(definitions::all, definitions::deploy))
+        .routes(routes!(definitions::workflow))
+        .routes(routes!(definitions::version))
+        .routes(routes!(graph::of_definition))
+        .routes(routes!(schedules::all))
+        .routes(routes!(schedules::one))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::trigger))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::one))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(partitions::all))
+        .routes(routes!(partitions::fleet))
+        .routes(routes!(whoami::caller))
+        .split_for_parts()
+}
+
+fn router(api: Api, security: Security) -> Router {
+    let (router, document) = routes();
+    let text: Arc<str> = document::text(&document).into();
+    let router = router
+        .route("/openapi.json", get(move || document::serve(Arc::clone(&text))))
         .fallback(error::no_such_path)
-        .with_state(api)
+        .method_not_allowed_fallback(error::no_such_method)
+        .with_state(api);
+    security.around(router)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_up_to_date() {
+        let (_, document) = routes();
+        expect_test::expect_file!["../../openapi.json"].assert_eq(&document::text(&document));
+    }
 }

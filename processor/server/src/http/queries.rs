@@ -3,53 +3,72 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use millrace_engine::Looked;
 use millrace_placement::PartitionIndex;
 use millrace_runtime::QueryError;
-use millrace_runtime::store::SnapshotStore;
 use millrace_schemas::InstanceId;
 use millrace_schemas::instance::InstanceState;
 use millrace_workflow::expression::{Expression, Template};
 use millrace_workflow::program::Program;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::instances::{instance_id, not_found};
+use super::caller::Caller;
+use super::document::{Failed, InstanceParam};
+use super::extract::{Params, Segments};
+use super::instances::{Routing, instance_id, not_found, unanswered};
 use super::{Api, ApiError, code};
 use crate::clients;
 use crate::reading::{self, Question};
 use crate::view::{InstanceView, QueryView};
 
-/// `?expression=JQ&routed=true`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
-    expression: Option<String>,
+    /// In jq: `.` is what `GET /v1/instances/{id}` shows, `$context` and `$input` are the workflow's.
+    #[param(example = ".status")]
+    expression: String,
+    /// Another processor asks: the answer is this one's, or none (421).
     #[serde(default)]
+    #[param(required = false)]
     routed: bool,
 }
 
-/// What an expression gives.
-pub(crate) async fn expression<S: SnapshotStore>(
-    State(api): State<Api<S>>,
-    Path(id): Path<String>,
-    Query(Asked { expression, routed }): Query<Asked>,
+/// Ask an instance
+///
+/// Its owner evaluates the expression on what is committed. 422 if the expression fails or takes too much.
+#[utoipa::path(
+    get, path = "/v1/instances/{id}/query", tag = "instances", operation_id = "queryInstance",
+    params(InstanceParam, Asked), responses((status = 200, body = QueryView), Failed)
+)]
+pub(crate) async fn expression(
+    State(api): State<Api>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+    Params(Asked { expression, routed }): Params<Asked>,
 ) -> Result<Json<QueryView>, ApiError> {
-    let missing = "say what to ask: expression=JQ, such as expression=.status";
-    let expression = expression.ok_or_else(|| ApiError::new(code::INVALID, missing))?;
-    answer(&api, &instance_id(&id)?, Question::Expression(expression), routed).await
+    answer(&api, &caller, &instance_id(&id)?, Question::Expression(expression), routed).await
 }
 
-/// What a query of the definition gives.
-pub(crate) async fn named<S: SnapshotStore>(
-    State(api): State<Api<S>>,
-    Path((id, name)): Path<(String, String)>,
-    Query(Asked { routed, .. }): Query<Asked>,
+/// Ask an instance by a query of its definition
+#[utoipa::path(
+    get, path = "/v1/instances/{id}/queries/{name}", tag = "instances", operation_id = "namedQueryOfInstance",
+    params(InstanceParam, ("name" = String, Path, description = "Of the query"), Routing),
+    responses((status = 200, body = QueryView), Failed)
+)]
+pub(crate) async fn named(
+    State(api): State<Api>,
+    caller: Caller,
+    Segments((id, name)): Segments<(String, String)>,
+    Params(Routing { routed }): Params<Routing>,
 ) -> Result<Json<QueryView>, ApiError> {
-    answer(&api, &instance_id(&id)?, Question::Named(name), routed).await
+    answer(&api, &caller, &instance_id(&id)?, Question::Named(name), routed).await
 }
 
-async fn answer<S: SnapshotStore>(
-    api: &Api<S>,
+async fn answer(
+    api: &Api,
+    caller: &Caller,
     id: &InstanceId,
     question: Question,
     routed: bool,
@@ -58,19 +77,14 @@ async fn answer<S: SnapshotStore>(
         Ok(Some(state)) => evaluate(api, id, state, question).await.map(Json),
         Ok(None) => Err(not_found(id)),
         Err(QueryError::NotOwner { partition }) if !routed => {
-            elsewhere(api, partition, id, &question).await.map(Json)
+            elsewhere(api, caller, partition, id, &question).await.map(Json)
         }
-        Err(error @ QueryError::NotOwner { partition }) => {
-            Err(ApiError::at(code::NOT_OWNER, partition.0, error.to_string()))
-        }
-        Err(error @ QueryError::NoAnswer { partition }) => {
-            Err(ApiError::at(code::NO_ANSWER, partition.0, error.to_string()))
-        }
+        Err(error) => Err(unanswered(&error)),
     }
 }
 
-async fn evaluate<S: SnapshotStore>(
-    api: &Api<S>,
+async fn evaluate(
+    api: &Api,
     id: &InstanceId,
     state: InstanceState,
     question: Question,
@@ -83,7 +97,7 @@ async fn evaluate<S: SnapshotStore>(
         )
     })?;
     let template = template(&program, &question)?;
-    let _turn = api.evaluating.acquire().await.expect("it is never closed");
+    let _turn = api.turns.evaluating.acquire().await.expect("it is never closed");
     let (asked, at) = (id.clone(), clients::now());
     // It may take most of a second, so it is not for where other futures wait.
     let evaluating = tokio::task::spawn_blocking(move || {
@@ -92,7 +106,7 @@ async fn evaluate<S: SnapshotStore>(
     });
     let result = evaluating.await.expect("an expression does not panic");
     let result = result.map_err(|error| ApiError::new(code::EXPRESSION, error.to_string()))?;
-    Ok(QueryView { id: id.to_string(), result, owner_url: Some(api.url.clone()) })
+    Ok(QueryView { id: id.to_string(), result, owner_url: Some(api.url.to_string()) })
 }
 
 fn template(program: &Arc<Program>, question: &Question) -> Result<Template, ApiError> {
@@ -110,16 +124,18 @@ fn template(program: &Arc<Program>, question: &Question) -> Result<Template, Api
 }
 
 /// Asks the owner, which alone knows what is committed.
-async fn elsewhere<S: SnapshotStore>(
-    api: &Api<S>,
+async fn elsewhere(
+    api: &Api,
+    caller: &Caller,
     partition: PartitionIndex,
     id: &InstanceId,
     question: &Question,
 ) -> Result<QueryView, ApiError> {
     let no_answer = |why: String| ApiError::at(code::NO_ANSWER, partition.0, why);
     let owner = reading::owner(&api.store, partition).await;
-    let owner = owner.map_err(|error| ApiError::new(code::STORE, format!("{error:#}")))?;
+    let owner = owner.map_err(ApiError::of_store)?;
     let url = owner.map_err(no_answer)?;
-    let asked = reading::ask_owner(&url, &question.path(id), &question.parameters()).await;
+    let asked =
+        reading::ask_owner(&api.peers(caller), &url, &question.path(id), &question.parameters()).await;
     asked.map_err(|error| no_answer(format!("the owner of partition {} at {url}: {error:#}", partition.0)))?
 }

@@ -6,12 +6,29 @@ use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::{InstanceId, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::time;
 use crate::output::shorten;
 
+/// What names an event.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it says how a JSON value looks")]
+struct EventName {
+    source: String,
+    id: String,
+}
+
+/// What happened: a name, and fields of its own.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it says how a JSON value looks")]
+struct EventFacts {
+    /// Such as `task_completed`.
+    r#type: String,
+}
+
 /// The changelog entries of an instance, oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct HistoryView {
     pub(crate) id: String,
     pub(crate) entries: Vec<EntryView>,
@@ -20,25 +37,22 @@ pub(crate) struct HistoryView {
 }
 
 /// What one command did.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EntryView {
     /// Orders the entries of one instance.
     pub(crate) stamp: i64,
     pub(crate) at: String,
     /// `source` and `id` of the event that caused it.
+    #[schema(value_type = EventName)]
     pub(crate) cause: Value,
     /// Each with its `type` in snake case and its own fields.
+    #[schema(value_type = Vec<EventFacts>)]
     pub(crate) events: Vec<Value>,
 }
 
 impl HistoryView {
     pub(crate) fn new(id: &InstanceId, entries: &[(Stamp, ChangelogEntry)], has_more: bool) -> Self {
-        let entries = entries.iter().map(|(stamp, entry)| EntryView {
-            stamp: stamp.0,
-            at: time(entry.at),
-            cause: json!({"source": entry.cause.source, "id": entry.cause.id}),
-            events: entry.events.iter().map(event).collect(),
-        });
+        let entries = entries.iter().map(|(stamp, entry)| EntryView::new(*stamp, entry));
         Self { id: id.to_string(), entries: entries.collect(), has_more }
     }
 
@@ -56,6 +70,37 @@ impl HistoryView {
             text.push_str("more entries follow: raise --limit, up to 1000; GET /v1/instances/{id}/history?after=STAMP has the next ones\n");
         }
         text
+    }
+}
+
+impl EntryView {
+    pub(crate) fn new(stamp: Stamp, entry: &ChangelogEntry) -> Self {
+        Self {
+            stamp: stamp.0,
+            at: time(entry.at),
+            cause: json!({"source": entry.cause.source, "id": entry.cause.id}),
+            events: entry.events.iter().map(event).collect(),
+        }
+    }
+
+    /// The same without the data that flows through the workflow.
+    pub(crate) fn without_payloads(mut self) -> Self {
+        const PAYLOADS: [&str; 10] = [
+            "raw_input",
+            "input",
+            "output",
+            "context",
+            "event",
+            "data",
+            "activity",
+            "attributes",
+            "command",
+            "reopening",
+        ];
+        for event in self.events.iter_mut().filter_map(Value::as_object_mut) {
+            event.retain(|name, _| !PAYLOADS.contains(&name.as_str()));
+        }
+        self
     }
 }
 

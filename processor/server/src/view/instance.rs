@@ -8,13 +8,14 @@ use millrace_schemas::instance::{Execution, ExecutionState, Halted, InstanceStat
 use millrace_workflow::program::CHILD_QUEUE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::listing::attributes_text;
-use super::time;
+use super::{TaskErrorSchema, time};
 use crate::output::{shorten, table};
 
 /// An instance as it is now. Absent parts are left out.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct InstanceView {
     pub(crate) id: String,
     /// `namespace/name/version`
@@ -28,14 +29,18 @@ pub(crate) struct InstanceView {
     pub(crate) output: Option<Value>,
     /// Of a faulted instance.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = TaskErrorSchema, required = false)]
     pub(crate) error: Option<TaskError>,
     /// Of a suspended or cancelled instance.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) incident: Option<IncidentView>,
     /// Of an instance that undoes what it has done before it ends.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) compensating: Option<CompensatingView>,
     /// How many tasks that have ended can be undone, or are yet to be.
     #[serde(skip_serializing_if = "is_zero", default)]
@@ -65,40 +70,46 @@ pub(crate) struct InstanceView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) attributes: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) traceparent: Option<String>,
     /// The instance that has started it, if one has.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) parent: Option<String>,
 }
 
 /// What stopped an instance.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct IncidentView {
     pub(crate) kind: String,
     pub(crate) detail: String,
     /// Of the call whose answer was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) execution: Option<u32>,
 }
 
 /// How an instance will end that undoes what it has done.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct CompensatingView {
     /// `faulted` or `cancelled`.
     pub(crate) outcome: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = TaskErrorSchema, required = false)]
     pub(crate) error: Option<TaskError>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) reason: Option<String>,
 }
 
 /// A task that waits for somebody who says how it goes on.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct HaltedView {
     /// JSON pointer in the definition.
     pub(crate) task: String,
     /// Why it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = TaskErrorSchema, required = false)]
     pub(crate) error: Option<TaskError>,
     /// What it will be given, if somebody has said so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -110,7 +121,7 @@ fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
 }
 
 /// A task that has been entered and has not ended.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct TaskView {
     pub(crate) execution: u32,
     /// JSON pointer in the definition.
@@ -123,32 +134,40 @@ pub(crate) struct TaskView {
     pub(crate) started_at: String,
     /// Of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) queue: Option<String>,
     /// Of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) function: Option<String>,
     /// Of a call: what the worker's answer must carry as `tasktoken`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) token: Option<String>,
     /// Of a task that runs a workflow: the id of the child.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) child: Option<String>,
     /// Of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) deadline: Option<String>,
     /// Of a `try` that pauses or handles an error.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = TaskErrorSchema, required = false)]
     pub(crate) error: Option<TaskError>,
     /// Of a `try`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) retries: Option<u32>,
     /// Of a loop: the index of the item it is at, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) index: Option<u32>,
 }
 
 /// A pending timer.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct TimerView {
     pub(crate) timer: u32,
     pub(crate) execution: u32,

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use millrace_runtime::store::ListPage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::time;
 use crate::output::table;
@@ -42,15 +43,19 @@ pub(crate) fn attributes_text(attributes: &Map<String, Value>) -> String {
 }
 
 /// A page of the list, newest start first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ListView {
     pub(crate) instances: Vec<RowView>,
     /// Whether older ones were left out, by the limit.
     pub(crate) has_more: bool,
+    /// Of the API: the cursor of the next page, if there may be one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    pub(crate) next: Option<String>,
 }
 
 /// One instance, as of its last snapshot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RowView {
     pub(crate) id: String,
     pub(crate) workflow: String,
@@ -59,6 +64,7 @@ pub(crate) struct RowView {
     pub(crate) updated_at: String,
     /// What it is found by.
     #[serde(skip_serializing_if = "Map::is_empty", default)]
+    #[schema(value_type = Object, required = false)]
     pub(crate) attributes: Map<String, Value>,
 }
 
@@ -72,7 +78,7 @@ impl ListView {
             updated_at: time(row.updated_at),
             attributes: row.attributes.values().clone(),
         };
-        Self { instances: page.rows.iter().map(row).collect(), has_more: page.has_more }
+        Self { instances: page.rows.iter().map(row).collect(), has_more: page.has_more, next: None }
     }
 
     /// For people.

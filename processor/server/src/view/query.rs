@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// What `query` and the API answer.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct QueryView {
     /// The instance.
     pub(crate) id: String,
@@ -12,5 +13,6 @@ pub(crate) struct QueryView {
     pub(crate) result: Value,
     /// Who evaluated it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) owner_url: Option<String>,
 }

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use millrace_schemas::schedule::{ScheduleState, ScheduleStatus, ScheduledRun, scheduled_workflow};
 use millrace_schemas::{InstanceId, WorkflowVersion};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ReadFrom, time};
 use crate::output::{shorten, table};
 
 /// One schedule, as it is, and who said so.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct ScheduleView {
     /// `namespace/name`
     pub(crate) workflow: String,
@@ -20,6 +21,7 @@ pub(crate) struct ScheduleView {
     pub(crate) status: String,
     /// Why it is paused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) reason: Option<String>,
     /// `every 15m`, `cron 0 6 * * * Europe/Berlin`, `after 5m`
     #[serde(skip_serializing_if = "String::is_empty", default)]
@@ -29,18 +31,23 @@ pub(crate) struct ScheduleView {
     pub(crate) overlap: String,
     /// When the next start is due; absent if there is none for now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) next_at: Option<String>,
     /// The run whose end is waited for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) running: Option<RunView>,
     /// The instance that starts when it has ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) buffered: Option<String>,
     /// The run that was started last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) last: Option<RunView>,
     /// Why the last run that was waited for did not end well, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) last_error: Option<String>,
     /// Instances that it has started.
     pub(crate) started: u64,
@@ -49,14 +56,16 @@ pub(crate) struct ScheduleView {
     /// Runs that it has waited for, and that did not end well.
     pub(crate) failed: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) read_from: Option<ReadFrom>,
     /// Why the owner did not say so itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) note: Option<String>,
 }
 
 /// An instance that a schedule has started.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub(crate) struct RunView {
     pub(crate) instance: String,
     /// When it was meant to start.
@@ -64,14 +73,16 @@ pub(crate) struct RunView {
     pub(crate) started_at: String,
     /// Somebody asked for it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    #[schema(required = false)]
     pub(crate) is_triggered: bool,
     /// What `io.millrace.task.completed` must carry as `tasktoken`, of a run that is waited for and whose answer was lost.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub(crate) token: Option<String>,
 }
 
 /// All of them, by name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SchedulesView {
     pub(crate) schedules: Vec<ScheduleView>,
 }

@@ -8,12 +8,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod api;
 mod asking;
 mod ctk;
 mod dev;
 mod hostile;
 mod operators;
+mod readme;
 mod schedules;
+mod security;
 mod servers;
 mod stories;
 mod support;

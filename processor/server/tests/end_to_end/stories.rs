@@ -8,6 +8,11 @@ use millrace_schemas::{EventId, ExecutionId, InstanceId, TaskToken, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::api::{
+    dead_letters_are_looked_at_and_produced_again, definitions_are_deployed_and_drawn,
+    many_are_stepped_in_with_at_once, what_happens_is_told_as_it_happens,
+    what_the_command_line_can_the_api_can,
+};
 use crate::asking::{a_command_may_wait_for_its_outcome, instances_are_asked_and_found};
 use crate::support::{Answer, Fleet, Place};
 
@@ -39,6 +44,11 @@ in_both_places!(
     a_command_may_wait_for_its_outcome,
     instances_are_asked_and_found,
     records_of_a_users_topic_are_heard_once,
+    what_the_command_line_can_the_api_can,
+    many_are_stepped_in_with_at_once,
+    definitions_are_deployed_and_drawn,
+    dead_letters_are_looked_at_and_produced_again,
+    what_happens_is_told_as_it_happens,
 );
 
 pub(crate) const HELLO: &str = "\

@@ -10,6 +10,7 @@ mod tasks;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -25,14 +26,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bundling::{Bundling, Catalogs};
-use crate::cli::deploy::{self, Admission, Candidate};
-use crate::cli::waiting::{Ending, Watch};
+use crate::cli::deploy;
 use crate::clients::{self, Kafka, Tail};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
 use crate::member;
 use crate::output::Output;
 use crate::reading::home_of;
+use crate::requests::Fleet;
+use crate::requests::admission::{Admission, Candidate, admit_named};
+use crate::requests::deployment;
+use crate::requests::ending::{Ending, Watch};
 
 use lifecycle::Published;
 use own::Own;
@@ -120,7 +124,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
         }
         Admission::Admitted { program, definition, warnings } => {
             warnings.iter().for_each(|it| output.note(&it.to_string()));
-            Candidate { file: arguments.workflow.clone(), program, definition }
+            Candidate { name: arguments.workflow.display().to_string(), program, definition }
         }
     };
     if global.names_cluster {
@@ -183,9 +187,9 @@ fn only_without_cluster(arguments: &Arguments) -> anyhow::Result<()> {
 /// `1.0.0+ctk.<digest>`: build metadata, so neither older nor newer, and the same scenario finds its own definition again.
 async fn with_free_version(global: &Global, candidate: Candidate) -> anyhow::Result<Candidate> {
     const DIGITS: usize = 12;
-    let (kafka, codec) = (Kafka::new(global), clients::codec(global).await?);
-    let known = deploy::deployed(&kafka, &global.topics(), &codec).await?;
-    let Candidate { file, definition, .. } = &candidate;
+    let fleet = Fleet::connect(global).await?;
+    let known = deployment::deployed(&fleet.kafka, fleet.topics(), &fleet.codec).await?;
+    let Candidate { name, definition, .. } = &candidate;
     match known.get(&definition.workflow().to_string()) {
         Some(Some(other)) if other.digest != definition.digest => {}
         _ => return Ok(candidate),
@@ -194,9 +198,9 @@ async fn with_free_version(global: &Global, candidate: Candidate) -> anyhow::Res
     let joint = if definition.version.contains('+') { '.' } else { '+' };
     let version = format!("{}{joint}ctk.{digest}", definition.version);
     let text = with_version(&definition.text, &version).unwrap_or_else(|| definition.text.clone());
-    match deploy::admit_named(&file.display().to_string(), text) {
+    match admit_named(name, text) {
         Admission::Admitted { program, definition, .. } => {
-            Ok(Candidate { file: file.clone(), program, definition })
+            Ok(Candidate { name: name.clone(), program, definition })
         }
         Admission::Refused(_) => {
             let what = format!("{} is deployed already with another meaning", definition.workflow());
@@ -208,7 +212,7 @@ async fn with_free_version(global: &Global, candidate: Candidate) -> anyhow::Res
 /// An instance that is about to start.
 struct Scenario<'g> {
     global: &'g Global,
-    kafka: Kafka,
+    kafka: Arc<Kafka>,
     codec: Codec,
     id: InstanceId,
     workflow: millrace_schemas::WorkflowVersion,
@@ -226,7 +230,8 @@ struct Scenario<'g> {
 impl<'g> Scenario<'g> {
     /// Deploys it, and begins to follow what there is of the instance: nothing. Side by side, since each takes a new client its second.
     async fn begin(global: &'g Global, candidate: Candidate, input: Value) -> anyhow::Result<Self> {
-        let (kafka, codec) = (Kafka::new(global), clients::codec(global).await?);
+        let fleet = Fleet::connect(global).await?;
+        let kafka = Arc::clone(&fleet.kafka);
         let workflow = candidate.program.workflow.clone();
         let id = InstanceId::new(format!("ctk-{}", Uuid::now_v7()))?;
         let topic = kafka.topics().changelog();
@@ -235,11 +240,12 @@ impl<'g> Scenario<'g> {
         let changelog = [(topic, i32::try_from(partition)?)];
         let candidates = [candidate];
         let (_, watch, lifecycle, tail) = tokio::try_join!(
-            deploy::deploy(global, &candidates),
-            Watch::begin(global, &kafka, &id),
+            async { Ok(deployment::deploy(&fleet, &candidates).await?) },
+            Watch::begin(&fleet, &id),
             Published::begin(&kafka, &id),
             kafka.tail_from_end(&changelog),
         )?;
+        let codec = fleet.codec;
         Ok(Self { global, kafka, codec, id, workflow, input, from, partition, watch, lifecycle, tail })
     }
 
@@ -263,7 +269,8 @@ impl<'g> Scenario<'g> {
             victim = kill.map(tokio::spawn);
         }
         let sent = kafka.send_event(event).await?;
-        let mut ending = Box::pin(watch.until_the_end(output, &cause, &sent, arguments.timeout));
+        let mut ending =
+            Box::pin(watch.until_the_end(&cause, &sent, arguments.timeout, |it| output.note(it)));
         let ending = match &mut victim {
             None => ending.await?,
             Some(it) => tokio::select! {

@@ -31,7 +31,7 @@ use crate::cli::worker::parse_secrets;
 use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
-use crate::http;
+use crate::http::{self, Security};
 use crate::key_values::KeyValues;
 use crate::member::{self, Member, Parts};
 use crate::output::Output;
@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Where the HTTP API listens; port 0 for any free one, which is printed
     #[arg(long, default_value = "127.0.0.1:8080", env = "MILLRACE_HTTP", value_name = "IP:PORT")]
     http: SocketAddr,
+
+    #[command(flatten)]
+    api: http::Settings,
 
     /// Folder for everything that is kept [default: millrace/dev in the user's data directory]
     #[arg(long, env = "MILLRACE_DEV_DATA", value_name = "FOLDER", conflicts_with = "ephemeral")]
@@ -194,7 +197,10 @@ impl World {
         listener: tokio::net::TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let url = member::url_of(listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let url = member::url_of(address, &arguments.api);
+        let closing = CancellationToken::new();
+        let security = Security::new(&arguments.api, address, &url, &closing).await?;
         // Settings that lie about are for a cluster of brokers; those on the command line are meant for ours.
         let (kafka_config, kafka_environment) = (Vec::new(), KeyValues::default());
         let global = Global {
@@ -227,7 +233,10 @@ impl World {
         config.partition.stub_ttl = arguments.retention;
         config.partition.bounds.lifecycle = arguments.lifecycle.into();
         config.partition.bounds.on_fault = arguments.on_fault.into();
-        let member = Member::new(Parts { config, log, store, codec, registry, kafka, listener, url });
+        let peers = clients::peers(&global)?;
+        let parts =
+            Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url };
+        let member = Member::new(parts);
         let processor = member.handle();
         // One process, one page of metrics.
         let worker_metrics = WorkerMetrics::registered(member.metrics());

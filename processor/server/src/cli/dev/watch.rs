@@ -12,11 +12,13 @@ use millrace_schemas::definition::Definition;
 use millrace_workflow::admission::with_version;
 
 use crate::bundling::{Bundling, Catalogs};
-use crate::cli::deploy::{self, Admission, Candidate};
-use crate::clients::{self, Kafka};
+use crate::cli::deploy;
 use crate::config::Global;
 use crate::exit::Problem;
 use crate::output::Output;
+use crate::requests::Fleet;
+use crate::requests::admission::{Admission, Candidate, admit_named};
+use crate::requests::deployment;
 
 /// Between two looks at the files. Looking is cheap, works on every file system, and survives editors that replace a file.
 const LOOK: Duration = Duration::from_millis(300);
@@ -69,7 +71,7 @@ pub(crate) async fn deploy(
     let name = file.display().to_string();
     let candidate_of = |admission| match admission {
         Admission::Admitted { program, definition, warnings } => {
-            Ok((Candidate { file: file.to_owned(), program, definition }, warnings))
+            Ok((Candidate { name: name.clone(), program, definition }, warnings))
         }
         Admission::Refused(findings) => Err(findings),
     };
@@ -86,17 +88,17 @@ pub(crate) async fn deploy(
     for finding in &findings {
         output.note(&finding.to_string());
     }
-    let (kafka, codec) = (Kafka::new(global), clients::codec(global).await?);
-    let known = deploy::deployed(&kafka, &global.topics(), &codec).await?;
+    let fleet = Fleet::connect(global).await?;
+    let known = deployment::deployed(&fleet.kafka, fleet.topics(), &fleet.codec).await?;
     if let Some(version) = next_version(&candidate.definition, known.values().flatten()) {
         let text = candidate.definition.text.clone();
         let text = with_version(&text, &version).unwrap_or(text);
-        if let Ok((renamed, _)) = candidate_of(deploy::admit_named(&name, text)) {
+        if let Ok((renamed, _)) = candidate_of(admit_named(&name, text)) {
             candidate = renamed;
         }
     }
     let workflow = candidate.definition.workflow().to_string();
-    let outcome = deploy::deploy(global, &[candidate]).await?;
+    let outcome = deployment::deploy(&fleet, &[candidate]).await?;
     Ok(format!("{name}: {workflow} {}", outcome.first().copied().unwrap_or("unchanged")))
 }
 

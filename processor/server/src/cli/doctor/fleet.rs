@@ -11,12 +11,12 @@ use millrace_scylla_store::ScyllaStore;
 use millrace_workflow::admission::admit;
 
 use super::{Check, chain};
-use crate::cli::deploy;
 use crate::cli::topics::DIFFERENCES;
 use crate::clients::{self, Kafka};
 use crate::config::Global;
 use crate::output::count;
 use crate::reading;
+use crate::requests::deployment;
 
 /// More records than this behind, and somebody should look.
 const LAG_RECORDS_MAX: i64 = 100_000;
@@ -48,7 +48,7 @@ pub(super) async fn all(global: &Global, kafka: &Kafka, store: Option<&ScyllaSto
                 "if a checkpoint row cannot be read: ops/runbooks/changelog-lost.md",
             )),
         }
-        checks.extend(owners(store, partitions).await);
+        checks.extend(owners(global, store, partitions).await);
     }
     checks
 }
@@ -89,7 +89,7 @@ async fn topics(global: &Global, kafka: &Kafka, partitions: u32, queues: &[Strin
 async fn definitions(global: &Global, kafka: &Kafka) -> (Check, Vec<String>) {
     let read = async {
         let codec = clients::codec(global).await?;
-        deploy::deployed(kafka, &global.topics(), &codec).await
+        deployment::deployed(kafka, &global.topics(), &codec).await
     };
     let known = match read.await {
         Ok(known) => known,
@@ -196,7 +196,7 @@ fn eras(checkpoints: &[(u32, Option<Checkpoint>)]) -> Option<Check> {
 }
 
 /// Asks each processor that has told its address.
-async fn owners(store: &ScyllaStore, partitions: u32) -> Vec<Check> {
+async fn owners(global: &Global, store: &ScyllaStore, partitions: u32) -> Vec<Check> {
     let mut urls = BTreeSet::new();
     for partition in 0..partitions {
         match store.load_owner(PartitionIndex(partition)).await {
@@ -209,7 +209,7 @@ async fn owners(store: &ScyllaStore, partitions: u32) -> Vec<Check> {
     }
     let mut checks = Vec::new();
     for url in urls {
-        checks.push(match ready(&url).await {
+        checks.push(match ready(global, &url).await {
             Ok(text) => Check::ok("processor", format!("{url} is {}", text.trim())),
             Err(error) => {
                 let fix =
@@ -221,8 +221,8 @@ async fn owners(store: &ScyllaStore, partitions: u32) -> Vec<Check> {
     checks
 }
 
-pub(super) async fn ready(url: &str) -> anyhow::Result<String> {
-    let client = clients::http(Duration::from_secs(3))?;
+pub(super) async fn ready(global: &Global, url: &str) -> anyhow::Result<String> {
+    let client = clients::http(global, Duration::from_secs(3))?;
     let response = client.get(format!("{}/readyz", url.trim_end_matches('/'))).send().await?;
     let is_ready = response.status().is_success();
     let text = response.text().await?;

@@ -31,7 +31,7 @@ pub(super) async fn registry(global: &Global) -> Option<Check> {
 /// Without --cql a processor is asked, and not the store.
 pub(super) async fn api(global: &Global) -> Check {
     let url = &global.api;
-    match super::fleet::ready(url).await {
+    match super::fleet::ready(global, url).await {
         Ok(text) => Check::ok("api", format!("{url} is {}", text.trim())),
         Err(error) => Check::fail(
             "api",

@@ -11,12 +11,14 @@ use millrace_scylla_store::ScyllaStore;
 use crate::clients::{self, Kafka, StoreSettings};
 use crate::config::Global;
 use crate::exit::Failure;
+use crate::reading::Peers;
 
 /// The servers of a fleet.
 pub(super) struct Fleet {
     pub(super) kafka: Kafka,
     pub(super) store: ScyllaStore,
     pub(super) codec: Codec,
+    pub(super) peers: Peers,
     pub(super) topics: Topics,
     pub(super) partitions: u32,
 }
@@ -33,7 +35,7 @@ impl Fleet {
             return Err(Failure::new(what, fix).into());
         }
         let (store, codec) = (clients::store_with(global, settings).await?, clients::codec(global).await?);
-        Ok(Self { kafka, store, codec, topics, partitions })
+        Ok(Self { kafka, store, codec, peers: clients::peers(global)?, topics, partitions })
     }
 
     /// The partition that is meant, or all of them.

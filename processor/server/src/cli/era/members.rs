@@ -1,7 +1,6 @@
 //! Does somebody serve a partition? The members are asked, so far as they have told where; the group says how many there are.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use millrace_placement::PartitionIndex;
 use millrace_runtime::store::SnapshotStore as _;
@@ -9,6 +8,7 @@ use millrace_runtime::store::SnapshotStore as _;
 use super::fleet::Fleet;
 use crate::exit::Failure;
 use crate::http::PartitionsView;
+use crate::reading::{self, Peers};
 
 /// What the members say.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Members {
         let mut held = Vec::new();
         for url in urls {
             // One that does not answer has stopped, or is counted in the group.
-            let Ok(PartitionsView { partitions }) = partitions_of(&url).await else { continue };
+            let Ok(PartitionsView { partitions }) = partitions_of(&fleet.peers, &url).await else { continue };
             held.extend(partitions.into_iter().map(|it| (url.clone(), it.partition, it.status)));
         }
         Ok(Self { count: fleet.kafka.group_members(&fleet.topics.group()).await?, held })
@@ -61,10 +61,9 @@ impl Members {
     }
 }
 
-async fn partitions_of(url: &str) -> anyhow::Result<PartitionsView> {
-    let client = crate::clients::http(Duration::from_secs(3))?;
-    let response = client.get(format!("{}/v1/partitions", url.trim_end_matches('/'))).send().await?;
-    Ok(response.error_for_status()?.json().await?)
+async fn partitions_of(peers: &Peers, url: &str) -> anyhow::Result<PartitionsView> {
+    let asked = reading::ask_owner(peers, url, &["v1", "partitions"], &[]).await?;
+    asked.map_err(|error| anyhow::anyhow!("{}", error.message))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Fleet {
     pub(crate) async fn new(place: Place, partitions: u32, definitions: &[&str]) -> Self {
         match place {
             Place::Servers => Self::on_servers(partitions, definitions, None).await,
-            Place::Dev => Self::in_dev(partitions, definitions),
+            Place::Dev => Self::in_dev(partitions, definitions, &[]),
         }
     }
 
@@ -100,10 +100,24 @@ impl Fleet {
     }
 
     /// It makes its topics itself, and must run for anything else.
-    fn in_dev(partitions: u32, definitions: &[&str]) -> Self {
+    pub(crate) fn in_dev(partitions: u32, definitions: &[&str], arguments: &[&str]) -> Self {
+        Self::in_dev_logging(partitions, definitions, arguments, "")
+    }
+
+    /// As [`Self::in_dev`], with a filter of what it says in its log; the usual one, if that is empty.
+    pub(crate) fn in_dev_logging(
+        partitions: u32,
+        definitions: &[&str],
+        arguments: &[&str],
+        log: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".to_owned();
-        let (processor, document) = dev(&folder, &any, &any, partitions, &[]);
+        let mut command = dev_command(&folder, &any, &any, partitions, arguments);
+        if !log.is_empty() {
+            command.env("MILLRACE_LOG", log);
+        }
+        let (processor, document) = launch(command, &folder.path().join(LOG));
         let addresses = ["kafka", "http"].map(|it| document[it].as_str().unwrap().to_owned());
         let prefix = Topics::DEFAULT_PREFIX.to_owned();
         let kafka = Kafka::new(&addresses[0], &prefix, Codec::single_object());
@@ -232,9 +246,28 @@ impl Fleet {
         child.wait().unwrap().code()
     }
 
+    /// Where its API is.
+    pub(crate) fn url(&self) -> &str {
+        &self.processor.as_ref().unwrap().url
+    }
+
+    /// Status and JSON body of a request that has one.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let client = reqwest::Client::new();
+        let response = client.post(format!("{}{path}", self.url())).json(body).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// JSON body of what is there.
+    pub(crate) async fn read(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
     /// Status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let url = format!("{}{path}", self.processor.as_ref().unwrap().url);
+        let url = format!("{}{path}", self.url());
         match reqwest::get(url).await {
             Ok(response) => (response.status().as_u16(), response.text().await.unwrap()),
             Err(error) => (0, error.to_string()),
@@ -291,10 +324,13 @@ fn data(folder: &TempDir) -> String {
 
 /// Starts `millrace dev`, and waits until it serves.
 fn dev(folder: &TempDir, kafka: &str, http: &str, partitions: u32, arguments: &[&str]) -> (Processor, Value) {
+    launch(dev_command(folder, kafka, http, partitions, arguments), &folder.path().join(LOG))
+}
+
+fn dev_command(folder: &TempDir, kafka: &str, http: &str, partitions: u32, arguments: &[&str]) -> Command {
     let (data, partitions) = (data(folder), partitions.to_string());
     let usual = ["--output", "json", "dev", "--data", &data, "--kafka", kafka, "--http", http];
-    let command = millrace(&[&usual, &["--partitions", &partitions][..], arguments].concat());
-    launch(command, &folder.path().join(LOG))
+    millrace(&[&usual, &["--partitions", &partitions][..], arguments].concat())
 }
 
 /// Starts a processor that says where it listens.

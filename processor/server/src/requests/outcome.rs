@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use bytes::Bytes;
 use millrace_placement::{Topics, home, key_group};
 use millrace_schemas::cloud_event::{CloudEvent, InboxRecord, types, with_answer};
 use millrace_schemas::codec::Codec;
@@ -12,22 +12,9 @@ use millrace_schemas::dead_letter::DeadLetter;
 use millrace_schemas::{EventId, InstanceId};
 use serde::Serialize;
 
-use crate::clients::{self, Kafka, Record, Sent, Tail};
-use crate::config::{Global, parse_duration};
+use super::{Feed, Fleet};
+use crate::clients::{Kafka, Record, Sent};
 use crate::exit::Exit;
-use crate::output::Output;
-
-/// `--wait`, `--timeout`
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct Waiting {
-    /// Wait until the event is accepted or rejected, and say so
-    #[arg(long)]
-    pub(crate) wait: bool,
-
-    /// How long to wait
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, requires = "wait")]
-    pub(crate) timeout: Duration,
-}
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -147,77 +134,58 @@ fn outcome(event: CloudEvent, cause: &EventId) -> Option<Outcome> {
     }
 }
 
-/// Sends an event and waits for what becomes of it.
-pub(crate) async fn send(
-    global: &Global,
-    output: Output,
-    id: &InstanceId,
-    event: CloudEvent,
-    answer: Answer,
-    timeout: Duration,
-) -> anyhow::Result<(Sent, Outcome)> {
-    let (kafka, topics, cause) = (Kafka::new(global), global.topics(), event.event_id.clone());
-    let begin = async {
-        let codec = clients::codec(global).await?;
-        // Before the event is sent, so that nothing of what follows is missed.
-        let tail = kafka.tail_from_end(&sources(&kafka, &topics, id).await?).await?;
-        anyhow::Ok((codec, tail))
-    };
-    let (codec, mut tail) = output.patiently("looking for the ends of the topics", begin).await?;
-    let sent = kafka.send_event(with_answer(event, answer)).await?;
-    let until_told = next(&mut tail, |record| told(record, &topics, &codec, &cause, &sent));
-    let waiting = tokio::time::timeout(timeout, until_told);
-    let outcome = output.patiently(&format!("waiting for the answer of {id}"), waiting).await;
-    let outcome = outcome.unwrap_or(Ok(Outcome::TimedOut))?;
-    if outcome == Outcome::TimedOut {
-        output.note(&format!(
-            "no answer within {} s. The event is in {}/{} at offset {}, and is decided as soon as its partition is served: see \
-             millrace doctor, and what came of it by millrace get {id}",
-            timeout.as_secs_f32(),
-            topics.events(),
-            sent.partition,
-            sent.offset,
-        ));
-    }
-    Ok((sent, outcome))
+/// What a follower of an instance asks for: its records have its id as their key.
+pub(crate) fn key(id: &InstanceId) -> Bytes {
+    Bytes::copy_from_slice(id.as_str().as_bytes())
 }
 
-async fn next<T>(tail: &mut Tail, wanted: impl Fn(&Record) -> Option<T>) -> anyhow::Result<T> {
-    loop {
-        if let Some(found) = wanted(&tail.next().await?) {
-            return Ok(found);
+/// Readers that stand where the topics ended when the watch began: nothing of what follows is missed.
+#[derive(Debug)]
+pub(crate) struct Listening<'f> {
+    fleet: &'f Fleet,
+    feed: Feed,
+}
+
+impl<'f> Listening<'f> {
+    /// For what will be told about `id`.
+    pub(crate) async fn begin(fleet: &'f Fleet, id: &InstanceId) -> anyhow::Result<Self> {
+        let sources = sources(&fleet.kafka, fleet.topics(), id).await?;
+        Ok(Self { fleet, feed: fleet.follow(sources, Some(key(id))).await? })
+    }
+
+    /// Sends the event.
+    pub(crate) async fn send(self, event: CloudEvent, answer: Answer) -> anyhow::Result<Asked<'f>> {
+        let Self { fleet, feed } = self;
+        let cause = event.event_id.clone();
+        let sent = fleet.kafka.send_event(with_answer(event, answer)).await?;
+        Ok(Asked { fleet, feed, cause, sent })
+    }
+}
+
+/// An event that was sent, and whose outcome will be told.
+#[derive(Debug)]
+pub(crate) struct Asked<'f> {
+    fleet: &'f Fleet,
+    feed: Feed,
+    cause: EventId,
+    pub(crate) sent: Sent,
+}
+
+impl Asked<'_> {
+    /// Waits at most `timeout` for what becomes of it.
+    pub(crate) async fn outcome(mut self, timeout: Duration) -> anyhow::Result<(Sent, Outcome)> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let (topics, codec) = (self.fleet.topics(), &self.fleet.codec);
+        loop {
+            let record = match tokio::time::timeout_at(deadline, self.feed.next()).await {
+                Err(_) => return Ok((self.sent, Outcome::TimedOut)),
+                Ok(record) => record?,
+            };
+            if let Some(outcome) = told(&record, topics, codec, &self.cause, &self.sent) {
+                return Ok((self.sent, outcome));
+            }
         }
     }
-}
-
-/// What a command that sends an event shows.
-#[derive(Serialize)]
-struct Document<'a> {
-    id: &'a InstanceId,
-    #[serde(flatten)]
-    sent: &'a Sent,
-    #[serde(flatten)]
-    outcome: Option<&'a Outcome>,
-}
-
-/// Sends an event, and waits for what becomes of it if that is wanted; says what was sent, or what became of it. `text` is for people
-/// who do not wait.
-pub(crate) async fn run(
-    global: &Global,
-    output: Output,
-    id: &InstanceId,
-    event: CloudEvent,
-    answer: Answer,
-    (timeout, text): (Duration, String),
-) -> anyhow::Result<Exit> {
-    if answer == Answer::Refusal {
-        let sent = output.patiently("sending the event", Kafka::new(global).send_event(event)).await?;
-        output.show(&Document { id, sent: &sent, outcome: None }, || text)?;
-        return Ok(Exit::Success);
-    }
-    let (sent, outcome) = send(global, output, id, event, answer, timeout).await?;
-    output.show(&Document { id, sent: &sent, outcome: Some(&outcome) }, || outcome.text(id))?;
-    Ok(outcome.exit())
 }
 
 #[cfg(test)]

@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use millrace_placement::{Topics, home, key_group};
+use millrace_placement::Topics;
 use millrace_schemas::codec::{ChangelogRecord, Codec};
 use millrace_schemas::event::{Event, TaskError};
 use millrace_schemas::{EventId, InstanceId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::outcome::{self, Outcome};
-use crate::clients::{self, Kafka, Record, Sent, Tail};
-use crate::config::Global;
+use super::outcome::{self, Outcome};
+use super::{Feed, Fleet};
+use crate::clients::{self, Record, Sent};
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::reading::home_of;
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,33 +52,31 @@ pub(crate) struct Watch {
     id: InstanceId,
     topics: Topics,
     codec: Codec,
-    tail: Tail,
+    feed: Feed,
 }
 
 impl Watch {
-    pub(crate) async fn begin(global: &Global, kafka: &Kafka, id: &InstanceId) -> anyhow::Result<Self> {
-        let topics = global.topics();
-        let codec = clients::codec(global).await?;
-        let partitions = kafka.partitions(&topics.changelog()).await?;
-        let home = i32::try_from(home(key_group(id.as_str().as_bytes()), partitions).0)?;
-        let mut sources = vec![(topics.changelog(), home)];
-        sources.extend(outcome::sources(kafka, &topics, id).await?);
-        let tail = kafka.tail_from_end(&sources).await?;
-        Ok(Self { id: id.clone(), topics, codec, tail })
+    pub(crate) async fn begin(fleet: &Fleet, id: &InstanceId) -> anyhow::Result<Self> {
+        let topics = fleet.topics().clone();
+        let home = home_of(id, fleet.kafka.partitions(&topics.changelog()).await?);
+        let mut sources = vec![(topics.changelog(), i32::try_from(home.0)?)];
+        sources.extend(outcome::sources(&fleet.kafka, &topics, id).await?);
+        let feed = fleet.follow(sources, Some(outcome::key(id))).await?;
+        Ok(Self { id: id.clone(), topics, codec: fleet.codec.clone(), feed })
     }
 
-    /// Waits at most `timeout` for the end of what the event `cause`, sent as `sent`, has started.
+    /// Waits at most `timeout` for the end of what the event `cause`, sent as `sent`, has started. Standstills meanwhile are `told`.
     pub(crate) async fn until_the_end(
         mut self,
-        output: Output,
         cause: &EventId,
         sent: &Sent,
         timeout: Duration,
+        told: impl Fn(&str),
     ) -> anyhow::Result<Ending> {
         let deadline = tokio::time::Instant::now() + timeout;
         let mut incident = None;
         loop {
-            let record = match tokio::time::timeout_at(deadline, self.tail.next()).await {
+            let record = match tokio::time::timeout_at(deadline, self.feed.next()).await {
                 Err(_) => return Ok(Ending::TimedOut { incident }),
                 Ok(record) => record?,
             };
@@ -86,7 +84,7 @@ impl Watch {
                 for event in self.events(&record)? {
                     match event {
                         Event::IncidentRaised { incident: it } => {
-                            output.note(&format!("{} stands still: {}: {}", self.id, it.kind, it.detail));
+                            told(&format!("{} stands still: {}: {}", self.id, it.kind, it.detail));
                             incident = Some(format!("{}: {}", it.kind, it.detail));
                         }
                         Event::InstanceResumed { .. } => incident = None,
