@@ -61,7 +61,7 @@ do:
   - many:
       for: {in: '[1, 2]', each: it}
       do:
-        - odd: {if: $it == 1, set: {}, then: exit}
+        - odd: {if: $it == 1, set: {n: 2}, then: exit}
         - even: {raise: {error: {type: https://a.example/e, status: 500}}}
   - last: {wait: PT1S}
 ";

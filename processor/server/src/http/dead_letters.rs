@@ -55,7 +55,7 @@ const LETTERS_MAX: u32 = 500;
 /// Records that could not be read or admitted. Long values are cut.
 #[utoipa::path(
     get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "listDeadLetters", params(Listing),
-    responses((status = 200, body = LettersView), Failed)
+    responses((status = 200, description = "A page of them", body = LettersView), Failed)
 )]
 pub(crate) async fn list(
     State(api): State<Api>,
@@ -73,7 +73,7 @@ pub(crate) async fn list(
 /// One dead letter, whole
 #[utoipa::path(
     get, path = "/v1/dead-letters/{partition}/{offset}", tag = "dead letters", operation_id = "getDeadLetter",
-    params(LetterParams), responses((status = 200, body = LetterView), Failed)
+    params(LetterParams), responses((status = 200, description = "The dead letter", body = LetterView), Failed)
 )]
 pub(crate) async fn one(
     State(api): State<Api>,
@@ -93,7 +93,7 @@ pub(crate) async fn one(
 /// To where it came from, with its key and its headers, and with headers that say so. The dead letter stays.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{partition}/{offset}/redrive", tag = "dead letters", operation_id = "redriveDeadLetter",
-    params(LetterParams), responses((status = 200, body = RedrivenView), Failed)
+    params(LetterParams), responses((status = 200, description = "Where the record stands now", body = RedrivenView), Failed)
 )]
 pub(crate) async fn redrive(
     State(api): State<Api>,

@@ -84,7 +84,7 @@ pub(crate) struct DefinitionView {
 /// As this processor knows them; a definition that has just been deployed is known a moment later.
 #[utoipa::path(
     get, path = "/v1/definitions", tag = "definitions", operation_id = "listDefinitions",
-    responses((status = 200, body = WorkflowsView), Failed)
+    responses((status = 200, description = "All of them", body = WorkflowsView), Failed)
 )]
 pub(crate) async fn all(State(api): State<Api>) -> Json<WorkflowsView> {
     let mut workflows: BTreeMap<WorkflowName, Vec<Known>> = BTreeMap::new();
@@ -98,7 +98,7 @@ pub(crate) async fn all(State(api): State<Api>) -> Json<WorkflowsView> {
 /// One workflow
 #[utoipa::path(
     get, path = "/v1/definitions/{namespace}/{name}", tag = "definitions", operation_id = "getWorkflow",
-    params(WorkflowParams), responses((status = 200, body = WorkflowView), Failed)
+    params(WorkflowParams), responses((status = 200, description = "The workflow", body = WorkflowView), Failed)
 )]
 pub(crate) async fn workflow(
     State(api): State<Api>,
@@ -115,7 +115,7 @@ pub(crate) async fn workflow(
 #[utoipa::path(
     get, path = "/v1/definitions/{namespace}/{name}/{version}", tag = "definitions", operation_id = "getDefinition",
     params(WorkflowParams, ("version" = String, Path, description = "Such as `1.0.0`")),
-    responses((status = 200, body = DefinitionView), Failed)
+    responses((status = 200, description = "The definition", body = DefinitionView), Failed)
 )]
 pub(crate) async fn version(
     State(api): State<Api>,

@@ -42,7 +42,11 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (bytes, headers) = read(request, state).await?;
-        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&headers, &bytes).map(Self) }
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let body: Option<T> = parse(&headers, &bytes)?;
+        Ok(Self(body.unwrap_or_default()))
     }
 }
 

@@ -23,7 +23,7 @@ const ENTRIES_MAX: u32 = 20_000;
 #[utoipa::path(
     get, path = "/v1/definitions/{namespace}/{name}/{version}/graph", tag = "definitions", operation_id = "getDefinitionGraph",
     params(WorkflowParams, ("version" = String, Path, description = "Such as `1.0.0`")),
-    responses((status = 200, body = GraphView), Failed)
+    responses((status = 200, description = "The graph", body = GraphView), Failed)
 )]
 pub(crate) async fn of_definition(
     State(api): State<Api>,
@@ -40,7 +40,7 @@ pub(crate) async fn of_definition(
 /// Each task with how it stands, and how often it was entered and how that went.
 #[utoipa::path(
     get, path = "/v1/instances/{id}/graph", tag = "instances", operation_id = "getInstanceGraph",
-    params(InstanceParam), responses((status = 200, body = GraphView), Failed)
+    params(InstanceParam), responses((status = 200, description = "The graph", body = GraphView), Failed)
 )]
 pub(crate) async fn of_instance(
     State(api): State<Api>,

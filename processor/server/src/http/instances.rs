@@ -35,7 +35,7 @@ pub(crate) struct Routing {
 #[utoipa::path(
     get, path = "/v1/instances/{id}", tag = "instances", operation_id = "getInstance",
     params(InstanceParam, Routing),
-    responses((status = 200, body = FoundView), Failed)
+    responses((status = 200, description = "The instance", body = FoundView), Failed)
 )]
 pub(crate) async fn one(
     State(api): State<Api>,
@@ -110,7 +110,7 @@ const ENTRIES_MAX: u32 = 1_000;
 #[utoipa::path(
     get, path = "/v1/instances/{id}/history", tag = "instances", operation_id = "getHistory",
     params(InstanceParam, HistoryPage),
-    responses((status = 200, body = HistoryView), Failed)
+    responses((status = 200, description = "What happened, oldest first", body = HistoryView), Failed)
 )]
 pub(crate) async fn history(
     State(api): State<Api>,
@@ -146,7 +146,7 @@ pub(crate) struct Rewinding {
 #[utoipa::path(
     get, path = "/v1/instances/{id}/rewound", tag = "instances", operation_id = "getRewound",
     params(InstanceParam, Rewinding),
-    responses((status = 200, body = RewoundView), Failed)
+    responses((status = 200, description = "What a restart would bring with it", body = RewoundView), Failed)
 )]
 pub(crate) async fn rewound(
     State(api): State<Api>,
@@ -211,7 +211,7 @@ const INSTANCES_MAX: u32 = 1_000;
 /// As of their last snapshots, a few seconds ago.
 #[utoipa::path(
     get, path = "/v1/instances", tag = "instances", operation_id = "listInstances", params(Listing),
-    responses((status = 200, body = ListView), Failed)
+    responses((status = 200, description = "A page of them", body = ListView), Failed)
 )]
 pub(crate) async fn list(
     State(api): State<Api>,

@@ -160,7 +160,7 @@ pub(crate) async fn serve(
         description = "The API of a processor. Whichever processor is asked answers for the whole fleet. What changes something is sent through Kafka.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(live::FollowedView)),
+    components(schemas(ErrorBody, asking::CommandView, live::FollowedView)),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(
@@ -236,5 +236,46 @@ mod tests {
     fn the_committed_document_is_up_to_date() {
         let (_, document) = routes();
         expect_test::expect_file!["../../openapi.json"].assert_eq(&document::text(&document));
+    }
+
+    /// What OpenAPI asks for, and is easily forgotten.
+    #[test]
+    fn the_document_is_whole() {
+        let (_, document) = routes();
+        let document = serde_json::to_value(&document).expect("is JSON");
+        let mut references = Vec::new();
+        collect(&document, &mut references);
+        assert!(references.len() > 100, "{} references", references.len());
+        for reference in references {
+            let pointer = reference.trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().expect("has paths") {
+            for (method, operation) in methods.as_object().expect("has methods") {
+                let name = operation["operationId"].as_str().expect("has a name");
+                assert!(names.insert(name.to_owned()), "{name} is there twice");
+                assert!(
+                    operation["summary"].is_string() && operation["tags"][0].is_string(),
+                    "{method} {path}"
+                );
+                for (status, response) in operation["responses"].as_object().expect("has responses") {
+                    assert!(response["description"].is_string(), "{method} {path}: {status}");
+                }
+                let errors = operation["responses"].get("default").is_some();
+                assert!(errors || !path.starts_with("/v1/"), "{method} {path} does not say how it fails");
+            }
+        }
+    }
+
+    fn collect(value: &serde_json::Value, references: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                references.extend(fields.get("$ref").and_then(|it| it.as_str()).map(str::to_owned));
+                fields.values().for_each(|it| collect(it, references));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|it| collect(it, references)),
+            _ => {}
+        }
     }
 }

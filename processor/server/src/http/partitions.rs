@@ -39,7 +39,7 @@ pub(crate) struct PartitionView {
 /// What this processor owns
 #[utoipa::path(
     get, path = "/v1/partitions", tag = "fleet", operation_id = "listOwnPartitions",
-    responses((status = 200, body = PartitionsView), Failed)
+    responses((status = 200, description = "Its partitions", body = PartitionsView), Failed)
 )]
 pub(crate) async fn all(State(api): State<Api>) -> Json<PartitionsView> {
     Json(own(&api))
@@ -95,7 +95,7 @@ pub(crate) struct ProcessorView {
 /// All partitions of the fleet with their owners, who are asked how their partitions do.
 #[utoipa::path(
     get, path = "/v1/fleet", tag = "fleet", operation_id = "getFleet",
-    responses((status = 200, body = FleetView), Failed)
+    responses((status = 200, description = "Partitions and processors", body = FleetView), Failed)
 )]
 pub(crate) async fn fleet(State(api): State<Api>, caller: Caller) -> Result<Json<FleetView>, ApiError> {
     let mut owners = Vec::new();

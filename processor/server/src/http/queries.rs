@@ -40,7 +40,7 @@ pub(crate) struct Asked {
 /// Its owner evaluates the expression on what is committed. 422 if the expression fails or takes too much.
 #[utoipa::path(
     get, path = "/v1/instances/{id}/query", tag = "instances", operation_id = "queryInstance",
-    params(InstanceParam, Asked), responses((status = 200, body = QueryView), Failed)
+    params(InstanceParam, Asked), responses((status = 200, description = "What the expression gives", body = QueryView), Failed)
 )]
 pub(crate) async fn expression(
     State(api): State<Api>,
@@ -55,7 +55,7 @@ pub(crate) async fn expression(
 #[utoipa::path(
     get, path = "/v1/instances/{id}/queries/{name}", tag = "instances", operation_id = "namedQueryOfInstance",
     params(InstanceParam, ("name" = String, Path, description = "Of the query"), Routing),
-    responses((status = 200, body = QueryView), Failed)
+    responses((status = 200, description = "What the expression gives", body = QueryView), Failed)
 )]
 pub(crate) async fn named(
     State(api): State<Api>,

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 64;
 /// Its committed state, from the processor that owns it, whichever that is.
 #[utoipa::path(
     get, path = "/v1/schedules/{namespace}/{name}", tag = "schedules", operation_id = "getSchedule",
-    params(WorkflowParams, Routing), responses((status = 200, body = ScheduleView), Failed)
+    params(WorkflowParams, Routing), responses((status = 200, description = "The schedule", body = ScheduleView), Failed)
 )]
 pub(crate) async fn one(
     State(api): State<Api>,
@@ -77,7 +77,7 @@ async fn find(
 /// Of all workflows that have one, or had one in an earlier version. One that cannot be looked at now is in the list all the same.
 #[utoipa::path(
     get, path = "/v1/schedules", tag = "schedules", operation_id = "listSchedules",
-    responses((status = 200, body = SchedulesView), Failed)
+    responses((status = 200, description = "All of them", body = SchedulesView), Failed)
 )]
 pub(crate) async fn all(State(api): State<Api>, caller: Caller) -> Json<SchedulesView> {
     let mut schedules = Vec::new();

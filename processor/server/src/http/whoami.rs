@@ -25,7 +25,7 @@ pub(crate) struct CallerView {
 /// Who am I?
 #[utoipa::path(
     get, path = "/v1/caller", tag = "fleet", operation_id = "getCaller",
-    responses((status = 200, body = CallerView), Failed)
+    responses((status = 200, description = "The caller", body = CallerView), Failed)
 )]
 pub(crate) async fn caller(State(api): State<Api>, caller: Caller) -> Json<CallerView> {
     Json(CallerView {

@@ -278,6 +278,7 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{EncodingKey, Header, encode};
@@ -337,6 +338,39 @@ mod tests {
             checker(&["--http-jwt-roles-claim", "access.roles", "--http-jwt-role", "ops=admin"]).await;
         let ops = claims(json!({ "access": { "roles": ["ops"] } }));
         assert_eq!(nested.check(&signed("k-1", &ops)).await.expect("is taken").1, Role::Admin);
+    }
+
+    #[tokio::test]
+    async fn keys_are_found_where_the_issuer_says() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let issuer = format!("http://{}", listener.local_addr().expect("it has one"));
+        let discovery = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "other": 1 });
+        let provider = axum::Router::new()
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || std::future::ready(axum::Json(discovery.clone()))),
+            )
+            .route("/keys", get(|| std::future::ready(axum::Json(keys()))));
+        tokio::spawn(axum::serve(listener, provider).into_future());
+        let named = ["--http-jwt-issuer", &issuer, "--http-jwt-audience", "millrace"];
+        let jwt = Jwt::new(&settings(&named), &CancellationToken::new()).await;
+        let jwt = jwt.expect("is well").expect("is named");
+        let theirs = claims(json!({ "iss": issuer }));
+        assert_eq!(jwt.check(&signed("k-1", &theirs)).await.expect("is taken").1, Role::Write);
+        let others = claims(json!({ "iss": ISSUER }));
+        assert!(jwt.check(&signed("k-1", &others)).await.is_err(), "of another issuer, by the same key");
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_does_not_answer_lets_nobody_in() {
+        // Nobody listens at this port: it was free a moment ago.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let issuer = format!("http://{}", listener.local_addr().expect("it has one"));
+        drop(listener);
+        let named = ["--http-jwt-issuer", &issuer, "--http-jwt-audience", "millrace"];
+        let jwt = Jwt::new(&settings(&named), &CancellationToken::new()).await;
+        let jwt = jwt.expect("the processor starts all the same").expect("is named");
+        assert!(jwt.check(&signed("k-1", &claims(json!({ "iss": issuer })))).await.is_err());
     }
 
     #[tokio::test]
