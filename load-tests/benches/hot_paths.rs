@@ -1,13 +1,21 @@
 //! How long the pure hot paths take: `cargo bench -p millrace-load-tests`. What they cost whatever else the machine does is counted by
 //! `cargo xtask instructions`.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millrace_load_tests::hot_paths;
+
+/// As the processor's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn all(criterion: &mut Criterion) {
     for path in hot_paths::ALL {
         let mut run = (path.prepare)();
-        criterion.bench_function(path.name, |bencher| bencher.iter(&mut run));
+        let (part, what) = path.name.split_once('/').expect("the part of the processor, and what it does");
+        let mut group = criterion.benchmark_group(part);
+        group.throughput(Throughput::Elements(path.elements));
+        group.bench_function(what, |bencher| bencher.iter(&mut run));
+        group.finish();
     }
 }
 

@@ -6,6 +6,10 @@ use clap::{Parser, Subcommand};
 use millrace_load_tests::{bare_loop, broker, hot_paths, listens, live, mix, orders, sequence, timers};
 use tracing_subscriber::EnvFilter;
 
+/// That of the processor: what its pure paths cost depends on it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Load tests for a Millrace fleet on a Kafka cluster. Create the topics and deploy the workflow first, with `millrace`.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -46,8 +46,9 @@ hinted_handoff_enabled: false
 auto_snapshot: false
 key_cache_size: 16MiB
 prepared_statements_cache_size: 16MiB
-${CASSANDRA_CONFIG:-}
 END
+  [[ ${SECURE:-} != 1 ]] || tls_cassandra
+  echo "${CASSANDRA_CONFIG:-}"
 }
 
 cassandra_create() {
@@ -59,6 +60,7 @@ cassandra_create() {
   dir=$(node 1)
   mkdir -p "$dir/tmp"
   printf '%s\n' "${CASSANDRA_PORT:-$first}" $((first + 1)) $((first + 2)) >"$dir/ports" # CQL, between nodes, JMX
+  [[ ${SECURE:-} != 1 ]] || tls_create
   cassandra_yaml "$dir" "$sync" >"$dir/cassandra.yaml"
   cat >"$dir/logback.xml" <<'END'
 <configuration>
@@ -79,8 +81,14 @@ END
     -cp "$jars/*" org.apache.cassandra.service.CassandraDaemon
 }
 
-cassandra_ready() { logged "$1" 'Startup complete' && port_taken "$(port "$1")"; }
+cassandra_is_secure() { grep -q '^client_encryption_options' "$1/cassandra.yaml"; }
+cassandra_ready() {
+  logged "$1" 'Startup complete' && port_taken "$(port "$1")" || return 1
+  # With passwords, nobody is let in before there is a user; the data of an earlier start has one.
+  ! cassandra_is_secure "$1" || [[ -e $1/has-user ]] || { logged "$1" 'Created default superuser role' && touch "$1/has-user"; }
+}
 cassandra_address() { echo "127.0.0.1:$(port "$(node 1)")"; }
 cassandra_env() {
   printf 'export %s=%s\n' CQL_CONTACT_POINT "$(cassandra_address)" MILLRACE_CQL "$(cassandra_address)" MILLRACE_CQL_REPLICATION 1
+  ! cassandra_is_secure "$(node 1)" || tls_env cassandra
 }

@@ -40,8 +40,9 @@ group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=33554432
-${KAFKA_CONFIG:-}
 END
+  [[ ${SECURE:-} != 1 ]] || tls_kafka "$n" "$brokers" "$port"
+  echo "${KAFKA_CONFIG:-}"
 }
 
 kafka_log4j() {
@@ -58,11 +59,15 @@ END
 }
 
 kafka_create() {
-  local brokers=${BROKERS:-1} port n dir jars id voters=() jvm
+  local brokers=${BROKERS:-1} port n dir jars id voters=() jvm users=()
   [[ $brokers =~ ^[1-9]$ ]] || die "BROKERS must be 1 to 9, not $brokers"
   need_java 17 99
   jars=$(kafka_fetch)
   port=${KAFKA_PORT:-$(free_ports $((2 * brokers)))}
+  if [[ ${SECURE:-} == 1 ]]; then
+    tls_create
+    users=(--add-scram "SCRAM-SHA-512=[name=$SECURE_USER,password=$SECURE_PASSWORD]")
+  fi
   for ((n = 1; n <= brokers; n++)); do voters+=("$n@127.0.0.1:$((port + brokers + n - 1))"); done
   id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AA' | cut -c1-22)
   for ((n = 1; n <= brokers; n++)); do
@@ -72,7 +77,7 @@ kafka_create() {
     kafka_log4j >"$dir/log4j2.properties"
     kafka_properties "$n" "$brokers" "$port" "$(IFS=,; echo "${voters[*]}")" >"$dir/server.properties"
     jvm=(-Djava.awt.headless=true "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$jars/*")
-    "$JAVA" -Xmx128m -XX:TieredStopAtLevel=1 "${jvm[@]}" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" \
+    "$JAVA" -Xmx128m -XX:TieredStopAtLevel=1 "${jvm[@]}" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" "${users[@]}" \
       >"$dir/log" 2>&1 9>&- || {
       tail -20 "$dir/log" >&2
       rm -rf "$CLUSTER_HOME/kafka"
@@ -91,4 +96,7 @@ kafka_address() {
   (IFS=,; echo "${all[*]}")
 }
 
-kafka_env() { printf 'export %s=%s\n' KAFKA_BOOTSTRAP "$(kafka_address)" MILLRACE_BOOTSTRAP "$(kafka_address)"; }
+kafka_env() {
+  printf 'export %s=%s\n' KAFKA_BOOTSTRAP "$(kafka_address)" MILLRACE_BOOTSTRAP "$(kafka_address)"
+  ! grep -q '^listeners=SASL_SSL' "$(node 1)/server.properties" || tls_env kafka
+}

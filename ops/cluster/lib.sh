@@ -145,6 +145,8 @@ all_wipe() {
     for dir in $(nodes); do node_signal "$dir" KILL 10; done
     rm -rf "${CLUSTER_HOME:?}/$server"
   done
+  # What tls.sh has made goes with the last who uses it.
+  [[ -d $CLUSTER_HOME/kafka || -d $CLUSTER_HOME/cassandra ]] || rm -rf "$CLUSTER_HOME/tls"
 }
 
 server_status() {

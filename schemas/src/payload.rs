@@ -1,27 +1,40 @@
 //! Workflow data.
 
-use std::sync::Arc;
+use std::fmt::{self, Write};
+use std::sync::{Arc, OnceLock};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// A JSON value that flows through a workflow. Cloning is cheap: the value is shared and never changes.
 ///
 /// In Avro it is `bytes` holding the compact JSON text in UTF-8.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Payload(Arc<Value>);
+#[derive(Clone)]
+pub struct Payload(Arc<Shared>);
+
+struct Shared {
+    value: Value,
+    /// Counted when somebody asks: bounds on records and states ask again and again.
+    json_bytes: OnceLock<usize>,
+}
 
 impl Payload {
     /// The JSON `null`.
     #[must_use]
     pub fn null() -> Self {
-        Self(Arc::new(Value::Null))
+        Self::from(Value::Null)
     }
 
     /// The value itself.
     #[must_use]
     pub fn value(&self) -> &Value {
-        &self.0
+        &self.0.value
+    }
+
+    /// Bytes of it as compact JSON in UTF-8.
+    #[must_use]
+    pub fn json_bytes(&self) -> usize {
+        *self.0.json_bytes.get_or_init(|| json_bytes(&self.0.value))
     }
 
     /// Deepest nesting of arrays and objects that a payload may have. A deeper one can be written, but not read back: the JSON
@@ -34,13 +47,13 @@ impl Payload {
     /// Whether it is nested too deeply for an event of the inbox.
     #[must_use]
     pub fn is_too_deep_for_inbox(&self) -> bool {
-        is_deeper_than(&self.0, Self::INBOX_DEPTH_MAX)
+        is_deeper_than(self.value(), Self::INBOX_DEPTH_MAX)
     }
 
     /// Whether it is nested more deeply than [`Self::DEPTH_MAX`].
     #[must_use]
     pub fn is_too_deep(&self) -> bool {
-        is_deeper_than(&self.0, Self::DEPTH_MAX)
+        is_deeper_than(self.value(), Self::DEPTH_MAX)
     }
 
     /// Whether both are the same allocation: a cheap test for "nothing changed".
@@ -67,18 +80,81 @@ impl Default for Payload {
 
 impl From<Value> for Payload {
     fn from(value: Value) -> Self {
-        Self(Arc::new(value))
+        Self(Arc::new(Shared { value, json_bytes: OnceLock::new() }))
     }
 }
 
-impl std::fmt::Debug for Payload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other) || self.value() == other.value()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.value())
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// Bytes of `value` as compact JSON in UTF-8.
+fn json_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null => 4,
+        Value::Bool(it) => 5 - usize::from(*it),
+        Value::Number(it) => {
+            let mut count = Counter(0);
+            write!(count, "{it}").expect("counting does not fail");
+            count.0
+        }
+        Value::String(it) => text_bytes(it),
+        Value::Array(items) => {
+            2 + items.len().saturating_sub(1) + items.iter().map(json_bytes).sum::<usize>()
+        }
+        Value::Object(fields) => {
+            let inner: usize = fields.iter().map(|(name, it)| text_bytes(name) + 1 + json_bytes(it)).sum();
+            2 + fields.len().saturating_sub(1) + inner
+        }
+    }
+}
+
+fn text_bytes(text: &str) -> usize {
+    let escapes: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+            0..0x20 => 5,
+            _ => 0,
+        })
+        .sum();
+    2 + text.len() + escapes
+}
+
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -89,5 +165,30 @@ mod tests {
         assert!(nested(Payload::DEPTH_MAX + 1).is_too_deep());
         let text = nested(Payload::DEPTH_MAX).value().to_string();
         assert!(serde_json::from_str::<Value>(&text).is_ok(), "what is not too deep can be read back");
+    }
+
+    #[test]
+    fn json_is_counted_as_it_is_written() {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(false),
+            json!([]),
+            json!({}),
+            json!([1, -2.5, "a\"\\\n\u{1}ü"]),
+            json!({"a": {"b": [1, 2]}, "c": 1e300}),
+        ] {
+            let text = value.to_string();
+            assert_eq!(Payload::from(value).json_bytes(), text.len(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_counted_as_they_are_written(text in any::<String>()) {
+            let value = Value::String(text);
+            let written = value.to_string().len();
+            prop_assert_eq!(Payload::from(value).json_bytes(), written);
+        }
     }
 }

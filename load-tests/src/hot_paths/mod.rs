@@ -18,23 +18,70 @@ pub struct HotPath {
     pub name: &'static str,
     /// What one run is.
     pub unit: &'static str,
+    /// Of how many things that is: steps, instances, records.
+    pub elements: u64,
     /// Prepares it.
     pub prepare: fn() -> Run,
 }
 
 /// All of them.
 pub const ALL: [HotPath; 11] = [
-    HotPath { name: "inbox/read-start", unit: "one record of the inbox", prepare: core::read_start },
-    HotPath { name: "inbox/read-answer", unit: "one record of the inbox", prepare: core::read_answer },
-    HotPath { name: "engine/start", unit: "one start of W1", prepare: core::start },
-    HotPath { name: "engine/answer", unit: "one answer to a task of W1", prepare: core::answer },
-    HotPath { name: "engine/steps", unit: "one instance of W3: 200 set and switch", prepare: core::steps },
-    HotPath { name: "engine/fold", unit: "the four entries of a W1 instance", prepare: core::fold },
-    HotPath { name: "codec/encode-entry", unit: "one changelog entry", prepare: core::encode_entry },
-    HotPath { name: "codec/decode-entry", unit: "one changelog entry", prepare: core::decode_entry },
-    HotPath { name: "codec/encode-snapshot", unit: "one snapshot of W1", prepare: core::encode_snapshot },
-    HotPath { name: "codec/decode-snapshot", unit: "one snapshot of W1", prepare: core::decode_snapshot },
-    HotPath { name: "partition/w1", unit: "100 W1 instances from start to end", prepare: partition::w1 },
+    HotPath {
+        name: "inbox/read-start",
+        unit: "one record of the inbox",
+        elements: 1,
+        prepare: core::read_start,
+    },
+    HotPath {
+        name: "inbox/read-answer",
+        unit: "one record of the inbox",
+        elements: 1,
+        prepare: core::read_answer,
+    },
+    HotPath { name: "engine/start", unit: "one start of W1", elements: 1, prepare: core::start },
+    HotPath { name: "engine/answer", unit: "one answer to a task of W1", elements: 1, prepare: core::answer },
+    HotPath {
+        name: "engine/steps",
+        unit: "one instance of W3: 200 set and switch",
+        elements: 200,
+        prepare: core::steps,
+    },
+    HotPath {
+        name: "engine/fold",
+        unit: "the four entries of a W1 instance",
+        elements: 4,
+        prepare: core::fold,
+    },
+    HotPath {
+        name: "codec/encode-entry",
+        unit: "one changelog entry",
+        elements: 1,
+        prepare: core::encode_entry,
+    },
+    HotPath {
+        name: "codec/decode-entry",
+        unit: "one changelog entry",
+        elements: 1,
+        prepare: core::decode_entry,
+    },
+    HotPath {
+        name: "codec/encode-snapshot",
+        unit: "one snapshot of W1",
+        elements: 1,
+        prepare: core::encode_snapshot,
+    },
+    HotPath {
+        name: "codec/decode-snapshot",
+        unit: "one snapshot of W1",
+        elements: 1,
+        prepare: core::decode_snapshot,
+    },
+    HotPath {
+        name: "partition/w1",
+        unit: "100 W1 instances from start to end",
+        elements: 100,
+        prepare: partition::w1,
+    },
 ];
 
 /// Runs one path, once so that everything is in place, and then so many times in `measured`, which a counter can look for.

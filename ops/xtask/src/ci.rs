@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Given, Servers};
+use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{api_fuzz, ctk, dev_kill, faults, instructions, orders, sim, steps};
+use crate::{api_fuzz, ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -52,7 +52,9 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
         instructions_of(workspace, &mut run, &programs);
         on_dev(workspace, &mut run, &programs);
         on_the_kit(workspace, &mut run, &programs);
+        operations_of(workspace, &mut run, &programs);
         on_servers(workspace, &mut run, &features, programs.clone());
+        on_secure_servers(workspace, &mut run);
         through_faults(workspace, &mut run, programs);
     }
     Ok(run.verdict())
@@ -62,6 +64,13 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
 fn instructions_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
     run.check_in("instructions", "instructions of hot paths", |folder| {
         instructions::through(workspace, programs, folder, &instructions::Plan { write: false })
+    });
+}
+
+/// What deploys it: chart, image, Compose file, and rules and dashboards.
+fn operations_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
+    run.check_in("ops-check", "chart, image, Compose file, rules", |folder| {
+        operations::through(workspace, programs, folder)
     });
 }
 
@@ -103,6 +112,10 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
     servers.tell(require_tools(&mut tests));
     run.command("tests on Apache Kafka", &mut tests);
 
+    run.check_in("dashboards", "dashboards and rules", |folder| {
+        dashboards::through(workspace, programs.clone(), servers.clone(), folder)
+    });
+
     run.check(&format!("{ORDERS} orders through a kill"), || {
         let plan = orders::Plan {
             count: ORDERS,
@@ -114,6 +127,22 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
         let fleet = Fleet::create(workspace, programs, servers, &folder, &orders::SETTINGS)?;
         orders::through(fleet, &plan)
     });
+}
+
+/// On servers of their own, which let nobody in without a certificate and a password.
+fn on_secure_servers(workspace: &Workspace, run: &mut Run) {
+    let folder = run.folder.join("secure");
+    let Some(servers) = run.step("secure servers", || {
+        std::fs::create_dir_all(&folder)?;
+        SecureServers::start(workspace, &folder)
+    }) else {
+        return;
+    };
+    let arguments =
+        ["test", "--no-fail-fast", "-p", "millrace", "--test", "secure", "--", "--include-ignored"];
+    let mut tests = workspace.cargo(&arguments);
+    servers.tell(&mut tests);
+    run.command("tests on secure servers", &mut tests);
 }
 
 /// What a test of other people's tools leaves out where they are missing, it must not leave out here.

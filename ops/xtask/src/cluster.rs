@@ -157,6 +157,32 @@ impl LoneBroker {
     }
 }
 
+/// Servers that want TLS, certificates on both sides, and passwords; gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct SecureServers {
+    /// Where they are, and the files that their clients need.
+    environment: Vec<(String, String)>,
+    _cluster: Cluster,
+}
+
+impl SecureServers {
+    pub(crate) fn start(workspace: &Workspace, folder: &Path) -> anyhow::Result<Self> {
+        let mut cluster = Cluster::new(workspace, 1, None, folder)?;
+        cluster.is_secure = true;
+        let mut up = cluster.command("up");
+        steps::run("start secure servers", up.args(["kafka", "cassandra"]), &folder.join("cluster-up.log"))?;
+        let said = steps::capture("cluster env", &mut cluster.command("env"))?;
+        let lines = said.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        let environment = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { environment, _cluster: cluster })
+    }
+
+    /// How the tests learn of them.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+    }
+}
+
 /// A cluster of ours. Dropped, it is gone: its logs stay in the folder of the run.
 #[derive(Debug)]
 struct Cluster {
@@ -164,6 +190,8 @@ struct Cluster {
     home: PathBuf,
     brokers: u32,
     store_heap: Option<&'static str>,
+    /// With TLS and passwords.
+    is_secure: bool,
     folder: PathBuf,
     /// Wipes the cluster if we end without doing so: killed, or by Ctrl-C.
     watch: Child,
@@ -187,12 +215,15 @@ impl Cluster {
             .process_group(0) // so that a Ctrl-C that ends us does not end it
             .spawn()
             .with_context(|| format!("could not run {}", script.display()))?;
-        Ok(Self { script, home, brokers, store_heap, folder: folder.to_owned(), watch })
+        Ok(Self { script, home, brokers, store_heap, is_secure: false, folder: folder.to_owned(), watch })
     }
 
     fn command(&self, command: &str) -> Command {
         let mut cluster = Command::new(&self.script);
         cluster.arg(command).env("CLUSTER_HOME", &self.home).env("BROKERS", self.brokers.to_string());
+        if self.is_secure {
+            cluster.env("SECURE", "1");
+        }
         if let Some(heap) = self.store_heap {
             cluster.env("CASSANDRA_HEAP", heap);
         }

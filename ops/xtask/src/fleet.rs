@@ -268,7 +268,7 @@ fn is_ready(api: &str) -> bool {
 }
 
 /// What it answers, with the status and the headers.
-fn get(api: &str, path: &str) -> std::io::Result<String> {
+pub(crate) fn get(api: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(api)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {api}\r\n\r\n")?;

@@ -1,59 +1,13 @@
 //! Bytes of payload JSON and other texts: what the bounds on records and on the state count.
 
-use std::fmt::{self, Write};
-
 use millrace_schemas::Payload;
 use millrace_schemas::command::Command;
 use millrace_schemas::event::{Activity, Compensation, Event, Outcome, Reopening, SecretMarker, TaskError};
 use millrace_schemas::instance::{ExecutionState, Halted, InstanceState, Status};
-use serde_json::Value;
-
-/// Bytes of `value` as compact JSON in UTF-8.
-pub(crate) fn json_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null => 4,
-        Value::Bool(it) => 5 - usize::from(*it),
-        Value::Number(it) => {
-            let mut count = Counter(0);
-            write!(count, "{it}").expect("counting does not fail");
-            count.0
-        }
-        Value::String(it) => text_bytes(it),
-        Value::Array(items) => {
-            2 + items.len().saturating_sub(1) + items.iter().map(json_bytes).sum::<usize>()
-        }
-        Value::Object(fields) => {
-            let inner: usize = fields.iter().map(|(name, it)| text_bytes(name) + 1 + json_bytes(it)).sum();
-            2 + fields.len().saturating_sub(1) + inner
-        }
-    }
-}
-
-fn text_bytes(text: &str) -> usize {
-    let escapes: usize = text
-        .bytes()
-        .map(|byte| match byte {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
-            0..0x20 => 5,
-            _ => 0,
-        })
-        .sum();
-    2 + text.len() + escapes
-}
-
-struct Counter(usize);
-
-impl Write for Counter {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += text.len();
-        Ok(())
-    }
-}
-
 /// Bytes of a payload as JSON.
 #[must_use]
 pub fn payload_bytes(payload: &Payload) -> usize {
-    json_bytes(payload.value())
+    payload.json_bytes()
 }
 
 fn optional_bytes(payload: Option<&Payload>) -> usize {
@@ -342,35 +296,5 @@ impl Weight {
     /// Never less than the payload bytes of the state.
     pub(crate) fn bytes(self) -> usize {
         self.ceiling
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::json_bytes;
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    #[test]
-    fn json_is_counted_as_it_is_written() {
-        for value in [
-            json!(null),
-            json!(true),
-            json!(false),
-            json!([]),
-            json!({}),
-            json!([1, -2.5, "a\"\\\n\u{1}ü"]),
-            json!({"a": {"b": [1, 2]}, "c": 1e300}),
-        ] {
-            assert_eq!(json_bytes(&value), value.to_string().len(), "{value}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn texts_are_counted_as_they_are_written(text in any::<String>()) {
-            let value = Value::String(text);
-            prop_assert_eq!(json_bytes(&value), value.to_string().len());
-        }
     }
 }

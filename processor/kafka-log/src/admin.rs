@@ -15,7 +15,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
-use crate::context::Logging;
+use crate::context::{Logging, Remembering};
 use crate::error::{blocking, fatal, from_kafka, retriable};
 
 /// One request.
@@ -29,7 +29,7 @@ const PROPAGATION_MAX: Duration = Duration::from_secs(15);
 pub struct Admin {
     client: Arc<AdminClient<Logging>>,
     /// Has a metadata and watermark call; reads nothing.
-    pub(crate) probe: Arc<BaseConsumer<Logging>>,
+    probe: Arc<BaseConsumer<Remembering>>,
     bootstrap: Arc<str>,
 }
 
@@ -94,7 +94,10 @@ impl Admin {
     pub fn new(config: &KafkaConfig) -> Result<Self, LogError> {
         let doing = "create the admin client";
         let client = config.admin().create_with_context(Logging).map_err(|error| from_kafka(doing, error))?;
-        let probe = config.probe().create_with_context(Logging).map_err(|error| from_kafka(doing, error))?;
+        let probe = config
+            .probe()
+            .create_with_context(Remembering::default())
+            .map_err(|error| from_kafka(doing, error))?;
         Ok(Self {
             client: Arc::new(client),
             probe: Arc::new(probe),
@@ -391,15 +394,47 @@ impl Admin {
     async fn on_probe<T: Send + 'static>(
         &self,
         doing: String,
-        call: impl FnOnce(&BaseConsumer<Logging>) -> Result<T, KafkaError> + Send + 'static,
+        call: impl FnOnce(&BaseConsumer<Remembering>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, LogError> {
         let probe = Arc::clone(&self.probe);
-        blocking(move || call(&probe)).await.map_err(|error| match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
-                retriable(format!("{doing}: no broker answers"), error)
+        let called = blocking(move || {
+            let answer = call(&probe);
+            if answer.is_err() {
+                hear(&probe);
             }
-            _ => from_kafka(doing, error),
-        })
+            answer
+        });
+        let error = match called.await {
+            Err(error) => error,
+            Ok(answer) => {
+                self.probe.context().forget();
+                return Ok(answer);
+            }
+        };
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut,
+            ) => {
+                let doing = format!("{doing}: no broker answers");
+                match self.probe.context().failure() {
+                    Some(why) => Err(retriable(doing, why)),
+                    None => Err(retriable(doing, error)),
+                }
+            }
+            _ => Err(from_kafka(doing, error)),
+        }
+    }
+}
+
+/// Lets the client tell its context what it has to say. There are no records: it reads nothing.
+fn hear(probe: &BaseConsumer<Remembering>) {
+    const EVENTS_MAX: usize = 1_000;
+    for _ in 0..EVENTS_MAX {
+        if probe.poll(Duration::ZERO).is_none() {
+            break;
+        }
     }
 }
 
@@ -423,7 +458,7 @@ fn partitions_in(metadata: &Metadata, topic: &str) -> Result<Option<u32>, KafkaE
     }
 }
 
-fn try_topic(probe: &BaseConsumer<Logging>, topic: &str) -> Result<(), KafkaError> {
+fn try_topic(probe: &BaseConsumer<Remembering>, topic: &str) -> Result<(), KafkaError> {
     let metadata = probe.fetch_metadata(Some(topic), REQUEST_MAX)?;
     let Some(partitions) = partitions_in(&metadata, topic)? else {
         return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));

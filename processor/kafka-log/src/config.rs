@@ -6,6 +6,8 @@ use millrace_placement::Topics;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::ends::TOLD_EVERY_MS;
+
 /// Largest record that is produced, in bytes; topics may allow less.
 const RECORD_BYTES_MAX: &str = "4194304";
 
@@ -18,6 +20,9 @@ const HEARTBEAT_MAX: Duration = Duration::from_millis(250);
 
 /// librdkafka hashes keys with CRC32 unless told; Java producers use murmur2, and so does our key-group.
 const PARTITIONER: (&str, &str) = ("partitioner", "murmur2_random");
+
+/// With TLS, and unless told otherwise: the authorities of this system, wherever it keeps them. The OpenSSL that is built along knows no place.
+const DEFAULT_AUTHORITIES: (&str, &str) = ("ssl.ca.location", "probe");
 
 /// Settings of the group's member alone. Other clients join no group, and librdkafka refuses some of these together with its own defaults
 /// of the others.
@@ -105,6 +110,7 @@ impl KafkaConfig {
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("reconnect.backoff.max.ms", "2000")
             .set("socket.nagle.disable", "true")
+            .set(DEFAULT_AUTHORITIES.0, DEFAULT_AUTHORITIES.1)
             .set("message.max.bytes", RECORD_BYTES_MAX);
         for (key, value) in tuning {
             config.set(*key, *value);
@@ -199,7 +205,11 @@ impl KafkaConfig {
                 // A second by default: too long a pause for a queue that is emptied in milliseconds.
                 ("fetch.queue.backoff.ms", "10"),
             ],
-            &[("isolation.level", "read_committed"), ("auto.offset.reset", "earliest")],
+            &[
+                ("isolation.level", "read_committed"),
+                ("auto.offset.reset", "earliest"),
+                ("statistics.interval.ms", TOLD_EVERY_MS),
+            ],
         )
     }
 
@@ -305,6 +315,38 @@ mod tests {
         assert_eq!(config.member().get("max.poll.interval.ms"), Some("7000"));
         assert_eq!(config.follower().get("max.poll.interval.ms"), None);
         assert_eq!(config.member().get("heartbeat.interval.ms"), Some("250"));
+    }
+
+    /// Whatever is asked of the cluster, it is asked securely, and this build can do it.
+    #[test]
+    fn tls_and_passwords_are_for_all_clients() {
+        use rdkafka::producer::BaseProducer;
+        let settings = [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "ada"),
+            ("sasl.password", "secret"),
+        ];
+        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        let config = KafkaConfig { settings, ..KafkaConfig::new("broker:9092", Topics::default()) };
+        let all = [
+            config.probe(),
+            config.admin(),
+            config.member(),
+            config.offsets("read_committed"),
+            config.follower(),
+            config.changelog_reader(),
+            config.definitions_reader(),
+            config.tail("read_committed"),
+            config.publisher(),
+            config.lane("a-0-0"),
+        ];
+        for client in all {
+            assert_eq!(client.get("sasl.password"), Some("secret"));
+            assert_eq!(client.get("ssl.ca.location"), Some("probe"));
+        }
+        let created: Result<BaseProducer, _> = config.publisher().create();
+        assert!(created.is_ok(), "{:?}", created.err());
     }
 
     #[test]

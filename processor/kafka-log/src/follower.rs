@@ -15,14 +15,18 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Message, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
 use crate::config::KafkaConfig;
-use crate::context::Logging;
+use crate::ends::{Ends, Learning};
 use crate::error::{from_kafka, retriable};
 use crate::record::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 
-/// One request of the preparation.
+/// How often the ends of what is paused are asked for: no fetch tells them.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// One request of the preparation, or of a look.
 const REQUEST_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the follower what to read. Cheap to clone.
@@ -105,6 +109,7 @@ pub(crate) fn start(
     config: &KafkaConfig,
     partitions: u32,
     pending: Pending,
+    ends: Ends,
     events: mpsc::Sender<LogEvent>,
 ) -> Result<(), LogError> {
     let (internal, topic) = (config.topics.internal(), config.topics.events());
@@ -119,11 +124,12 @@ pub(crate) fn start(
                 .build()
                 .expect("a runtime with nothing but a clock can be built");
             runtime.block_on(async move {
-                match config.create_with_context(Logging) {
+                match config.create_with_context(Learning(ends.clone())) {
                     Ok(consumer) => {
                         let _ = ready.send(Ok(()));
                         let follower = Follower {
                             consumer: Arc::new(consumer),
+                            ends,
                             internal,
                             events: topic,
                             partitions,
@@ -144,7 +150,8 @@ pub(crate) fn start(
 }
 
 struct Follower {
-    consumer: Arc<StreamConsumer<Logging>>,
+    consumer: Arc<StreamConsumer<Learning>>,
+    ends: Ends,
     internal: String,
     events: String,
     /// How many `.internal` has.
@@ -163,6 +170,8 @@ type Batches = BTreeMap<PartitionIndex, (Incarnation, Vec<InboundRecord>)>;
 impl Follower {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, events: mpsc::Sender<LogEvent>) {
         let consumer = Arc::clone(&self.consumer);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let batches = tokio::select! {
                 biased; // An order comes before what it may make obsolete.
@@ -171,6 +180,10 @@ impl Follower {
                         continue;
                     }
                     return;
+                }
+                _ = looks.tick() => {
+                    self.look();
+                    continue;
                 }
                 first = consumer.recv() => self.batch(&consumer, first),
             };
@@ -198,7 +211,7 @@ impl Follower {
     }
 
     /// The first message and whatever has been fetched besides, without waiting.
-    fn batch(&self, consumer: &StreamConsumer<Logging>, first: KafkaResult<BorrowedMessage<'_>>) -> Batches {
+    fn batch(&self, consumer: &StreamConsumer<Learning>, first: KafkaResult<BorrowedMessage<'_>>) -> Batches {
         let mut batches = Batches::new();
         let (mut records, mut bytes) = (0, 0);
         let mut next = Some(first);
@@ -241,6 +254,36 @@ impl Follower {
             key: record::key(message),
             headers: record::headers(message),
             value: record::value(message),
+        });
+    }
+
+    /// Asks for the ends of what is paused, beside the reading.
+    fn look(&self) {
+        let is_paused =
+            |(it, by): &(&Source, &Incarnation)| self.paused.get(*it).is_some_and(|it| it.is_same(by));
+        let paused: Vec<(String, i32)> = self
+            .followed
+            .iter()
+            .filter(is_paused)
+            .map(|(source, _)| self.place(source))
+            .map(|(topic, partition)| (topic.to_owned(), partition))
+            .collect();
+        if paused.is_empty() {
+            return;
+        }
+        let (consumer, ends) = (Arc::clone(&self.consumer), self.ends.clone());
+        tokio::task::spawn_blocking(move || {
+            for (topic, partition) in paused {
+                match consumer.fetch_watermarks(&topic, partition, REQUEST_MAX) {
+                    Ok((_, end)) => ends.moved(&topic, partition, Offset(end)),
+                    Err(error) => {
+                        return debug!(
+                            error = &error as &dyn std::error::Error,
+                            "the ends of paused sources are not known"
+                        );
+                    }
+                }
+            }
         });
     }
 
@@ -362,7 +405,7 @@ impl Follower {
 
 /// Finds the leaders of the topics and connects to them. A partition of a topic that librdkafka has not met is assigned without one, and
 /// it looks for the leaders of such partitions only once a second: half of what a hand-over took.
-fn prepare(consumer: &StreamConsumer<Logging>, topics: &[String]) -> KafkaResult<()> {
+fn prepare(consumer: &StreamConsumer<Learning>, topics: &[String]) -> KafkaResult<()> {
     let mut leaders = BTreeSet::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), REQUEST_MAX)?;

@@ -14,6 +14,7 @@ mod client;
 mod config;
 mod context;
 mod definitions;
+mod ends;
 mod error;
 mod follower;
 mod group;

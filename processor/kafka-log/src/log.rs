@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use millrace_partition::{ChangelogRecord, Located, Source};
 use millrace_placement::{PartitionIndex, TopicSpec, Topics};
-use millrace_runtime::log::{Definition, HELD_UP_GRACE, Incarnation, Log, LogError, LogEvent};
+use millrace_runtime::log::{Definition, HELD_UP_GRACE, Incarnation, Log, LogEnd, LogError, LogEvent};
 use millrace_schemas::{Offset, Timestamp};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -18,6 +18,7 @@ use crate::changelog::Read;
 use crate::config::KafkaConfig;
 use crate::context::Logging;
 use crate::definitions;
+use crate::ends::Ends;
 use crate::error::{blocking, fatal, from_kafka, retriable};
 use crate::follower::{self, FollowerHandle, Pending};
 use crate::group::{Group, Membership};
@@ -50,6 +51,7 @@ struct Inner {
     offsets: Arc<BaseConsumer<Logging>>,
     group: Arc<Group>,
     follower: FollowerHandle,
+    ends: Ends,
     joining: Mutex<Joining>,
     changelog_readers: Arc<Semaphore>,
     partitions: u32,
@@ -111,6 +113,7 @@ impl KafkaLog {
                 offsets: Arc::new(offsets),
                 group: Arc::new(Group::default()),
                 follower,
+                ends: Ends::default(),
                 joining: Mutex::new(Joining::Not(pending)),
                 changelog_readers: Arc::new(Semaphore::new(CHANGELOG_READERS_MAX)),
                 partitions,
@@ -187,7 +190,7 @@ impl Log for KafkaLog {
         };
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let config = &self.inner.config;
-        follower::start(config, self.inner.partitions, pending, events.clone())?;
+        follower::start(config, self.inner.partitions, pending, self.inner.ends.clone(), events.clone())?;
         let membership = Membership::join(config, &self.inner.group, self.inner.follower.clone(), events)?;
         *joining = Joining::Is(membership);
         Ok(receiver)
@@ -241,6 +244,15 @@ impl Log for KafkaLog {
         };
         let (start, end) = self.inner.admin.bounds(&topic, partition).await?;
         Ok(Located { source: source.clone(), start, end, since })
+    }
+
+    fn end_of(&self, source: &Source) -> Option<LogEnd> {
+        let topics = self.topics();
+        match source {
+            Source::Internal(partition) => self.inner.ends.of(&topics.internal(), *partition),
+            Source::Events(partition) => self.inner.ends.of(&topics.events(), *partition),
+            Source::Topic(topic, partition) => self.inner.ends.of(topic, *partition),
+        }
     }
 
     async fn topic_partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {

@@ -75,6 +75,7 @@ impl Partition {
             self.era = checkpoint.era;
             self.era_base = checkpoint.era_base;
             self.write_behind.checkpoint_offset = checkpoint.changelog_offset;
+            self.write_behind.checkpoint_at = Some(checkpoint.at);
             self.hot_keys_before.clone_from(&checkpoint.hot_keys);
             self.hot_keys = HotKeys::after(&checkpoint.hot_keys);
         }
@@ -221,6 +222,7 @@ impl Partition {
         }
         // What an earlier portion has left in memory is behind now.
         self.cache.forget(&id);
+        self.dirty_in_memory = false;
         self.quarantine.forget(&id);
         self.dirty.mark(&id, offset, at);
         self.tail_meter.add(Offset(offset.0 + 1), 1, value.len());
@@ -281,7 +283,8 @@ impl Partition {
         self.commit(committing, records, Vec::new(), vec![None, None], out);
     }
 
-    pub(crate) fn claimed(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn claimed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.open_tasks.begin(now);
         self.phase = Phase::Active;
         let own = self.config.sources(self.index).map(|it| (it.clone(), self.positions[&it]));
         out.push(Output::Follow(own.collect()));
@@ -318,6 +321,7 @@ impl Partition {
         out: &mut Vec<Output>,
     ) {
         self.write_behind.waits_for_loads = false;
+        self.write_behind.rests_until = None;
         for (id, row) in rows {
             self.loading.remove(&id);
             if !self.cache.contains(&id) && !self.quarantine.contains(&id) {

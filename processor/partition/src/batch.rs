@@ -135,4 +135,8 @@ pub(crate) struct Committing {
     pub(crate) wakes: BTreeSet<InstanceId>,
     /// It is the claim, not a batch of records.
     pub(crate) is_claim: bool,
+    /// Records about a key of this partition.
+    pub(crate) lookups: u64,
+    /// Keys that were not in memory when they were asked for, since the last decision.
+    pub(crate) misses: u64,
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use millrace_engine::Entity;
 use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
+use crate::by_id::ById;
+
 /// Idle instances leave in groups of what became idle within so many milliseconds, so that an idle partition is not woken for each.
 const IDLE_GRAIN_MS: i64 = 1_000;
 
@@ -35,7 +37,7 @@ pub(crate) struct Cached {
 /// The instances in memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    entries: BTreeMap<InstanceId, Cached>,
+    entries: ById<Cached>,
     /// Clean ones, least recently used first.
     evictable: BTreeMap<u64, InstanceId>,
     places: u64,
@@ -46,7 +48,7 @@ pub(crate) struct Cache {
 impl Cache {
     /// Empty. What is clean leaves after `idle`.
     pub(crate) fn new(idle: Duration) -> Self {
-        Self { entries: BTreeMap::new(), evictable: BTreeMap::new(), places: 0, bytes: 0, idle }
+        Self { entries: ById::default(), evictable: BTreeMap::new(), places: 0, bytes: 0, idle }
     }
 
     pub(crate) fn get(&self, id: &InstanceId) -> Option<&Cached> {
@@ -54,7 +56,7 @@ impl Cache {
     }
 
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {
-        self.entries.contains_key(id)
+        self.entries.contains(id)
     }
 
     /// Marks `id` as used just now.
@@ -122,7 +124,7 @@ impl Cache {
         let mut excess = self.bytes.saturating_sub(bytes_max);
         let mut victims = Vec::new();
         for id in self.evictable.values() {
-            let entry = &self.entries[id];
+            let entry = self.entries.get(id).expect("what can be evicted is there");
             if excess == 0 && entry.used_at.plus(self.idle) > now {
                 break;
             }
@@ -139,7 +141,8 @@ impl Cache {
     /// When the next instance will have been idle for long enough.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let (_, first) = self.evictable.first_key_value()?;
-        let idle_at = self.entries[first].used_at.plus(self.idle).0;
+        let used_at = self.entries.get(first)?.used_at;
+        let idle_at = used_at.plus(self.idle).0;
         Some(Timestamp(idle_at.saturating_add(IDLE_GRAIN_MS - idle_at.rem_euclid(IDLE_GRAIN_MS))))
     }
 

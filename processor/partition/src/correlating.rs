@@ -160,7 +160,7 @@ impl Partition {
                 }
                 observe(&decision, &mut work.observations);
                 let events = decision.events.len();
-                work.observations.push(Observation::CommandDecided { command: name, events });
+                work.observations.push(Observation::CommandDecided { command: name, events, steps: 0 });
                 let outgoing = self.records.channel_entry(
                     id,
                     ChannelEntry {

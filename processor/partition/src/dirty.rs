@@ -2,9 +2,10 @@
 //! them (state protocol 2.5; the recLSN of ARIES).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use millrace_schemas::{InstanceId, Offset, Timestamp};
+
+use crate::by_id::ById;
 
 #[derive(Debug)]
 struct DirtyKey {
@@ -18,7 +19,7 @@ struct DirtyKey {
 /// The dirty instances.
 #[derive(Debug, Default)]
 pub(crate) struct Dirty {
-    keys: BTreeMap<InstanceId, DirtyKey>,
+    keys: ById<DirtyKey>,
     /// By their first offset, which is the order in which they became dirty, with the time of that.
     order: BTreeMap<Offset, (InstanceId, Timestamp)>,
     /// The first offsets of those at rest.
@@ -87,7 +88,7 @@ impl Dirty {
     }
 
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {
-        self.keys.contains_key(id)
+        self.keys.contains(id)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -116,14 +117,19 @@ impl Dirty {
 
     /// Those that became dirty until then, and those at rest; oldest first.
     pub(crate) fn settled(&self, until: Timestamp) -> impl Iterator<Item = &InstanceId> {
-        let young = self.order.iter().find(|(_, (_, since))| *since > until).map(|it| *it.0);
-        let (old_end, rest_start) = match young {
-            Some(first) => (Bound::Excluded(first), Bound::Included(first)),
-            None => (Bound::Unbounded, Bound::Excluded(Offset(i64::MAX))),
-        };
-        let old = self.order.range((Bound::Unbounded, old_end)).map(|(_, (id, _))| id);
-        let at_rest = self.at_rest.range((rest_start, Bound::Unbounded)).map(|offset| &self.order[offset].0);
-        old.chain(at_rest)
+        let mut by_age = self.order.iter();
+        let mut at_rest = None;
+        // Only as far as they are taken: there may be many more than a flush has room for.
+        std::iter::from_fn(move || {
+            if at_rest.is_none() {
+                match by_age.next() {
+                    Some((_, (id, since))) if *since <= until => return Some(id),
+                    Some((young, _)) => at_rest = Some(self.at_rest.range(young..)),
+                    None => return None,
+                }
+            }
+            at_rest.as_mut()?.next().map(|offset| &self.order[offset].0)
+        })
     }
 }
 

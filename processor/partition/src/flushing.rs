@@ -55,7 +55,8 @@ impl Partition {
             return None;
         }
         let oldest = self.dirty.oldest().into_iter().chain(self.write_behind.oldest()).min()?;
-        Some(oldest.plus(self.config.flush_interval))
+        let due = oldest.plus(self.config.flush_interval);
+        Some(self.write_behind.rests_until.map_or(due, |it| it.max(due)))
     }
 
     pub(crate) fn advance_flush(&mut self, now: Timestamp, programs: &impl Programs, out: &mut Vec<Output>) {
@@ -94,8 +95,9 @@ impl Partition {
             out.push(Output::Drained);
         } else {
             self.write_behind.in_flight = None;
-            // What is left is dirty and not in memory yet.
+            // What is left is dirty and not in memory yet; or it is set aside because its row cannot be read, until an operator acts.
             self.write_behind.waits_for_loads = !self.loading.is_empty();
+            self.write_behind.rests_until = Some(now.plus(self.config.flush_interval));
             if std::mem::take(&mut self.write_behind.wants_checkpoint) {
                 self.save_checkpoint(now, out);
             }
@@ -108,6 +110,9 @@ impl Partition {
 
     /// Instances of the tail that nobody has needed yet: their snapshots are behind, so they hold the checkpoint.
     pub(crate) fn load_dirty(&mut self, out: &mut Vec<Output>) {
+        if self.dirty_in_memory {
+            return;
+        }
         let Self { dirty, cache, loading, quarantine, config, .. } = self;
         let mut load: Vec<InstanceId> = dirty
             .ids()
@@ -115,6 +120,7 @@ impl Partition {
             .take(config.flush_rows_max.saturating_sub(loading.len()))
             .cloned()
             .collect();
+        self.dirty_in_memory = load.is_empty() && loading.is_empty();
         if !load.is_empty() {
             load.sort();
             loading.extend(load.iter().cloned());
@@ -145,10 +151,7 @@ impl Partition {
             Scope::All => Timestamp(i64::MAX),
             Scope::Settled { until } => until,
         };
-        let history = {
-            let ids: BTreeSet<&InstanceId> = ids.iter().collect();
-            self.write_behind.front_rows(entries_max, until, |id| ids.contains(id))
-        };
+        let history = self.write_behind.front_rows(entries_max, until, &ids);
         let (offsets, history) = history.into_iter().unzip();
         let mut request =
             FlushRequest { id, snapshots: self.parked_writes(&ids), timers: Vec::new(), history };
@@ -233,7 +236,6 @@ impl Partition {
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
         }
-        // A set: a flush has as many rows as a batch has records, and more.
         let needed = needed(self.batch.as_ref(), &self.inbox);
         for (instance, listed) in done.snapshots {
             self.cache.set_listed(&instance, listed);
@@ -290,6 +292,7 @@ impl Partition {
             timers_from,
         };
         self.write_behind.checkpoint_offset = offset;
+        self.write_behind.checkpoint_at = Some(now);
         self.tail_meter.drop_below(offset);
         self.schedule_trimming(now);
         out.push(Output::SaveCheckpoint {

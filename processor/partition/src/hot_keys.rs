@@ -1,9 +1,11 @@
 //! The busiest instances of a partition, by the space-saving algorithm (Metwally et al. 2005): the next owner loads them before it is
 //! asked for them (state protocol 2.3, step 7, and section 5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use millrace_schemas::InstanceId;
+
+use crate::by_id::ById;
 
 /// How many are kept in the checkpoint.
 pub(crate) const HOT_KEYS: usize = 32;
@@ -14,12 +16,21 @@ const COUNTED: usize = 4 * HOT_KEYS;
 /// Counts are halved after so many commands, so that what was busy long ago is forgotten.
 const HALF_LIFE: u64 = 100_000;
 
+/// How often it was seen, and which of all commands was its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    count: u64,
+    last: u64,
+}
+
 /// Counts commands by instance, in bounded memory.
 #[derive(Debug, Default)]
 pub(crate) struct HotKeys {
-    counts: BTreeMap<InstanceId, u64>,
-    /// The same, the least busy first: where most keys come once, each of them takes the place of another one.
-    order: BTreeSet<(u64, InstanceId)>,
+    /// Where each is in the order.
+    places: ById<Place>,
+    /// The least busy first, and of those that are as busy the one that was seen longest ago: where most keys come once, each of them
+    /// takes the place of another one.
+    order: BTreeMap<Place, InstanceId>,
     seen: u64,
 }
 
@@ -28,46 +39,54 @@ impl HotKeys {
     pub(crate) fn after(before: &[InstanceId]) -> Self {
         let mut hot_keys = Self::default();
         for id in before.iter().take(HOT_KEYS) {
-            hot_keys.set(id.clone(), 2);
+            hot_keys.seen += 1;
+            hot_keys.set(id, 2);
         }
         hot_keys
     }
 
-    fn set(&mut self, id: InstanceId, count: u64) {
-        if let Some(before) = self.counts.insert(id.clone(), count) {
-            self.order.remove(&(before, id.clone()));
+    fn set(&mut self, id: &InstanceId, count: u64) {
+        let place = Place { count, last: self.seen };
+        if let Some(before) = self.places.insert(id.clone(), place) {
+            self.order.remove(&before);
         }
-        self.order.insert((count, id));
+        self.order.insert(place, id.clone());
     }
 
     pub(crate) fn count(&mut self, id: &InstanceId) {
         self.seen += 1;
         if self.seen.is_multiple_of(HALF_LIFE) {
-            self.counts.retain(|_, count| {
-                *count /= 2;
-                *count > 0
-            });
-            self.order = self.counts.iter().map(|(id, count)| (*count, id.clone())).collect();
+            self.halve();
         }
-        if let Some(count) = self.counts.get(id) {
-            return self.set(id.clone(), count + 1);
+        if let Some(Place { count, .. }) = self.places.get(id) {
+            return self.set(id, count + 1);
         }
         let mut inherited = 0;
-        if self.counts.len() == COUNTED
-            && let Some((count, least)) = self.order.pop_first()
+        if self.places.len() == COUNTED
+            && let Some((Place { count, .. }, least)) = self.order.pop_first()
         {
-            self.counts.remove(&least);
+            self.places.remove(&least);
             inherited = count;
         }
-        self.set(id.clone(), inherited + 1);
+        self.set(id, inherited + 1);
+    }
+
+    fn halve(&mut self) {
+        for (place, id) in std::mem::take(&mut self.order) {
+            let place = Place { count: place.count / 2, ..place };
+            if place.count == 0 {
+                self.places.remove(&id);
+            } else {
+                self.places.insert(id.clone(), place);
+                self.order.insert(place, id);
+            }
+        }
     }
 
     /// Busiest first. Those that were seen once are left out: they are busy no more than any other.
     pub(crate) fn top(&self) -> Vec<InstanceId> {
-        let mut busy: Vec<(&InstanceId, u64)> =
-            self.counts.iter().filter(|it| *it.1 > 1).map(|(id, n)| (id, *n)).collect();
-        busy.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        busy.into_iter().take(HOT_KEYS).map(|it| it.0.clone()).collect()
+        let busy = self.order.iter().rev().take_while(|(place, _)| place.count > 1);
+        busy.take(HOT_KEYS).map(|(_, id)| id.clone()).collect()
     }
 }
 
@@ -92,7 +111,7 @@ mod tests {
             }
         }
         assert_eq!(keys.top()[..2], [id(1_000_000), id(1_000_001)]);
-        assert!(keys.counts.len() <= COUNTED && keys.top().len() <= HOT_KEYS);
+        assert!(keys.places.len() <= COUNTED && keys.top().len() <= HOT_KEYS);
     }
 
     #[test]

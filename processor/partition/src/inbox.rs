@@ -21,6 +21,11 @@ impl Inbox {
         self.records.len()
     }
 
+    /// All of them, the next one first.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &InboundRecord> {
+        self.records.iter()
+    }
+
     pub(crate) fn push(&mut self, record: InboundRecord) {
         self.records.push_back(record);
     }

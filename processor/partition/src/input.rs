@@ -91,6 +91,29 @@ pub enum Source {
     Topic(Arc<str>, i32),
 }
 
+/// What kind of topic a source is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// `.internal`
+    Internal,
+    /// `.events`
+    Events,
+    /// A topic of the users.
+    Topic,
+}
+
+impl Source {
+    /// What kind of topic it is of.
+    #[must_use]
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Self::Internal(_) => SourceKind::Internal,
+            Self::Events(_) => SourceKind::Events,
+            Self::Topic(..) => SourceKind::Topic,
+        }
+    }
+}
+
 /// The bounds of a partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {

@@ -9,6 +9,7 @@
 mod acquiring;
 mod attributes;
 mod batch;
+mod by_id;
 mod cache;
 mod config;
 mod correlating;
@@ -18,6 +19,7 @@ mod history;
 mod hot_keys;
 mod inbox;
 mod input;
+mod open_tasks;
 mod output;
 mod pace;
 mod partition;
@@ -39,11 +41,15 @@ mod write_behind;
 
 pub use attributes::{Attributes, Term};
 pub use config::{Config, TailLimit};
-pub use input::{ChangelogRecord, InboundRecord, Input, LoadedRow, Located, QueryId, SnapshotRow, Source};
+pub use input::{
+    ChangelogRecord, InboundRecord, Input, LoadedRow, Located, QueryId, SnapshotRow, Source, SourceKind,
+};
+pub use open_tasks::OpenTasks;
 pub use output::{
     FlushId, FlushRequest, HistoryRow, Listing, Locate, Moved, Observation, Output, SnapshotWrite, TimerRow,
 };
 pub use partition::{Gauges, Owner, Partition, Programs};
+pub use processing::DEAD_LETTER_REASONS;
 pub use reopening::{ERA_MAX, ERA_WARN, Remains, Reopening, TIMERS_LOOK_BACK};
 pub use timer_index::{TimerCursor, TimerEntry, TimerPage, TimerSlice};
 pub use topics::UserTopic;

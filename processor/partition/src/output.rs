@@ -1,6 +1,7 @@
 //! What a partition wants done.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use millrace_schemas::schedule::ScheduleState;
 use millrace_schemas::{InstanceId, Offset, Stamp, TimerId, Timestamp, WorkflowVersion};
 
 use crate::attributes::{Attributes, Term};
-use crate::input::{QueryId, Source};
+use crate::input::{QueryId, Source, SourceKind};
 use crate::timer_index::TimerSlice;
 use crate::transaction::Transaction;
 
@@ -223,8 +224,8 @@ pub enum Observation {
         workflow: WorkflowVersion,
         /// `completed`, `faulted` or `cancelled`.
         status: &'static str,
-        /// From its start to its end.
-        duration: Duration,
+        /// When it was started.
+        started_at: Timestamp,
     },
     /// A command was decided.
     CommandDecided {
@@ -232,6 +233,8 @@ pub enum Observation {
         command: &'static str,
         /// How many events it gave.
         events: usize,
+        /// How many tasks were entered.
+        steps: u64,
     },
     /// A command was refused.
     CommandRejected {
@@ -300,7 +303,28 @@ pub enum Observation {
         to: Offset,
     },
     /// A task was sent to its workers.
-    TaskDispatched,
+    TaskDispatched {
+        /// Which queue.
+        queue: Arc<str>,
+    },
+    /// A task has ended: a worker has answered, or has not in time.
+    TaskEnded {
+        /// Which queue.
+        queue: Arc<str>,
+        /// `completed`, `failed` or `timed_out`.
+        outcome: &'static str,
+        /// From when it was entered.
+        took: Duration,
+    },
+    /// A batch of records is committed, with all that they have caused.
+    BatchCommitted {
+        /// From the records' own times until now, by where they were read.
+        latencies: Vec<(SourceKind, Duration)>,
+        /// Records about an instance, a channel or a schedule of this partition.
+        lookups: u64,
+        /// How many of those had to wait for the store, of this batch or of the next one.
+        misses: u64,
+    },
     /// A timer acted.
     TimerFired {
         /// Between due and decided.

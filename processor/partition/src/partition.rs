@@ -11,12 +11,14 @@ use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, Workf
 use millrace_workflow::program::Program;
 
 use crate::batch::{Batch, Request, Stage};
+use crate::by_id::Ids;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::dirty::Dirty;
 use crate::hot_keys::HotKeys;
 use crate::inbox::Inbox;
-use crate::input::{Input, QueryId, Source};
+use crate::input::{InboundRecord, Input, QueryId, Source};
+use crate::open_tasks::{OpenTasks, TaskCounts};
 use crate::output::Output;
 use crate::quarantine::Quarantine;
 use crate::records::Records;
@@ -80,6 +82,7 @@ pub struct Partition {
     /// Of the last owner; loaded once.
     pub(crate) hot_keys_before: Vec<InstanceId>,
     pub(crate) timers: Timers,
+    pub(crate) open_tasks: TaskCounts,
     pub(crate) scheduling: Scheduling,
     pub(crate) write_behind: WriteBehind,
     /// What lies above the checkpoint.
@@ -87,6 +90,10 @@ pub struct Partition {
     pub(crate) trimming: Trimming,
     /// Snapshots that were asked for.
     pub(crate) loading: BTreeSet<InstanceId>,
+    /// All that is dirty is in memory, or set aside: none of it has to be looked for before a flush.
+    pub(crate) dirty_in_memory: bool,
+    /// Keys that records needed and that were not in memory, since the last decision.
+    pub(crate) misses: u64,
     pub(crate) queries: Vec<(QueryId, InstanceId)>,
     pub(crate) is_paused: bool,
 }
@@ -137,11 +144,14 @@ impl Partition {
             hot_keys: HotKeys::default(),
             hot_keys_before: Vec::new(),
             timers,
+            open_tasks: TaskCounts::default(),
             scheduling: Scheduling::default(),
             write_behind: WriteBehind::default(),
             tail_meter: TailMeter::default(),
             trimming: Trimming::default(),
             loading: BTreeSet::new(),
+            dirty_in_memory: true,
+            misses: 0,
             queries: Vec::new(),
             is_paused: false,
         }
@@ -223,9 +233,22 @@ impl Partition {
             timers_low_watermark: self.timers_low_watermark().due(),
             changelog_end: self.changelog_end,
             checkpoint_offset: self.write_behind.checkpoint_offset,
+            checkpoint_at: self.write_behind.checkpoint_at,
+            unwritten_since: self.dirty.oldest().into_iter().chain(self.write_behind.oldest()).min(),
             tail_entries: self.tail_meter.entries(),
             tail_bytes: self.tail_meter.bytes(),
         }
+    }
+
+    /// Tasks that are with workers, of those that were begun since the partition is served here.
+    #[must_use]
+    pub fn open_tasks(&self, now: Timestamp) -> Vec<OpenTasks> {
+        self.open_tasks.all(now)
+    }
+
+    /// Records that were read and are not committed yet, the next one first.
+    pub fn waiting(&self) -> impl Iterator<Item = &InboundRecord> {
+        self.batch.iter().flat_map(|it| &it.records).chain(self.inbox.records())
     }
 
     /// The sources and the next offset that will be handled of each; also of topics that are not read now.
@@ -306,7 +329,7 @@ impl Partition {
 }
 
 /// What a batch needs in memory, and the next one.
-pub(crate) fn needed<'p>(batch: Option<&'p Batch>, inbox: &'p Inbox) -> BTreeSet<&'p InstanceId> {
+pub(crate) fn needed<'p>(batch: Option<&'p Batch>, inbox: &'p Inbox) -> Ids<'p> {
     let requests = batch.into_iter().flat_map(|it| &it.requests);
     requests.filter_map(Request::key).chain(inbox.keys_ahead()).collect()
 }
@@ -338,6 +361,10 @@ pub struct Gauges {
     pub changelog_end: Offset,
     /// Where a restore would begin.
     pub checkpoint_offset: Offset,
+    /// When the checkpoint was written; none if there is none yet.
+    pub checkpoint_at: Option<Timestamp>,
+    /// The oldest change that the store does not hold.
+    pub unwritten_since: Option<Timestamp>,
     /// Entries that a restore would read.
     pub tail_entries: usize,
     /// Their bytes.

@@ -8,18 +8,42 @@ use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::command::{AddressedCommand, Answer, Command};
 use millrace_schemas::event::{ChangelogEntry, Event};
 use millrace_schemas::instance::{InstanceState, Status};
-use millrace_schemas::{InstanceId, Offset, Timestamp};
+use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 use millrace_workflow::program::Program;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Committing, Definitions, Entry, Request, Stage};
+use crate::by_id::ById;
 use crate::history::Retention;
 use crate::input::{InboundRecord, Source};
+use crate::open_tasks::Asked;
 use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::quarantine::WAKE;
 use crate::scheduling;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
+
+/// Why records become dead letters.
+pub const DEAD_LETTER_REASONS: [&str; 18] = [
+    "invalid-argument",
+    "invalid-attribute",
+    "invalid-instance-id",
+    "invalid-token",
+    LISTENER_GONE,
+    "missing-attribute",
+    "nobody-listens",
+    "not-a-cloudevent",
+    "own-type",
+    "quarantined",
+    "too-large",
+    "too-many-hops",
+    "too-many-waiting",
+    "unknown-schema",
+    "unknown-type",
+    "unknown-workflow",
+    "unreadable-data",
+    "unreadable-internal",
+];
 
 /// Reason of dead letters: an event found a listener that was gone when it came.
 const LISTENER_GONE: &str = "listener-gone";
@@ -114,6 +138,7 @@ impl Partition {
             self.inbox.push_ahead(request);
         }
         if !load.is_empty() {
+            self.misses += load.len() as u64;
             out.push(Output::LoadSnapshots(load));
         }
     }
@@ -215,7 +240,7 @@ impl Partition {
         else {
             return true;
         };
-        if !schemas.is_empty() {
+        if !schemas.is_empty() || !snapshots.is_empty() {
             return true;
         }
         let mut load = Vec::new();
@@ -229,6 +254,7 @@ impl Partition {
             }
         }
         if !load.is_empty() {
+            self.misses += load.len() as u64;
             out.push(Output::LoadSnapshots(load));
         }
         if !snapshots.is_empty() {
@@ -275,7 +301,12 @@ impl Partition {
     }
 
     fn decide(&mut self, mut batch: Batch, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
-        let mut work = Committing { positions: self.positions.clone(), ..Committing::default() };
+        let mut work = Committing {
+            positions: self.positions.clone(),
+            lookups: batch.requests.iter().filter_map(Request::key).count() as u64,
+            misses: std::mem::take(&mut self.misses),
+            ..Committing::default()
+        };
         work.positions.retain(|source, _| !self.topics.is_forgotten(source, moment.at));
         work.positions.extend(batch.found.clone());
         let mut passed_over = 0;
@@ -399,6 +430,8 @@ impl Partition {
         let mut instance =
             self.take(id, work).into_instance().unwrap_or_else(|| Instance::absent(id.clone()));
         let was_touched = instance.state().is_some();
+        let steps_before = instance.state().map_or(0, |it| it.steps);
+        let asked = Asked::of(instance.state(), &command.command);
         let decision = instance.step(&program, command, moment, &self.config.bounds);
         let decided = match decision {
             Ok(decision) => {
@@ -409,8 +442,8 @@ impl Partition {
                     events: decision.events,
                 };
                 for (number, effect) in decision.effects.iter().enumerate() {
-                    if let Effect::DispatchTask { .. } = effect {
-                        work.observations.push(Observation::TaskDispatched);
+                    if let Effect::DispatchTask { queue, .. } = effect {
+                        work.observations.push(Observation::TaskDispatched { queue: Arc::clone(queue) });
                     }
                     records.push(self.records.effect(command, number, effect, moment.at));
                 }
@@ -419,7 +452,12 @@ impl Partition {
                     let name = command.command.name();
                     records.push(self.records.accepted(command, name, &decision.outcome, status, moment.at));
                 }
-                observe(command, &entry, &instance, moment.at, &mut work.observations);
+                if let Some(asked) = asked.filter(|it| it.has_ended(&entry.events)) {
+                    let took = since(asked.started_at, moment.at);
+                    let Asked { queue, outcome, .. } = asked;
+                    work.observations.push(Observation::TaskEnded { queue, outcome, took });
+                }
+                observe(command, &entry, &instance, steps_before, moment.at, &mut work.observations);
                 let outgoing = self.records.entry(id, &entry);
                 let bytes = outgoing.value.clone().expect("an entry has a value");
                 let history = Retention::by(Some(&program), &self.config).history;
@@ -533,6 +571,7 @@ impl Partition {
         work: &mut Committing,
         records: &mut Vec<OutgoingRecord>,
     ) {
+        debug_assert!(DEAD_LETTER_REASONS.contains(&reason), "{reason} is not among the known reasons");
         records.push(self.records.dead_letter(record, reason, &detail, at));
         work.observations.push(Observation::DeadLettered {
             source: record.source.clone(),
@@ -573,8 +612,9 @@ impl Partition {
         let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
         assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
         assert_eq!(work.changelog.len(), changelog_offsets.len(), "each changelog record has an offset");
-        let Some(Batch { stage: Stage::Committing(mut work), requests, due, found, started_at, .. }) =
-            self.batch.take()
+        let Some(Batch {
+            stage: Stage::Committing(mut work), records, requests, due, found, started_at, ..
+        }) = self.batch.take()
         else {
             unreachable!("seen just now")
         };
@@ -599,7 +639,7 @@ impl Partition {
         }
         self.positions = std::mem::take(&mut work.positions);
         self.topics.found_is(found, true);
-        let mut last_offsets: BTreeMap<InstanceId, Offset> = BTreeMap::new();
+        let mut last_offsets = ById::default();
         let (mut entries, mut bytes) = (0, 0);
         for (row, offset) in work.changelog.into_iter().zip(changelog_offsets) {
             if let Some(Entry { instance, value, history }) = row {
@@ -617,23 +657,31 @@ impl Partition {
             self.tail_meter.add(self.changelog_end, entries, bytes);
         }
         for (id, entity) in work.entities {
-            self.cache.touch(&id, at);
-            // An entity that only refused commands is as it was.
-            if let Some(offset) = last_offsets.get(&id) {
-                self.timers.changed(self.cache.get(&id).map(|it| &it.entity), &entity);
-                if entity.is_at_rest() {
-                    self.dirty.rests(&id);
-                }
-                self.cache.put(entity, Some(*offset), true, at);
+            let Some(offset) = last_offsets.get(&id) else {
+                // It has only refused commands, and is as it was.
+                self.cache.touch(&id, at);
+                continue;
+            };
+            let before = self.cache.get(&id).map(|it| &it.entity);
+            self.timers.changed(before, &entity);
+            self.open_tasks.changed(before, &entity);
+            if entity.is_at_rest() {
+                self.dirty.rests(&id);
             }
+            self.cache.put(entity, Some(*offset), true, at);
         }
         for id in &work.wakes {
             self.quarantine.wake_later(id);
         }
         out.extend(work.observations.into_iter().map(Output::Observe));
         if work.is_claim {
-            self.claimed(out);
+            return self.claimed(at, out);
         }
+        out.push(Output::Observe(Observation::BatchCommitted {
+            latencies: records.iter().map(|it| (it.source.kind(), since(it.timestamp, at))).collect(),
+            lookups: work.lookups,
+            misses: work.misses,
+        }));
     }
 
     /// Nothing of the transaction is visible: the batch goes back to where it came from.
@@ -686,32 +734,34 @@ enum Resolved {
 
 fn resolve(command: &AddressedCommand, instance: Option<&Instance>, programs: &impl Programs) -> Resolved {
     let state = instance.and_then(Instance::state);
-    let (program, name) = match (state, &command.command) {
-        (Some(state), _) => (programs.version(&state.workflow), state.workflow.to_string()),
-        (None, Command::Start { workflow, version: None, .. }) => {
-            (programs.newest(workflow), workflow.to_string())
-        }
-        (None, Command::Start { workflow, version: Some(version), .. }) => {
-            let version = millrace_schemas::WorkflowVersion {
-                workflow: workflow.clone(),
-                version: Arc::clone(version),
-            };
-            (programs.version(&version), version.to_string())
-        }
-        (None, _) => return Resolved::NoInstance,
+    let version = |it: &WorkflowVersion| {
+        programs.version(it).map_or_else(|| Resolved::Unknown(it.to_string()), Resolved::Program)
     };
-    program.map_or(Resolved::Unknown(name), Resolved::Program)
+    match (state, &command.command) {
+        (Some(state), _) => version(&state.workflow),
+        (None, Command::Start { workflow, version: None, .. }) => programs
+            .newest(workflow)
+            .map_or_else(|| Resolved::Unknown(workflow.to_string()), Resolved::Program),
+        (None, Command::Start { workflow, version: Some(of), .. }) => {
+            version(&WorkflowVersion { workflow: workflow.clone(), version: Arc::clone(of) })
+        }
+        (None, _) => Resolved::NoInstance,
+    }
 }
 
 fn observe(
     command: &AddressedCommand,
     entry: &ChangelogEntry,
     instance: &Instance,
+    steps_before: u64,
     now: Timestamp,
     observations: &mut Vec<Observation>,
 ) {
-    observations
-        .push(Observation::CommandDecided { command: command.command.name(), events: entry.events.len() });
+    observations.push(Observation::CommandDecided {
+        command: command.command.name(),
+        events: entry.events.len(),
+        steps: instance.state().map_or(0, |it| it.steps.saturating_sub(steps_before)),
+    });
     if let Command::FireTimer { due, .. } = &command.command {
         observations.push(Observation::TimerFired { lateness: since(*due, now) });
     }
@@ -730,7 +780,7 @@ fn observe(
             observations.push(Observation::InstanceEnded {
                 workflow: state.workflow.clone(),
                 status: status.name(),
-                duration: since(state.started_at, now),
+                started_at: state.started_at,
             });
         }
         Status::Running | Status::Suspended { .. } | Status::Incident { .. } => {}

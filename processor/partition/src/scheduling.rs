@@ -267,7 +267,8 @@ fn observe(
     now: Timestamp,
     observations: &mut Vec<Observation>,
 ) {
-    observations.push(Observation::CommandDecided { command: command.name(), events: events.len() });
+    let (command_name, count) = (command.name(), events.len());
+    observations.push(Observation::CommandDecided { command: command_name, events: count, steps: 0 });
     if let ScheduleCommand::FireTimer { due, .. } = command {
         observations.push(Observation::TimerFired { lateness: since(*due, now) });
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
+use crate::by_id::ById;
 use crate::cache::Listed;
 use crate::output::{FlushId, HistoryRow};
 use crate::timer_index::TimerEntry;
@@ -12,12 +13,18 @@ use crate::timer_index::TimerEntry;
 pub(crate) struct WriteBehind {
     /// By their place in the log: a restore finds those of one instance at a time.
     history: BTreeMap<Offset, (Timestamp, HistoryRow)>,
+    /// Those of each instance, in their order.
+    offsets: ById<Vec<Offset>>,
     pub(crate) in_flight: Option<InFlight>,
     flushes: u64,
     /// Of the checkpoint that was written last.
     pub(crate) checkpoint_offset: Offset,
+    /// When that was, by its own word.
+    pub(crate) checkpoint_at: Option<Timestamp>,
     /// Nothing can be flushed before instances have been loaded.
     pub(crate) waits_for_loads: bool,
+    /// There was nothing that could be written, though something is dirty: until then nobody looks again.
+    pub(crate) rests_until: Option<Timestamp>,
     /// A checkpoint is due whether or not it moves.
     pub(crate) wants_checkpoint: bool,
 }
@@ -37,6 +44,10 @@ pub(crate) struct InFlight {
 
 impl WriteBehind {
     pub(crate) fn push_history(&mut self, row: HistoryRow, offset: Offset, at: Timestamp) {
+        let offsets = self.offsets.or_default(&row.instance);
+        if let Err(place) = offsets.binary_search(&offset) {
+            offsets.insert(place, offset);
+        }
         self.history.insert(offset, (at, row));
     }
 
@@ -45,25 +56,38 @@ impl WriteBehind {
         FlushId(self.flushes)
     }
 
-    /// The first so many of those that are older than all that came after `until`, and of those whose instance `is_wanted`. Of each
-    /// instance that is from its first on, without a gap, whatever the clock has done: a store may rely on it.
+    /// The first so many of those that are older than all that came after `until`, and of those of the instances that are `wanted`. Of
+    /// each instance that is from its first on, without a gap, whatever the clock has done: a store may rely on it.
+    ///
+    /// It looks at no more than it may take, and at those of the wanted: there may be many times as many.
     pub(crate) fn front_rows(
         &self,
         max: usize,
         until: Timestamp,
-        is_wanted: impl Fn(&InstanceId) -> bool,
+        wanted: &[InstanceId],
     ) -> Vec<(Offset, HistoryRow)> {
-        let young = self.history.iter().find(|(_, (at, _))| *at > until).map(|it| *it.0);
-        let is_old = |offset: Offset| young.is_none_or(|young| offset < young);
-        let wanted =
-            self.history.iter().filter(|(offset, (_, row))| is_old(**offset) || is_wanted(&row.instance));
-        wanted.take(max).map(|(offset, it)| (*offset, it.1.clone())).collect()
+        let old = self.history.iter().take_while(|(_, (at, _))| *at <= until).take(max).map(|it| *it.0);
+        let mut offsets: Vec<Offset> = old.collect();
+        if offsets.len() < max {
+            let old_end = offsets.last().copied();
+            let of_wanted = wanted.iter().filter_map(|it| self.offsets.get(it)).flatten();
+            offsets.extend(of_wanted.filter(|it| old_end.is_none_or(|end| **it > end)));
+            offsets.sort_unstable();
+            offsets.truncate(max);
+        }
+        offsets.into_iter().map(|offset| (offset, self.history[&offset].1.clone())).collect()
     }
 
     /// These rows are durable.
     pub(crate) fn written(&mut self, rows: &[Offset]) {
         for offset in rows {
-            self.history.remove(offset);
+            let Some((_, row)) = self.history.remove(offset) else { continue };
+            if let Some(offsets) = self.offsets.get_mut(&row.instance) {
+                offsets.retain(|it| it != offset);
+                if offsets.is_empty() {
+                    self.offsets.remove(&row.instance);
+                }
+            }
         }
     }
 
@@ -93,12 +117,18 @@ mod tests {
             behind.push_history(row, Offset(offset), Timestamp(at));
         }
         let taken = |until: i64, wanted: &str, max: usize| -> Vec<i64> {
-            let rows = behind.front_rows(max, Timestamp(until), |id| id.as_str() == wanted);
+            let wanted: Vec<_> = InstanceId::new(wanted).into_iter().collect();
+            let rows = behind.front_rows(max, Timestamp(until), &wanted);
             rows.into_iter().map(|it| it.0.0).collect()
         };
         assert_eq!(taken(95, "", 9), [1]);
         assert_eq!(taken(95, "b", 9), [1, 3]);
         assert_eq!(taken(0, "a", 9), [1, 2, 4]);
         assert_eq!(taken(100, "", 3), [1, 2, 3]);
+        assert_eq!(taken(0, "a", 2), [1, 2]);
+        behind.written(&[Offset(1), Offset(3)]);
+        let instance = InstanceId::new("a").expect("an id");
+        let rows = behind.front_rows(9, Timestamp(0), &[instance]);
+        assert_eq!(rows.into_iter().map(|it| it.0.0).collect::<Vec<_>>(), [2, 4]);
     }
 }

@@ -315,6 +315,10 @@ fn a_damaged_row_stops_one_instance_and_no_restore() {
         (world.status("i6"), world.status("i7"), world.status("i8")),
         ("completed", "running", "completed")
     );
+    // It stays dirty, and holds the checkpoint, but nobody is woken for it again and again.
+    world.pass(60);
+    let next = world.partition.as_ref().unwrap().next_deadline();
+    assert!(next.is_some_and(|it| it > world.now), "{next:?} at {:?}", world.now);
 }
 
 /// Its timers were in no index while it was parked.

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::lane::Message;
 use crate::log::{Incarnation, Log, LogError, backoff};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Operation};
 use crate::programs::CatchUp;
 use crate::pulse::Pulse;
 use crate::store::{LoadedSnapshot, OwnerRow, SnapshotStore, StoreError};
@@ -75,7 +75,9 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
                     "the changelog's bounds are known"
                 );
                 let row = this
-                    .store_retrying(&incarnation, "load_checkpoint", || this.store.load_checkpoint(partition))
+                    .store_retrying(&incarnation, Operation::LoadCheckpoint, || {
+                        this.store.load_checkpoint(partition)
+                    })
                     .await?;
                 let checkpoint = row.and_then(|(_, value)| this.checkpoint(partition, &value));
                 debug!(
@@ -117,7 +119,8 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         if std::mem::replace(&mut holdup.was_ended, true) {
             return;
         }
-        let owner = self.store_retrying(incarnation, "load_owner", || self.store.load_owner(partition)).await;
+        let owner =
+            self.store_retrying(incarnation, Operation::LoadOwner, || self.store.load_owner(partition)).await;
         let Ok(Some(OwnerRow { transactional_id, .. })) = owner else { return };
         if self.own_ids.contains(&transactional_id) || !incarnation.is_alive() {
             return;
@@ -285,7 +288,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
 
     async fn load(&self, incarnation: &Incarnation, ids: &[InstanceId]) -> Result<Vec<LoadedSnapshot>, Gone> {
         let load = || self.load_or_tell(ids);
-        self.store_retrying(incarnation, "load_snapshots", load).await
+        self.store_retrying(incarnation, Operation::LoadSnapshots, load).await
     }
 
     /// Where the whole request can never succeed, it is asked which of the rows cannot be read.
@@ -358,8 +361,10 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     pub(crate) fn flush(&self, incarnation: &Incarnation, request: FlushRequest) {
         let (this, incarnation) = (self.clone(), incarnation.clone());
         tokio::spawn(async move {
-            let flushed = this.store_retrying(&incarnation, "flush", || this.store.flush(&request)).await;
+            let flushed =
+                this.store_retrying(&incarnation, Operation::Flush, || this.store.flush(&request)).await;
             if flushed.is_ok() {
+                this.metrics.store.flushed(&request);
                 this.send(incarnation, Input::Flushed(request.id)).await;
             }
         });
@@ -376,7 +381,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         tokio::spawn(async move {
             let save = || this.store.save_checkpoint(incarnation.partition(), stamp, value.clone());
             // Only one error leaves the loop: that the incarnation is gone.
-            let _ = this.store_retrying(&incarnation, "save_checkpoint", save).await;
+            let _ = this.store_retrying(&incarnation, Operation::SaveCheckpoint, save).await;
         })
     }
 
@@ -385,7 +390,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         tokio::spawn(async move {
             let save = || this.store.save_owner(incarnation.partition(), &owner);
             // Only one error leaves the loop: that the incarnation is gone.
-            let _ = this.store_retrying(&incarnation, "save_owner", save).await;
+            let _ = this.store_retrying(&incarnation, Operation::SaveOwner, save).await;
         });
     }
 
@@ -394,7 +399,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         tokio::spawn(async move {
             let partition = incarnation.partition();
             let load = || this.store.load_checkpoint(partition);
-            if let Ok(row) = this.store_retrying(&incarnation, "load_checkpoint", load).await {
+            if let Ok(row) = this.store_retrying(&incarnation, Operation::LoadCheckpoint, load).await {
                 let checkpoint = row.and_then(|(_, value)| this.checkpoint(partition, &value));
                 this.send(incarnation, Input::CheckpointRead(checkpoint)).await;
             }
@@ -423,11 +428,11 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
             let partitions = this.config.partitions;
             let buckets: Vec<TimerBucket> = TimerBucket::owned_by(index, partitions).collect();
             let load = || this.store.load_timers(&buckets, &slice);
-            if let Ok(mut page) = this.store_retrying(&incarnation, "load_timers", load).await {
+            if let Ok(mut page) = this.store_retrying(&incarnation, Operation::LoadTimers, load).await {
                 // With more partitions than buckets, a bucket is shared.
                 page.timers
                     .retain(|it| home(key_group(it.instance.as_str().as_bytes()), partitions) == index);
-                this.metrics.timer_pages.inc();
+                this.metrics.timer_page();
                 this.send(incarnation, Input::TimersLoaded { from: slice.from, page }).await;
             }
         });
@@ -485,7 +490,7 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
     async fn store_retrying<T, F>(
         &self,
         incarnation: &Incarnation,
-        operation: &'static str,
+        operation: Operation,
         mut call: impl FnMut() -> F,
     ) -> Result<T, Gone>
     where
@@ -495,17 +500,13 @@ impl<L: Log, S: SnapshotStore> Effects<L, S> {
         while incarnation.is_alive() && !self.pulse.has_stopped() {
             let began = Instant::now();
             let result = call().await;
-            self.metrics
-                .store_duration
-                .with_label_values(&[operation])
-                .observe(began.elapsed().as_secs_f64());
+            self.metrics.store.did(operation, began.elapsed(), result.is_ok());
             match result {
                 Ok(value) => return Ok(value),
                 Err(error) => {
-                    self.metrics.store_errors.with_label_values(&[operation]).inc();
                     warn!(
                         partition = incarnation.partition().0,
-                        operation,
+                        operation = operation.name(),
                         error = &error as &dyn std::error::Error,
                         "the store does not answer; trying again"
                     );

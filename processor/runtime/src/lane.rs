@@ -19,9 +19,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
+use crate::backlog::Meter;
 use crate::effects::Effects;
 use crate::log::{CommitOutcome, Incarnation, Lane, Log, LogError, Share, backoff};
-use crate::metrics::Metrics;
+use crate::metrics::{Acquisition, Metrics, Shown};
 use crate::processor::{Error, PartitionStatus, Shared, Waiting};
 use crate::programs::{Catalog, CatchUp};
 use crate::pulse::{Pulse, STANDSTILL_MAX};
@@ -92,7 +93,9 @@ pub(crate) struct LaneShell<L: Log, S> {
 struct Owned {
     incarnation: Incarnation,
     partition: Partition,
-    assigned_at: Instant,
+    /// Until it serves.
+    acquisition: Option<Acquisition>,
+    backlog: Meter,
     drained: Option<oneshot::Sender<()>>,
     /// The write of the last checkpoint.
     checkpoint: Option<JoinHandle<()>>,
@@ -264,6 +267,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Message::Input { incarnation, input } => self.handle(&incarnation, input),
             Message::Failed { incarnation, error } => {
                 warn!(partition = incarnation.partition().0, error, "restoring the partition anew");
+                self.shell.metrics.partitions.renewed("restore_failed");
                 self.renew(&incarnation)
             }
             Message::Stopped { incarnation, detail } => {
@@ -300,13 +304,15 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Partition::new(index, Arc::clone(&self.shell.config), self.shell.codec.clone(), owner);
         let has_failed = self.failures.contains_key(&index);
         self.shell.shared.update(PartitionStatus { has_failed, ..PartitionStatus::restoring(index) });
+        self.shell.metrics.partitions.assigned(index.0, has_failed);
         self.effects.acquire(&incarnation);
         self.owned.insert(
             index,
             Owned {
                 incarnation: incarnation.clone(),
                 partition,
-                assigned_at: Instant::now(),
+                acquisition: Some(Acquisition::begin()),
+                backlog: Meter::default(),
                 drained: None,
                 checkpoint: None,
                 stands: (Offset(0), Instant::now()),
@@ -357,6 +363,9 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         if !owned.incarnation.is_same(incarnation) {
             return Ok(());
         }
+        if let (Input::Acquired { .. }, Some(acquisition)) = (&input, &mut owned.acquisition) {
+            self.shell.metrics.partitions.passed(acquisition);
+        }
         let outputs = owned.partition.handle(input, moment(), &self.shell.catalog);
         for output in outputs {
             self.perform(incarnation, output)?;
@@ -367,18 +376,25 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
     fn perform(&mut self, incarnation: &Incarnation, output: Output) -> Result<(), Error> {
         match output {
             Output::Commit(transaction) => {
+                let owned = self.owned.get_mut(&incarnation.partition());
+                // The first transaction is the claim.
+                if let Some(acquisition) = owned.and_then(|it| it.acquisition.as_mut()) {
+                    self.shell.metrics.partitions.passed(acquisition);
+                }
                 self.ready.push(Share { incarnation: incarnation.clone(), transaction })
             }
             Output::Observe(observation) => {
-                self.shell.metrics.observe(&observation);
+                self.shell.metrics.observe(&observation, now());
                 crate::observe::log(incarnation.partition(), &observation);
             }
             Output::Answer { query, state } => self.waiting.answer(query, state),
             Output::AnswerSchedule { query, state } => self.waiting.answer_schedule(query, state),
             Output::Ready => {
-                if let Some(owned) = self.owned.get(&incarnation.partition()) {
-                    let took = owned.assigned_at.elapsed();
-                    self.shell.metrics.acquire_duration.observe(took.as_secs_f64());
+                if let Some(owned) = self.owned.get_mut(&incarnation.partition())
+                    && let Some(acquisition) = owned.acquisition.take()
+                {
+                    let replayed = owned.partition.gauges().tail_entries;
+                    let took = self.shell.metrics.partitions.acquired(acquisition, replayed);
                     info!(
                         partition = incarnation.partition().0,
                         took_ms = took.as_millis(),
@@ -452,6 +468,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             partition = partition.0,
             detail, "the partition cannot be restored, and stands still until somebody acts"
         );
+        self.shell.metrics.partitions.renewed("cannot_restore");
         let attempt = self.failures.entry(partition).or_default();
         *attempt += 1;
         // Not the first back-offs: this does not pass by itself, unless a newer owner is about to show.
@@ -474,19 +491,15 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         began: Instant,
     ) -> Result<(), Error> {
         self.is_committing = false;
-        let metrics = &self.shell.metrics;
-        metrics.transaction_duration.observe(began.elapsed().as_secs_f64());
-        let count = |outcome: &str| metrics.transactions.with_label_values(&[outcome]).inc();
+        self.shell.metrics.transactions.ended(&outcome, began.elapsed());
         match outcome {
             CommitOutcome::Committed(offsets) => {
-                count("committed");
                 debug!(partitions = ?shares.iter().map(|(it, _)| it.partition().0).collect::<Vec<_>>(), took_ms = began.elapsed().as_millis(), "committed");
                 for ((incarnation, transaction), changelog_offsets) in shares.into_iter().zip(offsets) {
                     self.handle(&incarnation, Input::Committed { transaction, changelog_offsets })?;
                 }
             }
             CommitOutcome::Aborted(reason) => {
-                count("aborted");
                 note(&reason, "transaction aborted; its records are handled again");
                 for (incarnation, transaction) in shares {
                     if incarnation.is_alive() {
@@ -495,12 +508,12 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 }
             }
             CommitOutcome::Unknown(reason) => {
-                count("unknown");
                 note(
                     &reason,
                     "transaction with an unknown outcome; its partitions are restored from the log",
                 );
                 for (incarnation, _) in shares {
+                    self.shell.metrics.partitions.renewed("commit_unknown");
                     self.renew(&incarnation)?;
                 }
             }
@@ -552,11 +565,25 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         }
     }
 
-    fn show(&self) {
-        for (index, owned) in &self.owned {
-            let gauges = owned.partition.gauges();
+    fn show(&mut self) {
+        let now = now();
+        for (index, owned) in &mut self.owned {
+            let partition = &owned.partition;
+            let gauges = partition.gauges();
             let has_failed = self.failures.contains_key(index);
-            self.shell.metrics.partition(index.0, &gauges, has_failed, now());
+            let backlog = gauges.is_active.then(|| {
+                let waiting = partition.waiting().map(|it| (&it.source, it.timestamp));
+                let end_of = |source: &Source| self.shell.log.end_of(source);
+                owned.backlog.measure(partition.positions(), waiting, end_of, now)
+            });
+            self.shell.metrics.show(&Shown {
+                partition: &index.0.to_string(),
+                gauges: &gauges,
+                backlog,
+                tasks: &partition.open_tasks(now),
+                has_failed,
+                now,
+            });
             self.shell.shared.update(PartitionStatus {
                 partition: *index,
                 is_active: gauges.is_active,
@@ -567,7 +594,11 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 checkpoint_offset: gauges.checkpoint_offset,
             });
         }
-        self.shell.metrics.partitions_active.set(self.shell.shared.active());
+        let member = &self.shell.metrics.member;
+        let (owned, active, is_ready) = self.shell.shared.figures();
+        member.partitions_owned.set(owned);
+        member.partitions_active.set(active);
+        member.ready.set(i64::from(is_ready));
     }
 }
 

@@ -1,8 +1,10 @@
 //! The async shell around the pure `partition` crate: it awaits, converts and forwards. No rule about workflows is here.
 //!
 //! Reading order: [`log`] and [`store`], what it needs of the outside; [`processor`], one member of the fleet; `lane`, its event
-//! loops; `effects`, the outputs that take time; `programs`, the definitions; `topics`, the users' topics that they name.
+//! loops; `effects`, the outputs that take time; `programs`, the definitions; `topics`, the users' topics that they name; `metrics` and
+//! `backlog`, what others see of it.
 
+mod backlog;
 mod effects;
 mod lane;
 pub mod log;

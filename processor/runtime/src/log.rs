@@ -78,6 +78,15 @@ pub enum LogEvent {
     Fatal(LogError),
 }
 
+/// The end of a source, as the brokers told it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The offset that the next record will have.
+    pub end: Offset,
+    /// All records before it have come with [`LogEvent::Records`].
+    pub is_read: bool,
+}
+
 /// A share of a transaction with the right to commit it.
 #[derive(Clone, Debug)]
 pub struct Share {
@@ -186,6 +195,9 @@ pub trait Log: Clone + Send + Sync + 'static {
         source: &Source,
         since: Option<Timestamp>,
     ) -> impl Future<Output = Result<Located, LogError>> + Send;
+
+    /// The end of a source that is followed, as it is known without asking for it; none if that is not known yet.
+    fn end_of(&self, source: &Source) -> Option<LogEnd>;
 
     /// How many partitions a topic has; none if it does not exist.
     fn topic_partitions(&self, topic: &str) -> impl Future<Output = Result<Option<u32>, LogError>> + Send;

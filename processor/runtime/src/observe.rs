@@ -41,7 +41,9 @@ pub(crate) fn log(partition: PartitionIndex, observation: &Observation) {
         | Observation::RunScheduled
         | Observation::StartsSkipped { .. }
         | Observation::RecordsPassedOver { .. }
-        | Observation::TaskDispatched
+        | Observation::BatchCommitted { .. }
+        | Observation::TaskDispatched { .. }
+        | Observation::TaskEnded { .. }
         | Observation::TimerFired { .. } => {}
     }
 }

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::lane::{LaneShell, Message};
 use crate::log::{Lane as _, Log, LogError, LogEvent};
-use crate::metrics::Metrics;
+use crate::metrics::{MOVED_AWAY, MOVED_HERE, MOVED_LOST, Metrics};
 use crate::programs::{Catalog, Definitions};
 use crate::store::SnapshotStore;
 use crate::topics::TopicWatch;
@@ -139,10 +139,12 @@ impl Shared {
         self.lock().owned.insert(status.partition, status);
     }
 
-    /// How many partitions are serving, of all lanes.
-    pub(crate) fn active(&self) -> i64 {
-        let count = self.lock().owned.values().filter(|it| it.is_active).count();
-        i64::try_from(count).unwrap_or(i64::MAX)
+    /// How many partitions are owned, how many of them are serving, of all lanes; and whether the processor is ready.
+    pub(crate) fn figures(&self) -> (i64, i64, bool) {
+        let state = self.lock();
+        let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        let active = state.owned.values().filter(|it| it.is_active).count();
+        (count(state.owned.len()), count(active), state.is_ready())
     }
 
     pub(crate) fn remove(&self, partition: PartitionIndex) {
@@ -236,27 +238,33 @@ impl ProcessorHandle {
     /// Whether the processor has joined its group and every partition that it owns is serving.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let state = self.shared.lock();
-        state.has_joined && state.owned.values().all(|it| it.is_active)
+        self.shared.lock().is_ready()
+    }
+}
+
+impl SharedState {
+    fn is_ready(&self) -> bool {
+        self.has_joined && self.owned.values().all(|it| it.is_active)
     }
 }
 
 impl<L: Log, S: SnapshotStore> Processor<L, S> {
-    /// A processor that has not joined yet. Registers its metrics.
+    /// A processor that has not joined yet. `metrics` are its own.
     pub fn new(
         mut config: ProcessorConfig,
         log: L,
         store: S,
         codec: Codec,
         schemas: Option<Registry>,
-        metrics: &prometheus::Registry,
+        metrics: Metrics,
     ) -> Self {
         config.lanes = config.lanes.clamp(1, log.partitions());
         config.partition.partitions = log.partitions();
         config.partition.event_partitions = log.event_partitions();
         let shared = Arc::new(Shared::default());
         shared.lock().partitions = log.partitions();
-        Self { config, log, store, codec, schemas, metrics: Metrics::new(metrics), shared }
+        metrics.member.partitions.set(i64::from(log.partitions()));
+        Self { config, log, store, codec, schemas, metrics, shared }
     }
 
     /// For queries and health checks.
@@ -356,6 +364,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
     ) -> Result<(), Error> {
         match event {
             LogEvent::Assigned(incarnations) => {
+                self.metrics.member.moved(MOVED_HERE, incarnations.len());
                 for incarnation in &incarnations {
                     info!(partition = incarnation.partition().0, "partition assigned");
                     handed_over.remove(&incarnation.partition());
@@ -389,8 +398,10 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
             LogEvent::Lost(partitions) => {
                 for partition in partitions {
                     if handed_over.remove(&partition) {
+                        self.metrics.member.moved(MOVED_AWAY, 1);
                         info!(partition = partition.0, "partition handed over");
                     } else {
+                        self.metrics.member.moved(MOVED_LOST, 1);
                         warn!(partition = partition.0, "partition lost: another member may own it already");
                     }
                     self.send(partition, Message::Lost(partition)).await;

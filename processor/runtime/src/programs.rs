@@ -211,10 +211,10 @@ impl<L: Log> Definitions<L> {
                 info!(workflow = %program.workflow, offset = offset.0, "definition loaded");
                 self.catalog.insert(program, record);
                 self.wanted.send_replace(self.catalog.wanted());
-                self.metrics.definitions.set(i64::try_from(self.catalog.len()).unwrap_or(i64::MAX));
+                self.metrics.member.definitions.set(i64::try_from(self.catalog.len()).unwrap_or(i64::MAX));
             }
             Err(reason) => {
-                self.metrics.definitions_rejected.inc();
+                self.metrics.member.definitions_rejected.inc();
                 error!(
                     offset = offset.0,
                     reason, "definition refused; deploy it by `millrace deploy`, which says what is wrong"

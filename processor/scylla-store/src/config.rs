@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::tls::Tls;
+
 /// How to reach the server, and how rows are kept.
 #[derive(Clone, Debug)]
 pub struct ScyllaConfig {
@@ -16,6 +18,8 @@ pub struct ScyllaConfig {
     pub replication: Replication,
     /// For servers that ask for a password.
     pub credentials: Option<Credentials>,
+    /// For servers that speak TLS.
+    pub tls: Option<Tls>,
     /// The datacenter that `LOCAL_QUORUM` is about. Needed when there are several; otherwise any node is as good.
     pub datacenter: Option<String>,
     /// For reads and writes alike.
@@ -37,6 +41,7 @@ impl ScyllaConfig {
             keyspace: keyspace.into(),
             replication: Replication::EachDatacenter(3),
             credentials: None,
+            tls: None,
             datacenter: None,
             consistency: Consistency::default(),
             // The cost of a long one is disk; the cost of a short one is lost timers after a long outage.
@@ -164,9 +169,9 @@ impl FromStr for Replication {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no {what}: it must be {rule}")]
 pub struct InvalidSetting {
-    what: &'static str,
-    text: String,
-    rule: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) text: String,
+    pub(crate) rule: &'static str,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use scylla::errors::{
 
 use crate::config::InvalidSetting;
 use crate::envelope::Damaged;
+use crate::tls::TlsError;
 
 /// An error that knows whether trying again is pointless.
 pub(crate) trait Failure: Error + Send + Sync + Sized + 'static {
@@ -35,7 +36,7 @@ macro_rules! permanent {
     };
 }
 
-permanent!(InvalidSetting, UnknownDatacenter, UnexpectedRow, DamagedSnapshot);
+permanent!(InvalidSetting, TlsError, UnknownDatacenter, UnexpectedRow, DamagedSnapshot);
 // The table is not the one we know.
 permanent!(TypeCheckError, IntoRowsResultError, RowsError, DeserializationError, MaybeFirstRowError);
 

@@ -23,7 +23,9 @@ mod snapshots;
 mod statements;
 mod store;
 mod timers;
+mod tls;
 mod write;
 
 pub use config::{Consistency, Credentials, InvalidSetting, Replication, ScyllaConfig};
 pub use store::ScyllaStore;
+pub use tls::{CertificateCheck, Identity, Tls};

@@ -70,15 +70,26 @@ impl ScyllaStore {
         if let Some(credentials) = &config.credentials {
             builder = builder.user(&credentials.user, &credentials.password);
         }
+        if let Some(tls) = &config.tls {
+            let tls = tls.client_config();
+            let tls = tls.map_err(|it| it.while_doing("set up TLS to the snapshot store"))?;
+            builder = builder.tls_context(Some(tls));
+        }
         if let Some(datacenter) = &config.datacenter {
             builder = builder.prefer_datacenter(datacenter.clone());
         }
-        let session = builder.build().await.map_err(|error| {
+        // Boxed: a connection with TLS is a large future, and this one is part of many.
+        let session = Box::pin(builder.build()).await.map_err(|error| {
             let contact_points = config.contact_points.join(", ");
-            let hint = if error.is_permanent() {
-                "check the user and the password"
-            } else {
-                "check that a CQL server listens there and that nothing lies between"
+            let hint = match (error.is_permanent(), &config.tls) {
+                (true, _) => "check the user and the password",
+                (false, Some(_)) => {
+                    "check that a CQL server with TLS listens there, and that its certificates are by an authority that we trust and \
+                     for these addresses"
+                }
+                (false, None) => {
+                    "check that a CQL server listens there, that it does not want TLS, and that nothing lies between"
+                }
             };
             error.while_doing(format!("connect to the snapshot store at {contact_points} ({hint})"))
         })?;

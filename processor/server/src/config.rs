@@ -8,7 +8,10 @@ use clap::Args;
 use millrace_placement::Topics;
 use millrace_schemas::ids::InvalidId;
 use millrace_schemas::{InstanceId, WorkflowName, WorkflowVersion};
+use millrace_scylla_store::{CertificateCheck, Credentials, Identity, Tls};
 
+use crate::exit::Failure;
+use crate::key_values::KeyValues;
 use crate::logging::LogFormat;
 use crate::output::Format;
 
@@ -64,9 +67,43 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "MILLRACE_KEYSPACE", help_heading = "Connection", value_parser = parse_keyspace)]
     pub(crate) keyspace: Option<String>,
 
-    /// CQL user; the password is read from MILLRACE_CQL_PASSWORD
+    /// CQL user; the password is read from MILLRACE_CQL_PASSWORD, or both from --cql-login
     #[arg(long, global = true, env = "MILLRACE_CQL_USER", help_heading = "Connection")]
     pub(crate) cql_user: Option<String>,
+
+    /// A file with the lines user=… and password=…, for the CQL nodes
+    #[arg(long, global = true, env = "MILLRACE_CQL_LOGIN", value_name = "FILE", help_heading = "Connection")]
+    #[arg(value_parser = parse_login)]
+    pub(crate) cql_login: Option<Login>,
+
+    /// Speak TLS with the CQL nodes, and check their certificates: in full, by authority and IP address, or the authority alone
+    #[arg(
+        long,
+        global = true,
+        env = "MILLRACE_CQL_TLS",
+        value_name = "full|authority",
+        help_heading = "Connection"
+    )]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "full")]
+    pub(crate) cql_tls: Option<CertificateCheck>,
+
+    /// Certificates of the authorities that sign for the CQL nodes, as PEM; turns TLS on [default: those of this system]
+    #[arg(long, global = true, env = "MILLRACE_CQL_CA", value_name = "FILE", help_heading = "Connection")]
+    pub(crate) cql_ca: Option<PathBuf>,
+
+    /// Our own certificate for the CQL nodes, as PEM; turns TLS on
+    #[arg(
+        long,
+        global = true,
+        env = "MILLRACE_CQL_CERTIFICATE",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub(crate) cql_certificate: Option<PathBuf>,
+
+    /// The key of that certificate, as PEM
+    #[arg(long, global = true, env = "MILLRACE_CQL_KEY", value_name = "FILE", help_heading = "Connection")]
+    pub(crate) cql_key: Option<PathBuf>,
 
     /// CQL datacenter that is ours, if there are several
     #[arg(long, global = true, env = "MILLRACE_CQL_DATACENTER", help_heading = "Connection")]
@@ -76,7 +113,23 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "MILLRACE_REGISTRY", value_name = "URL", help_heading = "Connection")]
     pub(crate) registry: Option<String>,
 
-    /// A setting of the Kafka client (librdkafka), such as security.protocol=SASL_SSL; may be repeated
+    /// A file of settings of the Kafka client (librdkafka), a line of key=value each, such as sasl.password=…; may be repeated
+    #[arg(
+        long,
+        global = true,
+        env = "MILLRACE_KAFKA_CONFIG",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    #[arg(value_delimiter = ',', value_parser = KeyValues::from_file)]
+    pub(crate) kafka_config: Vec<KeyValues>,
+
+    /// Those of the environment; set once the command line is read.
+    #[arg(skip)]
+    pub(crate) kafka_environment: KeyValues,
+
+    /// A setting of the Kafka client, such as security.protocol=SASL_SSL; may be repeated. A variable
+    /// MILLRACE_KAFKA_SET_SASL_PASSWORD sets sasl.password, and so on. This wins over variables, and these over files
     #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Connection", value_parser = parse_setting)]
     pub(crate) kafka_set: Vec<(String, String)>,
 
@@ -112,6 +165,47 @@ impl Global {
             [] => vec!["127.0.0.1:9042".to_owned()],
             given => given.to_vec(),
         }
+    }
+
+    /// Settings of the Kafka client: of two for one key the later wins.
+    pub(crate) fn kafka_settings(&self) -> Vec<(String, String)> {
+        let files = self.kafka_config.iter().flat_map(KeyValues::iter);
+        files.chain(self.kafka_environment.iter()).chain(&self.kafka_set).cloned().collect()
+    }
+
+    /// Who we are to the CQL nodes.
+    pub(crate) fn cql_credentials(&self) -> Result<Option<Credentials>, Failure> {
+        match (&self.cql_login, &self.cql_user) {
+            (Some(_), Some(_)) => Err(Failure::refused(
+                "a CQL user is given twice, by --cql-login and by --cql-user",
+                "leave one of them out (MILLRACE_CQL_LOGIN and MILLRACE_CQL_USER say the same)",
+            )),
+            (Some(Login(login)), None) => Ok(Some(login.clone())),
+            (None, Some(user)) => {
+                let password = std::env::var("MILLRACE_CQL_PASSWORD").unwrap_or_default();
+                Ok(Some(Credentials { user: user.clone(), password }))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// TLS to the CQL nodes, if any of its options is given.
+    pub(crate) fn tls_to_cql(&self) -> Result<Option<Tls>, Failure> {
+        let identity = match (&self.cql_certificate, &self.cql_key) {
+            (Some(certificate), Some(key)) => {
+                Some(Identity { certificate: certificate.clone(), key: key.clone() })
+            }
+            (None, None) => None,
+            _ => {
+                let fix = "give both, or neither";
+                return Err(Failure::refused("--cql-certificate and --cql-key belong together", fix));
+            }
+        };
+        if self.cql_tls.is_none() && self.cql_ca.is_none() && identity.is_none() {
+            return Ok(None);
+        }
+        let check = self.cql_tls.unwrap_or_default();
+        Ok(Some(Tls { authorities: self.cql_ca.clone(), identity, check }))
     }
 
     pub(crate) fn topics(&self) -> Topics {
@@ -156,6 +250,20 @@ fn parse_keyspace(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// A user and a password.
+#[derive(Clone, Debug)]
+pub(crate) struct Login(Credentials);
+
+fn parse_login(file: &str) -> Result<Login, String> {
+    let mut settings = KeyValues::from_file(file)?;
+    let user = settings.take("user").ok_or_else(|| "it has no line user=…".to_owned())?;
+    let password = settings.take("password").ok_or_else(|| "it has no line password=…".to_owned())?;
+    match settings.keys().next() {
+        Some(key) => Err(format!("it has a line {key}=…: only user and password belong there")),
+        None => Ok(Login(Credentials { user, password })),
+    }
 }
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {
@@ -244,6 +352,69 @@ mod tests {
             assert_eq!(parse_keyspace(keyspace).as_deref(), Ok(keyspace));
         }
         assert_eq!(keyspace_of(&"x".repeat(150)).len(), KEYSPACE_CHARS_MAX);
+    }
+
+    fn global(arguments: &[&str]) -> Global {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            global: Global,
+        }
+        let line = std::iter::once(&"millrace").chain(arguments);
+        <Line as clap::Parser>::try_parse_from(line).expect("is a command line").global
+    }
+
+    #[test]
+    fn settings_of_kafka_come_from_files_variables_and_options_in_this_order() {
+        let file = std::env::temp_dir().join(format!("millrace-settings-{}", std::process::id()));
+        std::fs::write(&file, "sasl.password=of the file\nclient.rack=a\n").expect("can be written");
+        let given = ["--kafka-config", file.to_str().expect("is UTF-8"), "--kafka-set", "client.rack=b"];
+        let mut global = global(&given);
+        std::fs::remove_file(&file).expect("is there");
+        global.kafka_environment = KeyValues::from_environment(
+            [("MILLRACE_KAFKA_SET_SASL_PASSWORD".into(), "of the environment".into())].into_iter(),
+        )
+        .expect("are legal");
+        let last =
+            |key: &str| global.kafka_settings().into_iter().rfind(|it| it.0 == key).map(|(_, value)| value);
+        assert_eq!(last("sasl.password").as_deref(), Some("of the environment"));
+        assert_eq!(last("client.rack").as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn any_option_of_tls_turns_it_on() {
+        let of = |arguments: &[&str]| global(arguments).tls_to_cql();
+        let check = |arguments: &[&str]| of(arguments).expect("is legal").map(|it| it.check);
+        assert_eq!(check(&[]), None);
+        assert_eq!(check(&["--cql-tls"]), Some(CertificateCheck::Full));
+        assert_eq!(check(&["--cql-tls=authority"]), Some(CertificateCheck::Authority));
+        assert_eq!(check(&["--cql-ca", "ca.crt"]), Some(CertificateCheck::Full));
+        let refused = of(&["--cql-certificate", "tls.crt"]).expect_err("has no key");
+        assert_eq!(refused.what, "--cql-certificate and --cql-key belong together");
+    }
+
+    #[test]
+    fn a_login_is_a_file_of_two_lines() {
+        let file = std::env::temp_dir().join(format!("millrace-login-{}", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&file, text).expect("can be written");
+            parse_login(file.to_str().expect("is UTF-8")).map(|it| (it.0.user, it.0.password))
+        };
+        let good = read("user=ada\npassword=s=e\n");
+        let bad: Vec<_> = ["user=ada", "password=s", "user=a\npassword=b\npasword=c"]
+            .into_iter()
+            .map(|it| read(it).expect_err("is not a login"))
+            .collect();
+        std::fs::remove_file(&file).expect("is there");
+        assert_eq!(good, Ok(("ada".to_owned(), "s=e".to_owned())));
+        assert_eq!(
+            bad,
+            [
+                "it has no line password=…",
+                "it has no line user=…",
+                "it has a line pasword=…: only user and password belong there"
+            ]
+        );
     }
 
     #[test]

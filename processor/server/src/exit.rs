@@ -72,6 +72,8 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What to do.
     pub(crate) fix: String,
+    /// Whether it may be mended by itself, such as a server that is not there yet.
+    pub(crate) passes: bool,
     /// Why.
     #[source]
     pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -80,7 +82,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Something could not be done.
     pub(crate) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { exit: Exit::Failure, what: what.into(), fix: fix.into(), source: None }
+        Self { exit: Exit::Failure, what: what.into(), fix: fix.into(), passes: false, source: None }
     }
 
     /// What was asked for cannot be meant.

@@ -11,6 +11,7 @@ mod clients;
 mod config;
 mod exit;
 mod http;
+mod key_values;
 mod logging;
 mod member;
 mod output;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use millrace_kafka_log::KafkaLog;
+use millrace_metrics::Catalogue;
 use millrace_runtime::store::SnapshotStore;
-use millrace_runtime::{Processor, ProcessorConfig, ProcessorHandle};
+use millrace_runtime::{Metrics, Processor, ProcessorConfig, ProcessorHandle};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::Registry;
 use tokio::net::TcpListener;
@@ -50,7 +51,10 @@ impl<S: SnapshotStore + Into<AnyStore>> Member<S> {
         let Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url } =
             parts;
         let metrics = prometheus::Registry::new();
-        let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, &metrics);
+        let mut catalogue = Catalogue::new(&metrics);
+        let own = Metrics::new(&mut catalogue);
+        catalogue.process(env!("CARGO_PKG_VERSION"));
+        let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, own);
         let api = Api {
             url: url.into(),
             processor: processor.handle(),
@@ -63,6 +67,11 @@ impl<S: SnapshotStore + Into<AnyStore>> Member<S> {
             is_open: security.is_open(),
         };
         Self { processor, listener, api, security }
+    }
+
+    /// What it shows to Prometheus.
+    pub(crate) fn metrics(&self) -> &prometheus::Registry {
+        &self.api.metrics
     }
 
     /// How it does.

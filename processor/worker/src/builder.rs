@@ -10,6 +10,7 @@ use crate::handler::Handler;
 use crate::kafka;
 use crate::metrics::WorkerMetrics;
 use crate::router::Router;
+use crate::status::WorkerStatus;
 use crate::worker::{Settings, Worker, WorkerError};
 
 /// Builds a [`Worker`]: see [`Worker::builder`].
@@ -25,6 +26,7 @@ pub struct WorkerBuilder {
     router: Router,
     twice: Option<String>,
     kafka_options: Vec<(String, String)>,
+    metrics: WorkerMetrics,
 }
 
 impl WorkerBuilder {
@@ -40,6 +42,7 @@ impl WorkerBuilder {
             router: Router::default(),
             twice: None,
             kafka_options: Vec::new(),
+            metrics: WorkerMetrics::default(),
         }
     }
 
@@ -103,6 +106,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Where the worker counts. Those of [`WorkerMetrics::registered`] are shown by the registry; workers of several queues share them.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &WorkerMetrics) -> Self {
+        self.metrics = metrics.clone();
+        self
+    }
+
     /// # Errors
     /// When something required is missing, or a setting is not possible. Kafka is not asked yet.
     pub fn build(self) -> Result<Worker, WorkerError> {
@@ -128,9 +138,12 @@ impl WorkerBuilder {
         }
         let mut common = ClientConfig::new();
         common.set("bootstrap.servers", &self.bootstrap);
+        // With TLS, and unless told otherwise: the authorities of this system, wherever it keeps them.
+        common.set("ssl.ca.location", "probe");
         for (name, value) in &self.kafka_options {
             common.set(name, value);
         }
+        let metrics = self.metrics.of(&queue, self.router.functions(), self.concurrency);
         let group = self.group.unwrap_or_else(|| format!("{}.worker.{queue}", self.prefix));
         Ok(Worker {
             settings: Settings {
@@ -144,7 +157,8 @@ impl WorkerBuilder {
             },
             codec: self.codec,
             router: Arc::new(self.router),
-            metrics: Arc::new(WorkerMetrics::default()),
+            status: WorkerStatus::new(metrics.ready.clone()),
+            metrics: Arc::new(metrics),
         })
     }
 }

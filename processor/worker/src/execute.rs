@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, interval_at, sleep};
 
 use crate::answer::Answer;
-use crate::metrics::{WorkerMetrics, count};
+use crate::metrics::QueueMetrics;
 use crate::router::Router;
 use crate::{Task, TaskFailure};
 
@@ -28,7 +28,7 @@ pub(crate) enum Outcome {
 }
 
 /// Runs the handler of `task`. A panic in it is a retriable failure.
-pub(crate) async fn execute(router: &Router, task: &Task, metrics: &WorkerMetrics) -> Outcome {
+pub(crate) async fn execute(router: &Router, task: &Task, metrics: &QueueMetrics) -> Outcome {
     let handler = match router.find(task.function()) {
         Ok(handler) => handler,
         Err(failure) => return Outcome::Answered(Answer::Failed(failure)),
@@ -45,7 +45,7 @@ pub(crate) async fn execute(router: &Router, task: &Task, metrics: &WorkerMetric
             Ok(Ok(output)) => Answer::Completed(output),
             Ok(Err(failure)) => Answer::Failed(failure),
             Err(panic) => {
-                count(&metrics.panicked);
+                metrics.panicked.inc();
                 let said = panic_message(&*panic);
                 tracing::error!(instance = %task.instance(), function = task.function(), panic = said, "handler panicked");
                 Answer::Failed(TaskFailure::retriable("the handler panicked").with_detail(said))
@@ -121,7 +121,7 @@ mod tests {
     }
 
     async fn run(task: &Task) -> (Outcome, u64) {
-        let metrics = WorkerMetrics::default();
+        let metrics = crate::WorkerMetrics::default().of("queue", [], 1);
         let outcome = execute(&router(), task, &metrics).await;
         (outcome, metrics.counts().panicked)
     }

@@ -10,13 +10,15 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Offset, Statistics, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Letterhead};
-use crate::metrics::{WorkerMetrics, count};
+use crate::lag;
+use crate::metrics::QueueMetrics;
 use crate::offsets::{Offsets, Position};
+use crate::status::{Stage, WorkerStatus};
 use crate::task::Pulse;
 use crate::worker::WorkerError;
 use crate::{Task, TaskFailure};
@@ -49,6 +51,7 @@ pub(crate) fn consumer_config(common: &ClientConfig, group: &str) -> ClientConfi
         ("auto.offset.reset", "earliest"),
         ("partition.assignment.strategy", "cooperative-sticky"),
         ("queued.max.messages.kbytes", PREFETCH_KIB),
+        ("statistics.interval.ms", lag::TOLD_EVERY_MS),
     ] {
         if config.get(name).is_none() {
             config.set(name, value);
@@ -94,6 +97,8 @@ pub(crate) fn to_list(topic: &str, positions: &[Position]) -> TopicPartitionList
 pub(crate) struct WorkerContext {
     pub(crate) topic: String,
     pub(crate) offsets: Arc<Mutex<Offsets>>,
+    pub(crate) metrics: Arc<QueueMetrics>,
+    pub(crate) status: WorkerStatus,
 }
 
 impl ClientContext for WorkerContext {
@@ -104,6 +109,13 @@ impl ClientContext for WorkerContext {
     fn error(&self, error: KafkaError, reason: &str) {
         // The loop is given the same error, and logs it.
         tracing::debug!(%error, reason, "the Kafka consumer reports an error");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let offsets = lock(&self.offsets);
+        let tasks = topic.partitions.values().map(|it| lag::of(it, &offsets)).sum();
+        self.metrics.behind(tasks, offsets.oldest().map_or(Duration::ZERO, lag::since));
     }
 }
 
@@ -122,10 +134,13 @@ impl ConsumerContext for WorkerContext {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let assigned = consumer.assignment().map_or(0, |it| it.count());
+        self.metrics.partitions.set(i64::try_from(assigned).unwrap_or(i64::MAX));
         if let Rebalance::Assign(list) = rebalance {
             let partitions: Vec<i32> = list.elements().iter().map(|it| it.partition()).collect();
             tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
+            self.status.set(Stage::Serving);
         }
     }
 
@@ -166,7 +181,7 @@ pub(crate) struct Answers {
     producer: FutureProducer<ProducerLogs>,
     topic: String,
     letterhead: Letterhead,
-    metrics: Arc<WorkerMetrics>,
+    metrics: Arc<QueueMetrics>,
     /// Where the worker hears that it cannot go on.
     fatal: mpsc::Sender<WorkerError>,
 }
@@ -176,7 +191,7 @@ impl Answers {
         config: &ClientConfig,
         topic: String,
         letterhead: Letterhead,
-        metrics: Arc<WorkerMetrics>,
+        metrics: Arc<QueueMetrics>,
         fatal: mpsc::Sender<WorkerError>,
     ) -> Result<Self, WorkerError> {
         let producer = config
@@ -231,7 +246,7 @@ impl Answers {
 
 impl Pulse for Answers {
     fn beat(&self, task: &Task) {
-        count(&self.metrics.heartbeats);
+        self.metrics.heartbeats.inc();
         let record = self.letterhead.write(task, Answer::Heartbeat).to_binary();
         // A lost heartbeat is made up for by the next one.
         if let Err((error, _)) = self.producer.send_result(to_future_record(&self.topic, &record)) {

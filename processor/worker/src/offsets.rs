@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use millrace_schemas::Timestamp;
+
 /// Stands for one received record until it is finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
@@ -28,21 +30,30 @@ pub(crate) struct Offsets {
 #[derive(Debug)]
 struct Window {
     stay: u64,
-    /// Offset, and whether it is finished; ascending, with gaps (transaction markers, aborted records).
-    records: VecDeque<(i64, bool)>,
+    /// Ascending, with gaps (transaction markers, aborted records).
+    records: VecDeque<Received>,
     /// The next offset to read, when all before it are finished.
     position: Option<i64>,
     /// What was committed last.
     committed: Option<i64>,
 }
 
+/// A record that was received.
+#[derive(Debug)]
+struct Received {
+    offset: i64,
+    is_finished: bool,
+    /// When it was written.
+    at: Timestamp,
+}
+
 impl Offsets {
     /// Notes a record that was just read.
-    pub(crate) fn receive(&mut self, partition: i32, offset: i64) -> Receipt {
+    pub(crate) fn receive(&mut self, partition: i32, offset: i64, at: Timestamp) -> Receipt {
         let is_known = self
             .windows
             .get(&partition)
-            .is_some_and(|it| it.records.back().is_none_or(|(last, _)| *last < offset));
+            .is_some_and(|it| it.records.back().is_none_or(|last| last.offset < offset));
         if !is_known {
             // A new partition; or one that was reset to an earlier offset, whose old receipts mean nothing any more.
             self.stays += 1;
@@ -51,7 +62,7 @@ impl Offsets {
             self.windows.insert(partition, window);
         }
         let window = self.windows.get_mut(&partition).expect("it was there, or was inserted above");
-        window.records.push_back((offset, false));
+        window.records.push_back(Received { offset, is_finished: false, at });
         Receipt { partition, offset, stay: window.stay }
     }
 
@@ -66,12 +77,12 @@ impl Offsets {
         else {
             return;
         };
-        let Ok(index) = window.records.binary_search_by_key(&receipt.offset, |(offset, _)| *offset) else {
+        let Ok(index) = window.records.binary_search_by_key(&receipt.offset, |it| it.offset) else {
             return;
         };
-        window.records[index].1 = true;
-        while let Some((offset, true)) = window.records.front() {
-            window.position = Some(offset + 1);
+        window.records[index].is_finished = true;
+        while let Some(first) = window.records.front().filter(|it| it.is_finished) {
+            window.position = Some(first.offset + 1);
             window.records.pop_front();
         }
     }
@@ -106,6 +117,23 @@ impl Offsets {
             .collect()
     }
 
+    /// The next offset of a partition that is not finished, if anything of it was received.
+    pub(crate) fn position(&self, partition: i32) -> Option<i64> {
+        let window = self.windows.get(&partition)?;
+        window.records.front().map(|it| it.offset).or(window.position)
+    }
+
+    /// How many records of a partition were received and are not finished.
+    pub(crate) fn unfinished(&self, partition: i32) -> usize {
+        let records = self.windows.get(&partition).map(|it| it.records.iter());
+        records.map_or(0, |it| it.filter(|it| !it.is_finished).count())
+    }
+
+    /// When the oldest record was written that was received and is not finished.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.windows.values().filter_map(|it| it.records.front()).map(|it| it.at).min()
+    }
+
     /// How many records of a partition wait for its lowest unfinished one, that one included.
     pub(crate) fn window_len(&self, partition: i32) -> usize {
         self.windows.get(&partition).map_or(0, |window| window.records.len())
@@ -116,10 +144,12 @@ impl Offsets {
 mod tests {
     use super::*;
 
+    const AT: Timestamp = Timestamp(0);
+
     #[test]
     fn a_partition_is_committed_up_to_its_lowest_unfinished_task() {
         let mut offsets = Offsets::default();
-        let [a, b, c] = [10, 11, 14].map(|offset| offsets.receive(0, offset));
+        let [a, b, c] = [10, 11, 14].map(|offset| offsets.receive(0, offset, AT));
         offsets.finish(b);
         assert_eq!(offsets.take_uncommitted(), []);
         offsets.finish(a);
@@ -132,8 +162,8 @@ mod tests {
     #[test]
     fn partitions_do_not_hold_each_other_up() {
         let mut offsets = Offsets::default();
-        let _stuck = offsets.receive(0, 0);
-        let done = offsets.receive(1, 7);
+        let _stuck = offsets.receive(0, 0, AT);
+        let done = offsets.receive(1, 7, AT);
         offsets.finish(done);
         assert_eq!(offsets.take_uncommitted(), [(1, 8)]);
     }
@@ -141,7 +171,7 @@ mod tests {
     #[test]
     fn a_failed_commit_is_made_again() {
         let mut offsets = Offsets::default();
-        let a = offsets.receive(3, 1);
+        let a = offsets.receive(3, 1, AT);
         offsets.finish(a);
         assert_eq!(offsets.take_uncommitted(), [(3, 2)]);
         offsets.recommit();
@@ -151,12 +181,12 @@ mod tests {
     #[test]
     fn a_revoked_partition_gives_what_is_done_and_forgets_the_rest() {
         let mut offsets = Offsets::default();
-        let a = offsets.receive(0, 5);
-        let b = offsets.receive(0, 6);
+        let a = offsets.receive(0, 5, AT);
+        let b = offsets.receive(0, 6, AT);
         offsets.finish(a);
         assert_eq!(offsets.revoke([0, 9]), [(0, 6)]);
         // It comes back from where the group has committed it; the old receipt must not finish the new delivery.
-        let again = offsets.receive(0, 6);
+        let again = offsets.receive(0, 6, AT);
         assert!(offsets.is_current(again) && !offsets.is_current(b));
         offsets.finish(b);
         assert_eq!(offsets.take_uncommitted(), []);
@@ -167,8 +197,8 @@ mod tests {
     #[test]
     fn a_partition_that_was_reset_to_an_earlier_offset_begins_anew() {
         let mut offsets = Offsets::default();
-        let old = offsets.receive(0, 100);
-        let new = offsets.receive(0, 2);
+        let old = offsets.receive(0, 100, AT);
+        let new = offsets.receive(0, 2, AT);
         offsets.finish(old);
         assert_eq!(offsets.take_uncommitted(), []);
         offsets.finish(new);
@@ -179,11 +209,24 @@ mod tests {
     #[test]
     fn the_window_counts_from_the_lowest_unfinished_task() {
         let mut offsets = Offsets::default();
-        let first = offsets.receive(0, 0);
-        let rest: Vec<Receipt> = (1..10).map(|offset| offsets.receive(0, offset)).collect();
+        let first = offsets.receive(0, 0, AT);
+        let rest: Vec<Receipt> = (1..10).map(|offset| offsets.receive(0, offset, AT)).collect();
         rest.into_iter().for_each(|receipt| offsets.finish(receipt));
         assert_eq!(offsets.window_len(0), 10);
         offsets.finish(first);
         assert_eq!(offsets.window_len(0), 0);
+    }
+
+    #[test]
+    fn what_is_left_to_do_is_told() {
+        let mut offsets = Offsets::default();
+        assert_eq!((offsets.position(0), offsets.unfinished(0), offsets.oldest()), (None, 0, None));
+        let [a, b, _] =
+            [(5, 90), (6, 80), (9, 95)].map(|(offset, at)| offsets.receive(0, offset, Timestamp(at)));
+        offsets.finish(b);
+        assert_eq!((offsets.position(0), offsets.unfinished(0)), (Some(5), 2));
+        assert_eq!(offsets.oldest(), Some(Timestamp(90)));
+        offsets.finish(a);
+        assert_eq!((offsets.position(0), offsets.oldest()), (Some(9), Some(Timestamp(95))));
     }
 }

@@ -22,6 +22,11 @@ impl Router {
         self.handlers.is_empty()
     }
 
+    /// Their names.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
+        self.handlers.keys().map(String::as_str)
+    }
+
     /// # Errors
     /// A permanent failure that names the known functions: the workflow and this worker do not fit together.
     pub(crate) fn find(&self, function: &str) -> Result<&dyn AnyHandler, TaskFailure> {

@@ -12,6 +12,12 @@ use serde_json::Value;
 
 use crate::TaskFailure;
 
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// Where a running task reports that it is still running.
 pub(crate) trait Pulse: Send + Sync {
     /// Sends a heartbeat; does not wait for it to arrive.
@@ -135,8 +141,7 @@ impl Task {
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         let deadline = self.command.deadline?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some(Duration::from_millis(u64::try_from(deadline.0).unwrap_or(0)).saturating_sub(now))
+        Some(deadline.since(now()))
     }
 
     /// How often a sign of life is wanted. The SDK sends one three times as often while the handler runs.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use millrace_schemas::Timestamp;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::task::TaskCommand;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
@@ -22,9 +23,11 @@ use crate::WorkerBuilder;
 use crate::answer::{Answer, Letterhead};
 use crate::execute::{Outcome, execute};
 use crate::kafka::{Answers, WorkerContext, lock, to_list};
-use crate::metrics::{WorkerMetrics, count};
+use crate::lag;
+use crate::metrics::{Ended, QueueMetrics, RunningTask};
 use crate::offsets::{Offsets, Receipt};
 use crate::router::Router;
+use crate::status::{Stage, WorkerStatus};
 use crate::task::Task;
 
 /// How often finished tasks are committed.
@@ -48,7 +51,8 @@ pub struct Worker {
     pub(crate) settings: Settings,
     pub(crate) codec: Codec,
     pub(crate) router: Arc<Router>,
-    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) metrics: Arc<QueueMetrics>,
+    pub(crate) status: WorkerStatus,
 }
 
 #[derive(Debug)]
@@ -91,8 +95,14 @@ impl Worker {
 
     /// What the worker counts. Stays readable while it runs.
     #[must_use]
-    pub fn metrics(&self) -> Arc<WorkerMetrics> {
+    pub fn metrics(&self) -> Arc<QueueMetrics> {
         self.metrics.clone()
+    }
+
+    /// How far it is. Stays readable while it runs.
+    #[must_use]
+    pub fn status(&self) -> WorkerStatus {
+        self.status.clone()
     }
 
     /// Runs until `shutdown` is ready. Then no new task is begun, running ones may end within the limit, answers and offsets are
@@ -102,7 +112,12 @@ impl Worker {
     /// When a client cannot be made, or fails for good. Passing troubles of the cluster are waited out.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
         let offsets = Arc::new(Mutex::new(Offsets::default()));
-        let context = WorkerContext { topic: self.settings.commands.clone(), offsets: offsets.clone() };
+        let context = WorkerContext {
+            topic: self.settings.commands.clone(),
+            offsets: offsets.clone(),
+            metrics: self.metrics.clone(),
+            status: self.status.clone(),
+        };
         let consumer: StreamConsumer<WorkerContext> = self
             .settings
             .consumer
@@ -113,8 +128,9 @@ impl Worker {
         tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            () = until_there_is(&consumer, &self.settings.commands) => {}
+            () = until_there_is(&consumer, &self.settings.commands, &self.status) => {}
         }
+        self.status.set(Stage::Joining);
         consumer
             .subscribe(&[&self.settings.commands])
             .map_err(|source| WorkerError::Kafka { doing: "subscribe to the queue", source })?;
@@ -151,7 +167,7 @@ impl Worker {
             saturated: false,
             overlong: BTreeSet::new(),
         };
-        let result = running.run(shutdown, self.settings.shutdown_limit).await;
+        let result = running.run(shutdown, self.settings.shutdown_limit, &self.status).await;
         // Both the last commit and leaving the group block their thread.
         let topic = self.settings.commands;
         let closed = tokio::task::spawn_blocking(move || {
@@ -174,7 +190,7 @@ impl Worker {
 
 /// Waits for the queue's topic. A consumer that subscribes before there is one finds it only at its next refresh of the metadata,
 /// minutes later.
-async fn until_there_is(consumer: &Arc<StreamConsumer<WorkerContext>>, topic: &str) {
+async fn until_there_is(consumer: &Arc<StreamConsumer<WorkerContext>>, topic: &str, status: &WorkerStatus) {
     let mut is_told = false;
     loop {
         let (asked, name) = (consumer.clone(), topic.to_owned());
@@ -184,6 +200,7 @@ async fn until_there_is(consumer: &Arc<StreamConsumer<WorkerContext>>, topic: &s
             Ok(Ok(metadata)) if metadata.topics().iter().any(|it| !it.partitions().is_empty()) => return,
             Ok(Ok(_)) if !is_told => {
                 is_told = true;
+                status.set(Stage::WaitingForQueue);
                 tracing::info!(
                     topic,
                     "the queue has no topic yet: waiting for the first definition that uses it to be deployed"
@@ -202,7 +219,7 @@ async fn until_there_is(consumer: &Arc<StreamConsumer<WorkerContext>>, topic: &s
 /// Runs single tasks, beside the loop.
 struct Executor {
     router: Arc<Router>,
-    metrics: Arc<WorkerMetrics>,
+    metrics: Arc<QueueMetrics>,
     answers: Arc<Answers>,
     offsets: Arc<Mutex<Offsets>>,
     /// Cancelled when the shutdown has taken too long.
@@ -220,23 +237,26 @@ impl Executor {
     }
 
     async fn answer(&self, task: &Task) {
-        match execute(&self.router, task, &self.metrics).await {
+        let began = Instant::now();
+        let outcome = execute(&self.router, task, &self.metrics).await;
+        let ended = |how| self.metrics.ended(task.function(), how, began.elapsed());
+        match outcome {
             Outcome::Answered(answer) => {
                 match &answer {
                     Answer::Failed(failure) => {
-                        count(if failure.retriable {
-                            &self.metrics.failed_retriable
+                        ended(if failure.retriable {
+                            Ended::FailedRetriable
                         } else {
-                            &self.metrics.failed_permanent
+                            Ended::FailedPermanent
                         });
                         tracing::debug!(instance = %task.instance(), function = task.function(), %failure, "task failed");
                     }
-                    Answer::Completed(_) | Answer::Heartbeat => count(&self.metrics.completed),
+                    Answer::Completed(_) | Answer::Heartbeat => ended(Ended::Completed),
                 }
                 self.answers.deliver(task, answer).await;
             }
             Outcome::Late => {
-                count(&self.metrics.late);
+                ended(Ended::Late);
                 tracing::info!(instance = %task.instance(), function = task.function(), "the task's deadline is over; no answer");
             }
         }
@@ -256,7 +276,7 @@ struct Running<'a> {
     tasks: TaskTracker,
     failed: mpsc::Receiver<WorkerError>,
     /// Tasks that came although fetching was paused: a handful, since it is paused again at each.
-    held: VecDeque<(Receipt, Task)>,
+    held: VecDeque<(Receipt, Task, Timestamp)>,
     /// Room for the next task.
     spare: Option<OwnedSemaphorePermit>,
     /// Since when there is none.
@@ -268,7 +288,12 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    async fn run(mut self, shutdown: impl Future<Output = ()>, limit: Duration) -> Result<(), WorkerError> {
+    async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        limit: Duration,
+        status: &WorkerStatus,
+    ) -> Result<(), WorkerError> {
         let mut shutdown = pin!(shutdown);
         let mut stream = self.consumer.stream();
         let mut ticks = interval(COMMIT_INTERVAL);
@@ -280,11 +305,11 @@ impl Running<'_> {
                 self.gain(permit);
             }
             if self.spare.is_some()
-                && let Some((receipt, task)) = self.held.pop_front()
+                && let Some((receipt, task, sent_at)) = self.held.pop_front()
             {
                 // Its partition may have gone to another worker meanwhile, and the task with it.
                 if lock(&self.offsets).is_current(receipt) {
-                    self.start(receipt, task);
+                    self.start(receipt, task, sent_at);
                 }
                 continue;
             }
@@ -300,6 +325,7 @@ impl Running<'_> {
                 },
             }
         };
+        status.set(Stage::Stopping);
         // Without a producer no handler can end well.
         let limit = if result.is_ok() { limit } else { Duration::ZERO };
         self.drain(&mut stream, limit).await;
@@ -315,36 +341,39 @@ impl Running<'_> {
         }
     }
 
-    fn start(&mut self, receipt: Receipt, task: Task) {
+    fn start(&mut self, receipt: Receipt, task: Task, sent_at: Timestamp) {
         let permit = self.spare.take().expect("the loop starts a task only when there is room");
         let executor = self.executor.clone();
+        executor.metrics.begun(lag::since(sent_at));
+        let running = RunningTask::new(&executor.metrics);
         self.tasks.spawn(async move {
             executor.run(receipt, task).await;
-            drop(permit);
+            drop((permit, running));
         });
     }
 
     fn receive(&mut self, message: &BorrowedMessage<'_>) {
         let metrics = &self.executor.metrics;
-        count(&metrics.received);
+        metrics.received.inc();
         let partition = message.partition();
+        let sent_at = Timestamp(message.timestamp().to_millis().unwrap_or_default());
         let (receipt, window) = {
             let mut offsets = lock(&self.offsets);
-            (offsets.receive(partition, message.offset()), offsets.window_len(partition))
+            (offsets.receive(partition, message.offset(), sent_at), offsets.window_len(partition))
         };
         match self.codec.decode_task(message.payload().unwrap_or_default()) {
             Ok(command) => {
                 let task = self.task(command, message);
                 if self.spare.is_some() {
-                    self.start(receipt, task);
+                    self.start(receipt, task, sent_at);
                 } else {
                     // It was assigned, or fetched, after the pause.
-                    self.held.push_back((receipt, task));
+                    self.held.push_back((receipt, task, sent_at));
                     self.pause([partition]);
                 }
             }
             Err(error) => {
-                count(&metrics.undecodable);
+                metrics.undecodable.inc();
                 tracing::error!(%error, topic = self.topic, partition, offset = message.offset(), "a record is no task; it is skipped");
                 lock(&self.offsets).finish(receipt);
             }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{
-    Member, committed, config, fleet, fleet_by, member, publish, record, share, text,
+    Member, PATIENCE, committed, config, fleet, fleet_by, member, publish, record, share, text,
     with_both_group_protocols,
 };
 use millrace_kafka_log::{Admin, GroupProtocol, KafkaLog, Publisher};
 use millrace_partition::{Located, Source};
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
-use millrace_runtime::log::{Definition, Log, LogError, LogEvent};
+use millrace_runtime::log::{Definition, Log, LogEnd, LogError, LogEvent};
 use millrace_schemas::{Offset, Timestamp};
 use tokio::time::timeout;
 
@@ -49,6 +49,51 @@ async fn sources_are_read_from_the_given_position_for_the_incarnation_that_follo
     assert_eq!(records.iter().map(|it| it.offset).collect::<Vec<_>>(), [Offset(0), Offset(2)]);
     assert_eq!(text(records[0].value.as_ref().unwrap()), "forwarded");
     member.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ends_of_sources_are_known_without_asking() {
+    let config = fleet(1).await;
+    let publisher = Publisher::new(&config).unwrap();
+    let events = Source::Events(0);
+    for value in ["0", "1", "2"] {
+        publish(&publisher, &config.topics.events(), "key", value).await;
+    }
+    let mut member = Member::join(&config).await;
+    let incarnation = member.assigned().await.remove(0);
+    assert_eq!(member.log.end_of(&events), None);
+    let sources = vec![(Source::Internal(0), Offset(0)), (events.clone(), Offset(0))];
+    member.log.follow(&incarnation, sources).await.unwrap();
+    member.records(3, &incarnation).await;
+    until_end(&member.log, &events, 3, true).await;
+
+    // Markers of transactions are read, though no record comes of them.
+    let mut lane = member.log.lane(0).await.unwrap();
+    let mut forward = share(&config, &incarnation, &["event"]);
+    forward.transaction.records = vec![record(&config.topics.internal(), Some(0), "key", "forwarded")];
+    committed(&mut lane, vec![forward]).await;
+    member.records(1, &incarnation).await;
+    until_end(&member.log, &Source::Internal(0), 2, true).await;
+
+    // What is paused is not fetched; it is asked for.
+    member.log.pause(&incarnation, std::slice::from_ref(&events));
+    publish(&publisher, &config.topics.events(), "key", "3").await;
+    until_end(&member.log, &events, 4, false).await;
+    member.log.resume(&incarnation, std::slice::from_ref(&events));
+    member.records(1, &incarnation).await;
+    until_end(&member.log, &events, 4, true).await;
+    member.leave().await;
+}
+
+async fn until_end(log: &KafkaLog, source: &Source, end: i64, is_read: bool) {
+    let expected = Some(LogEnd { end: Offset(end), is_read });
+    let known = async {
+        while log.end_of(source) != expected {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let known = timeout(PATIENCE, known).await;
+    assert!(known.is_ok(), "{source:?} has {:?}, not {expected:?}", log.end_of(source));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The command line: one file a command. This file is the table of contents.
 
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -7,6 +8,7 @@ use crate::cli::control::Verb;
 use crate::clients;
 use crate::config::Global;
 use crate::exit::{EXIT_CODES, Exit};
+use crate::key_values::KeyValues;
 use crate::logging::Speaker;
 use crate::output::Output;
 
@@ -23,6 +25,8 @@ mod era;
 mod get;
 mod history;
 mod list;
+#[cfg(test)]
+mod pages;
 pub(crate) mod processor;
 mod programs;
 mod publish;
@@ -32,6 +36,7 @@ mod signal;
 mod start;
 pub(crate) mod topics;
 mod worker;
+mod worker_endpoint;
 
 /// Runs event-sourced workflows on Kafka.
 #[derive(Debug, Parser)]
@@ -108,6 +113,8 @@ impl Cli {
     pub(crate) fn from_command_line() -> Self {
         let matches = Self::command().get_matches();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.global.kafka_environment = KeyValues::from_environment(std::env::vars_os())
+            .unwrap_or_else(|error| Self::command().error(ErrorKind::InvalidValue, error).exit());
         cli.global.names_cluster = matches.value_source("bootstrap") != Some(ValueSource::DefaultValue);
         cli
     }

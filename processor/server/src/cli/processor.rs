@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use millrace_engine::Bounds;
-use millrace_kafka_log::GroupProtocol;
+use millrace_kafka_log::{GroupProtocol, KafkaLog};
 use millrace_partition::{Config, TailLimit};
 use millrace_runtime::ProcessorConfig;
+use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::Registry;
+use millrace_scylla_store::ScyllaStore;
 use millrace_workflow::program::{Lifecycle, OnFault};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +68,9 @@ pub(crate) struct Arguments {
     /// Without a sign of life for so long, the others take our partitions over; with the classic protocol only [default: 6s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     session_timeout: Option<Duration>,
+
+    #[command(flatten)]
+    patience: clients::Patience,
 
     #[command(flatten)]
     tuning: Tuning,
@@ -377,16 +382,13 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let closing = CancellationToken::new();
     let security = Security::new(&arguments.api, address, &advertised, &closing).await?;
     let registry = global.registry.as_deref().map(Registry::new).transpose()?;
-    let codec = clients::codec(global).await?;
-    if arguments.create_schema {
-        output.patiently("creating the tables", clients::create_store(global, &arguments.store)).await?;
-    }
-    let store = output
-        .patiently("connecting to the snapshot store", clients::store_with(global, &arguments.store))
-        .await?;
     let kafka = Kafka::new(global);
-    let log = kafka.log(ordinal, group_protocol);
-    let log = output.patiently("connecting to Kafka", log).await?;
+    let connected = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(Exit::Success),
+        connected = Servers::connect(global, output, arguments, &kafka, ordinal, group_protocol) => connected,
+    };
+    let Servers { codec, store, log } = connected?;
 
     let document = Document { http: url.clone(), advertised: advertised.clone(), ordinal };
     output.show(&document, || format!("millrace processor {ordinal}: {url}"))?;
@@ -397,6 +399,38 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let parts = Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url };
     Box::pin(Member::new(parts).run(shutdown)).await?;
     Ok(Exit::Success)
+}
+
+/// What a processor works with.
+struct Servers {
+    codec: Codec,
+    store: ScyllaStore,
+    log: KafkaLog,
+}
+
+impl Servers {
+    /// Waits for those that are not there yet.
+    async fn connect(
+        global: &Global,
+        output: Output,
+        arguments: &Arguments,
+        kafka: &Kafka,
+        ordinal: u32,
+        group_protocol: GroupProtocol,
+    ) -> anyhow::Result<Self> {
+        let (waiting, settings) = (arguments.patience.begin(output), &arguments.store);
+        let codec =
+            waiting.until("asking the schema registry", async || clients::codec(global).await).await?;
+        if arguments.create_schema {
+            let create = async || clients::create_store(global, settings).await;
+            waiting.until("creating the tables", create).await?;
+        }
+        let store = async || clients::store_with(global, settings).await;
+        let store = waiting.until("connecting to the snapshot store", store).await?;
+        let log = async || kafka.log(ordinal, group_protocol).await;
+        let log = waiting.until("connecting to Kafka", log).await?;
+        Ok(Self { codec, store, log })
+    }
 }
 
 fn hostname() -> String {

@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     no_store: bool,
 
     #[command(flatten)]
+    patience: clients::Patience,
+
+    #[command(flatten)]
     store: clients::StoreSettings,
 }
 
@@ -55,8 +58,9 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
     let wanted = arguments.partitions.map(|it| specs(it).map(|_| it)).transpose()?;
     let kafka = Kafka::new(global);
     let internal = global.topics().internal();
-    let found = kafka.partitions_if_any(&internal);
-    let found = output.patiently("looking for the fleet", found).await?;
+    let waiting = arguments.patience.begin(output);
+    let found = async || kafka.partitions_if_any(&internal).await;
+    let found = waiting.until("looking for the fleet", found).await?;
     let specs = specs(partitions(wanted, found, NEW)?)?;
     let mut views = output.patiently("comparing the topics", kafka.compare_topics(&specs)).await?;
     if is_applied {
@@ -67,7 +71,8 @@ pub(crate) async fn run(global: &Global, output: Output, command: &Command) -> a
             view.state = "created";
         }
         if !arguments.no_store {
-            output.patiently("creating the tables", clients::create_store(global, &arguments.store)).await?;
+            let create = async || clients::create_store(global, &arguments.store).await;
+            waiting.until("creating the tables", create).await?;
         }
     }
     let store = if is_applied { "created" } else { "planned" };

@@ -1,19 +1,23 @@
 //! `millrace worker`: the built-in worker, which does the calls that the language defines.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use clap::Args;
+use millrace_metrics::Catalogue;
 use millrace_schemas::codec::Codec;
 use millrace_worker::builtin::{
     AsyncApi, Caller, Container, Grpc, Http, HttpSettings, OpenApi, ProcessSettings, Processes, QUEUE,
     Rewrite, Script, Secrets, Shell, Targets,
 };
-use millrace_worker::{Worker, WorkerError};
+use millrace_worker::{Worker, WorkerError, WorkerMetrics};
+use prometheus::Registry;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::programs;
+use super::worker_endpoint::Bound;
 use crate::clients;
 use crate::config::Global;
 use crate::exit::{Exit, Failure};
@@ -38,6 +42,10 @@ pub(crate) struct Arguments {
     /// Folder of the secrets that definitions may name: a file for each, as Kubernetes mounts them. They are read when they are used
     #[arg(long, env = "MILLRACE_SECRETS", value_name = "FOLDER", value_parser = parse_secrets)]
     secrets: Option<Secrets>,
+
+    /// Where `/livez`, `/readyz` and `/metrics` are served; port 0 for any free one, which is printed. Not at all, unless given
+    #[arg(long, env = "MILLRACE_WORKER_HTTP", value_name = "IP:PORT")]
+    http: Option<SocketAddr>,
 
     #[command(flatten)]
     programs: programs::ProgramArguments,
@@ -91,7 +99,12 @@ impl Settings {
 }
 
 /// The built-in worker of the fleet.
-pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow::Result<Worker> {
+pub(crate) fn build(
+    global: &Global,
+    codec: Codec,
+    settings: Settings,
+    metrics: &WorkerMetrics,
+) -> anyhow::Result<Worker> {
     let Settings { targets, concurrency, response_bytes_max, secrets, programs, rewrites } = settings;
     let build = || -> Result<Worker, WorkerError> {
         let processes =
@@ -110,6 +123,7 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .queue(QUEUE)
             .codec(codec)
             .concurrency(concurrency)
+            .metrics(metrics)
             .function(Http::FUNCTION, Http::new(&caller))
             .function(OpenApi::FUNCTION, OpenApi::new(&caller))
             .function(Script::FUNCTION, secrets.fill(Script::new(&processes, &caller)))
@@ -117,8 +131,8 @@ pub(crate) fn build(global: &Global, codec: Codec, settings: Settings) -> anyhow
             .function(Container::FUNCTION, secrets.fill(Container::new(&processes, programs.containers)))
             .function(Grpc::FUNCTION, Grpc::new(&caller)?)
             .function(AsyncApi::FUNCTION, secrets.fill(async_api));
-        for (name, value) in &global.kafka_set {
-            builder = builder.kafka_option(name, value);
+        for (name, value) in global.kafka_settings() {
+            builder = builder.kafka_option(&name, &value);
         }
         builder.build()
     };
@@ -142,15 +156,37 @@ const FUNCTIONS: [&str; 7] = [
 struct Document {
     queue: String,
     functions: [&'static str; FUNCTIONS.len()],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<String>,
 }
 
 pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     member::stop_on_signals(shutdown.clone())?;
-    let worker = build(global, clients::codec(global).await?, arguments.settings())?;
-    let document = Document { queue: global.topics().commands(QUEUE), functions: FUNCTIONS };
-    output.show(&document, || format!("millrace worker: {}", document.queue))?;
-    Box::pin(worker.run(async move { shutdown.cancelled().await })).await.map_err(|error| {
+    let registry = Registry::new();
+    let mut catalogue = Catalogue::new(&registry);
+    let metrics = WorkerMetrics::new(&mut catalogue);
+    catalogue.process(env!("CARGO_PKG_VERSION"));
+    let endpoint = match arguments.http {
+        Some(address) => Some(Bound::to(address).await?),
+        None => None,
+    };
+    let worker = build(global, clients::codec(global).await?, arguments.settings(), &metrics)?;
+    let http = endpoint.as_ref().map(Bound::url).transpose()?;
+    let document = Document { queue: global.topics().commands(QUEUE), functions: FUNCTIONS, http };
+    output.show(&document, || {
+        let at = document.http.as_ref().map(|it| format!(", metrics at {it}")).unwrap_or_default();
+        format!("millrace worker: {}{at}", document.queue)
+    })?;
+    // The endpoint outlives the worker: health checks and scrapes go on while running tasks end.
+    let ended = CancellationToken::new();
+    let serving = endpoint.map(|it| tokio::spawn(it.serve(worker.status(), registry, ended.clone())));
+    let ran = Box::pin(worker.run(async move { shutdown.cancelled().await })).await;
+    ended.cancel();
+    if let Some(serving) = serving {
+        serving.await??;
+    }
+    ran.map_err(|error| {
         let fix = "see the log; when that is mended, start it again: unfinished tasks run again";
         Failure::new("the built-in worker cannot go on", fix).because(error)
     })?;

@@ -57,7 +57,7 @@ pub(crate) struct Kafka {
 impl Kafka {
     pub(crate) fn new(global: &Global) -> Self {
         let mut config = KafkaConfig::new(&global.bootstrap, global.topics());
-        config.settings.clone_from(&global.kafka_set);
+        config.settings = global.kafka_settings();
         Self { config, admin: OnceLock::new(), publisher: OnceLock::new() }
     }
 
@@ -227,14 +227,16 @@ impl Kafka {
 
 /// Says where, and what to do.
 fn failed(bootstrap: &str, error: LogError) -> anyhow::Error {
-    let usual = "check --bootstrap, and that the brokers run; TLS and SASL are set with --kafka-set";
+    let usual = "check --bootstrap, and that the brokers run; TLS and SASL are set with --kafka-config or --kafka-set";
+    let passes = matches!(error, LogError::Retriable { .. });
     let (doing, fix, source) = match error {
         LogError::Retriable { doing, source } => (doing, usual.to_owned(), Some(source)),
         LogError::Fenced { doing } => (doing, usual.to_owned(), None),
         LogError::HeldUp { doing, by } => (doing, by, None),
         LogError::Fatal { doing, fix, source } => (doing, fix, source),
     };
-    Failure { source, ..Failure::new(format!("could not {doing} (Kafka at {bootstrap})"), fix) }.into()
+    Failure { source, passes, ..Failure::new(format!("could not {doing} (Kafka at {bootstrap})"), fix) }
+        .into()
 }
 
 /// Follows partitions.

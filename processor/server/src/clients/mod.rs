@@ -3,6 +3,7 @@
 mod any_store;
 mod api;
 mod kafka;
+mod patience;
 mod shared_tail;
 mod store;
 
@@ -10,13 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_schemas::codec::{Codec, DecodeError};
-use millrace_schemas::registry::{Registry, SubjectNames};
+use millrace_schemas::registry::{Registry, RegistryError, SubjectNames};
 use millrace_schemas::{EventId, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use any_store::AnyStore;
 pub(crate) use api::{ApiClient, refusal};
 pub(crate) use kafka::{Kafka, Record, Sent, SentEvent, Tail, TopicView};
+pub(crate) use patience::Patience;
 pub(crate) use shared_tail::{Interrupted, SharedTail, Subscription, Wants};
 pub(crate) use store::{StoreSettings, create_store, store, store_with};
 
@@ -94,7 +96,11 @@ pub(crate) fn peers(global: &Global) -> anyhow::Result<Peers> {
 pub(crate) async fn codec(global: &Global) -> anyhow::Result<Codec> {
     let Some(url) = &global.registry else { return Ok(Codec::single_object()) };
     let fix = "check --registry, and that the registry runs";
-    let failed = |error| Failure::new(format!("cannot use the schema registry {url}"), fix).because(error);
+    let failed = |error| {
+        let passes = matches!(error, RegistryError::Unreachable { .. });
+        let failure = Failure::new(format!("cannot use the schema registry {url}"), fix).because(error);
+        Failure { passes, ..failure }
+    };
     let registry = Registry::new(url).map_err(failed)?;
     Ok(Codec::with_registry(&registry, &SubjectNames::default()).await.map_err(failed)?)
 }

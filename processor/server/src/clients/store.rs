@@ -1,7 +1,7 @@
 //! The snapshot store.
 
 use clap::Args;
-use millrace_scylla_store::{Consistency, Credentials, Replication, ScyllaConfig, ScyllaStore};
+use millrace_scylla_store::{Consistency, Replication, ScyllaConfig, ScyllaStore};
 
 use crate::config::Global;
 use crate::exit::Failure;
@@ -21,7 +21,7 @@ pub(crate) struct StoreSettings {
 
 /// Connects, for reading.
 pub(crate) async fn store(global: &Global) -> anyhow::Result<ScyllaStore> {
-    connect(config(global)).await
+    connect(config(global)?).await
 }
 
 /// Connects, for writing.
@@ -29,7 +29,7 @@ pub(crate) async fn store_with(global: &Global, settings: &StoreSettings) -> any
     connect(ScyllaConfig {
         replication: settings.replication.clone(),
         consistency: settings.consistency,
-        ..config(global)
+        ..config(global)?
     })
     .await
 }
@@ -39,27 +39,27 @@ pub(crate) async fn create_store(global: &Global, settings: &StoreSettings) -> a
     let store = store_with(global, settings).await?;
     store.create_schema().await.map_err(|error| {
         let fix = "let somebody do it who may create keyspaces, or leave the store alone with --no-store";
-        Failure::new(format!("cannot create the tables of keyspace {}", global.keyspace()), fix)
-            .because(error)
-            .into()
+        let passes = !error.is_permanent;
+        let what = format!("cannot create the tables of keyspace {}", global.keyspace());
+        Failure { passes, ..Failure::new(what, fix).because(error) }.into()
     })
 }
 
-fn config(global: &Global) -> ScyllaConfig {
-    let password = || std::env::var("MILLRACE_CQL_PASSWORD").unwrap_or_default();
-    ScyllaConfig {
-        credentials: global.cql_user.clone().map(|user| Credentials { user, password: password() }),
+fn config(global: &Global) -> Result<ScyllaConfig, Failure> {
+    Ok(ScyllaConfig {
+        credentials: global.cql_credentials()?,
+        tls: global.tls_to_cql()?,
         datacenter: global.cql_datacenter.clone(),
         ..ScyllaConfig::new(global.contact_points(), global.keyspace())
-    }
+    })
 }
 
 async fn connect(config: ScyllaConfig) -> anyhow::Result<ScyllaStore> {
     let contact_points = config.contact_points.join(", ");
     ScyllaStore::connect(config).await.map_err(|error| {
-        let fix = "check --cql, --cql-user and MILLRACE_CQL_PASSWORD, and that a CQL server runs there";
-        Failure::new(format!("cannot connect to the snapshot store at {contact_points}"), fix)
-            .because(error)
-            .into()
+        let fix = "check --cql, --cql-tls and its kin, --cql-login or --cql-user and MILLRACE_CQL_PASSWORD, and that a CQL server runs there";
+        let what = format!("cannot connect to the snapshot store at {contact_points}");
+        let passes = !error.is_permanent;
+        Failure { passes, ..Failure::new(what, fix).because(error) }.into()
     })
 }

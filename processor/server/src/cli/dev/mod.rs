@@ -17,6 +17,7 @@ use millrace_local_store::LocalStore;
 use millrace_placement::Topics;
 use millrace_runtime::ProcessorHandle;
 use millrace_schemas::registry::Registry;
+use millrace_worker::WorkerMetrics;
 use millrace_worker::builtin::{Rewrite, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use crate::clients::{self, Kafka};
 use crate::config::{Global, parse_duration};
 use crate::exit::{Exit, Failure};
 use crate::http::{self, Security};
+use crate::key_values::KeyValues;
 use crate::member::{self, Member, Parts};
 use crate::output::Output;
 
@@ -199,8 +201,16 @@ impl World {
         let url = member::url_of(address, &arguments.api);
         let closing = CancellationToken::new();
         let security = Security::new(&arguments.api, address, &url, &closing).await?;
-        let global =
-            Global { bootstrap: broker.bootstrap(), api: url.clone(), cql: Vec::new(), ..global.clone() };
+        // Settings that lie about are for a cluster of brokers; those on the command line are meant for ours.
+        let (kafka_config, kafka_environment) = (Vec::new(), KeyValues::default());
+        let global = Global {
+            bootstrap: broker.bootstrap(),
+            api: url.clone(),
+            cql: Vec::new(),
+            kafka_config,
+            kafka_environment,
+            ..global.clone()
+        };
         let store_folder = folder.path().join("store");
         // It reads all that it has, to be sure of it.
         let opening = tokio::task::spawn_blocking(move || LocalStore::open(store_folder));
@@ -228,12 +238,16 @@ impl World {
             Parts { config, log, store, codec, registry, kafka, peers, security, closing, listener, url };
         let member = Member::new(parts);
         let processor = member.handle();
+        // One process, one page of metrics.
+        let worker_metrics = WorkerMetrics::registered(member.metrics());
         let running = tokio::spawn(Box::pin(member.run(shutdown)));
         let mut world = Self { global, partitions, processor, running, tasks: TaskTracker::new() };
         output.patiently("starting the processor", world.until_ready()).await?;
         let secrets = arguments.secrets.clone().unwrap_or_default();
         let programs = arguments.programs.settings();
-        let builtin = worker::builtin(&world.global, worker_codec, secrets, programs, &arguments.http_map)?;
+        let rewrites = &arguments.http_map;
+        let builtin =
+            worker::builtin(&world.global, worker_codec, secrets, programs, rewrites, &worker_metrics)?;
         world.tasks.spawn(async move {
             if let Err(error) = builtin.run(async move { worker_shutdown.cancelled().await }).await {
                 output.note(&format!("the built-in worker has stopped: {error}"));

@@ -1,8 +1,8 @@
 //! The built-in worker, within `dev`.
 
 use millrace_schemas::codec::Codec;
-use millrace_worker::Worker;
 use millrace_worker::builtin::{Rewrite, Secrets, Targets};
+use millrace_worker::{Worker, WorkerMetrics};
 
 use crate::cli::programs;
 use crate::cli::worker::{self, Settings};
@@ -16,7 +16,8 @@ pub(crate) fn builtin(
     secrets: Secrets,
     programs: programs::Settings,
     rewrites: &[Rewrite],
+    metrics: &WorkerMetrics,
 ) -> anyhow::Result<Worker> {
     let settings = Settings::to(Targets::PUBLIC.and_loopback(), secrets, programs);
-    worker::build(global, codec, Settings { rewrites: rewrites.to_vec(), ..settings })
+    worker::build(global, codec, Settings { rewrites: rewrites.to_vec(), ..settings }, metrics)
 }

@@ -1,0 +1,154 @@
+{{/* How every pod reaches Kafka, the registry and the store. Settings are environment, files are mounted, and what is secret is
+     named by its Secret: nothing of it is in a command line, in this release's values, or in a ConfigMap. */}}
+
+{{- define "millrace.env.kafka" -}}
+- name: MILLRACE_BOOTSTRAP
+  value: {{ .Values.kafka.bootstrap | quote }}
+- name: MILLRACE_PREFIX
+  value: {{ .Values.prefix | quote }}
+- name: MILLRACE_LOG_FORMAT
+  value: {{ .Values.log.format }}
+{{- with .Values.log.filter }}
+- name: MILLRACE_LOG
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.registry.url }}
+- name: MILLRACE_REGISTRY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.kafka }}
+{{- if .settingsSecret.name }}
+- name: MILLRACE_KAFKA_CONFIG
+  value: /etc/millrace/kafka-settings/kafka.properties
+{{- end }}
+{{- /* MILLRACE_KAFKA_SET_SSL_CA_LOCATION is ssl.ca.location */}}
+{{- range $key, $value := .settings }}
+- name: MILLRACE_KAFKA_SET_{{ $key | upper | replace "." "_" }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- if or .tls.enabled .sasl.mechanism }}
+- name: MILLRACE_KAFKA_SET_SECURITY_PROTOCOL
+  value: {{ ternary "SASL_" "" (ne .sasl.mechanism "") }}{{ ternary "SSL" "PLAINTEXT" .tls.enabled }}
+{{- end }}
+{{- if .tls.enabled }}
+{{- if or .tls.ca.secret .tls.ca.configMap }}
+- name: MILLRACE_KAFKA_SET_SSL_CA_LOCATION
+  value: /etc/millrace/kafka-ca/ca.crt
+{{- end }}
+{{- if .tls.client.secret }}
+- name: MILLRACE_KAFKA_SET_SSL_CERTIFICATE_LOCATION
+  value: /etc/millrace/kafka-client/tls.crt
+- name: MILLRACE_KAFKA_SET_SSL_KEY_LOCATION
+  value: /etc/millrace/kafka-client/tls.key
+{{- if .tls.client.passwordKey }}
+- name: MILLRACE_KAFKA_SET_SSL_KEY_PASSWORD
+  valueFrom: { secretKeyRef: { name: {{ .tls.client.secret }}, key: {{ .tls.client.passwordKey }} } }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .sasl.mechanism }}
+- name: MILLRACE_KAFKA_SET_SASL_MECHANISM
+  value: {{ .sasl.mechanism }}
+- name: MILLRACE_KAFKA_SET_SASL_USERNAME
+  valueFrom: { secretKeyRef: { name: {{ .sasl.secret }}, key: {{ .sasl.usernameKey }} } }
+- name: MILLRACE_KAFKA_SET_SASL_PASSWORD
+  valueFrom: { secretKeyRef: { name: {{ .sasl.secret }}, key: {{ .sasl.passwordKey }} } }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "millrace.env.cql" -}}
+{{- with .Values.cql -}}
+- name: MILLRACE_CQL
+  value: {{ join "," .contactPoints | quote }}
+{{- with .keyspace }}
+- name: MILLRACE_KEYSPACE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .datacenter }}
+- name: MILLRACE_CQL_DATACENTER
+  value: {{ . | quote }}
+{{- end }}
+{{- if .tls.enabled }}
+- name: MILLRACE_CQL_TLS
+  value: {{ .tls.verify }}
+{{- if or .tls.ca.secret .tls.ca.configMap }}
+- name: MILLRACE_CQL_CA
+  value: /etc/millrace/cql-ca/ca.crt
+{{- end }}
+{{- if .tls.client.secret }}
+- name: MILLRACE_CQL_CERTIFICATE
+  value: /etc/millrace/cql-client/tls.crt
+- name: MILLRACE_CQL_KEY
+  value: /etc/millrace/cql-client/tls.key
+{{- end }}
+{{- end }}
+{{- if .auth.secret }}
+- name: MILLRACE_CQL_USER
+  valueFrom: { secretKeyRef: { name: {{ .auth.secret }}, key: {{ .auth.usernameKey }} } }
+- name: MILLRACE_CQL_PASSWORD
+  valueFrom: { secretKeyRef: { name: {{ .auth.secret }}, key: {{ .auth.passwordKey }} } }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Of those that write to the store, or create it. */}}
+{{- define "millrace.env.store" -}}
+- name: MILLRACE_CQL_REPLICATION
+  value: {{ with .Values.cql.replicationByDatacenter }}{{ toJson . | squote }}{{ else }}{{ .Values.cql.replication | toString | quote }}{{ end }}
+- name: MILLRACE_CQL_CONSISTENCY
+  value: {{ .Values.cql.consistency }}
+{{- end }}
+
+{{/* One authority, from a Secret or a ConfigMap. dict "name" "ca" */}}
+{{- define "millrace.volume.ca" -}}
+{{- if .ca.secret }}
+- name: {{ .name }}
+  secret: { secretName: {{ .ca.secret }}, defaultMode: 0440, items: [{ key: {{ .ca.key }}, path: ca.crt }] }
+{{- else if .ca.configMap }}
+- name: {{ .name }}
+  configMap: { name: {{ .ca.configMap }}, defaultMode: 0444, items: [{ key: {{ .ca.key }}, path: ca.crt }] }
+{{- end }}
+{{- end }}
+
+{{/* A certificate and its key. dict "name" "client" */}}
+{{- define "millrace.volume.client" -}}
+{{- with .client }}
+{{- if .secret }}
+- name: {{ $.name }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0440
+    items: [{ key: {{ .certKey }}, path: tls.crt }, { key: {{ .keyKey }}, path: tls.key }]
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "millrace.volumes.kafka" -}}
+{{- with .Values.kafka }}
+{{- if .settingsSecret.name }}
+- name: kafka-settings
+  secret: { secretName: {{ .settingsSecret.name }}, defaultMode: 0440, items: [{ key: {{ .settingsSecret.key }}, path: kafka.properties }] }
+{{- end }}
+{{- if .tls.enabled }}
+{{- include "millrace.volume.ca" (dict "name" "kafka-ca" "ca" .tls.ca) }}
+{{- include "millrace.volume.client" (dict "name" "kafka-client" "client" .tls.client) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "millrace.volumes.cql" -}}
+{{- with .Values.cql }}
+{{- if .tls.enabled }}
+{{- include "millrace.volume.ca" (dict "name" "cql-ca" "ca" .tls.ca) }}
+{{- include "millrace.volume.client" (dict "name" "cql-client" "client" .tls.client) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Each volume but that of /tmp is mounted under its own name. Takes the volumes as text. */}}
+{{- define "millrace.mounts" -}}
+{{- range fromYamlArray . }}
+- { name: {{ .name }}, mountPath: /etc/millrace/{{ .name }}, readOnly: true }
+{{- end }}
+{{- end }}
