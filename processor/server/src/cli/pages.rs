@@ -42,7 +42,10 @@ fn commands(page: &str) -> Vec<String> {
 fn problem(command: &str) -> Option<String> {
     let Some(words) = shlex::split(command) else { return Some("its quotes do not match".to_owned()) };
     let words = words.into_iter().map(|word| {
-        STAND_FOR.iter().find(|(it, _)| *it == word).map_or(word.clone(), |(_, meant)| (*meant).to_owned())
+        STAND_FOR
+            .iter()
+            .find(|(it, _)| *it == word)
+            .map_or_else(|| word.clone(), |(_, meant)| (*meant).to_owned())
     });
     let parsed = Cli::command().try_get_matches_from(std::iter::once("millrace".to_owned()).chain(words));
     parsed.err().map(|it| it.to_string())

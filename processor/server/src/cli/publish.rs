@@ -62,7 +62,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
         |it| format!("the instances of {} that are known by {}", it.workflow, it.key),
     );
     let event = Event { event_id: id, event_type: event_type.clone(), data, attributes: attribute };
-    let event = event.to_listeners(known_by).map_err(|error| {
+    let event = event.into_event_for_listeners(known_by).map_err(|error| {
         Failure::refused("the event cannot be sent", "check its type and its attributes; or: millrace signal")
             .because(error)
     })?;

@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: Arguments) -
     let event_id = EventId { source: arguments.source, id: arguments.event_id.unwrap_or(new.id) };
     let event =
         Event { event_id, event_type: arguments.event_type.clone(), data, attributes: arguments.attribute };
-    let event = event.to_instance(&arguments.id, true).map_err(|error| {
+    let event = event.into_event_for(&arguments.id, true).map_err(|error| {
         Failure::refused("the event cannot be sent", "check its type and its attributes").because(error)
     })?;
     let answer = match (arguments.waiting.wait, arguments.now) {

@@ -76,7 +76,7 @@ pub(crate) async fn signal(
         data,
         attributes: attributes.into_iter().collect(),
     };
-    let event = event.to_instance(&id, false).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let event = event.into_event_for(&id, false).map_err(|error| ApiError::invalid(error.to_string()))?;
     let answer = if now { Answer::AtOnce } else { Answer::Outcome };
     asking::ask(&api, &caller, &id, event, naming, (answer, &waiting)).await
 }
@@ -146,7 +146,8 @@ pub(crate) async fn publish(
         data,
         attributes: attributes.into_iter().collect(),
     };
-    let event = event.to_listeners(known_by).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let event =
+        event.into_event_for_listeners(known_by).map_err(|error| ApiError::invalid(error.to_string()))?;
     caller.about(|it| {
         it.subject = Some(r#type);
         it.event = Some(format!("{} {}", event.event_id.source, event.event_id.id));

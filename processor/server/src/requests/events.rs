@@ -58,7 +58,11 @@ impl Event {
     ///
     /// # Errors
     /// When it cannot be meant.
-    pub(crate) fn to_instance(self, id: &InstanceId, may_command: bool) -> Result<CloudEvent, InvalidEvent> {
+    pub(crate) fn into_event_for(
+        self,
+        id: &InstanceId,
+        may_command: bool,
+    ) -> Result<CloudEvent, InvalidEvent> {
         let Self { event_id, event_type, data, attributes } = self;
         if event_type.starts_with(types::PREFIX) && !(may_command && KNOWN.contains(&event_type.as_str())) {
             return Err(match may_command {
@@ -78,7 +82,10 @@ impl Event {
     ///
     /// # Errors
     /// When it cannot be meant.
-    pub(crate) fn to_listeners(self, known_by: Option<BusinessKey>) -> Result<CloudEvent, InvalidEvent> {
+    pub(crate) fn into_event_for_listeners(
+        self,
+        known_by: Option<BusinessKey>,
+    ) -> Result<CloudEvent, InvalidEvent> {
         let Self { event_id, event_type, data, attributes } = self;
         if event_type.starts_with(types::PREFIX) {
             return Err(InvalidEvent::OwnType { event_type });
@@ -161,7 +168,7 @@ mod tests {
     #[test]
     fn an_event_says_nothing_in_anothers_name() {
         let id = InstanceId::new("order-17").expect("is legal");
-        let send = |event: Event| event.to_instance(&id, false).map(|it| it.to_json().to_string());
+        let send = |event: Event| event.into_event_for(&id, false).map(|it| it.to_json().to_string());
         expect_test::expect![[r#"{"specversion":"1.0","id":"e-1","source":"/test","type":"shop.paid","subject":"order-17","shop":"7"}"#]]
             .assert_eq(&send(event("shop.paid", &[("shop", "7")])).expect("is legal"));
         let wrong = [
@@ -174,8 +181,8 @@ mod tests {
         for event in wrong {
             assert!(send(event.clone()).is_err(), "{event:?}");
         }
-        assert!(event("io.millrace.instance.cancel", &[]).to_instance(&id, true).is_ok());
-        assert!(event("io.millrace.instance.end", &[]).to_instance(&id, true).is_err());
-        assert!(event("io.millrace.instance.cancel", &[]).to_listeners(None).is_err());
+        assert!(event("io.millrace.instance.cancel", &[]).into_event_for(&id, true).is_ok());
+        assert!(event("io.millrace.instance.end", &[]).into_event_for(&id, true).is_err());
+        assert!(event("io.millrace.instance.cancel", &[]).into_event_for_listeners(None).is_err());
     }
 }

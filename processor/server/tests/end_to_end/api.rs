@@ -105,9 +105,9 @@ pub(crate) async fn what_the_command_line_can_the_api_can(place: Place) {
     assert_eq!(status, 200, "{retried:#}");
     fleet.until_status("b-1", "completed").await;
     let history = fleet.read("/v1/instances/b-1/history").await;
-    let retried =
+    let mut retried =
         history["entries"].as_array().unwrap().iter().flat_map(|it| it["events"].as_array().unwrap());
-    let retried = retried.cloned().find(|it| it["type"] == "task_retried").unwrap();
+    let retried = retried.find(|it| it["type"] == "task_retried").cloned().unwrap();
     assert_eq!((&retried["by"], &retried["reason"]), (&json!("ann"), &json!("another room")));
     let restart = json!({ "from": "/do/0/prepare", "reason": "once more" });
     let path = format!("/v1/instances/b-1/restart?{wait}");
