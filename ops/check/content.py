@@ -148,7 +148,10 @@ def processors_reach_each_other(objects):
     environment = environment_of(container)
     (service,) = [it for it in of_kind(objects, "Service") if name_of(it) == owner["spec"]["serviceName"]]
     yield service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"] is True, name_of(service)
-    wanted = f"http://$(POD_NAME).{name_of(service)}.{NAMESPACE}.svc:{service['spec']['ports'][0]['port']}"
+    scheme = "https" if "MILLRACE_HTTP_TLS_CERT" in environment else "http"
+    probes = {container[it]["httpGet"].get("scheme", "HTTP") for it in container if it.endswith("Probe")}
+    yield probes == {scheme.upper()}, f"probes speak {probes}"
+    wanted = f"{scheme}://$(POD_NAME).{name_of(service)}.{NAMESPACE}.svc:{service['spec']['ports'][0]['port']}"
     yield environment["MILLRACE_ADVERTISE"] == wanted, environment["MILLRACE_ADVERTISE"]
     names = [it["name"] for it in container["env"]]
     yield names.index("POD_NAME") < names.index("MILLRACE_ADVERTISE"), "POD_NAME is not known yet"
@@ -267,15 +270,33 @@ def whoever_scales_scales_alone(objects):
 @rule
 def everything_is_scraped_once(objects):
     """The ServiceMonitor finds each pod with metrics by one service, and the port that it names is there"""
+    found = {}
     for monitor in of_kind(objects, "ServiceMonitor"):
         wanted = monitor["spec"]["selector"]["matchLabels"]
         services = [it for it in of_kind(objects, "Service") if selects(wanted, it["metadata"]["labels"])]
-        for owner in of_kind(objects, "StatefulSet", "Deployment"):
-            by = [name_of(it) for it in services if selects(it["spec"]["selector"], labels_of(owner))]
-            yield len(by) == 1, f"{name_of(owner)} is found by {by}"
         for service in services:
             yield {it["name"] for it in service["spec"]["ports"]} == {it["port"] for it in monitor["spec"]["endpoints"]}, name_of(service)
+        for owner in of_kind(objects, "StatefulSet", "Deployment"):
+            by = [name_of(it) for it in services if selects(it["spec"]["selector"], labels_of(owner))]
+            found.setdefault(name_of(owner), []).extend(by)
+            environment = environment_of(template_of(owner)["spec"]["containers"][0])
+            scheme = "https" if "MILLRACE_HTTP_TLS_CERT" in environment else "http"
+            yield not by or {it.get("scheme", "http") for it in monitor["spec"]["endpoints"]} == {scheme}, f"{name_of(owner)} speaks {scheme}"
         yield "jobLabel" not in monitor["spec"], "the fleets of a namespace share a job, or processors and workers do"
+    for name, by in found.items():
+        yield len(by) == 1, f"{name} is found by {by}"
+
+
+@rule
+def somebody_says_who_may_use_the_api(objects):
+    """Tokens or an issuer, or it is said that nobody is asked; with tokens in sight of others there is TLS"""
+    (owner,) = of_kind(objects, "StatefulSet")
+    environment = environment_of(template_of(owner)["spec"]["containers"][0])
+    asks = "MILLRACE_HTTP_TOKENS" in environment or "MILLRACE_HTTP_JWT_ISSUER" in environment
+    yield asks != ("MILLRACE_HTTP_INSECURE" in environment), "the processor would not start, or lets everybody in"
+    for service in of_kind(objects, "Service"):
+        if service["spec"].get("type", "ClusterIP") != "ClusterIP":
+            yield asks and "MILLRACE_HTTP_TLS_CERT" in environment, f"Service {name_of(service)} is reached by others"
 
 
 @rule

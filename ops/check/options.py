@@ -70,7 +70,8 @@ class Binary:
 
         properties = json.loads((chart.folder / "values.schema.json").read_text())["properties"]
         ours = {
-            "processors": "http advertise ordinal create-schema replication consistency lanes group-protocol wait-for-servers",
+            "processors": "http advertise ordinal create-schema replication consistency lanes group-protocol wait-for-servers http-insecure http-tokens "
+            "http-jwt-issuer http-jwt-audience http-jwt-keys http-jwt-roles-claim http-jwt-role http-tls-cert http-tls-key",
             "workers": "http allow-private-networks concurrency response-bytes-max secrets allow-processes wait-for-servers",
         }
         for section, set_here in ours.items():

@@ -61,6 +61,9 @@ VALUES = [
     ("workers.defaults.concurrency=0", "at '/workers/defaults/concurrency': minimum: got 0, want 1"),
     ('workers.groups={"a":{"extraEnv":[{"name":"API_TOKEN","value":"x"}]}}', "workers.groups.a.extraEnv: API_TOKEN looks like a secret"),
     ('processors.extraEnv=[{"name":"A_PASSWORD","value":"x"}]', "processors.extraEnv: A_PASSWORD looks like a secret"),
+    ('service.type="LoadBalancer"', "nothing says who may use the API"),
+    ('api={"jwt":{"issuer":"https://id.example.com"}}', "api.jwt.issuer and api.jwt.audience belong together"),
+    ('api={"jwt":{"roles":{"ops":"root"}}}', "at '/api/jwt/roles/ops': value must be one of 'read', 'write', 'admin'"),
     ('log.format="xml"', "at '/log/format': value must be one of 'human', 'json'"),
     ('networkPolicy.kafka={"ports":[99999]}', "at '/networkPolicy/kafka/ports/0': maximum: got 99,999, want 65,535"),
 ]

@@ -152,3 +152,63 @@
 - { name: {{ .name }}, mountPath: /etc/millrace/{{ .name }}, readOnly: true }
 {{- end }}
 {{- end }}
+
+{{- define "millrace.api.scheme" -}}
+{{ ternary "https" "http" (ne .Values.api.tls.secret "") }}
+{{- end }}
+
+{{/* Who may use the API of a processor, and by what it is known. */}}
+{{- define "millrace.env.api" -}}
+{{- with .Values.api }}
+{{- if .tokens.secret }}
+- name: MILLRACE_HTTP_TOKENS
+  value: /etc/millrace/api-tokens/tokens
+{{- end }}
+{{- if .jwt.issuer }}
+- name: MILLRACE_HTTP_JWT_ISSUER
+  value: {{ .jwt.issuer | quote }}
+- name: MILLRACE_HTTP_JWT_AUDIENCE
+  value: {{ .jwt.audience | quote }}
+{{- with .jwt.keys }}
+- name: MILLRACE_HTTP_JWT_KEYS
+  value: {{ . | quote }}
+{{- end }}
+- name: MILLRACE_HTTP_JWT_ROLES_CLAIM
+  value: {{ .jwt.rolesClaim | quote }}
+{{- if .jwt.roles }}
+{{- $roles := list }}
+{{- range $name, $role := .jwt.roles }}{{ $roles = append $roles (printf "%s=%s" $name $role) }}{{ end }}
+- name: MILLRACE_HTTP_JWT_ROLE
+  value: {{ join "," $roles | quote }}
+{{- end }}
+{{- end }}
+{{- if not (or .tokens.secret .jwt.issuer) }}
+# Nobody is asked who they are: see networkPolicy.
+- name: MILLRACE_HTTP_INSECURE
+  value: "true"
+{{- end }}
+{{- if .tls.secret }}
+- name: MILLRACE_HTTP_TLS_CERT
+  value: /etc/millrace/api-tls/tls.crt
+- name: MILLRACE_HTTP_TLS_KEY
+  value: /etc/millrace/api-tls/tls.key
+{{- if or .tls.ca.secret .tls.ca.configMap }}
+- name: MILLRACE_API_CA
+  value: /etc/millrace/api-ca/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "millrace.volumes.api" -}}
+{{- with .Values.api }}
+{{- if .tokens.secret }}
+- name: api-tokens
+  secret: { secretName: {{ .tokens.secret }}, defaultMode: 0440, items: [{ key: {{ .tokens.key }}, path: tokens }] }
+{{- end }}
+{{- if .tls.secret }}
+{{- include "millrace.volume.client" (dict "name" "api-tls" "client" .tls) }}
+{{- include "millrace.volume.ca" (dict "name" "api-ca" "ca" .tls.ca) }}
+{{- end }}
+{{- end }}
+{{- end }}

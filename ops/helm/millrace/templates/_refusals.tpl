@@ -20,7 +20,19 @@
 {{- end }}
 {{- end }}
 
-{{- range $what, $ca := dict "kafka.tls.ca" .Values.kafka.tls.ca "cql.tls.ca" .Values.cql.tls.ca }}
+{{- with .Values.api }}
+{{- if ne (empty .jwt.issuer) (empty .jwt.audience) }}
+{{- fail "api.jwt.issuer and api.jwt.audience belong together: give both, or neither" }}
+{{- end }}
+{{- if and (or .tokens.secret .jwt.issuer) (not .tls.secret) (ne $.Values.service.type "ClusterIP") }}
+{{- fail "service.type is not ClusterIP, and without api.tls tokens would travel in the clear: give api.tls.secret" }}
+{{- end }}
+{{- if and (not (or .tokens.secret .jwt.issuer)) (ne $.Values.service.type "ClusterIP") }}
+{{- fail "service.type is not ClusterIP, and nothing says who may use the API: give api.tokens or api.jwt" }}
+{{- end }}
+{{- end }}
+
+{{- range $what, $ca := dict "kafka.tls.ca" .Values.kafka.tls.ca "cql.tls.ca" .Values.cql.tls.ca "api.tls.ca" .Values.api.tls.ca }}
 {{- if and $ca.secret $ca.configMap }}
 {{- fail (printf "%s is in a Secret or in a ConfigMap, not in both: give %s.secret or %s.configMap" $what $what $what) }}
 {{- end }}

@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use super::Cli;
 
 /// What words in capitals stand for, and paths that are not on this machine.
-const STAND_FOR: [(&str, &str); 10] = [
+const STAND_FOR: [(&str, &str); 11] = [
     ("N", "7"),
     ("PARTITION", "7"),
     ("WORKFLOW", "shop/order"),
@@ -15,6 +15,7 @@ const STAND_FOR: [(&str, &str); 10] = [
     ("TASK", "/do/2/charge"),
     ("JSON", "{}"),
     ("FILE", "workflow.yaml"),
+    ("PLACE", "3/41"),
     ("REASON", "the card was charged"),
     ("http://HOST:PORT", "http://127.0.0.1:8080"),
     ("/run/secrets/millrace", "."),
@@ -22,6 +23,7 @@ const STAND_FOR: [(&str, &str); 10] = [
 
 /// Commands of a page: in its blocks, and in its sentences where more than the name of a command is given.
 fn commands(page: &str) -> Vec<String> {
+    let page = page.replace("\\\n", " ");
     let mut commands = Vec::new();
     let mut is_block = false;
     for line in page.lines() {

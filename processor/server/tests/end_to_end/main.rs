@@ -20,3 +20,4 @@ mod security;
 mod servers;
 mod stories;
 mod support;
+mod watching;

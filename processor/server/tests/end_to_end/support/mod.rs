@@ -57,6 +57,14 @@ struct Processor {
     url: String,
 }
 
+impl Processor {
+    fn stop(mut self) -> Option<i32> {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
 impl Fleet {
     /// Creates the topics and the tables, and deploys `definitions`.
     pub(crate) async fn new(place: Place, partitions: u32, definitions: &[&str]) -> Self {
@@ -198,6 +206,13 @@ impl Fleet {
         self.processor = Some(processor);
     }
 
+    /// Starts a built-in worker of the fleet, with an endpoint for the platform.
+    pub(crate) fn start_worker(&self, arguments: &[&str]) -> Worker {
+        let usual = ["--output", "json", "worker", "--http", "127.0.0.1:0"];
+        let command = self.command(&[&usual, arguments].concat());
+        Worker(Some(launch(command, &self.folder.path().join(LOG)).0))
+    }
+
     /// Where `millrace dev` keeps everything.
     pub(crate) fn data(&self) -> String {
         data(&self.folder)
@@ -240,10 +255,7 @@ impl Fleet {
 
     /// Ends the processor by SIGTERM, and gives its exit code.
     pub(crate) fn stop_processor(&mut self) -> Option<i32> {
-        let Processor { mut child, .. } = self.processor.take()?;
-        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
-        child.wait().unwrap().code()
+        self.processor.take()?.stop()
     }
 
     /// Where its API is.
@@ -351,6 +363,31 @@ impl Drop for Fleet {
         }
         if let Some(Processor { mut child, .. }) = self.processor.take() {
             // Only after a failed test: it ends in good order otherwise.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A built-in worker.
+pub(crate) struct Worker(Option<Processor>);
+
+impl Worker {
+    /// Of its endpoint.
+    pub(crate) fn url(&self) -> &str {
+        &self.0.as_ref().expect("it runs").url
+    }
+
+    /// Ends it by SIGTERM, and gives its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.0.take().expect("it runs").stop()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(Processor { mut child, .. }) = self.0.take() {
+            // Only after a failed test.
             let _ = child.kill();
             let _ = child.wait();
         }
