@@ -11,15 +11,28 @@ use super::admission::Candidate;
 use crate::clients::Kafka;
 use crate::exit::Failure;
 
-/// Why definitions are not deployed.
-#[derive(Debug, thiserror::Error)]
+/// Why definitions are not deployed. No error itself: one that holds a [`Failure`] would hide its exit code.
+#[derive(Debug)]
 pub(crate) enum DeployError {
     /// They cannot be meant: another version, or another topic.
-    #[error(transparent)]
     Refused(Failure),
     /// It could not be done now.
-    #[error(transparent)]
-    Failed(#[from] anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for DeployError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DeployError> for anyhow::Error {
+    fn from(error: DeployError) -> Self {
+        match error {
+            DeployError::Refused(failure) => failure.into(),
+            DeployError::Failed(error) => error,
+        }
+    }
 }
 
 /// Publishes what is not there yet; all or nothing, as far as refusals go. What became of each: `deployed` or `unchanged`.
