@@ -8,7 +8,7 @@ use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{api_fuzz, ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
+use crate::{ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -79,10 +79,6 @@ fn on_dev(workspace: &Workspace, run: &mut Run, programs: &Programs) {
     run.check_in("dev-kill", &format!("{DEV_KILLS} kills of millrace dev"), |folder| {
         let plan = dev_kill::Plan { times: DEV_KILLS, seed: 1, report: None };
         dev_kill::through(workspace, programs, folder, &plan)
-    });
-    run.check_in("api-fuzz", "HTTP API by its document", |folder| {
-        let plan = api_fuzz::Plan { seconds: api_fuzz::SECONDS, seed: None };
-        api_fuzz::through(programs, folder, &plan)
     });
 }
 
