@@ -32,10 +32,12 @@ impl Spread {
         Self { queues: topics.commands(""), next: AtomicU32::new(first), commands: AtomicU32::new(0) }
     }
 
-    /// Another transaction begins.
+    /// Another transaction begins. The next partition has its turn if this one had commands: counted by all transactions, those of one instance
+    /// after the other would come back to the same partition, were they as many as there are partitions, or half as many.
     pub(crate) fn turn(&self) {
-        self.next.fetch_add(1, Ordering::Relaxed);
-        self.commands.store(0, Ordering::Relaxed);
+        if self.commands.swap(0, Ordering::Relaxed) > 0 {
+            self.next.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -83,6 +85,15 @@ mod tests {
         spread.turn();
         let partitions: BTreeSet<i32> = (0..400).map(|n| to(&queue, &format!("order-{n}"))).collect();
         assert_eq!(partitions.len(), 8, "many are for many");
+        // Every other transaction has commands.
+        let seen: BTreeSet<i32> = (0..8)
+            .map(|n| {
+                spread.turn();
+                spread.turn();
+                to(&queue, &format!("order-{n}"))
+            })
+            .collect();
+        assert_eq!(seen.len(), 8, "each has its turn, however seldom there are commands");
         // As Kafka's command line tools put them.
         assert_eq!(["a", "order-1", "order-2", "日本"].map(|key| to(&events, key)), [4, 6, 3, 3]);
     }

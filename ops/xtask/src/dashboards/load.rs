@@ -81,7 +81,7 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn start(fleet: &Fleet, folder: &Path, duration: Duration) -> anyhow::Result<Self> {
         let mut command = fleet.load_test("mix", &folder.join("mix.json"));
-        command.arg("load-tests/mixes/everyday.toml").args(["--rate", RATE, "--arrivals", "random"]);
+        command.arg("load-tests/mixes/everyday.toml").args(["--rate", RATE, "--arrivals", "poisson"]);
         command.args(["--warmup", "1", "--duration", &duration.as_secs().to_string()]);
         say!("working for {} s …", duration.as_secs());
         let mix = Process::spawn("mix", &mut command, folder)?;
@@ -90,7 +90,10 @@ impl Load {
 
     /// What goes wrong, and what finds somebody, now and then.
     pub(super) fn work(&mut self, fleet: &Fleet) -> anyhow::Result<()> {
-        ensure!(self.mix.ended()?.is_none(), "the load has ended; log: {}", self.mix.log.display());
+        if let Some(status) = self.mix.ended()? {
+            steps::show_tail(&self.mix.log)?;
+            bail!("the load has ended too early ({status})");
+        }
         if Instant::now() < self.next_trouble {
             return Ok(());
         }
