@@ -26,6 +26,8 @@ const SETTINGS: Settings<'static> =
 
 /// For how long the fleet works before it is looked at: the windows of the rates are filled then.
 const WORKS_FOR: Duration = Duration::from_secs(45);
+/// So long before it is looked at, the second processor leaves: the first one takes its partitions over, within the window of the rates.
+const LEAVES_BEFORE: Duration = Duration::from_secs(20);
 /// A worker must have its partitions within this time.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -75,6 +77,9 @@ pub(crate) fn through(
     while began.elapsed() < WORKS_FOR {
         fleet.must_run()?;
         load.work(&fleet)?;
+        if began.elapsed() >= WORKS_FOR - LEAVES_BEFORE && fleet.ordinals().contains(&1) {
+            fleet.stop(1)?;
+        }
         std::thread::sleep(POLL);
     }
     say!("");
@@ -85,7 +90,6 @@ pub(crate) fn through(
     outcome.look_at(&prometheus.rules()?, &prometheus)?;
     load.end()?;
     drop(workers);
-    fleet.stop(1)?;
     fleet.stop(0)?;
     Ok(outcome.verdict(&boards, folder))
 }
