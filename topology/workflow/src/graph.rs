@@ -230,6 +230,12 @@ impl Drawing<'_> {
             | Kind::Call(_)
             | Kind::Child(_) => self.way(task, (parent, next), (task.then, EdgeKind::Next), None),
         }
+        // A task whose condition does not hold is left out, and its `then` with it.
+        let goes_on_anyway =
+            task.then == Flow::Continue && !matches!(task.kind, Kind::Switch { .. } | Kind::Raise { .. });
+        if task.condition.is_some() && !goes_on_anyway {
+            self.way(task, (parent, next), (Flow::Continue, EdgeKind::Next), Some("left out".to_owned()));
+        }
     }
 
     fn way(
