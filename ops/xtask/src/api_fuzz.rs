@@ -13,7 +13,7 @@ use crate::report::{Verdict, say};
 use crate::steps;
 use crate::workspace::{Profile, Programs, Workspace};
 
-/// In CI.
+/// For how long, unless said.
 pub(crate) const SECONDS: u32 = 75;
 
 /// A token, and what the file of tokens has of it: only its hash.

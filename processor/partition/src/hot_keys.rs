@@ -38,7 +38,8 @@ impl HotKeys {
     /// Begins with what was busy before, so that two quick takeovers do not forget it.
     pub(crate) fn after(before: &[InstanceId]) -> Self {
         let mut hot_keys = Self::default();
-        for id in before.iter().take(HOT_KEYS) {
+        // The busiest last, as if it were the one that was seen last.
+        for id in before.iter().take(HOT_KEYS).rev() {
             hot_keys.seen += 1;
             hot_keys.set(id, 2);
         }

@@ -3,13 +3,13 @@
 //! Counted are those that were begun since this incarnation serves. How many there were before, only the sum over all instances would tell,
 //! and those are not in memory. So nothing is kept of a task: what is in memory grows with the queues and with time, never with the tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_engine::Entity;
+use millrace_engine::{Entity, Instance};
 use millrace_schemas::command::Command;
 use millrace_schemas::event::Event;
-use millrace_schemas::instance::{ExecutionState, InstanceState};
+use millrace_schemas::instance::{Execution, ExecutionState, InstanceState};
 use millrace_schemas::{ExecutionId, Timestamp};
 use millrace_workflow::program::CHILD_QUEUE;
 
@@ -48,12 +48,12 @@ impl TaskCounts {
     /// The committed state of an instance has changed from `before` to `after`.
     pub(crate) fn changed(&mut self, before: Option<&Entity>, after: &Entity) {
         let Some(since) = self.since else { return };
-        let (before, after) = (calls(before, since), calls(Some(after), since));
-        for (_, at, queue) in before.difference(&after) {
-            self.closed(queue, *at);
+        let (before, after) = (state(before), state(Some(after)));
+        for call in calls(before, since).filter(|it| !has(after, it)) {
+            self.closed(call.queue, call.started_at);
         }
-        for (_, at, queue) in after.difference(&before) {
-            self.opened(queue, *at);
+        for call in calls(after, since).filter(|it| !has(before, it)) {
+            self.opened(call.queue, call.started_at);
         }
     }
 
@@ -93,20 +93,39 @@ impl TaskCounts {
     }
 }
 
-/// Calls that workers are to answer, and that began since then.
-fn calls(entity: Option<&Entity>, since: Timestamp) -> BTreeSet<(ExecutionId, Timestamp, Arc<str>)> {
-    let state = entity.and_then(Entity::as_instance).and_then(|it| it.state());
-    let executions = state.into_iter().flat_map(|it| &it.executions);
-    executions
-        .filter(|(_, it)| it.started_at >= since)
-        .filter_map(|(id, it)| Some((*id, it.started_at, queue(&it.state)?)))
-        .collect()
+/// A call that workers are to answer.
+#[derive(PartialEq, Eq)]
+struct Call<'s> {
+    execution: ExecutionId,
+    started_at: Timestamp,
+    queue: &'s Arc<str>,
 }
 
-fn queue(state: &ExecutionState) -> Option<Arc<str>> {
+impl<'s> Call<'s> {
+    fn of(execution: ExecutionId, open: &'s Execution) -> Option<Self> {
+        Some(Self { execution, started_at: open.started_at, queue: queue(&open.state)? })
+    }
+}
+
+fn state(entity: Option<&Entity>) -> Option<&InstanceState> {
+    entity.and_then(Entity::as_instance).and_then(Instance::state)
+}
+
+/// Those that began since then.
+fn calls(state: Option<&InstanceState>, since: Timestamp) -> impl Iterator<Item = Call<'_>> {
+    let executions = state.into_iter().flat_map(|it| &it.executions);
+    executions.filter_map(|(id, it)| Call::of(*id, it)).filter(move |it| it.started_at >= since)
+}
+
+fn has(state: Option<&InstanceState>, call: &Call<'_>) -> bool {
+    let open = state.and_then(|it| it.executions.get(&call.execution));
+    open.and_then(|it| Call::of(call.execution, it)).as_ref() == Some(call)
+}
+
+fn queue(state: &ExecutionState) -> Option<&Arc<str>> {
     match state {
         // The others are with another instance.
-        ExecutionState::Calling { queue, .. } if **queue != *CHILD_QUEUE => Some(Arc::clone(queue)),
+        ExecutionState::Calling { queue, .. } if **queue != *CHILD_QUEUE => Some(queue),
         ExecutionState::Calling { .. }
         | ExecutionState::Sequence { .. }
         | ExecutionState::Loop { .. }
@@ -150,7 +169,7 @@ impl Asked {
             | Command::Restart { .. } => return None,
         };
         let open = state.executions.get(&execution)?;
-        Some(Self { execution, queue: queue(&open.state)?, started_at: open.started_at, outcome })
+        Some(Self { execution, queue: Arc::clone(queue(&open.state)?), started_at: open.started_at, outcome })
     }
 
     /// Whether it has ended by these events.

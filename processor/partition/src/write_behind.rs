@@ -1,6 +1,6 @@
 //! What is committed and not yet in the store, besides the snapshots: history rows, the flush on its way, the checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use millrace_schemas::{InstanceId, Offset, Timestamp};
 
@@ -14,7 +14,7 @@ pub(crate) struct WriteBehind {
     /// By their place in the log: a restore finds those of one instance at a time.
     history: BTreeMap<Offset, (Timestamp, HistoryRow)>,
     /// Those of each instance, in their order.
-    offsets: ById<Vec<Offset>>,
+    offsets: ById<VecDeque<Offset>>,
     pub(crate) in_flight: Option<InFlight>,
     flushes: u64,
     /// Of the checkpoint that was written last.
@@ -70,8 +70,10 @@ impl WriteBehind {
         let mut offsets: Vec<Offset> = old.collect();
         if offsets.len() < max {
             let old_end = offsets.last().copied();
-            let of_wanted = wanted.iter().filter_map(|it| self.offsets.get(it)).flatten();
-            offsets.extend(of_wanted.filter(|it| old_end.is_none_or(|end| **it > end)));
+            let is_new = |it: &&Offset| old_end.is_none_or(|end| **it > end);
+            for of_one in wanted.iter().filter_map(|it| self.offsets.get(it)) {
+                offsets.extend(of_one.iter().filter(is_new).take(max));
+            }
             offsets.sort_unstable();
             offsets.truncate(max);
         }
@@ -83,7 +85,10 @@ impl WriteBehind {
         for offset in rows {
             let Some((_, row)) = self.history.remove(offset) else { continue };
             if let Some(offsets) = self.offsets.get_mut(&row.instance) {
-                offsets.retain(|it| it != offset);
+                // The first one, as a rule: of each instance they are written from the first on.
+                if let Ok(place) = offsets.binary_search(offset) {
+                    offsets.remove(place);
+                }
                 if offsets.is_empty() {
                     self.offsets.remove(&row.instance);
                 }

@@ -50,6 +50,10 @@ async fn a_fleet_shows_what_the_catalogue_says() {
     let backlog = async || sum(&fleet.get("/metrics").await.1, "millrace_partition_backlog_records");
     fleet.until("nothing waits", async || backlog().await == Some(0.0)).await;
 
+    // What is of a partition is shown once a second.
+    let open = async || sum(&fleet.get("/metrics").await.1, "millrace_partition_tasks_open");
+    fleet.until("the task is counted, and not open", async || open().await == Some(0.0)).await;
+
     let (_, page) = fleet.get("/metrics").await;
     let unknown: Vec<&str> =
         names(&page).into_iter().filter(|it| !CATALOGUE.contains(&format!("| `{it}` |"))).collect();
