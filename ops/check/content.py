@@ -161,7 +161,8 @@ def processors_reach_each_other(objects):
 
 @rule
 def health_is_asked_for(objects):
-    """Probes of what runs on: a restart only if /livez does not answer, and a start may take longer than it may wait for servers"""
+    """Probes of what runs on: a restart only if /livez does not answer, a start may take longer than it may wait for servers, and what stops
+    is forgotten by its Services first"""
     for owner in of_kind(objects, "StatefulSet", "Deployment"):
         container = template_of(owner)["spec"]["containers"][0]
         paths = {it: container[it]["httpGet"]["path"] for it in container if it.endswith("Probe")}
@@ -172,7 +173,12 @@ def health_is_asked_for(objects):
             room = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
             yield room > int(re.search(r"(\d+)s$", wait)[1]), f"{wait}, but the start has {room} s"
         yield paths == wanted, f"{name_of(owner)}: {paths}"
-        yield template_of(owner)["spec"]["terminationGracePeriodSeconds"] >= 30, f"{name_of(owner)} has no time to hand over"
+        rest = template_of(owner)["spec"]["terminationGracePeriodSeconds"]
+        if owner["kind"] == "StatefulSet":
+            leaving = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+            yield leaving > 0, f"{name_of(owner)} refuses what its Service still sends"
+            rest -= leaving
+        yield rest >= 25, f"{name_of(owner)} has no time to hand over"
 
 
 @rule

@@ -25,6 +25,7 @@ MUTANTS = [
     ("processors_reach_each_other", "processors/statefulset.yaml", 'scheme: {{ include "millrace.api.scheme" $ | upper }}', "scheme: HTTP"),
     ("somebody_says_who_may_use_the_api", "_connection.tpl", "{{- if not (or .tokens.secret .jwt.issuer) }}", "{{- if .never }}"),
     ("health_is_asked_for", "processors/statefulset.yaml", "(add .startupSeconds 4) 5", "(add .startupSeconds 4) 50"),
+    ("health_is_asked_for", "processors/statefulset.yaml", "with .preStopSeconds", "with .never"),
     ("topics_come_first", "topics-job.yaml", "helm.sh/hook: pre-install,pre-upgrade", "helm.sh/hook: pre-install"),
     ("topics_come_first", "topics-job.yaml", "millrace.hookServiceAccountName", "millrace.serviceAccountName"),
     ("hooks_are_tests_or_come_first", "tests/doctor.yaml", "helm.sh/hook: test", "helm.sh/hook: post-install"),

@@ -8,7 +8,7 @@ use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
+use crate::{api_fuzz, ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
 
 const ORDERS: u64 = 10_000;
 
@@ -24,6 +24,8 @@ const SEEDS: u64 = 5_000;
 const DEV_KILLS: u32 = 5;
 /// Of the official features: none has an instance of more records. Our own are run without kills here.
 const KILL_POINTS: [u32; 6] = [1, 2, 3, 4, 5, 6];
+/// Every operation several hundred times; by hand for longer.
+const API_FUZZ_SECONDS: u32 = 45;
 /// Long enough for one of each fault.
 const FAULTS: Duration = Duration::from_secs(90);
 
@@ -79,6 +81,9 @@ fn on_dev(workspace: &Workspace, run: &mut Run, programs: &Programs) {
     run.check_in("dev-kill", &format!("{DEV_KILLS} kills of millrace dev"), |folder| {
         let plan = dev_kill::Plan { times: DEV_KILLS, seed: 1, report: None };
         dev_kill::through(workspace, programs, folder, &plan)
+    });
+    run.check_in("api-fuzz", &format!("{API_FUZZ_SECONDS} s of requests by the API's document"), |folder| {
+        api_fuzz::through(programs, folder, &api_fuzz::Plan { seconds: API_FUZZ_SECONDS, seed: None })
     });
 }
 

@@ -187,6 +187,20 @@ enum Bench {
         #[command(flatten)]
         given: Given,
     },
+    /// Three processors restarted one after the other under load: latency, errors that clients see, what is lost
+    Rolling {
+        /// For how long from the first restart on, in seconds
+        #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Starts of W1 a second
+        #[arg(long, default_value_t = 100, value_name = "STARTS", value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/rolling.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
     /// Pending timers: memory, restart, lateness, a herd that is due at one instant, and `kill -9` in the middle of one
     Timers {
         /// How many stay pending
@@ -294,6 +308,7 @@ impl Check {
             Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
             Self::Bench(Bench::Scaling { .. }) => "bench scaling".to_owned(),
             Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
+            Self::Bench(Bench::Rolling { .. }) => "bench rolling".to_owned(),
             Self::Bench(Bench::Timers { .. }) => "bench timers".to_owned(),
             Self::Bench(Bench::Listens { .. }) => "bench listens".to_owned(),
             Self::Bench(Bench::Idle { .. }) => "bench idle".to_owned(),
@@ -334,6 +349,9 @@ impl Check {
             }
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })
+            }
+            Self::Bench(Bench::Rolling { seconds, rate, report, given }) => {
+                bench::rolling(&workspace()?, &bench::RollingPlan { seconds, rate, report, given })
             }
             Self::Bench(Bench::Timers { pending, herd, killed, embedded, report, given }) => {
                 let report = of_kind(report, embedded);

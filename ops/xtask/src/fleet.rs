@@ -1,8 +1,6 @@
 //! A fleet of processors, under a prefix of its own. Processors are told apart by their ordinals.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -12,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Servers;
+use crate::http_client::{Answer, get};
 use crate::processes::{POLL, Process, Signal};
 use crate::report::{rounded, say};
 use crate::steps;
@@ -197,8 +196,8 @@ impl Fleet {
         self.processors.get(&ordinal)?.api.as_ref().map(|it| format!("http://{it}"))
     }
 
-    /// What the API of a processor answers, with the status and the headers.
-    pub(crate) fn ask(&self, ordinal: u32, path: &str) -> anyhow::Result<String> {
+    /// What the API of a processor answers.
+    pub(crate) fn ask(&self, ordinal: u32, path: &str) -> anyhow::Result<Answer> {
         let processor =
             self.processors.get(&ordinal).with_context(|| format!("there is no processor {ordinal}"))?;
         let api = processor.api.clone().or_else(|| address_of(&processor.process.output));
@@ -245,14 +244,14 @@ pub(crate) fn partitions_at(api: &str) -> anyhow::Result<Vec<PartitionStatus>> {
     partitions_in(&get(api, PARTITIONS).with_context(|| format!("nobody answers at {api}"))?)
 }
 
-fn partitions_in(answer: &str) -> anyhow::Result<Vec<PartitionStatus>> {
+fn partitions_in(answer: &Answer) -> anyhow::Result<Vec<PartitionStatus>> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct Page {
         partitions: Vec<PartitionStatus>,
     }
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let answer: Answer = serde_json::from_str(body).with_context(|| format!("no partitions: {answer}"))?;
-    Ok(answer.partitions)
+    let page: Page =
+        serde_json::from_str(&answer.body).with_context(|| format!("no partitions: {}", answer.body))?;
+    Ok(page.partitions)
 }
 
 /// Host and port of the API, once the processor has said it on its first line.
@@ -264,15 +263,5 @@ fn address_of(output: &Path) -> Option<String> {
 
 /// Whether the processor says that it serves its partitions.
 fn is_ready(api: &str) -> bool {
-    get(api, "/readyz").is_ok_and(|it| it.lines().next().is_some_and(|status| status.contains(" 200 ")))
-}
-
-/// What it answers, with the status and the headers.
-pub(crate) fn get(api: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(api)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {api}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    get(api, "/readyz").is_ok_and(|it| it.status == 200)
 }

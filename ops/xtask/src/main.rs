@@ -19,6 +19,7 @@ mod dev_kill;
 mod faults;
 mod fleet;
 mod fuzz;
+mod http_client;
 mod instructions;
 mod operations;
 mod orders;

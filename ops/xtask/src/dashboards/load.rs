@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use crate::fleet::{Fleet, get};
+use crate::fleet::Fleet;
+use crate::http_client::get;
 use crate::processes::{POLL, Process};
 use crate::report::say;
 use crate::steps;
@@ -66,7 +67,7 @@ impl Worker {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        get(&self.address, "/readyz").is_ok_and(|it| it.starts_with("HTTP/1.0 200"))
+        get(&self.address, "/readyz").is_ok_and(|it| it.status == 200)
     }
 }
 

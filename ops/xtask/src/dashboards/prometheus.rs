@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::fleet::get;
+use crate::http_client::get;
 use crate::processes::{POLL, Process};
 use crate::steps;
 
@@ -60,7 +60,7 @@ impl Prometheus {
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
             process.must_run()?;
-            if get(&address, "/-/ready").is_ok_and(|it| it.starts_with("HTTP/1.0 200")) {
+            if get(&address, "/-/ready").is_ok_and(|it| it.status == 200) {
                 return Ok(Self { process, address });
             }
             std::thread::sleep(POLL);
@@ -74,8 +74,8 @@ impl Prometheus {
             arguments.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
         let answer = get(&self.address, &format!("/api/v1/{path}?{}", arguments.join("&")))
             .with_context(|| format!("Prometheus does not answer; log: {}", self.process.log.display()))?;
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let answer: Answer = serde_json::from_str(body).with_context(|| format!("no answer: {answer}"))?;
+        let answer: Answer =
+            serde_json::from_str(&answer.body).with_context(|| format!("no answer: {}", answer.body))?;
         ensure!(answer.status == "success", "Prometheus cannot answer {arguments:?}: {}", answer.error);
         Ok(answer.data)
     }

@@ -317,7 +317,8 @@ impl World {
     pub(crate) fn diagnose(&self, instances: &[String]) -> anyhow::Result<()> {
         for ordinal in self.processors.keys() {
             for (path, file) in [("/v1/partitions", "partitions.json"), ("/metrics", "metrics.txt")] {
-                let answer = self.fleet.ask(*ordinal, path).unwrap_or_else(|error| format!("{error:#}\n"));
+                let answer = self.fleet.ask(*ordinal, path).map(|it| it.body);
+                let answer = answer.unwrap_or_else(|error| format!("{error:#}\n"));
                 std::fs::write(self.folder().join(format!("processor-{ordinal}-{file}")), answer)?;
             }
         }

@@ -52,11 +52,11 @@ pub(crate) struct BatchRequest {
     dry_run: bool,
     /// At most so many instances; 1,000 unless said.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 100_000)]
+    #[schema(minimum = 1, maximum = 100_000)]
     limit: Option<u32>,
     /// At most so many events a second; 50 unless said.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 1_000)]
+    #[schema(minimum = 1, maximum = 1_000)]
     rate: Option<u32>,
     /// Wait for each until it is accepted or refused, and say so.
     #[serde(default)]
@@ -64,7 +64,6 @@ pub(crate) struct BatchRequest {
     wait: bool,
     /// Where to go on: `cursor` of the last line of a batch that was cut off.
     #[serde(default)]
-    #[schema(nullable = false)]
     cursor: Option<String>,
 }
 
@@ -77,15 +76,13 @@ struct BatchFilter {
     workflow: String,
     /// How they stand.
     #[serde(default)]
-    #[schema(nullable = false, value_type = Option<StatusSchema>)]
+    #[schema(value_type = Option<StatusSchema>)]
     status: Option<String>,
     /// Started at this time or after it (RFC 3339).
     #[serde(default)]
-    #[schema(nullable = false)]
     since: Option<String>,
     /// Started before this time (RFC 3339).
     #[serde(default)]
-    #[schema(nullable = false)]
     until: Option<String>,
     /// `NAME=VALUE`: found by these search attributes, by all of them.
     #[serde(default)]
@@ -126,7 +123,6 @@ enum Action {
     Retry {
         /// Who asks; behind a token, whoever the caller acts for.
         #[serde(default)]
-        #[schema(nullable = false)]
         by: Option<String>,
         /// For people.
         #[serde(default)]

@@ -33,11 +33,11 @@ pub(crate) struct SignalRequest {
     data: Option<Value>,
     /// CloudEvents source, a URI reference. The API's and the caller's name unless said.
     #[serde(default)]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(min_length = 1)]
     source: Option<String>,
     /// CloudEvents id: a copy of the same source and id is not taken again. `Idempotency-Key`, or a new one, unless said.
     #[serde(default)]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(min_length = 1)]
     event_id: Option<String>,
     /// Extension attributes: names of lower-case letters and digits.
     #[serde(default)]
@@ -94,19 +94,18 @@ pub(crate) struct PublishRequest {
     data: Option<Value>,
     /// CloudEvents source, a URI reference. The API's and the caller's name unless said.
     #[serde(default)]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(min_length = 1)]
     source: Option<String>,
     /// CloudEvents id: a copy of the same source and id is dropped. `Idempotency-Key`, or a new one, unless said.
     #[serde(default)]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(min_length = 1)]
     event_id: Option<String>,
     /// `namespace/name`: only for the instances of this workflow that are known by `business_key`.
     #[serde(default)]
-    #[schema(nullable = false)]
     workflow: Option<String>,
     /// Only for the instances of `workflow` that are known by this key.
     #[serde(default)]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(min_length = 1)]
     business_key: Option<String>,
     /// Extension attributes: names of lower-case letters and digits.
     #[serde(default)]

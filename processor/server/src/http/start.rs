@@ -34,7 +34,7 @@ pub(crate) struct StartRequest {
     workflow: String,
     /// Of the instance; a start of an id that exists is refused. Without it, a new one: the same for the same `Idempotency-Key`.
     #[serde(default)]
-    #[schema(nullable = false, max_length = 256, min_length = 1)]
+    #[schema(max_length = 256, min_length = 1)]
     id: Option<String>,
     /// The input of the workflow; `{}` unless said.
     #[serde(default, deserialize_with = "present")]

@@ -45,7 +45,7 @@ pub(crate) struct CancelRequest {
 pub(crate) struct RetryRequest {
     /// The failed task, by its JSON pointer; all that have failed, unless said.
     #[serde(default)]
-    #[schema(nullable = false, example = "/do/2/charge")]
+    #[schema(example = "/do/2/charge")]
     task: Option<String>,
     /// Another input than what has flowed to it.
     #[serde(default, deserialize_with = "present")]
@@ -53,7 +53,6 @@ pub(crate) struct RetryRequest {
     input: Option<Value>,
     /// Who asks; behind a token, whoever the caller acts for.
     #[serde(default)]
-    #[schema(nullable = false)]
     by: Option<String>,
     /// For people.
     #[serde(default)]
@@ -71,7 +70,6 @@ pub(crate) struct EditRequest {
     input: Value,
     /// Who asks; behind a token, whoever the caller acts for.
     #[serde(default)]
-    #[schema(nullable = false)]
     by: Option<String>,
     /// For people.
     #[serde(default)]
@@ -84,13 +82,12 @@ pub(crate) struct EditRequest {
 pub(crate) struct SkipRequest {
     /// The failed task, by its JSON pointer; the only one that has failed, unless said.
     #[serde(default)]
-    #[schema(nullable = false, example = "/do/2/charge")]
+    #[schema(example = "/do/2/charge")]
     task: Option<String>,
     /// What it gives.
     output: Value,
     /// Who asks; behind a token, whoever the caller acts for.
     #[serde(default)]
-    #[schema(nullable = false)]
     by: Option<String>,
     /// For people.
     #[serde(default)]
@@ -110,7 +107,6 @@ pub(crate) struct RestartRequest {
     input: Option<Value>,
     /// Who asks; behind a token, whoever the caller acts for.
     #[serde(default)]
-    #[schema(nullable = false)]
     by: Option<String>,
     /// For people.
     #[serde(default)]
