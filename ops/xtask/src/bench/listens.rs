@@ -26,7 +26,10 @@ const SETTINGS: Settings<'static> =
     Settings { partitions: 8, queue: "default", definition: "load-tests/workflows/listens.yaml" };
 
 /// Rounds before anything counts: Java's virtual machines compile what has run often, for minutes where both cores are busy.
-const WARMUPS: u32 = 7;
+const WARMUPS: u32 = 3;
+/// Events of such a round are this part of the open listens, at least as many as are measured: of many, the first have left memory long
+/// ago, so that reading is compiled, too.
+const WARMUP_PART: u64 = 10;
 
 /// Targets.
 const EVENTS_PER_S_MIN: f64 = 5_000.0;
@@ -116,7 +119,7 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
         say!("warm-up {} of {warmups} …", round + 1);
         for crowd in &mut crowds {
             crowd.fill()?;
-            crowd.measure(plan.events, None)?;
+            crowd.measure(plan.events.max(crowd.open / WARMUP_PART), None)?;
         }
     }
     for round in 0..plan.times {
@@ -126,6 +129,7 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
             order.reverse();
         }
         for crowd in order {
+            loading::until_quiet(&crowd.system)?;
             let measured = crowd.measure(plan.events, None)?;
             crowd.bursts.push(measured);
         }
@@ -133,6 +137,7 @@ pub(crate) fn listens(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     if plan.rate > 0 {
         prepare(&mut crowds, plan.rest)?;
         for crowd in &mut crowds {
+            loading::until_quiet(&crowd.system)?;
             crowd.paced = Some(crowd.measure(plan.events, Some(plan.rate))?);
         }
     }
@@ -328,8 +333,9 @@ fn table(crowds: &[Crowd], plan: &Plan) -> String {
         .collect();
     format!(
         "{} events, each for another instance; from when an event was due until the end of its instance is read from the changelog. One processor \
-         with default settings and 8 partitions. The listens were opened {} s before. Processor time is that until the last \
-         snapshot was in the store. Before the first, {} such rounds that do not count. Load: what the machine had to do before.\n\n\
+         with default settings and 8 partitions. The listens were opened {} s before, and the servers had come to rest. Processor time is that until the last \
+         snapshot was in the store. Before the first, {} rounds that do not count, with as \
+         many events or a tenth of the listens. Load: what the machine had to do before.\n\n\
          | open listens | events | events/s | p50, ms | p99, ms | processor, s for 1,000 | broker | store | processor, MiB | load |\n\
          |---|---|---|---|---|---|---|---|---|---|\n{bursts}{paced}{sustained}",
         plan.events,

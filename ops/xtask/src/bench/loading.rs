@@ -15,6 +15,11 @@ use crate::steps;
 /// All instances have a snapshot within this after the last change.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(300);
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// What was written before is put in order within this: Cassandra merges its files long after the last write.
+const QUIET_WITHIN: Duration = Duration::from_secs(300);
+/// So long servers are watched, and at rest they use no more than this of a core.
+const WATCHED: Duration = Duration::from_secs(5);
+const QUIET_CORES_MAX: f64 = 0.1;
 
 /// A fleet, or what else serves.
 pub(super) trait Served {
@@ -83,6 +88,26 @@ pub(super) fn run(
         steps::show_tail(&load.log)?;
         bail!("the load test {name} failed ({status}); log: {}", load.log.display());
     }
+    Ok(())
+}
+
+/// Waits until the servers have done what earlier work has left them, or for [`QUIET_WITHIN`].
+pub(super) fn until_quiet(served: &impl Served) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut before = served.usage()?;
+    while begun.elapsed() < QUIET_WITHIN {
+        std::thread::sleep(WATCHED);
+        let after = served.usage()?;
+        let used = |name| {
+            let it = Option::zip(after.get(name), before.get(name));
+            it.map_or(0.0, |(after, before)| after.since(*before).cpu_seconds)
+        };
+        if (used("broker") + used("store")) / WATCHED.as_secs_f64() <= QUIET_CORES_MAX {
+            return Ok(());
+        }
+        before = after;
+    }
+    say!("the servers are still at work after {} s; going on", QUIET_WITHIN.as_secs());
     Ok(())
 }
 
