@@ -5,6 +5,8 @@ import { brief } from './json';
 
 export interface Line {
   type: string;
+  /** JSON pointer of the task that it is about. */
+  task?: string;
   /** What it is about: a task, most of the time. */
   about?: string;
   detail?: string;
@@ -33,6 +35,7 @@ export class Executions {
     const task = own ?? (execution === undefined ? undefined : this.#tasks.get(execution));
     return {
       type,
+      task,
       about: task === undefined ? undefined : taskName(task),
       detail: detail(type, fields),
       isBad: BAD.has(type),

@@ -158,7 +158,8 @@ function arrange(tree: Tree, edges: readonly Edge[], box: string, inside: Readon
     return { from: edge.from, to: edge.to, kind: edge.kind, label, points, labelAt };
   });
   const { width, height } = graph.graph();
-  return { nodes, routes, width: width ?? 0, height: height ?? 0 };
+  // Of nothing, they are infinitely small.
+  return { nodes, routes, width: Math.max(0, width ?? 0), height: Math.max(0, height ?? 0) };
 }
 
 function sizeOf(node: Node, inside: ReadonlyMap<string, Inside>): { width: number; height: number } {

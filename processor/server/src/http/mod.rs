@@ -224,7 +224,6 @@ fn router(api: Api, security: Security) -> Router {
     let router = router
         .route("/openapi.json", get(move || document::serve(Arc::clone(&text))))
         .merge(console::routes())
-        .merge(console::routes())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .with_state(api);
