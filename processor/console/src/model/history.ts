@@ -1,6 +1,6 @@
 // Entries of a history, as lines for people.
 import type { Entry } from '../api/types';
-import { clock, taskName } from './format';
+import { dateTime, taskName } from './format';
 import { brief } from './json';
 
 export interface Line {
@@ -51,7 +51,7 @@ function detail(type: string, facts: Record<string, unknown>): string | undefine
   if (type === 'instance_started') return text(facts.workflow);
   if (type === 'timer_set' || type === 'retry_scheduled') {
     const due = typeof facts.due === 'number' ? new Date(facts.due).toISOString() : text(facts.due);
-    return due && [text(facts.purpose)?.replaceAll('_', ' '), `due ${clock(due)}`].filter(Boolean).join(', ');
+    return due && [text(facts.purpose)?.replaceAll('_', ' '), `due ${dateTime(due)}`].filter(Boolean).join(', ');
   }
   if (type === 'task_started') return text((facts.activity as { type?: unknown } | undefined)?.type);
   if (typeof facts.reason === 'string' && facts.reason !== '') return facts.reason;

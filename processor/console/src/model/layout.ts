@@ -171,8 +171,11 @@ function sizeOf(node: Node, inside: ReadonlyMap<string, Inside>): { width: numbe
   };
 }
 
+/** Ways that say nothing more about themselves. */
+const NAMED: Record<string, string> = { exit: 'exit', compensate: 'undone by' };
+
 function labelOf(edge: Edge): string | undefined {
-  const text = edge.label ?? (edge.kind === 'exit' ? 'exit' : undefined);
+  const text = edge.label ?? NAMED[edge.kind];
   return text && text.length > LABEL_MAX ? `${text.slice(0, LABEL_MAX - 1)}…` : text;
 }
 

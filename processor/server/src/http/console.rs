@@ -17,7 +17,8 @@ use super::Api;
 const PLACE: &str = "/console/";
 
 /// Scripts and styles of the page's own, nothing within other pages, and requests to nobody but us.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 
 /// A file is asked for again and again, and sent only if it is another one: names are the same for all releases.
 const CACHING: &str = "no-cache";
@@ -101,7 +102,10 @@ impl Served {
     fn is_known_to(&self, asked: &HeaderMap) -> bool {
         let own = self.tag.to_str().expect("it is made of digits");
         let values = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|it| it.to_str().ok());
-        values.flat_map(|it| it.split(',')).map(str::trim).any(|it| it == "*" || it.trim_start_matches("W/") == own)
+        values
+            .flat_map(|it| it.split(','))
+            .map(str::trim)
+            .any(|it| it == "*" || it.trim_start_matches("W/") == own)
     }
 }
 
@@ -137,7 +141,11 @@ mod tests {
 
     #[test]
     fn only_its_own_paths_need_no_token() {
-        assert!(["/", "/console", "/console/", "/console/console.js", "/console/fleet"].iter().all(|it| is_of_it(it)));
+        assert!(
+            ["/", "/console", "/console/", "/console/console.js", "/console/fleet"]
+                .iter()
+                .all(|it| is_of_it(it))
+        );
         assert!(!["/v1/fleet", "/consoles", "//console/", "/v1/console/"].iter().any(|it| is_of_it(it)));
     }
 }
