@@ -30,22 +30,28 @@ struct File {
     content: &'static [u8],
 }
 
-macro_rules! file {
-    ($name:literal, $media_type:literal) => {
-        File {
-            name: $name,
-            media_type: $media_type,
-            content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/dist/", $name)),
-        }
-    };
-}
-
-const PAGE: File = file!("index.html", "text/html; charset=utf-8");
+const PAGE: File = File {
+    name: "index.html",
+    media_type: "text/html; charset=utf-8",
+    content: include_bytes!("../../../console/dist/index.html"),
+};
 
 const PARTS: [File; 3] = [
-    file!("console.js", "text/javascript; charset=utf-8"),
-    file!("console.css", "text/css; charset=utf-8"),
-    file!("icon.svg", "image/svg+xml"),
+    File {
+        name: "console.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console.js"),
+    },
+    File {
+        name: "console.css",
+        media_type: "text/css; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console.css"),
+    },
+    File {
+        name: "icon.svg",
+        media_type: "image/svg+xml",
+        content: include_bytes!("../../../console/dist/icon.svg"),
+    },
 ];
 
 /// Whether a path leads to it, or to what leads there.
