@@ -84,6 +84,9 @@ export function App() {
   );
 }
 
+/** When nobody has answered who asks. */
+const AGAIN_MS = 2_000;
+
 /** Finds out who asks, whenever another token is shown. */
 function useCaller(): void {
   const shown = token.value;
@@ -91,19 +94,27 @@ function useCaller(): void {
     // It is known already that somebody has to say who he is.
     if (shown === undefined && isAsked.peek()) return;
     const controller = new AbortController();
-    get<Caller>(path(['caller']), controller.signal).then(
-      (found) => {
-        if (token.value !== shown) return;
-        caller.value = found;
-        isAsked.value = false;
-      },
-      (thrown) => {
-        // A token of somebody who has no role here is no token for this page.
-        const failure = controller.signal.aborted ? undefined : asFailure(thrown);
-        if (failure?.status === 403 && token.value === shown) forget(failure.message);
-      },
-    );
-    return () => controller.abort();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const find = () =>
+      get<Caller>(path(['caller']), controller.signal).then(
+        (found) => {
+          if (token.value !== shown) return;
+          caller.value = found;
+          isAsked.value = false;
+        },
+        (thrown) => {
+          if (controller.signal.aborted || token.value !== shown) return;
+          const failure = asFailure(thrown);
+          // A token of somebody who has no role here is no token for this page.
+          if (failure.status === 403) forget(failure.message);
+          else timer = setTimeout(find, AGAIN_MS);
+        },
+      );
+    void find();
+    return () => {
+      controller.abort();
+      clearTimeout(timer);
+    };
   }, [shown]);
 }
 
