@@ -130,18 +130,25 @@ function GraphNode({
     </>
   );
   const className = `graph-node ${isBox ? 'box-head' : 'task'} ${look ? `is-${look}` : ''} ${isSelected ? 'selected' : ''}`;
+  const title = [node.detail, node.condition && `if ${node.condition}`].filter(Boolean).join('\n') || undefined;
   return (
     <li style={place} class="graph-place" data-node={node.id} data-look={look}>
-      <button
-        type="button"
-        class={className}
-        aria-pressed={onSelect ? isSelected : undefined}
-        aria-label={`${node.name}, ${node.kind}: ${words}`}
-        title={[node.detail, node.condition && `if ${node.condition}`].filter(Boolean).join('\n') || undefined}
-        onClick={() => onSelect?.(isSelected ? undefined : node.id)}
-      >
-        {content}
-      </button>
+      {onSelect ? (
+        <button
+          type="button"
+          class={className}
+          aria-pressed={isSelected}
+          aria-label={`${node.name}, ${node.kind}: ${words}`}
+          title={title}
+          onClick={() => onSelect(isSelected ? undefined : node.id)}
+        >
+          {content}
+        </button>
+      ) : (
+        <div class={className} title={title}>
+          {content}
+        </div>
+      )}
     </li>
   );
 }

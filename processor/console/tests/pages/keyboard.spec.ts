@@ -44,11 +44,10 @@ test('all of it by keyboard: from the list to an instance, and what it waits for
   await page.keyboard.press('Enter');
   const dialog = page.getByRole('dialog');
   await expect(dialog).toBeVisible();
-  await tabTo(page, 'Type');
+  await expect(dialog.getByLabel('Type')).toBeFocused();
   await page.keyboard.type('demo.go');
   await page.keyboard.press('Enter');
   await expect(dialog).toBeHidden();
-  // The focus is where it was before.
   await expect(page.locator('[data-node="end"]')).toHaveClass(/is-completed/);
 });
 
