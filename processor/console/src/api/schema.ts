@@ -740,7 +740,7 @@ export interface components {
             verb: "resume";
         } | {
             /** @description Who asks; behind a token, whoever the caller acts for. */
-            by?: string;
+            by?: string | null;
             /** @description For people. */
             reason?: string;
             /** @enum {string} */
@@ -768,11 +768,10 @@ export interface components {
         /** @description Which instances, as of their last snapshots. */
         BatchFilter: {
             /** @description Started at this time or after it (RFC 3339). */
-            since?: string;
-            /** @description How they stand. */
-            status?: components["schemas"]["StatusSchema"];
+            since?: string | null;
+            status?: components["schemas"]["StatusSchema"] | null;
             /** @description Started before this time (RFC 3339). */
-            until?: string;
+            until?: string | null;
             /** @description `NAME=VALUE`: found by these search attributes, by all of them. */
             where?: string[];
             /**
@@ -813,7 +812,7 @@ export interface components {
         BatchRequest: {
             action: components["schemas"]["Action"];
             /** @description Where to go on: `cursor` of the last line of a batch that was cut off. */
-            cursor?: string;
+            cursor?: string | null;
             /** @description Only say which instances are meant. */
             dry_run?: boolean;
             filter: components["schemas"]["BatchFilter"];
@@ -821,12 +820,12 @@ export interface components {
              * Format: int32
              * @description At most so many instances; 1,000 unless said.
              */
-            limit?: number;
+            limit?: number | null;
             /**
              * Format: int32
              * @description At most so many events a second; 50 unless said.
              */
-            rate?: number;
+            rate?: number | null;
             /** @description Wait for each until it is accepted or refused, and say so. */
             wait?: boolean;
         };
@@ -910,7 +909,7 @@ export interface components {
         };
         EditRequest: {
             /** @description Who asks; behind a token, whoever the caller acts for. */
-            by?: string;
+            by?: string | null;
             /** @description What it is given instead of what has flowed to it, before its `input.from`. */
             input: unknown;
             /** @description For people. */
@@ -1251,17 +1250,17 @@ export interface components {
                 [key: string]: string;
             };
             /** @description Only for the instances of `workflow` that are known by this key. */
-            business_key?: string;
+            business_key?: string | null;
             /** @description Any JSON. */
             data?: unknown;
             /** @description CloudEvents id: a copy of the same source and id is dropped. `Idempotency-Key`, or a new one, unless said. */
-            event_id?: string;
+            event_id?: string | null;
             /** @description CloudEvents source, a URI reference. The API's and the caller's name unless said. */
-            source?: string;
+            source?: string | null;
             /** @description CloudEvents type of your own, such as `shop.order.paid`. */
             type: string;
             /** @description `namespace/name`: only for the instances of this workflow that are known by `business_key`. */
-            workflow?: string;
+            workflow?: string | null;
         };
         /** @description What `query` and the API answer. */
         QueryView: {
@@ -1292,7 +1291,7 @@ export interface components {
         };
         RestartRequest: {
             /** @description Who asks; behind a token, whoever the caller acts for. */
-            by?: string;
+            by?: string | null;
             /**
              * @description The task from which on all runs again, by its JSON pointer.
              * @example /do/2/charge
@@ -1305,7 +1304,7 @@ export interface components {
         };
         RetryRequest: {
             /** @description Who asks; behind a token, whoever the caller acts for. */
-            by?: string;
+            by?: string | null;
             /** @description Another input than what has flowed to it. */
             input?: unknown;
             /** @description For people. */
@@ -1314,7 +1313,7 @@ export interface components {
              * @description The failed task, by its JSON pointer; all that have failed, unless said.
              * @example /do/2/charge
              */
-            task?: string;
+            task?: string | null;
         };
         /** @description See [`Rewound`]. */
         RewoundView: {
@@ -1414,17 +1413,17 @@ export interface components {
             /** @description Any JSON. */
             data?: unknown;
             /** @description CloudEvents id: a copy of the same source and id is not taken again. `Idempotency-Key`, or a new one, unless said. */
-            event_id?: string;
+            event_id?: string | null;
             /** @description Refuse the event unless a `listen` takes it at once, instead of letting it wait for one. With `wait`. */
             now?: boolean;
             /** @description CloudEvents source, a URI reference. The API's and the caller's name unless said. */
-            source?: string;
+            source?: string | null;
             /** @description CloudEvents type of your own, such as `shop.courier.delivered`. */
             type: string;
         };
         SkipRequest: {
             /** @description Who asks; behind a token, whoever the caller acts for. */
-            by?: string;
+            by?: string | null;
             /** @description What it gives. */
             output: unknown;
             /** @description For people. */
@@ -1433,12 +1432,12 @@ export interface components {
              * @description The failed task, by its JSON pointer; the only one that has failed, unless said.
              * @example /do/2/charge
              */
-            task?: string;
+            task?: string | null;
         };
         /** @description An instance to start. */
         StartRequest: {
             /** @description Of the instance; a start of an id that exists is refused. Without it, a new one: the same for the same `Idempotency-Key`. */
-            id?: string;
+            id?: string | null;
             /** @description The input of the workflow; `{}` unless said. */
             input?: unknown;
             /**
