@@ -23,7 +23,8 @@ export function Graph({
   const isPassed = (route: Route) =>
     isOfInstance && [route.from, route.to].every((it) => isReached(states.get(it)?.status));
   return (
-    <div class="graph">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
+    <section class="graph" aria-label="Graph, drawn" tabIndex={0}>
       <div class="graph-sheet" style={{ width: `${width}px`, height: `${height}px` }}>
         <svg width={width} height={height} aria-hidden="true" focusable="false">
           <defs>
@@ -88,7 +89,7 @@ export function Graph({
           ))}
         </ul>
       </div>
-    </div>
+    </section>
   );
 }
 

@@ -31,7 +31,7 @@ test('dialogs can be used by everybody, and narrow screens show everything', asy
   await page.goto('/console/instances/seen-1');
   await page.locator('[data-node="/do/0/prepare/fork/branches/1/chargeCard"]').getByRole('button').click();
   await page.getByRole('button', { name: 'Edit input…' }).click();
-  await expect(page.getByLabel('Input', { exact: true })).toHaveValue(/amount/);
+  await expect(page.getByRole('textbox', { name: 'Input' })).toHaveValue(/amount/);
   await expectAccessible(page);
   await page.keyboard.press('Escape');
 

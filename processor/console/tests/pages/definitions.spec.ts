@@ -16,13 +16,13 @@ test.describe('a definition that is wrong', () => {
     await expect(dialog.getByRole('alert')).toContainText('definition_refused');
     const finding = dialog.getByRole('list', { name: 'Findings' }).getByRole('listitem').first();
     await expect(finding).toContainText('nowhere');
-    await expect(finding).toContainText('5:13');
+    await expect(finding).toContainText('5:7');
 
     // Its place is shown in the text.
     const text = dialog.getByLabel('Definition', { exact: true });
     await finding.getByRole('button').click();
     const chosen = await text.evaluate((it: HTMLTextAreaElement) => it.value.slice(it.selectionStart, it.selectionEnd));
-    expect(chosen).toBe('nowhere');
+    expect(chosen).toBe('then: nowhere');
 
     await text.fill(workflow('wrong').replace('then: nowhere', 'then: end'));
     await dialog.getByRole('button', { name: 'Only check' }).click();

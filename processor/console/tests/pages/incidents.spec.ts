@@ -24,7 +24,7 @@ test('a failed task is given another input, and its instance comes to its end', 
 
   await card.getByRole('button', { name: 'Edit input…' }).click();
   const dialog = page.getByRole('dialog');
-  const input = dialog.getByLabel('Input', { exact: true });
+  const input = dialog.getByRole('textbox', { name: 'Input' });
   // It begins with what the task was given.
   await expect(input).toHaveValue(/"amount": 0/);
   await input.fill('{"customer": "mend", "amount": 12}');
