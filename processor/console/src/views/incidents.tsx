@@ -1,8 +1,8 @@
 // Instances that stand still until somebody says how they go on, and those that have ended with an error.
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { path } from '../api/client';
 import { mayWrite } from '../api/session';
-import type { Instance, Instances, Row } from '../api/types';
+import type { Followed, Instance, Instances, Row } from '../api/types';
 import { statusAfter } from '../model/live';
 import { Status } from '../ui/marks';
 import { Empty, Live, Loading, When, Wrong } from '../ui/parts';
@@ -24,11 +24,15 @@ export function Incidents() {
   const kind: Kind = parameters.get('status') === 'faulted' ? 'faulted' : 'incident';
   const cursor = parameters.get('cursor') ?? undefined;
   const list = useLoaded<Instances>(path(['instances'], { status: kind, limit: PAGE, cursor }));
+  const [told, setTold] = useState<ReadonlyMap<string, number>>(new Map());
   const soon = useSoon(list.again, SOON_MS);
   const later = useSoon(list.again, LATER_MS);
   const link = useFollowed(path(['events']), {
     onMessage: ({ event, data }) => {
-      if (event !== 'entry' || statusAfter(JSON.parse(data)) === undefined) return;
+      if (event !== 'entry') return;
+      const entry = JSON.parse(data) as Followed;
+      if (statusAfter(entry) === undefined) return;
+      setTold((before) => new Map([...before].slice(-999)).set(entry.instance, entry.stamp));
       soon();
       later();
     },
@@ -55,7 +59,7 @@ export function Incidents() {
       {rows && rows.length > 0 && (
         <ul class="cards">
           {rows.map((it) => (
-            <Card key={it.id} row={it} />
+            <Card key={it.id} row={it} news={told.get(it.id)} />
           ))}
         </ul>
       )}
@@ -75,11 +79,10 @@ export function Incidents() {
   );
 }
 
-function Card({ row }: { row: Row }) {
-  // The row is written again when it changes: then there is something new to ask for.
+function Card({ row, news }: { row: Row; news?: number }) {
   const found = useLoaded<Instance>(path(['instances', row.id]));
-  // A row that was written again is the reason.
-  useEffect(found.again, [found.again, row.updated_at]);
+  // The stream tells what changes. The row does not: it stays as it is when an instance goes on and fails again at once.
+  useEffect(found.again, [found.again, row.updated_at, news]);
   const instance = found.data;
   const halted = instance?.halted_tasks ?? [];
   const error = instance?.error;
