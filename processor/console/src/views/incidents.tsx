@@ -82,7 +82,9 @@ export function Incidents() {
 function Card({ row, news }: { row: Row; news?: number }) {
   const found = useLoaded<Instance>(path(['instances', row.id]));
   // The stream tells what changes. The row does not: it stays as it is when an instance goes on and fails again at once.
-  useEffect(found.again, [found.again, row.updated_at, news]);
+  useEffect(() => {
+    if (found.data) found.again();
+  }, [row.updated_at, news]);
   const instance = found.data;
   const halted = instance?.halted_tasks ?? [];
   const error = instance?.error;
