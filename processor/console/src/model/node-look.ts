@@ -42,3 +42,21 @@ export function wordsOf(state: NodeState | undefined): string {
   const undone = state.compensated > 0 ? ', undone' : '';
   return words + times + undone;
 }
+
+/** Which of the ways out of a node the flow has taken, as far as one can tell: to what was entered first of where they lead. */
+export function taken<W extends { from: string; to: string }>(
+  ways: readonly W[],
+  states: ReadonlyMap<string, NodeState | undefined>,
+): Set<W> {
+  const isReached = (id: string) => (states.get(id)?.status ?? 'untouched') !== 'untouched';
+  // The end is entered last; what is inside of nothing that tells a time comes before.
+  const enteredAt = (id: string) => Date.parse(states.get(id)?.entered_at ?? '') || Number.POSITIVE_INFINITY;
+  const taken = new Set<W>();
+  for (const from of new Set(ways.map((it) => it.from))) {
+    if (!isReached(from)) continue;
+    const reached = ways.filter((it) => it.from === from && isReached(it.to));
+    const first = Math.min(...reached.map((it) => enteredAt(it.to)));
+    for (const way of reached) if (enteredAt(way.to) === first) taken.add(way);
+  }
+  return taken;
+}

@@ -2,7 +2,7 @@
 import { useMemo } from 'preact/hooks';
 import type { Graph as GraphView } from '../api/types';
 import { curve, layout, type Placed, type Route } from '../model/layout';
-import { lookOf, wordsOf } from '../model/node-look';
+import { lookOf, taken, wordsOf } from '../model/node-look';
 import { Mark } from './marks';
 
 export function Graph({
@@ -20,8 +20,7 @@ export function Graph({
   const { nodes, routes, width, height } = useMemo(() => layout(graph), [shape]);
   const states = new Map(graph.nodes.map((it) => [it.id, it.state]));
   const isOfInstance = graph.instance !== undefined;
-  const isPassed = (route: Route) =>
-    isOfInstance && [route.from, route.to].every((it) => isReached(states.get(it)?.status));
+  const passed = isOfInstance ? taken(routes, states) : new Set<Route>();
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
     <section class="graph" aria-label="Graph, drawn" tabIndex={0}>
@@ -59,9 +58,9 @@ export function Graph({
           {routes.map((it) => (
             <path
               key={`${it.from} ${it.to} ${it.label}`}
-              class={`route is-${it.kind} ${isPassed(it) ? 'passed' : ''}`}
+              class={`route is-${it.kind} ${passed.has(it) ? 'passed' : ''}`}
               d={curve(it.points)}
-              marker-end={isPassed(it) ? 'url(#arrow-passed)' : 'url(#arrow)'}
+              marker-end={passed.has(it) ? 'url(#arrow-passed)' : 'url(#arrow)'}
             />
           ))}
         </svg>
@@ -92,8 +91,6 @@ export function Graph({
     </section>
   );
 }
-
-const isReached = (status: string | undefined) => status !== undefined && status !== 'untouched';
 
 function GraphNode({
   placed,

@@ -188,7 +188,7 @@ function Trouble({ instance }: { instance: InstanceView }) {
     <>
       {incident && (
         <div class="note wrong">
-          <h2>Incident: {incident.kind.replaceAll('_', ' ')}</h2>
+          <h2>Incident: {incident.kind.replaceAll(/[-_]/g, ' ')}</h2>
           <p>{incident.detail}</p>
         </div>
       )}

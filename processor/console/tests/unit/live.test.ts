@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { asTold, statusAfter } from '../../src/model/live';
-import { lookOf, wordsOf } from '../../src/model/node-look';
+import { lookOf, taken, wordsOf } from '../../src/model/node-look';
 
 test('the last event that says how it stands counts', () => {
   const after = (...types: string[]) => statusAfter({ events: types.map((type) => ({ type })) });
@@ -26,4 +26,31 @@ test('how a task stands is said in words', () => {
   expect(wordsOf(state('active', { activity: 'backing_off' }))).toBe('waits to try again');
   expect(wordsOf(state('completed', { entered: 3, compensated: 1 }))).toBe('done, 3 times, undone');
   expect(wordsOf(state('skipped'))).toBe('left out');
+});
+
+test('of several ways out, the flow has taken the one to what was entered first', () => {
+  const nothing = { open: 0, entered: 1, completed: 1, faulted: 0, cancelled: 0, skipped: 0, compensated: 0 };
+  const at = (second: number) => ({ ...nothing, status: 'completed', entered_at: `2026-01-31T12:00:0${second}Z` });
+  const states = new Map([
+    ['start', { ...nothing, status: 'completed' }],
+    ['choice', at(1)],
+    ['long', at(2)],
+    ['last', at(3)],
+    ['never', { ...nothing, status: 'untouched' }],
+    ['end', { ...nothing, status: 'completed' }],
+  ]);
+  const ways = [
+    'start choice',
+    'choice long',
+    'choice last',
+    'choice never',
+    'long last',
+    'never last',
+    'last end',
+  ].map((it) => {
+    const [from, to] = it.split(' ') as [string, string];
+    return { from, to };
+  });
+  const told = [...taken(ways, states)].map((it) => `${it.from} ${it.to}`);
+  expect(told).toEqual(['start choice', 'choice long', 'long last', 'last end']);
 });
