@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { NodeState } from '../../src/api/types';
 import { asTold, statusAfter } from '../../src/model/live';
 import { lookOf, taken, wordsOf } from '../../src/model/node-look';
 
@@ -31,7 +32,7 @@ test('how a task stands is said in words', () => {
 test('of several ways out, the flow has taken the one to what was entered first', () => {
   const nothing = { open: 0, entered: 1, completed: 1, faulted: 0, cancelled: 0, skipped: 0, compensated: 0 };
   const at = (second: number) => ({ ...nothing, status: 'completed', entered_at: `2026-01-31T12:00:0${second}Z` });
-  const states = new Map([
+  const states = new Map<string, NodeState>([
     ['start', { ...nothing, status: 'completed' }],
     ['choice', at(1)],
     ['long', at(2)],
