@@ -113,8 +113,7 @@ function TimelineLine({ line }: { line: Line }) {
   const hasFacts = Object.keys(line.facts).length > 0;
   const head = (
     <>
-      <span class={`event ${line.isBad ? 'bad' : ''}`}>{words(line.type)}</span>
-      {line.about && <b>{line.about}</b>}
+      <span class={`event ${line.isBad ? 'bad' : ''}`}>{words(line.type)}</span> {line.about && <b>{line.about}</b>}{' '}
       {line.detail && <span class="detail">{line.detail}</span>}
     </>
   );
