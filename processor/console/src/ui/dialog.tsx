@@ -18,13 +18,12 @@ export function Dialog({
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
-    const before = document.activeElement;
-    element.current?.showModal();
+    const dialog = element.current;
+    dialog?.showModal();
     // What is asked for comes first, and not the button that closes.
-    element.current?.querySelector<HTMLElement>('input, select, textarea')?.focus();
-    return () => {
-      if (before instanceof HTMLElement) before.focus();
-    };
+    dialog?.querySelector<HTMLElement>('input, select, textarea')?.focus();
+    // The browser gives the focus back to where it was.
+    return () => dialog?.close();
   }, []);
   return (
     <dialog
