@@ -14,7 +14,7 @@ export function lookOf(state: NodeState | undefined): Look {
 }
 
 const WORDS: Record<Look, string> = {
-  untouched: 'not reached',
+  untouched: 'not run',
   running: 'running',
   waiting: 'waiting',
   halted: 'failed, needs you',

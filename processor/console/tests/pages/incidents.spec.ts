@@ -49,6 +49,9 @@ test('a failed task is left out, on the page of its instance', async ({ page, de
   await dialog.getByLabel('Output').fill('{"charged": 0}');
   await dialog.getByRole('button', { name: 'Skip' }).click();
   await expect(failed).toBeHidden();
+  const left = page.locator('[data-node="/do/0/prepare/fork/branches/1/chargeCard"]');
+  await expect(left).toHaveAttribute('data-look', 'skipped');
+  await expect(left).toContainText('left out');
   await expect(page.locator('[data-node="/do/3/pack"]')).toHaveAttribute('data-look', 'running');
 });
 
