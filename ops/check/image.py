@@ -96,7 +96,7 @@ def _check_context(root, context, ignored, problems):
             if path.exists():
                 needed.add(str(path.resolve().relative_to(root.resolve())))
     problems.unless(needed <= context, ".dockerignore", f"holds back {sorted(needed - context)}, which the build needs")
-    for unwanted in (".git/config", "target/release/millrace", "processor/target/x", "ops/helm/values/production.yaml", "kafka.properties"):
+    for unwanted in (".git/config", "target/release/millrace", "processor/target/x", "ops/helm/values/production.yaml", "kafka.properties", "processor/console/node_modules/x/index.js"):
         problems.unless(not ignored.lets_through(unwanted), ".dockerignore", f"lets {unwanted} through")
 
 

@@ -8,7 +8,9 @@ use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
-use crate::{api_fuzz, ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps};
+use crate::{
+    api_fuzz, console, ctk, dashboards, dev_kill, faults, instructions, operations, orders, sim, steps,
+};
 
 const ORDERS: u64 = 10_000;
 
@@ -55,6 +57,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
         on_dev(workspace, &mut run, &programs);
         on_the_kit(workspace, &mut run, &programs);
         operations_of(workspace, &mut run, &programs);
+        console_of(workspace, &mut run, &programs);
         on_servers(workspace, &mut run, &features, programs.clone());
         on_secure_servers(workspace, &mut run);
         through_faults(workspace, &mut run, programs);
@@ -74,6 +77,11 @@ fn operations_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
     run.check_in("ops-check", "chart, image, Compose file, rules", |folder| {
         operations::through(workspace, programs, folder)
     });
+}
+
+/// The page that is in the binary.
+fn console_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
+    run.check_in("console", "console", |folder| console::through(workspace, programs, folder));
 }
 
 /// Without servers: all is in one process.

@@ -11,7 +11,7 @@ use crate::cluster::Given;
 use crate::report::{self, Verdict};
 use crate::workspace::{Profile, Workspace};
 use crate::{
-    api_fuzz, bench, ci, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders,
+    api_fuzz, bench, ci, console, ctk, dashboards, dev_kill, faults, fuzz, instructions, operations, orders,
     quickstart, setup, sim,
 };
 
@@ -128,6 +128,12 @@ enum Check {
     Dashboards {
         #[command(flatten)]
         given: Given,
+    },
+    /// The page that the API serves: types, lints, unit tests, that what is committed is what is built, and the page in a browser
+    Console {
+        /// Take the pictures of the README anew
+        #[arg(long)]
+        screenshots: bool,
     },
     /// What deploys and watches it: Helm chart, container image, Compose file, alert rules and dashboards
     #[command(name = "ops-check")]
@@ -320,6 +326,7 @@ impl Check {
             Self::DevKill { .. } => "dev-kill".to_owned(),
             Self::Ctk { .. } => "ctk".to_owned(),
             Self::Dashboards { .. } => "dashboards".to_owned(),
+            Self::Console { .. } => "console".to_owned(),
             Self::Operations => "ops-check".to_owned(),
         }
     }
@@ -388,6 +395,7 @@ impl Check {
             Self::Ctk { kill_points } => {
                 ctk::run(&workspace()?, &ctk::Plan { own_kill_points: kill_points.clone(), kill_points })
             }
+            Self::Console { screenshots } => console::run(&workspace()?, &console::Plan { screenshots }),
             Self::Operations => operations::run(&workspace()?),
         }
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask …`: one name for each check of this repository. Each prints its verdict as the last line and exits with 0 only
 //! when it holds.
 //!
-//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`ctk`], [`faults`], [`fuzz`], [`api_fuzz`], [`dev_kill`], [`dashboards`], [`bench`], [`operations`], [`quickstart`], [`setup`], what each does;
+//! Reading order: [`cli`], the checks; [`ci`], [`orders`], [`ctk`], [`faults`], [`fuzz`], [`api_fuzz`], [`dev_kill`], [`console`], [`dashboards`], [`bench`], [`operations`], [`quickstart`], [`setup`], what each does;
 //! [`fleet`], processors with their topics on servers; [`cluster`], those servers; [`dev`], all of it in one process; [`processes`] and
 //! [`steps`], what all of them run; [`report`] and [`page`], what is printed and what is kept.
 //!
@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod cli;
 mod cluster;
+mod console;
 mod ctk;
 mod dashboards;
 mod dev;

@@ -13,11 +13,11 @@ use crate::log::LogEnd;
 
 /// What waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Backlog {
+pub struct Backlog {
     /// How many records are before the ends of the sources.
-    pub(crate) records: u64,
+    pub records: u64,
     /// How old the next one is; nothing when none waits.
-    pub(crate) age: Duration,
+    pub age: Duration,
 }
 
 /// Measures one partition, again and again.

@@ -592,6 +592,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 instances_cached: gauges.instances_cached,
                 changelog_end: gauges.changelog_end,
                 checkpoint_offset: gauges.checkpoint_offset,
+                backlog,
             });
         }
         let member = &self.shell.metrics.member;

@@ -20,5 +20,6 @@ pub mod store;
 pub mod store_suite;
 mod topics;
 
+pub use backlog::Backlog;
 pub use metrics::Metrics;
 pub use processor::{Error, PartitionStatus, Processor, ProcessorConfig, ProcessorHandle, QueryError};

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::backlog::Backlog;
 use crate::lane::{LaneShell, Message};
 use crate::log::{Lane as _, Log, LogError, LogEvent};
 use crate::metrics::{MOVED_AWAY, MOVED_HERE, MOVED_LOST, Metrics};
@@ -111,6 +112,8 @@ pub struct PartitionStatus {
     pub changelog_end: Offset,
     /// Where a restore would begin.
     pub checkpoint_offset: Offset,
+    /// What waits for it; not known before it serves.
+    pub backlog: Option<Backlog>,
 }
 
 /// Why a query has no answer.
@@ -435,6 +438,7 @@ impl PartitionStatus {
             instances_cached: 0,
             changelog_end: Offset(0),
             checkpoint_offset: Offset(0),
+            backlog: None,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The HTTP API of a processor: it translates, between requests and what `requests` and `reading` do. No rule about workflows is here.
 //!
 //! Reading order: `error`, `extract`, `caller`, what all handlers share; `asking`, sending an event and waiting for what becomes of it; then a
-//! file for each thing there is; `document`, the OpenAPI document that is made of them.
+//! file for each thing there is; `document`, the OpenAPI document that is made of them; `console`, the page that asks it.
 
 mod asking;
 mod batch;
 mod caller;
+mod console;
 mod cursor;
 mod dead_letters;
 mod definitions;
@@ -222,6 +223,7 @@ fn router(api: Api, security: Security) -> Router {
     let text: Arc<str> = document::text(&document).into();
     let router = router
         .route("/openapi.json", get(move || document::serve(Arc::clone(&text))))
+        .merge(console::routes())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .with_state(api);

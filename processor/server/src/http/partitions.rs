@@ -34,6 +34,14 @@ pub(crate) struct PartitionView {
     changelog_end: i64,
     /// Where a restore would begin.
     checkpoint_offset: i64,
+    /// How many records wait for it, as the brokers last told; nothing while it does not serve. `millrace_partition_backlog_records`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    lag_records: Option<u64>,
+    /// How old the next of them is; 0 if none waits. `millrace_partition_backlog_seconds`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    lag_seconds: Option<f64>,
 }
 
 /// What this processor owns
@@ -159,6 +167,8 @@ impl From<&PartitionStatus> for PartitionView {
             instances_dirty: status.instances_dirty,
             changelog_end: status.changelog_end.0,
             checkpoint_offset: status.checkpoint_offset.0,
+            lag_records: status.backlog.map(|it| it.records),
+            lag_seconds: status.backlog.map(|it| it.age.as_secs_f64()),
         }
     }
 }

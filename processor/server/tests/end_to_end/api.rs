@@ -170,6 +170,12 @@ pub(crate) async fn what_the_command_line_can_the_api_can(place: Place) {
         partitions["partitions"].as_array().unwrap().iter().all(|it| it["state"]["status"] == "active"),
         "{partitions:#}"
     );
+    let lags = async || {
+        let fleet = fleet.read("/v1/fleet").await;
+        let lag = |it: &Value| (it["state"]["lag_records"].as_u64(), it["state"]["lag_seconds"].as_f64());
+        fleet["partitions"].as_array().unwrap().iter().map(lag).collect::<Vec<_>>()
+    };
+    fleet.until("nothing waits", async || lags().await == [(Some(0), Some(0.0)); 4]).await;
     drop(worker);
     assert_eq!(fleet.stop_processor(), Some(0));
 }

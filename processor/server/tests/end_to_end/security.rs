@@ -77,6 +77,16 @@ async fn whoever_has_no_token_learns_nothing_and_a_role_lets_do_what_it_says() {
         }
     }
     assert!(operations > 30, "{operations} were asked");
+    // The console tells nothing by itself; it keeps to itself, and is sent again only when it is another one.
+    let page = client.get(format!("{}/", fleet.url())).send().await.unwrap();
+    assert_eq!((page.status().as_u16(), page.url().path()), (200, "/console/"));
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    let again = client.get(page.url().clone()).header("if-none-match", &page.headers()["etag"]);
+    assert_eq!(again.send().await.unwrap().status(), 304);
+    let view = client.get(format!("{}/console/instances/x", fleet.url())).send().await.unwrap();
+    assert_eq!(view.headers()["content-type"], "text/html; charset=utf-8");
     let line_of_ann = line("ann", "admin", "t-ann");
     for wrong in ["t-ann ", "T-ANN", "t-mallory", &line_of_ann[10..74]] {
         let found = code(Some(wrong), (Method::GET, "/v1/instances"), None).await;

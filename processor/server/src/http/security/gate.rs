@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::tokens::Tokens;
 use crate::clients::Bearer;
 use crate::http::caller::{Caller, Role};
-use crate::http::{ApiError, code};
+use crate::http::{ApiError, code, console};
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,7 +25,8 @@ pub(crate) struct Gate {
     jwt: Option<Jwt>,
 }
 
-/// What everybody may see: whether the process lives, how it does, and what it can be asked.
+/// What everybody may see: whether the process lives, how it does, and what it can be asked. Besides, the console: what it asks of the API
+/// needs a token.
 const PUBLIC: [&str; 4] = ["/livez", "/readyz", "/metrics", "/openapi.json"];
 
 impl Gate {
@@ -97,7 +98,8 @@ pub(super) async fn let_in(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if PUBLIC.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if PUBLIC.contains(&path) || console::is_of_it(path) {
         request.extensions_mut().insert(Caller::new(None, Role::Read, None));
         return next.run(request).await;
     }
