@@ -74,3 +74,31 @@ impl Sending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millrace_schemas::EventId;
+
+    use super::*;
+
+    const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const OWN: &str = "00-11111111111111111111111111111111-2222222222222222-00";
+
+    fn event() -> CloudEvent {
+        CloudEvent::new(EventId { source: "/test".to_owned(), id: "e-1".to_owned() }, "shop.paid")
+    }
+
+    fn sent(traces: &Traces, event: CloudEvent) -> Option<String> {
+        let (event, sending) = traces.send(event);
+        assert!(sending.is_none(), "nothing is recorded");
+        event.extension(TRACEPARENT).map(str::to_owned)
+    }
+
+    #[test]
+    fn without_a_collector_an_event_says_what_has_caused_it_all_the_same() {
+        let called = Traces { cause: Cause::parse(CALLER, None), ..Traces::default() };
+        assert_eq!(sent(&called, event()).as_deref(), Some(CALLER));
+        assert_eq!(sent(&called, event().with_trace(Some(OWN), None)).as_deref(), Some(OWN));
+        assert_eq!(sent(&Traces::default(), event()), None);
+    }
+}
