@@ -102,7 +102,7 @@ fn each_record_is_told_with_its_cause_and_what_it_has_caused() {
     let done = complete_event(id("done"), &instance("a"), token, json!({})).with_trace(Some(TRACE), None);
     world.produce(&done);
     expect![[r#"
-        complete_task a /do/0/charge of 00f067aa0ba902b7 -> ["emitted"]
+        complete_task a /do/0/charge/call/charge of 00f067aa0ba902b7 -> ["emitted"]
     "#]]
     .assert_eq(&told(&mut world));
 
