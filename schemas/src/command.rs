@@ -17,6 +17,8 @@ pub struct Addressed<C> {
     pub cause: EventId,
     /// W3C trace context of the record (`traceparent` header), if it had one.
     pub traceparent: Option<String>,
+    /// What goes with that (`tracestate` header).
+    pub tracestate: Option<String>,
     /// What the sender wants to be told.
     pub answer: Answer,
     /// What is asked.

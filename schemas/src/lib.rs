@@ -8,7 +8,7 @@
 //! [`event`], what happened to it (the changelog); [`instance`], the fold of those events (the snapshot); [`channel`], where events meet
 //! those who listen for them; [`schedule`], what starts instances by the clock; [`task`], what
 //! workers read and answer; [`partition`], the records that keep one partition's positions and ownership; [`internal`], what
-//! processors tell each other; [`key_groups`] and [`handover`], how keys move between partitions; [`codec`], all of these as bytes; [`cloud_event`], how the world talks to Millrace;
+//! processors tell each other; [`trace`], what caused a record; [`key_groups`] and [`handover`], how keys move between partitions; [`codec`], all of these as bytes; [`cloud_event`], how the world talks to Millrace;
 //! [`dead_letter`], what becomes of records that nobody can read.
 
 mod avro;
@@ -32,6 +32,7 @@ pub mod registry;
 pub mod schedule;
 pub mod snapshot;
 pub mod task;
+pub mod trace;
 
 pub use ids::{
     Attempt, EventId, ExecutionId, InstanceId, Offset, PlanId, Stamp, TaskToken, TimerId, Timestamp,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use millrace_engine::{Bounds, Moment, Routes, Schedules};
 use millrace_partition::{
-    Config, InboundRecord, Input, Output, Owner, Partition, Programs, Source, TailLimit, TimerCursor,
-    TimerPage,
+    Config, Described, InboundRecord, Input, Output, Owner, Partition, Programs, Source, TailLimit,
+    TimerCursor, TimerPage,
 };
 use millrace_placement::{PartitionIndex, Topics};
 use millrace_schemas::cloud_event::{CloudEvent, complete_event, start_event};
@@ -78,6 +78,7 @@ fn config() -> Config {
         timers_near_max: 20_000,
         timer_fires_per_second: 1_000,
         api_url: None,
+        described: Described::Nothing,
     }
 }
 

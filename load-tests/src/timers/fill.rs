@@ -165,6 +165,7 @@ fn waiting(
         instance: id.clone(),
         cause: EventId { source: "/load-tests/timers".to_owned(), id: id.to_string() },
         traceparent: None,
+        tracestate: None,
         answer: Answer::default(),
         command: Command::Start {
             workflow: program.workflow.workflow.clone(),

@@ -14,6 +14,7 @@ use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 
 use crate::input::{InboundRecord, Source};
 use crate::output::Observation;
+use crate::processed::Processed;
 use crate::timer_index::TimerEntry;
 use crate::transaction::TransactionId;
 
@@ -82,7 +83,13 @@ pub(crate) enum Request {
     /// What a record of a topic holds: an event in each of the ways in which it is read.
     Hear(Vec<PublishedEvent>),
     /// The key lives elsewhere.
-    Forward { home: PartitionIndex, hops: u32 },
+    Forward {
+        home: PartitionIndex,
+        hops: u32,
+        /// What has caused the record, for those who trace it.
+        traceparent: Option<String>,
+        tracestate: Option<String>,
+    },
     /// Cannot be read.
     DeadLetter { reason: &'static str, detail: String },
     /// It needs this schema to be read.
@@ -133,6 +140,8 @@ pub(crate) struct Committing {
     pub(crate) observations: Vec<Observation>,
     /// Instances that are set aside and were asked for by a timer.
     pub(crate) wakes: BTreeSet<InstanceId>,
+    /// What is told of the records.
+    pub(crate) processed: Vec<Processed>,
     /// It is the claim, not a batch of records.
     pub(crate) is_claim: bool,
     /// Records about a key of this partition.

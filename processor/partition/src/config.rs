@@ -6,6 +6,7 @@ use millrace_engine::Bounds;
 use millrace_placement::{PartitionIndex, Topics};
 
 use crate::input::Source;
+use crate::processed::Described;
 
 /// Settings that all partitions of a processor share.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct Config {
     pub timer_fires_per_second: u32,
     /// Where this processor's HTTP API is reached, for claims and checkpoints.
     pub api_url: Option<String>,
+    /// What transactions tell of the records that they take in.
+    pub described: Described,
 }
 
 /// A stretch of the changelog.

@@ -104,7 +104,7 @@ impl Partition {
         at: Timestamp,
         records: &mut Vec<OutgoingRecord>,
     ) {
-        let PublishedEvent { cause, traceparent, event, business_key: _ } = published;
+        let PublishedEvent { cause, traceparent, tracestate, event, business_key: _ } = published;
         for (number, destination) in destinations.into_iter().enumerate() {
             match destination {
                 Destination::Channel { id, gather } => {
@@ -113,12 +113,14 @@ impl Partition {
                         id: format!("publish/{} {}", cause.source, cause.id),
                     };
                     let command = ChannelCommand::Publish { event: event.clone(), gather };
-                    records.push(self.records.to_channel(&id, name, &command, traceparent.as_deref()));
+                    let trace = (traceparent.as_deref(), tracestate.as_deref());
+                    records.push(self.records.to_channel(&id, name, &command, trace));
                 }
                 Destination::Start { instance, effect } => {
-                    let (cause, traceparent) = (cause.clone(), traceparent.clone());
-                    let context =
-                        Addressed { instance, cause, traceparent, answer: Answer::Refusal, command: () };
+                    let (cause, traceparent, tracestate) =
+                        (cause.clone(), traceparent.clone(), tracestate.clone());
+                    let answer = Answer::Refusal;
+                    let context = Addressed { instance, cause, traceparent, tracestate, answer, command: () };
                     records.push(self.records.effect(&context, number, &effect, at));
                 }
             }

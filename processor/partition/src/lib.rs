@@ -23,6 +23,7 @@ mod open_tasks;
 mod output;
 mod pace;
 mod partition;
+mod processed;
 mod processing;
 mod quarantine;
 mod queries;
@@ -49,6 +50,7 @@ pub use output::{
     FlushId, FlushRequest, HistoryRow, Listing, Locate, Moved, Observation, Output, SnapshotWrite, TimerRow,
 };
 pub use partition::{Gauges, Owner, Partition, Programs};
+pub use processed::{Became, Described, Processed};
 pub use processing::DEAD_LETTER_REASONS;
 pub use reopening::{ERA_MAX, ERA_WARN, Remains, Reopening, TIMERS_LOOK_BACK};
 pub use timer_index::{TimerCursor, TimerEntry, TimerPage, TimerSlice};

@@ -151,17 +151,29 @@ impl Partition {
         let request = self.records.read(record, decodings);
         let Some(key) = request.key() else { return request };
         let owner = home(key_group(key.as_str().as_bytes()), self.config.partitions);
-        if owner == self.index { request } else { self.forward(record, owner) }
+        if owner == self.index { request } else { self.forward(record, request, owner) }
     }
 
-    fn forward(&self, record: &InboundRecord, home: PartitionIndex) -> Request {
+    fn forward(&self, record: &InboundRecord, request: Request, home: PartitionIndex) -> Request {
         let hops = self.records.hops(record) + 1;
         if hops > HOPS_MAX {
             let detail =
                 format!("forwarded {HOPS_MAX} times; do all processors run with the same partition count?");
             return Request::DeadLetter { reason: "too-many-hops", detail };
         }
-        Request::Forward { home, hops }
+        let (traceparent, tracestate) = match request {
+            Request::Decide(it) => (it.traceparent, it.tracestate),
+            Request::Channel(it) => (it.traceparent, it.tracestate),
+            Request::Schedule(it) => (it.traceparent, it.tracestate),
+            // They have no key.
+            Request::Publish(_)
+            | Request::Hear(_)
+            | Request::Forward { .. }
+            | Request::DeadLetter { .. }
+            | Request::NeedsSchema(_)
+            | Request::Stop { .. } => (None, None),
+        };
+        Request::Forward { home, hops, traceparent, tracestate }
     }
 
     /// Collects the schemas that the batch needs, and asks for them.
@@ -315,6 +327,7 @@ impl Partition {
         let mut records = Vec::new();
         for (number, (record, request)) in batch.records.iter().zip(&batch.requests).enumerate() {
             work.positions.insert(record.source.clone(), Offset(record.offset.0 + 1));
+            let begun = self.describe(record, request, &work, records.len());
             let decided = match request {
                 Request::Decide(command) => {
                     let moment = Moment { random: draw(moment.random, number), ..moment };
@@ -336,7 +349,7 @@ impl Partition {
                     }
                     None
                 }
-                Request::Forward { home, hops } => {
+                Request::Forward { home, hops, .. } => {
                     records.push(self.records.forward(record, *home, *hops));
                     work.observations.push(Observation::Forwarded);
                     None
@@ -348,6 +361,9 @@ impl Partition {
                 Request::NeedsSchema(_) => unreachable!("a batch is decided once its schemas are known"),
                 Request::Stop { .. } => unreachable!("such a record begins no batch"),
             };
+            let processed = begun
+                .and_then(|it| self.described(it, record, request, &work, records.len(), batch.started_at));
+            work.processed.extend(processed);
             if let Some((outgoing, row)) = decided {
                 changelog.push(outgoing);
                 history.push(Some(row));
@@ -595,10 +611,11 @@ impl Partition {
         let internal_offset = work.positions[&self.own_source()];
         work.transaction = Some(id);
         work.changelog = history;
+        let processed = std::mem::take(&mut work.processed);
         if let Some(batch) = &mut self.batch {
             batch.stage = Stage::Committing(Box::new(work));
         }
-        out.push(Output::Commit(Transaction { id, changelog, records, internal_offset }));
+        out.push(Output::Commit(Transaction { id, changelog, records, processed, internal_offset }));
     }
 
     /// The transaction is committed: what it said is true now.

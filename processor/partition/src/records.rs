@@ -9,7 +9,7 @@ use millrace_placement::PartitionIndex;
 use millrace_placement::topics::WRAPPING_BYTES_MAX;
 use millrace_schemas::channel::{ChannelCommand, ChannelEntry};
 use millrace_schemas::cloud_event::{
-    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, PlainValue, TRACEPARENT,
+    CloudEvent, EventRecord, InboxError, InboxRecord, InboxRequest, PlainValue, TRACEPARENT, TRACESTATE,
     acceptance_event, channel_event, command_event, read_inbox, read_plain, read_published, rejection_event,
 };
 use millrace_schemas::codec::{ChangelogRecord, Codec};
@@ -305,15 +305,16 @@ impl Records {
         effect: &Effect,
         at: Timestamp,
     ) -> OutgoingRecord {
-        let (instance, traceparent) = (&command.instance, command.traceparent.as_deref());
+        let instance = &command.instance;
+        let (traceparent, tracestate) = (command.traceparent.as_deref(), command.tracestate.as_deref());
         match effect {
             Effect::DispatchTask { queue, task } => OutgoingRecord {
                 topic: self.topics.all.commands(queue).into(),
                 partition: None,
                 key: Some(key(instance)),
-                headers: traceparent
-                    .map(|it| (TRACEPARENT.to_owned(), Bytes::copy_from_slice(it.as_bytes())))
+                headers: [(TRACEPARENT, traceparent), (TRACESTATE, tracestate)]
                     .into_iter()
+                    .filter_map(|(name, it)| Some((name.to_owned(), Bytes::copy_from_slice(it?.as_bytes()))))
                     .collect(),
                 value: Some(self.codec.encode_task(task).into()),
             },
@@ -321,7 +322,7 @@ impl Records {
                 let topic = topic.as_ref().unwrap_or(&self.topics.emitted);
                 // The engine has made it from the definition; what is no CloudEvent in every detail still goes out as it is.
                 let record = match CloudEvent::from_json(event.value().clone()) {
-                    Ok(event) => event.with_traceparent(traceparent).to_binary(),
+                    Ok(event) => event.with_trace(traceparent, tracestate).to_binary(),
                     Err(_) => EventRecord::structured(event.value()),
                 };
                 outgoing(topic, Some(key(instance)), record)
@@ -334,18 +335,18 @@ impl Records {
                     .with_subject(instance.as_str())
                     .with_time(at)
                     .with_data(data.clone())
-                    .with_traceparent(traceparent);
+                    .with_trace(traceparent, tracestate);
                 outgoing(&self.topics.lifecycle, Some(key(instance)), event.to_binary())
             }
             Effect::SendCommand { to, id, command } => {
                 let id = EventId { source: INSTANCE_SOURCE.to_owned(), id: id.clone() };
                 let event = command_event(id, to, command).expect("one of those that entities send");
-                let record = event.with_traceparent(traceparent).to_binary();
+                let record = event.with_trace(traceparent, tracestate).to_binary();
                 outgoing(&self.topics.events, Some(key(to)), record)
             }
             Effect::SendToChannel { channel, id, command } => {
                 let id = EventId { source: INSTANCE_SOURCE.to_owned(), id: id.clone() };
-                self.to_channel(channel, id, command, traceparent)
+                self.to_channel(channel, id, command, (traceparent, tracestate))
             }
         }
     }
@@ -356,9 +357,9 @@ impl Records {
         channel: &InstanceId,
         id: EventId,
         command: &ChannelCommand,
-        traceparent: Option<&str>,
+        (traceparent, tracestate): (Option<&str>, Option<&str>),
     ) -> OutgoingRecord {
-        let event = channel_event(id, channel, command).with_traceparent(traceparent);
+        let event = channel_event(id, channel, command).with_trace(traceparent, tracestate);
         outgoing(&self.topics.events, Some(key(channel)), event.to_binary())
     }
 
@@ -376,7 +377,7 @@ impl Records {
         };
         let event = rejection_event(id, &command.instance, name, &command.cause, reason, detail)
             .with_time(at)
-            .with_traceparent(command.traceparent.as_deref());
+            .with_trace(command.traceparent.as_deref(), command.tracestate.as_deref());
         outgoing(&self.topics.lifecycle, Some(key(&command.instance)), event.to_binary())
     }
 
@@ -396,7 +397,7 @@ impl Records {
         };
         let event = acceptance_event(id, instance, name, cause, outcome.name(), outcome.task(), status)
             .with_time(at)
-            .with_traceparent(command.traceparent.as_deref());
+            .with_trace(command.traceparent.as_deref(), command.tracestate.as_deref());
         outgoing(&self.topics.lifecycle, Some(key(instance)), event.to_binary())
     }
 
@@ -481,12 +482,20 @@ fn fire(fired: TimerFired) -> Request {
             instance,
             cause,
             traceparent: None,
+            tracestate: None,
             answer: Answer::Refusal,
             command,
         }));
     }
     let (answer, command) = (Answer::Refusal, Command::FireTimer { timer, due });
-    Request::Decide(Box::new(AddressedCommand { instance, cause, traceparent: None, answer, command }))
+    Request::Decide(Box::new(AddressedCommand {
+        instance,
+        cause,
+        traceparent: None,
+        tracestate: None,
+        answer,
+        command,
+    }))
 }
 
 /// What a proposal asks the schedule for.
@@ -494,5 +503,5 @@ fn definition(version: WorkflowVersion, source: &str) -> Addressed<ScheduleComma
     let instance = schedule_id(&version.workflow);
     let cause = EventId { source: source.to_owned(), id: format!("{instance}/{}", version.version) };
     let (answer, command) = (Answer::Refusal, ScheduleCommand::Define { version });
-    Addressed { instance, cause, traceparent: None, answer, command }
+    Addressed { instance, cause, traceparent: None, tracestate: None, answer, command }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_schemas::Offset;
 
+use crate::processed::Processed;
+
 /// One partition's share of a Kafka transaction. A lane may put the shares of several partitions into one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -14,6 +16,8 @@ pub struct Transaction {
     pub changelog: Vec<OutgoingRecord>,
     /// Everything else, in order.
     pub records: Vec<OutgoingRecord>,
+    /// Records of the sources that it takes in, as far as somebody wants to know. The log has no use for it.
+    pub processed: Vec<Processed>,
     /// The next offset of `.internal` to read. Committed with every transaction, moved or not: it is the fence
     /// (state protocol, F1).
     pub internal_offset: Offset,

@@ -26,6 +26,7 @@ use crate::metrics::{Acquisition, Metrics, Shown};
 use crate::processor::{Error, PartitionStatus, Shared, Waiting};
 use crate::programs::{Catalog, CatchUp};
 use crate::pulse::{Pulse, STANDSTILL_MAX};
+use crate::spans::{Begun, Spans};
 use crate::store::{OwnerRow, SnapshotStore};
 use crate::topics::Told;
 
@@ -87,6 +88,7 @@ pub(crate) struct LaneShell<L: Log, S> {
     pub(crate) mailbox: mpsc::Sender<Message>,
     /// Transactional ids of all lanes.
     pub(crate) own_ids: Arc<[String]>,
+    pub(crate) spans: Spans,
 }
 
 /// A partition of this lane.
@@ -97,6 +99,8 @@ struct Owned {
     acquisition: Option<Acquisition>,
     backlog: Meter,
     drained: Option<oneshot::Sender<()>>,
+    /// Of the records in the transaction that is on its way.
+    spans: Vec<Begun>,
     /// The write of the last checkpoint.
     checkpoint: Option<JoinHandle<()>>,
     /// The end of its changelog, and since when it stands there.
@@ -314,6 +318,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 acquisition: Some(Acquisition::begin()),
                 backlog: Meter::default(),
                 drained: None,
+                spans: Vec::new(),
                 checkpoint: None,
                 stands: (Offset(0), Instant::now()),
             },
@@ -375,11 +380,13 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
 
     fn perform(&mut self, incarnation: &Incarnation, output: Output) -> Result<(), Error> {
         match output {
-            Output::Commit(transaction) => {
-                let owned = self.owned.get_mut(&incarnation.partition());
-                // The first transaction is the claim.
-                if let Some(acquisition) = owned.and_then(|it| it.acquisition.as_mut()) {
-                    self.shell.metrics.partitions.passed(acquisition);
+            Output::Commit(mut transaction) => {
+                if let Some(owned) = self.owned.get_mut(&incarnation.partition()) {
+                    // The first transaction is the claim.
+                    if let Some(acquisition) = &mut owned.acquisition {
+                        self.shell.metrics.partitions.passed(acquisition);
+                    }
+                    owned.spans = self.shell.spans.begin(&mut transaction);
                 }
                 self.ready.push(Share { incarnation: incarnation.clone(), transaction })
             }
@@ -496,12 +503,15 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             CommitOutcome::Committed(offsets) => {
                 debug!(partitions = ?shares.iter().map(|(it, _)| it.partition().0).collect::<Vec<_>>(), took_ms = began.elapsed().as_millis(), "committed");
                 for ((incarnation, transaction), changelog_offsets) in shares.into_iter().zip(offsets) {
+                    self.end_spans(&incarnation, true);
                     self.handle(&incarnation, Input::Committed { transaction, changelog_offsets })?;
                 }
             }
             CommitOutcome::Aborted(reason) => {
                 note(&reason, "transaction aborted; its records are handled again");
                 for (incarnation, transaction) in shares {
+                    // Those of the next try are others; these were never there.
+                    self.take_spans(&incarnation);
                     if incarnation.is_alive() {
                         self.handle(&incarnation, Input::Aborted { transaction })?;
                     }
@@ -514,11 +524,23 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                 );
                 for (incarnation, _) in shares {
                     self.shell.metrics.partitions.renewed("commit_unknown");
+                    self.end_spans(&incarnation, false);
                     self.renew(&incarnation)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn take_spans(&mut self, incarnation: &Incarnation) -> Vec<Begun> {
+        let owned = self.owned.get_mut(&incarnation.partition());
+        let same = owned.filter(|it| it.incarnation.is_same(incarnation));
+        same.map(|it| std::mem::take(&mut it.spans)).unwrap_or_default()
+    }
+
+    fn end_spans(&mut self, incarnation: &Incarnation, is_known: bool) {
+        let begun = self.take_spans(incarnation);
+        self.shell.spans.end(begun, is_known);
     }
 
     fn tick(&mut self) -> Result<(), Error> {

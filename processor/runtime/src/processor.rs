@@ -12,6 +12,7 @@ use millrace_schemas::instance::InstanceState;
 use millrace_schemas::registry::Registry;
 use millrace_schemas::schedule::ScheduleState;
 use millrace_schemas::{InstanceId, Offset, WorkflowVersion};
+use millrace_traces::Tracer;
 use millrace_workflow::program::Program;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use crate::lane::{LaneShell, Message};
 use crate::log::{Lane as _, Log, LogError, LogEvent};
 use crate::metrics::{MOVED_AWAY, MOVED_HERE, MOVED_LOST, Metrics};
 use crate::programs::{Catalog, Definitions};
+use crate::spans::{self, Spans};
 use crate::store::SnapshotStore;
 use crate::topics::TopicWatch;
 
@@ -40,8 +42,10 @@ const LEAVE_MAX: Duration = Duration::from_secs(3);
 pub struct ProcessorConfig {
     /// Transactional producers, and so event loops, of this processor. A partition belongs to one lane.
     pub lanes: u32,
-    /// Settings that all partitions share. The partition counts are set from the topics.
+    /// Settings that all partitions share. The partition counts are set from the topics, and what is described by the tracer.
     pub partition: Config,
+    /// Records the spans of records that are processed.
+    pub tracer: Tracer,
 }
 
 /// Why a processor ended.
@@ -264,6 +268,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
         config.lanes = config.lanes.clamp(1, log.partitions());
         config.partition.partitions = log.partitions();
         config.partition.event_partitions = log.event_partitions();
+        config.partition.described = spans::described(&config.tracer);
         let shared = Arc::new(Shared::default());
         shared.lock().partitions = log.partitions();
         metrics.member.partitions.set(i64::from(log.partitions()));
@@ -325,6 +330,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                 shared: Arc::clone(&self.shared),
                 mailbox: sender,
                 own_ids: Arc::clone(&own_ids),
+                spans: Spans::new(self.config.tracer.clone(), &self.config.partition),
             };
             tasks.spawn(async move { shell.run(lane, receiver).await });
         }

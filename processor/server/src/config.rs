@@ -14,6 +14,7 @@ use crate::exit::Failure;
 use crate::key_values::KeyValues;
 use crate::logging::LogFormat;
 use crate::output::Format;
+use crate::traces::{self, Traces};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -132,6 +133,13 @@ pub(crate) struct Global {
     /// MILLRACE_KAFKA_SET_SASL_PASSWORD sets sasl.password, and so on. This wins over variables, and these over files
     #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Connection", value_parser = parse_setting)]
     pub(crate) kafka_set: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub(crate) traces_arguments: traces::Arguments,
+
+    /// Set once the command line is read.
+    #[arg(skip)]
+    pub(crate) traces: Traces,
 
     /// How answers are printed on stdout
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]

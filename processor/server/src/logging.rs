@@ -28,6 +28,8 @@ pub(crate) enum Speaker {
     Command,
     /// A member of the fleet: says what it does.
     Processor,
+    /// So does a worker of the fleet.
+    Worker,
     /// Everything in one process, or in a process of ours: as a command, and without what the Kafka client says of connections to ourselves, which ends in
     /// complaints whenever the broker stops.
     Dev,
@@ -35,7 +37,8 @@ pub(crate) enum Speaker {
 
 /// Starts logging.
 pub(crate) fn start(format: LogFormat, verbosity: u8, speaker: Speaker) {
-    let level = match verbosity + u8::from(speaker == Speaker::Processor) {
+    let serves = matches!(speaker, Speaker::Processor | Speaker::Worker);
+    let level = match verbosity + u8::from(serves) {
         0 => "warn",
         1 => "info",
         2 => "debug",
@@ -47,8 +50,7 @@ pub(crate) fn start(format: LogFormat, verbosity: u8, speaker: Speaker) {
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(usual));
     // What was asked of the API is written in one form, whatever the rest looks like: by those that serve others, and by the others if it is
     // asked for.
-    let is_audited =
-        speaker == Speaker::Processor || std::env::var(FILTER).is_ok_and(|it| it.contains(AUDIT));
+    let is_audited = serves || std::env::var(FILTER).is_ok_and(|it| it.contains(AUDIT));
     let audit = fmt::layer()
         .json()
         .flatten_event(true)

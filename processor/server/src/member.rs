@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use millrace_kafka_log::KafkaLog;
 use millrace_metrics::Catalogue;
+use millrace_otlp::Counters;
 use millrace_runtime::store::SnapshotStore;
 use millrace_runtime::{Metrics, Processor, ProcessorConfig, ProcessorHandle};
 use millrace_schemas::codec::Codec;
@@ -53,6 +54,7 @@ impl<S: SnapshotStore + Into<AnyStore>> Member<S> {
         let metrics = prometheus::Registry::new();
         let mut catalogue = Catalogue::new(&metrics);
         let own = Metrics::new(&mut catalogue);
+        kafka.traces().count_in(Counters::new(&mut catalogue));
         catalogue.process(env!("CARGO_PKG_VERSION"));
         let processor = Processor::new(config, log, store.clone(), codec.clone(), registry, own);
         let api = Api {

@@ -43,7 +43,7 @@ impl Letterhead {
             Answer::Failed(failure) => fail_event(id, instance, token, &failure.error, failure.retriable),
             Answer::Heartbeat => heartbeat_event(id, instance, token),
         };
-        event.with_traceparent(task.traceparent())
+        event.with_trace(task.traceparent(), task.tracestate())
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::task::{Pulse, tests::command};
+    use crate::task::{Pulse, Trace, tests::command};
 
     struct Nowhere;
     impl Pulse for Nowhere {
@@ -71,7 +71,8 @@ mod tests {
 
     /// What the processor makes of an answer.
     fn read(answer: Answer) -> AddressedCommand {
-        let task = Task::new(command("charge", json!({})), Some(TRACE.into()), Arc::new(Nowhere));
+        let trace = Trace { parent: Some(TRACE.into()), state: None };
+        let task = Task::new(command("charge", json!({})), trace, Arc::new(Nowhere));
         let record = Letterhead::new("orders", "run").write(&task, answer).to_binary();
         let inbox = InboxRecord {
             key: record.key.as_deref(),

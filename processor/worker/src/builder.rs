@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_schemas::codec::Codec;
+use millrace_traces::Tracer;
 use rdkafka::ClientConfig;
 
 use crate::handler::Handler;
 use crate::kafka;
 use crate::metrics::WorkerMetrics;
 use crate::router::Router;
+use crate::span::Spans;
 use crate::status::WorkerStatus;
 use crate::worker::{Settings, Worker, WorkerError};
 
@@ -27,6 +29,7 @@ pub struct WorkerBuilder {
     twice: Option<String>,
     kafka_options: Vec<(String, String)>,
     metrics: WorkerMetrics,
+    tracer: Tracer,
 }
 
 impl WorkerBuilder {
@@ -43,6 +46,7 @@ impl WorkerBuilder {
             twice: None,
             kafka_options: Vec::new(),
             metrics: WorkerMetrics::default(),
+            tracer: Tracer::off(),
         }
     }
 
@@ -113,6 +117,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Records a span for each task. Off, unless set: then tasks and answers carry the context of their records as it is.
+    #[must_use]
+    pub fn tracer(mut self, tracer: &Tracer) -> Self {
+        self.tracer = tracer.clone();
+        self
+    }
+
     /// # Errors
     /// When something required is missing, or a setting is not possible. Kafka is not asked yet.
     pub fn build(self) -> Result<Worker, WorkerError> {
@@ -145,9 +156,11 @@ impl WorkerBuilder {
         }
         let metrics = self.metrics.of(&queue, self.router.functions(), self.concurrency);
         let group = self.group.unwrap_or_else(|| format!("{}.worker.{queue}", self.prefix));
+        let commands = format!("{}.commands.{queue}", self.prefix);
         Ok(Worker {
+            spans: Spans { tracer: self.tracer, topic: commands.clone(), group: group.clone() },
             settings: Settings {
-                commands: format!("{}.commands.{queue}", self.prefix),
+                commands,
                 events: format!("{}.events", self.prefix),
                 consumer: kafka::consumer_config(&common, &group),
                 producer: kafka::producer_config(&common),

@@ -93,7 +93,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::task::{Pulse, tests::command};
+    use crate::task::{Pulse, Trace, tests::command};
 
     #[derive(Default)]
     struct Beats(AtomicU64);
@@ -175,7 +175,7 @@ mod tests {
         let mut slow = command("sleep-10s", json!([]));
         slow.heartbeat_ms = Some(6_000);
         let beats = Arc::new(Beats::default());
-        let (outcome, _) = run(&Task::new(slow, None, beats.clone())).await;
+        let (outcome, _) = run(&Task::new(slow, Trace::default(), beats.clone())).await;
         assert_eq!(outcome, Outcome::Answered(Answer::Completed(Value::Null)));
         // At 2, 4, 6 and 8 seconds; at 10 the handler's end comes first.
         assert_eq!(beats.0.load(Ordering::Relaxed), 4);

@@ -7,6 +7,10 @@
 //! Delivery is at least once: a task is committed only after the broker has acknowledged its answer, so after a crash or a
 //! rebalance a task may run again. [`Task::idempotency_key`] is the same then, and on every retry: make effects depend on it.
 //!
+//! Whatever a handler calls should be given [`Task::traceparent`] and [`Task::tracestate`]; the answer has them. With
+//! [`WorkerBuilder::tracer`] each task has a span of its own, and these are its: [`traces::Tracer`] hands it, as data, to a
+//! [`traces::Sink`] of yours.
+//!
 //! ```no_run
 //! use millrace_worker::{Task, TaskFailure, Worker};
 //! use serde_json::{Value, json};
@@ -36,6 +40,7 @@ mod lag;
 mod metrics;
 mod offsets;
 mod router;
+mod span;
 mod status;
 mod task;
 mod worker;
@@ -44,6 +49,7 @@ pub use builder::WorkerBuilder;
 pub use failure::TaskFailure;
 pub use handler::Handler;
 pub use metrics::{QueueMetrics, WorkerCounts, WorkerMetrics};
+pub use millrace_traces as traces;
 pub use status::WorkerStatus;
 pub use task::Task;
 pub use worker::{Worker, WorkerError};

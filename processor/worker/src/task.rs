@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_schemas::event::SecretMarker;
 use millrace_schemas::task::TaskCommand;
+use millrace_schemas::trace::TraceContext;
 use millrace_schemas::{InstanceId, Payload, TaskToken, Timestamp, WorkflowVersion};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,11 +25,20 @@ pub(crate) trait Pulse: Send + Sync {
     fn beat(&self, task: &Task);
 }
 
+/// W3C trace context: what something was caused by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace {
+    pub(crate) parent: Option<Arc<str>>,
+    pub(crate) state: Option<Arc<str>>,
+}
+
 /// One delivery of one task. Cheap to clone.
 #[derive(Clone)]
 pub struct Task {
     command: Arc<TaskCommand>,
-    traceparent: Option<Arc<str>>,
+    trace: Trace,
+    /// Partition and offset of its record.
+    place: Option<(i32, i64)>,
     pulse: Option<Arc<dyn Pulse>>,
     /// The arguments before secrets were put in.
     unfilled: Option<Payload>,
@@ -38,11 +48,27 @@ impl Task {
     /// A task that came from nowhere, for tests of handlers. Its heartbeats go nowhere.
     #[must_use]
     pub fn detached(command: TaskCommand) -> Self {
-        Self { command: Arc::new(command), traceparent: None, pulse: None, unfilled: None }
+        let (command, trace) = (Arc::new(command), Trace::default());
+        Self { command, trace, place: None, pulse: None, unfilled: None }
     }
 
-    pub(crate) fn new(command: TaskCommand, traceparent: Option<Arc<str>>, pulse: Arc<dyn Pulse>) -> Self {
-        Self { command: Arc::new(command), traceparent, pulse: Some(pulse), unfilled: None }
+    pub(crate) fn new(command: TaskCommand, trace: Trace, pulse: Arc<dyn Pulse>) -> Self {
+        Self { command: Arc::new(command), trace, place: None, pulse: Some(pulse), unfilled: None }
+    }
+
+    /// The same, read from this partition, at this offset.
+    pub(crate) fn read_at(self, partition: i32, offset: i64) -> Self {
+        Self { place: Some((partition, offset)), ..self }
+    }
+
+    pub(crate) fn place(&self) -> Option<(i32, i64)> {
+        self.place
+    }
+
+    /// The same, as what this has caused.
+    pub(crate) fn with_traceparent(mut self, context: &TraceContext) -> Self {
+        self.trace.parent = Some(context.to_string().into());
+        self
     }
 
     /// The same, with secrets in its arguments.
@@ -150,10 +176,22 @@ impl Task {
         self.command.heartbeat_ms.map(Duration::from_millis)
     }
 
-    /// W3C trace context of the record.
+    /// W3C trace context of the task: that of its span, if the worker records spans, else that of its record. Give it to whatever is
+    /// called for the task; answers have it.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_deref()
+        self.trace.parent.as_deref()
+    }
+
+    /// What goes with [`Self::traceparent`].
+    #[must_use]
+    pub fn tracestate(&self) -> Option<&str> {
+        self.trace.state.as_deref()
+    }
+
+    /// Both, for those that pass them on.
+    pub(crate) fn trace(&self) -> (Option<&str>, Option<&str>) {
+        (self.traceparent(), self.tracestate())
     }
 
     /// Sends a sign of life now, beside those that the SDK sends on its own. Returns at once.

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use millrace_schemas::Timestamp;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::task::TaskCommand;
+use millrace_schemas::trace::{TRACEPARENT, TRACESTATE};
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -27,8 +28,9 @@ use crate::lag;
 use crate::metrics::{Ended, QueueMetrics, RunningTask};
 use crate::offsets::{Offsets, Receipt};
 use crate::router::Router;
+use crate::span::{self, Spans};
 use crate::status::{Stage, WorkerStatus};
-use crate::task::Task;
+use crate::task::{Task, Trace};
 
 /// How often finished tasks are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
@@ -53,6 +55,7 @@ pub struct Worker {
     pub(crate) router: Arc<Router>,
     pub(crate) metrics: Arc<QueueMetrics>,
     pub(crate) status: WorkerStatus,
+    pub(crate) spans: Spans,
 }
 
 #[derive(Debug)]
@@ -150,6 +153,7 @@ impl Worker {
             answers: Arc::new(answers),
             offsets: offsets.clone(),
             cut: CancellationToken::new(),
+            spans: self.spans.clone(),
         };
         tracing::info!(queue = self.settings.queue, functions = ?self.router, "worker started");
         let running = Running {
@@ -224,6 +228,7 @@ struct Executor {
     offsets: Arc<Mutex<Offsets>>,
     /// Cancelled when the shutdown has taken too long.
     cut: CancellationToken,
+    spans: Spans,
 }
 
 impl Executor {
@@ -238,7 +243,10 @@ impl Executor {
 
     async fn answer(&self, task: &Task) {
         let began = Instant::now();
+        let (task, span) = self.spans.begin(task);
+        let task = &task;
         let outcome = execute(&self.router, task, &self.metrics).await;
+        let how = span::Ended::of(&outcome);
         let ended = |how| self.metrics.ended(task.function(), how, began.elapsed());
         match outcome {
             Outcome::Answered(answer) => {
@@ -260,6 +268,7 @@ impl Executor {
                 tracing::info!(instance = %task.instance(), function = task.function(), "the task's deadline is over; no answer");
             }
         }
+        self.spans.end(span, task, &how);
     }
 }
 
@@ -390,9 +399,15 @@ impl Running<'_> {
     }
 
     fn task(&self, command: TaskCommand, message: &BorrowedMessage<'_>) -> Task {
-        let header = message.headers().and_then(|headers| headers.iter().find(|it| it.key == "traceparent"));
-        let traceparent = header.and_then(|it| std::str::from_utf8(it.value?).ok()).map(Into::into);
-        Task::new(command, traceparent, self.executor.answers.clone())
+        let header = |name: &str| {
+            let header = message.headers()?.iter().find(|it| it.key == name)?;
+            std::str::from_utf8(header.value?).ok().map(Into::into)
+        };
+        let parent = header(TRACEPARENT);
+        // Without the trace it says nothing.
+        let state = parent.as_ref().and_then(|_| header(TRACESTATE));
+        let task = Task::new(command, Trace { parent, state }, self.executor.answers.clone());
+        task.read_at(message.partition(), message.offset())
     }
 
     /// Commits what is done, and looks after the pauses.

@@ -8,15 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millrace_dev_broker::testing::bootstrap;
-use millrace_schemas::cloud_event::{CloudEvent, InboxRecord};
+use millrace_schemas::cloud_event::{CloudEvent, EventData, InboxRecord};
 use millrace_schemas::codec::Codec;
 use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{Attempt, ExecutionId, InstanceId, Payload, TaskToken, Timestamp};
+use millrace_worker::traces::{Sampler, Sink, Span, Tracer};
 use millrace_worker::{Task, TaskFailure, Worker, WorkerBuilder, WorkerError};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -331,4 +332,56 @@ async fn the_python_example_reads_our_tasks_and_writes_answers_that_we_read() {
         json!({ "title": "KeyError('unheard-of')", "retriable": false })
     );
     python.kill().await.unwrap();
+}
+
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Span>>);
+impl Sink for Kept {
+    fn take(&self, span: Span) {
+        self.0.lock().unwrap().push(span);
+    }
+}
+
+/// What it is called by, and what it calls.
+async fn traced(task: Task) -> Result<Value, TaskFailure> {
+    Ok(json!({ "parent": task.traceparent(), "state": task.tracestate() }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_has_a_span_between_its_record_and_its_answer() {
+    const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let fleet = Fleet::new("traces").await;
+    let commands = fleet.commands();
+    for (number, traceparent) in (0..).zip([SAMPLED, UNSAMPLED]) {
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "traceparent", value: Some(traceparent) })
+            .insert(Header { key: "tracestate", value: Some("congo=1") });
+        let bytes = Codec::single_object().encode_task(&task(number, "traced"));
+        let record: FutureRecord<'_, str, [u8]> =
+            FutureRecord::to(&commands).partition(1).headers(headers).payload(&bytes);
+        fleet.producer.send(record, PATIENCE).await.unwrap();
+    }
+    let kept = Arc::new(Kept::default());
+    let sink: Arc<dyn Sink> = Arc::<Kept>::clone(&kept);
+    let tracer = Tracer::new(Sampler::default(), sink);
+    let worker = start(fleet.worker().function("traced", traced).tracer(&tracer));
+    let mut answers = fleet.answers(|answers| answers.len() >= 2).await;
+    worker.stop().await;
+    answers.sort_by(|a, b| a.subject.cmp(&b.subject));
+    let spans = kept.0.lock().unwrap();
+    assert_eq!(spans.len(), 1, "one of them is not recorded: {spans:#?}");
+    let span = &spans[0];
+    assert_eq!(span.parent.map(|it| it.to_string()).as_deref(), Some("00f067aa0ba902b7"));
+    for (answer, context) in answers.iter().zip([span.context.to_string(), UNSAMPLED.to_owned()]) {
+        let said = |name: &str| answer.extension(name);
+        assert_eq!((said("traceparent"), said("tracestate")), (Some(context.as_str()), Some("congo=1")));
+        let Some(EventData::Json(data)) = &answer.data else { panic!("{answer:?}") };
+        assert_eq!(*data, json!({ "parent": context, "state": "congo=1" }));
+    }
+    let attribute = |name: &str| span.attributes.iter().find(|it| it.0 == name).map(|it| it.1.clone());
+    assert_eq!(attribute("messaging.kafka.offset"), Some(0.into()));
+    assert_eq!(attribute("messaging.destination.partition.id"), Some("1".to_owned().into()));
+    assert_eq!(attribute("millrace.function"), Some("traced".to_owned().into()));
+    assert_eq!(span.name, format!("process {commands}"));
 }

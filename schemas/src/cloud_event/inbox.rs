@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-use super::kafka::{InboxRecord, is_json, traceparent};
+use super::kafka::{InboxRecord, is_json, trace};
 use super::{
     ANSWER, BUSINESS_KEY, CORRELATE, CloudEvent, EventData, FILTER, LISTENER, PARENT, PARENT_TOKEN,
     TASK_TOKEN, WORKFLOW, control, types,
@@ -138,6 +138,8 @@ pub struct PublishedEvent {
     pub cause: EventId,
     /// W3C trace context of the record, if it had one.
     pub traceparent: Option<String>,
+    /// What goes with that.
+    pub tracestate: Option<String>,
     /// The whole CloudEvent as a JSON object in the structured form.
     pub event: Payload,
     /// It is for the instances of a workflow that are known by this key, whatever others listen for.
@@ -166,7 +168,7 @@ pub fn read_inbox<B: AsRef<[u8]>>(
         return published(record, event).map(InboxRequest::Publish);
     }
     let instance = instance(event.subject.as_deref(), record.key)?;
-    let traceparent = traceparent(record, &event);
+    let (traceparent, tracestate) = trace(record, &event);
     let cause = event.event_id.clone();
     if event.event_type == types::CHANNEL {
         if !instance.is_channel() {
@@ -177,11 +179,25 @@ pub fn read_inbox<B: AsRef<[u8]>>(
         let command = serde_json::from_value(data(event)?.unwrap_or_default()).map_err(|error| {
             InboxError::UnreadableData { detail: format!("no command for a channel: {error}") }
         })?;
-        return Ok(InboxRequest::Channel(Addressed { instance, cause, traceparent, answer, command }));
+        return Ok(InboxRequest::Channel(Addressed {
+            instance,
+            cause,
+            traceparent,
+            tracestate,
+            answer,
+            command,
+        }));
     }
     if instance.is_schedule() {
         let command = schedule_command(record, event)?;
-        return Ok(InboxRequest::Schedule(Addressed { instance, cause, traceparent, answer, command }));
+        return Ok(InboxRequest::Schedule(Addressed {
+            instance,
+            cause,
+            traceparent,
+            tracestate,
+            answer,
+            command,
+        }));
     }
     if instance.is_reserved() {
         let rule = "ids that begin with millrace: are Millrace's own; choose another";
@@ -189,7 +205,7 @@ pub fn read_inbox<B: AsRef<[u8]>>(
         return Err(InboxError::InvalidAttribute { attribute: "subject".to_owned(), value, rule });
     }
     let command = command(record, event)?;
-    Ok(InboxRequest::Instance(AddressedCommand { instance, cause, traceparent, answer, command }))
+    Ok(InboxRequest::Instance(AddressedCommand { instance, cause, traceparent, tracestate, answer, command }))
 }
 
 /// What the sender wants to be told. Headers of Kafka have texts only.
@@ -229,7 +245,7 @@ fn published<B: AsRef<[u8]>>(
     record: &InboxRecord<'_, B>,
     event: CloudEvent,
 ) -> Result<PublishedEvent, InboxError> {
-    let traceparent = traceparent(record, &event);
+    let (traceparent, tracestate) = trace(record, &event);
     let business_key = match event.extensions.get(BUSINESS_KEY) {
         None => None,
         Some(Value::String(key)) => Some((workflow(&event)?.0, key.clone())),
@@ -242,7 +258,7 @@ fn published<B: AsRef<[u8]>>(
     };
     let event = if event.time.is_none() { event.with_time(record.timestamp) } else { event };
     let cause = event.event_id.clone();
-    Ok(PublishedEvent { cause, traceparent, event: event.into_json().into(), business_key })
+    Ok(PublishedEvent { cause, traceparent, tracestate, event: event.into_json().into(), business_key })
 }
 
 fn command<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> Result<Command, InboxError> {

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::inbox::{Attributes, InboxError, no_json};
-use super::{CloudEvent, EventData, TRACEPARENT};
+use super::{CloudEvent, EventData, TRACEPARENT, TRACESTATE};
 use crate::Timestamp;
 use crate::codec::{Codec, DecodeError};
 use crate::internal::ForwardedRecord;
+use crate::trace::{TraceContext, is_tracestate};
 
 /// A record of the inbox, borrowed from whoever read it. `B` is any form of bytes.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,9 @@ impl EventRecord {
         let text = |name: &str| {
             event.get(name).and_then(Value::as_str).map(|text| Bytes::copy_from_slice(text.as_bytes()))
         };
-        headers.extend(text(TRACEPARENT).map(|traceparent| (TRACEPARENT.to_owned(), traceparent)));
+        for name in [TRACEPARENT, TRACESTATE] {
+            headers.extend(text(name).map(|value| (name.to_owned(), value)));
+        }
         Self { key: text("subject"), headers, value: Some(event.to_string().into()) }
     }
 }
@@ -94,7 +97,9 @@ impl CloudEvent {
                 &value.as_str().map_or_else(|| value.to_string(), str::to_owned),
             );
         }
-        self.extension(TRACEPARENT).iter().for_each(|traceparent| put(TRACEPARENT, traceparent));
+        for name in [TRACEPARENT, TRACESTATE] {
+            self.extension(name).iter().for_each(|value| put(name, value));
+        }
         let is_text = self
             .data_content_type
             .as_deref()
@@ -225,16 +230,22 @@ fn read_data(
     Ok((Some(EventData::Base64(BASE64_STANDARD.encode(value))), media_type))
 }
 
-/// The W3C trace context of a record: the header that instrumented clients add, or else the event's own.
-pub(super) fn traceparent<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: &CloudEvent) -> Option<String> {
+/// The W3C trace context of a record, `traceparent` and `tracestate`: the headers that instrumented clients add, or else the event's own.
+pub(super) fn trace<B: AsRef<[u8]>>(
+    record: &InboxRecord<'_, B>,
+    event: &CloudEvent,
+) -> (Option<String>, Option<String>) {
     // A trace that cannot be read is no reason to refuse an event.
-    let header = header(record.headers, TRACEPARENT).ok().flatten();
-    header.or_else(|| event.extension(TRACEPARENT)).filter(|text| is_traceparent(text)).map(str::to_owned)
-}
-
-/// `version-trace-parent-flags` in hexadecimal. Later versions may append fields (W3C Trace Context 1, section 3.2.2).
-fn is_traceparent(text: &str) -> bool {
-    text.len() >= 55 && text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    let header = |name| header(record.headers, name).ok().flatten();
+    let (parent, state) = match header(TRACEPARENT) {
+        Some(parent) => (Some(parent), header(TRACESTATE)),
+        None => (event.extension(TRACEPARENT), event.extension(TRACESTATE)),
+    };
+    match parent.filter(|it| TraceContext::parse(it).is_some()) {
+        Some(parent) => (Some(parent.to_owned()), state.filter(|it| is_tracestate(it)).map(str::to_owned)),
+        // A state without its trace says nothing.
+        None => (None, None),
+    }
 }
 
 fn header<'a, B: AsRef<[u8]>>(headers: &'a [(String, B)], name: &str) -> Result<Option<&'a str>, InboxError> {

@@ -22,6 +22,8 @@ pub use inbox::{InboxError, InboxRequest, PublishedEvent, read_inbox};
 pub use kafka::{EventRecord, InboxRecord};
 pub use source::{PlainValue, read_plain, read_published};
 
+pub use crate::trace::{TRACEPARENT, TRACESTATE};
+
 use crate::EventId;
 
 /// Types that mean something to Millrace. All others in the inbox are signals.
@@ -86,8 +88,6 @@ pub const BUSINESS_KEY: &str = "businesskey";
 pub const ANSWER: &str = "millraceanswer";
 /// Extension attribute (of the partitioning extension) of an event that a record of a topic of others has become: the record's key.
 pub const PARTITION_KEY: &str = "partitionkey";
-/// Extension attribute, and record header, with the W3C trace context.
-pub const TRACEPARENT: &str = "traceparent";
 
 /// One event. `specversion` is always 1.0.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,11 +164,16 @@ impl CloudEvent {
         self
     }
 
-    /// With the trace that it belongs to, if any.
+    /// With the trace that it belongs to, if any: `traceparent` and `tracestate`.
     #[must_use]
-    pub fn with_traceparent(mut self, traceparent: Option<&str>) -> Self {
+    pub fn with_trace(mut self, traceparent: Option<&str>, tracestate: Option<&str>) -> Self {
         if let Some(traceparent) = traceparent {
             self.extensions.insert(TRACEPARENT.to_owned(), traceparent.into());
+            // Never that of another trace.
+            match tracestate {
+                Some(tracestate) => self.extensions.insert(TRACESTATE.to_owned(), tracestate.into()),
+                None => self.extensions.remove(TRACESTATE),
+            };
         }
         self
     }

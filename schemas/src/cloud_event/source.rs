@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::inbox::{InboxError, check_depth, no_json};
-use super::kafka::{InboxRecord, avro, is_binary, traceparent};
+use super::kafka::{InboxRecord, avro, is_binary, trace};
 use super::{CloudEvent, PARTITION_KEY, PublishedEvent, types};
 use crate::EventId;
 use crate::codec::Codec;
@@ -74,7 +74,7 @@ pub fn read_plain<B: AsRef<[u8]>>(
 }
 
 fn published<B: AsRef<[u8]>>(record: &InboxRecord<'_, B>, event: CloudEvent) -> PublishedEvent {
-    let traceparent = traceparent(record, &event);
+    let (traceparent, tracestate) = trace(record, &event);
     let cause = event.event_id.clone();
-    PublishedEvent { cause, traceparent, event: event.into_json().into(), business_key: None }
+    PublishedEvent { cause, traceparent, tracestate, event: event.into_json().into(), business_key: None }
 }

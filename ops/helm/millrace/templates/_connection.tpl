@@ -57,6 +57,28 @@
 {{- end }}
 {{- end }}
 
+{{/* Of those that record spans: processors and workers. */}}
+{{- define "millrace.env.traces" -}}
+{{- with .Values.traces }}
+{{- if .endpoint }}
+- name: TRACED_POD
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .ratio | toString | quote }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: service.namespace={{ include "millrace.fullname" $ }},service.instance.id=$(TRACED_POD),k8s.pod.name=$(TRACED_POD),k8s.namespace.name={{ $.Release.Namespace }}
+{{- if .headers.secret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: { secretKeyRef: { name: {{ .headers.secret }}, key: {{ .headers.key }} } }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "millrace.env.cql" -}}
 {{- with .Values.cql -}}
 - name: MILLRACE_CQL

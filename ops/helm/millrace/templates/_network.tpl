@@ -39,6 +39,15 @@
 {{- end }}
 {{- end }}
 
+{{/* To the collector of traces, if there is one. */}}
+{{- define "millrace.egress.traces" -}}
+{{- with .Values.traces.endpoint }}
+{{- $policy := $.Values.networkPolicy.traces }}
+{{- $port := urlParse . | dig "host" "" | regexFind ":[0-9]+$" | default (hasPrefix "https:" . | ternary ":443" ":80") }}
+{{- include "millrace.egress.server" (dict "to" $policy.to "ports" $policy.ports "addresses" (list $port)) }}
+{{- end }}
+{{- end }}
+
 {{- define "millrace.egress.cql" -}}
 {{- include "millrace.egress.server" (dict "to" .Values.networkPolicy.cql.to "ports" .Values.networkPolicy.cql.ports "addresses" .Values.cql.contactPoints) }}
 {{- end }}

@@ -59,6 +59,7 @@ impl Talk {
             instance: self.channel.id().clone(),
             cause,
             traceparent: None,
+            tracestate: None,
             answer: Answer::Refusal,
             command,
         };

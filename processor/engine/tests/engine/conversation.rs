@@ -120,7 +120,7 @@ impl Conversation {
         self.sent += 1;
         let cause = EventId { source: "test".to_owned(), id: self.sent.to_string() };
         let (instance, answer) = (self.instance.id().clone(), Answer::Refusal);
-        AddressedCommand { instance, cause, traceparent: None, answer, command }
+        AddressedCommand { instance, cause, traceparent: None, tracestate: None, answer, command }
     }
 
     /// What an expression gives, or a query of the definition by its name; `.` is the status.

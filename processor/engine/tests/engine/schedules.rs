@@ -69,6 +69,7 @@ impl Conversation {
             instance: before.id().clone(),
             cause: cause.clone(),
             traceparent: None,
+            tracestate: None,
             answer: millrace_schemas::command::Answer::Refusal,
             command,
         };
@@ -622,6 +623,7 @@ fn an_instance_answers_the_schedule_that_started_it() {
         instance: to.clone(),
         cause: EventId { source: "/test".to_owned(), id: "start".to_owned() },
         traceparent: None,
+        tracestate: None,
         answer: millrace_schemas::command::Answer::Refusal,
         command: (**command).clone(),
     };

@@ -139,6 +139,7 @@ pub(crate) fn share(config: &KafkaConfig, incarnation: &Incarnation, values: &[&
             id: TransactionId(0),
             changelog: values.iter().map(|it| record(&changelog, Some(partition), "key", it)).collect(),
             records: vec![record(&config.topics.emitted(), None, "key", "emitted")],
+            processed: Vec::new(),
             internal_offset: Offset(0),
         },
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_engine::{Bounds, Instance, Moment, Routes, Schedules};
 use millrace_partition::{
-    ChangelogRecord, Config, FlushRequest, InboundRecord, Input, Listing, Locate, Located, Observation,
-    OutgoingRecord, Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit, TimerEntry,
-    TimerSlice, Transaction,
+    ChangelogRecord, Config, Described, FlushRequest, InboundRecord, Input, Listing, Locate, Located,
+    Observation, OutgoingRecord, Output, Owner, Partition, Programs, SnapshotRow, Source, TailLimit,
+    TimerEntry, TimerSlice, Transaction,
 };
 use millrace_placement::{PartitionIndex, Topics, home, key_group};
 use millrace_schemas::cloud_event::CloudEvent;
@@ -139,6 +139,7 @@ impl World {
             timers_near_max: 100,
             timer_fires_per_second: 10_000,
             api_url: None,
+            described: Described::Nothing,
         };
         let mut world = Self {
             codec: Codec::single_object(),
@@ -232,6 +233,20 @@ impl World {
         let offset = Offset(self.durable.events.len() as i64);
         let source = Source::Events(i32::try_from(self.index.0).unwrap());
         self.durable.events.push(InboundRecord { source, offset, timestamp: self.now, key, headers, value });
+    }
+
+    /// Another owner has written this into the partition of `.internal` that is ours.
+    pub fn produce_internal(&mut self, record: OutgoingRecord) {
+        let own = i32::try_from(self.index.0).unwrap();
+        assert_eq!(record.partition, Some(own));
+        self.durable.internal.push(InboundRecord {
+            source: Source::Internal(own),
+            offset: Offset(self.durable.internal.len() as i64),
+            timestamp: self.now,
+            key: record.key,
+            headers: record.headers,
+            value: record.value,
+        });
     }
 
     /// Delivers whatever the partition follows and has not been given, and lets it work until nothing moves.

@@ -122,7 +122,8 @@ impl Cli {
     /// Who will log.
     pub(crate) fn speaker(&self) -> Speaker {
         match self.command {
-            Command::Processor(_) | Command::Worker(_) => Speaker::Processor,
+            Command::Processor(_) => Speaker::Processor,
+            Command::Worker(_) => Speaker::Worker,
             Command::Dev(_) | Command::Ctk(_) => Speaker::Dev,
             _ => Speaker::Command,
         }

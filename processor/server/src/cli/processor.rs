@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, ValueEnum};
 use millrace_engine::Bounds;
 use millrace_kafka_log::{GroupProtocol, KafkaLog};
-use millrace_partition::{Config, TailLimit};
+use millrace_partition::{Config, Described, TailLimit};
 use millrace_runtime::ProcessorConfig;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::registry::Registry;
@@ -353,7 +353,10 @@ impl Settings {
                 timers_near_max: usize::try_from(tuning.timers_near).unwrap_or(usize::MAX),
                 timer_fires_per_second: tuning.timer_fires_per_second,
                 api_url: Some(api_url),
+                // The processor knows what its spans need.
+                described: Described::Nothing,
             },
+            tracer: global.traces.tracer().clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 use millrace_metrics::Catalogue;
+use millrace_otlp::Counters;
 use millrace_schemas::codec::Codec;
 use millrace_worker::builtin::{
     AsyncApi, Caller, Container, Grpc, Http, HttpSettings, OpenApi, ProcessSettings, Processes, QUEUE,
@@ -124,6 +125,7 @@ pub(crate) fn build(
             .codec(codec)
             .concurrency(concurrency)
             .metrics(metrics)
+            .tracer(global.traces.tracer())
             .function(Http::FUNCTION, Http::new(&caller))
             .function(OpenApi::FUNCTION, OpenApi::new(&caller))
             .function(Script::FUNCTION, secrets.fill(Script::new(&processes, &caller)))
@@ -166,6 +168,7 @@ pub(crate) async fn run(global: &Global, output: Output, arguments: &Arguments) 
     let registry = Registry::new();
     let mut catalogue = Catalogue::new(&registry);
     let metrics = WorkerMetrics::new(&mut catalogue);
+    global.traces.count_in(Counters::new(&mut catalogue));
     catalogue.process(env!("CARGO_PKG_VERSION"));
     let endpoint = match arguments.http {
         Some(address) => Some(Bound::to(address).await?),

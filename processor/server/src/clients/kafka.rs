@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Global;
 use crate::exit::Failure;
+use crate::traces::Traces;
 
 /// A record that was read.
 pub(crate) use millrace_kafka_log::TailRecord as Record;
@@ -52,13 +53,20 @@ pub(crate) struct Kafka {
     config: KafkaConfig,
     admin: OnceLock<Admin>,
     publisher: OnceLock<Publisher>,
+    traces: Traces,
 }
 
 impl Kafka {
     pub(crate) fn new(global: &Global) -> Self {
         let mut config = KafkaConfig::new(&global.bootstrap, global.topics());
         config.settings = global.kafka_settings();
-        Self { config, admin: OnceLock::new(), publisher: OnceLock::new() }
+        let traces = global.traces.clone();
+        Self { config, admin: OnceLock::new(), publisher: OnceLock::new(), traces }
+    }
+
+    /// What it records.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// The topics of the fleet.
@@ -74,10 +82,13 @@ impl Kafka {
 
     /// Sends an event to the inbox, with the time of now.
     pub(crate) async fn send_event(&self, event: CloudEvent) -> anyhow::Result<Sent> {
-        let event = event.with_time(super::now());
+        let (event, sending) = self.traces.send(event.with_time(super::now()));
         let EventRecord { key, headers, value } = event.to_structured();
         let topic = self.config.topics.events();
-        let (partition, offset) = self.send(&topic, key.as_deref(), &headers, value.as_deref()).await?;
+        let sent = self.send(&topic, key.as_deref(), &headers, value.as_deref()).await;
+        let place = sent.as_ref().ok().map(|(partition, offset)| (*partition, offset.0));
+        self.traces.sent(sending, &topic, place);
+        let (partition, offset) = sent?;
         let event = SentEvent { source: event.event_id.source, id: event.event_id.id };
         Ok(Sent { event, partition, offset: offset.0 })
     }

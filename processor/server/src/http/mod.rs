@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum_server::Handle;
 use millrace_runtime::ProcessorHandle;
@@ -51,6 +52,7 @@ use crate::clients::AnyStore;
 use crate::exit::Failure;
 use crate::reading::Peers;
 use crate::requests::Fleet;
+use crate::traces;
 use caller::Caller;
 use document::Bearer;
 
@@ -221,11 +223,13 @@ fn routes() -> (Router<Api>, OpenApi) {
 fn router(api: Api, security: Security) -> Router {
     let (router, document) = routes();
     let text: Arc<str> = document::text(&document).into();
+    let traces = api.fleet.kafka.traces().clone();
     let router = router
         .route("/openapi.json", get(move || document::serve(Arc::clone(&text))))
         .merge(console::routes())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(from_fn_with_state(traces, traces::requests::traced))
         .with_state(api);
     security.around(router)
 }

@@ -20,4 +20,5 @@ mod security;
 mod servers;
 mod stories;
 mod support;
+mod traces;
 mod watching;

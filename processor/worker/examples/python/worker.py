@@ -31,7 +31,8 @@ while True:
         except Exception as error:
             retriable = not isinstance(error, KeyError)  # an unknown function, or a missing argument, stays so
             answer |= {"type": "io.millrace.task.failed", "data": {"title": repr(error), "retriable": retriable}}
+        trace = {name: value for name, value in record.headers() or [] if name in ("traceparent", "tracestate")}  # it goes on
         producer.produce(f"{prefix}.events", key=task["instance"], value=json.dumps(answer), on_delivery=delivered,
-                         headers={"content-type": "application/cloudevents+json"})
+                         headers={"content-type": "application/cloudevents+json"} | trace)
     if records and producer.flush() == 0:
         consumer.commit(asynchronous=False)  # only now: what has no answer yet runs again after a crash

@@ -101,6 +101,7 @@ fn workers(global: &Global, kafka: &Arc<Kafka>) -> anyhow::Result<Worker> {
     let worker = Worker::builder(&global.bootstrap)
         .prefix(&global.prefix)
         .queue(QUEUE)
+        .tracer(global.traces.tracer())
         .function("reserve-stock", async |task: Task| Ok(json!({ "reservation": task.idempotency_key() })))
         .function("release-stock", async |_: Task| Ok(json!({ "released": true })))
         .function("charge-payment", charge)

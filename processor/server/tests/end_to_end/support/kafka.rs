@@ -54,11 +54,22 @@ impl Kafka {
         headers: &[(String, bytes::Bytes)],
         value: &[u8],
     ) {
-        let mut kafka_headers = OwnedHeaders::new();
-        for (name, value) in headers {
-            kafka_headers = kafka_headers.insert(Header { key: name, value: Some(value.as_ref()) });
-        }
-        let record = FutureRecord::to(topic).key(key).headers(kafka_headers).payload(value);
+        let record = FutureRecord::to(topic).key(key).headers(owned(headers)).payload(value);
+        self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).unwrap();
+    }
+
+    /// To a topic of the fleet, wherever the key belongs.
+    pub(crate) async fn produce_at(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        headers: &[(String, bytes::Bytes)],
+        value: &[u8],
+    ) {
+        let topic = format!("{}.{topic}", self.prefix);
+        let record =
+            FutureRecord::to(&topic).partition(partition).key(key).headers(owned(headers)).payload(value);
         self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).unwrap();
     }
 
@@ -195,6 +206,12 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+fn owned(headers: &[(String, bytes::Bytes)]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new(), |all, (name, value)| {
+        all.insert(Header { key: name, value: Some(value.as_ref()) })
+    })
 }
 
 fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, bytes::Bytes)> {

@@ -1,5 +1,6 @@
 //! A fleet of one processor, as a user has it: the real binary, and a worker that the test answers for.
 
+pub(crate) mod collector;
 mod kafka;
 
 use std::collections::BTreeMap;
@@ -322,7 +323,8 @@ impl Fleet {
 /// The program, which knows nothing of what is set around us.
 pub(crate) fn millrace(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
-    let ours = std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with("MILLRACE_"));
+    let is_ours = |name: &str| ["MILLRACE_", "OTEL_", "TRACE"].iter().any(|it| name.starts_with(it));
+    let ours = std::env::vars_os().filter(|it| is_ours(&it.0.to_string_lossy()));
     for (variable, _) in ours {
         command.env_remove(variable);
     }

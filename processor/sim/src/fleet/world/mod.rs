@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_engine::{Bounds, Entity, Moment};
-use millrace_partition::{Config, Input, OutgoingRecord, Source, TailLimit, UserTopic};
+use millrace_partition::{Config, Described, Input, OutgoingRecord, Source, TailLimit, UserTopic};
 use millrace_placement::Topics;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::dead_letter::REASON;
@@ -154,6 +154,8 @@ impl World {
             timers_near_max: root.random_range(4..=24),
             timer_fires_per_second: [3, 30, 1_000][root.random_range(0..3)],
             api_url: None,
+            // Nothing may depend on it: the histories of the seeds are those without it.
+            described: Described::Everything,
             topics: topics.clone(),
         };
         let mut skew =

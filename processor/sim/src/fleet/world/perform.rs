@@ -93,6 +93,7 @@ impl World {
     }
 
     fn hand_over(&mut self, number: usize, incarnation: &Incarnation, transaction: Transaction) {
+        check_causes(&transaction, &self.config.topics.internal());
         let lanes = self.nodes[number].lanes.len();
         let share = Share { incarnation: incarnation.clone(), transaction, offsets: Vec::new() };
         self.nodes[number].lanes[incarnation.index % lanes].ready.push(share);
@@ -214,4 +215,15 @@ impl World {
         }
         true
     }
+}
+
+/// Whoever traces is told one cause of each record, and of none that it has none, but for what a partition proposes to itself.
+fn check_causes(transaction: &Transaction, internal: &str) {
+    let mut next = 0;
+    for told in &transaction.processed {
+        assert_eq!(told.caused.start, next, "{told:?} goes on where the one before it ends");
+        next = told.caused.end;
+    }
+    let mut rest = transaction.records[next..].iter();
+    assert!(rest.all(|it| *it.topic == *internal), "only proposals have no cause: {transaction:?}");
 }

@@ -32,7 +32,7 @@ pub(super) async fn publish(
         let problem = "the header `Authorization` is what `authentication` is for: keep one of the two";
         return Err(TaskFailure::validation(problem.to_owned()));
     }
-    idempotent(&mut headers, task.idempotency_key(), task.traceparent());
+    idempotent(&mut headers, task.idempotency_key(), task.trace());
     let body = serde_json::to_vec(&message.payload)?;
     let request = Request { method, url, headers, body: Some(body.into()) };
     let response = caller.send(&request, policy, redaction).await?;

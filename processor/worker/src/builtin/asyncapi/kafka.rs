@@ -50,6 +50,7 @@ pub(super) async fn publish(
         ("content-type", Some("application/json")),
         ("idempotency-key", Some(task.idempotency_key())),
         ("traceparent", task.traceparent()),
+        ("tracestate", task.tracestate().filter(|_| !message.headers.contains_key("traceparent"))),
     ];
     for (name, value) in ours {
         if let Some(value) = value

@@ -38,6 +38,7 @@ const TLS_PORT: u16 = 443;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// `with` of `call: grpc`. Each part may be what an expression gave, so it is judged here, whatever admission has said.
@@ -232,8 +233,11 @@ fn headers(task: &Task, limit: Duration) -> HeaderMap {
         GRPC_TIMEOUT,
         format!("{}m", limit.as_millis().max(1)).parse().expect("a number is a header's value"),
     );
-    if let Some(traceparent) = task.traceparent().and_then(|it| it.parse().ok()) {
-        headers.insert(TRACEPARENT, traceparent);
+    let (traceparent, tracestate) = task.trace();
+    for (name, value) in [(TRACEPARENT, traceparent), (TRACESTATE, tracestate)] {
+        if let Some(value) = value.and_then(|it| it.parse().ok()) {
+            headers.insert(name, value);
+        }
     }
     headers
 }

@@ -38,7 +38,7 @@ impl Http {
         let caller = &self.0;
         let arguments: Arguments = caller.arguments(task, redaction).await?;
         let policy = caller.policy(arguments.authentication.as_ref(), redaction).await?;
-        let request = Request::new(&arguments, task.idempotency_key(), task.traceparent())?;
+        let request = Request::new(&arguments, task.idempotency_key(), task.trace())?;
         let wanted = arguments.wanted();
         let bytes_max = caller.settings().response_bytes_max;
         let exchange =

@@ -10,13 +10,14 @@ use crate::TaskFailure;
 const HOPS_MAX: u32 = 5;
 
 /// Headers that another origin is given. All others may be meant for the first one alone: keys of services have many names.
-const HARMLESS: [&str; 7] = [
+const HARMLESS: [&str; 8] = [
     "accept",
     "accept-language",
     "content-type",
     "content-language",
     "idempotency-key",
     "traceparent",
+    "tracestate",
     "user-agent",
 ];
 

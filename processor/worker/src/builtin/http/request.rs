@@ -82,6 +82,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Services refuse longer ones.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 impl Request {
     /// # Errors
@@ -89,13 +90,13 @@ impl Request {
     pub(super) fn new(
         arguments: &Arguments,
         idempotency_key: &str,
-        traceparent: Option<&str>,
+        trace: (Option<&str>, Option<&str>),
     ) -> Result<Self, TaskFailure> {
         let method = method(&arguments.method)?;
         let url = url(&arguments.endpoint, arguments.query.as_ref())?;
         let mut headers = headers(arguments.headers.as_ref())?;
         let body = body(&arguments.body, &mut headers)?;
-        idempotent(&mut headers, idempotency_key, traceparent);
+        idempotent(&mut headers, idempotency_key, trace);
         Ok(Self { method, url, headers, body })
     }
 
@@ -106,10 +107,18 @@ impl Request {
 }
 
 /// Adds what tells a service that it has had this request before, and whose it is; what is there already stays.
-pub(in crate::builtin) fn idempotent(headers: &mut HeaderMap, key: &str, traceparent: Option<&str>) {
+pub(in crate::builtin) fn idempotent(
+    headers: &mut HeaderMap,
+    key: &str,
+    (traceparent, tracestate): (Option<&str>, Option<&str>),
+) {
+    // Whoever sets one of them says whose it is.
+    let is_ours = !headers.contains_key(TRACEPARENT);
+    let tracestate = tracestate.filter(|_| is_ours);
     let ours = [
         (IDEMPOTENCY_KEY, Some(idempotency_header(key))),
         (TRACEPARENT, traceparent.and_then(|it| it.parse().ok())),
+        (TRACESTATE, tracestate.and_then(|it| it.parse().ok())),
     ];
     for (name, value) in ours {
         if let Some(value) = value
@@ -295,7 +304,7 @@ mod tests {
             Ok(arguments) => arguments,
             Err(error) => return error.to_string(),
         };
-        match Request::new(&arguments, "order-1#/do/0/charge", Some(TRACE)) {
+        match Request::new(&arguments, "order-1#/do/0/charge", (Some(TRACE), None)) {
             Err(failure) => failure.to_string(),
             Ok(Request { method, url, headers, body }) => {
                 let mut lines = vec![format!("{method} {url}")];
@@ -428,7 +437,7 @@ mod tests {
         let arguments: Arguments =
             Deserialize::deserialize(json!({ "method": "post", "endpoint": "https://a.b/" })).unwrap();
         let key = |key: &str| {
-            let request = Request::new(&arguments, key, Some(TRACE)).unwrap();
+            let request = Request::new(&arguments, key, (Some(TRACE), None)).unwrap();
             assert_eq!(request.headers[TRACEPARENT], TRACE);
             request.headers[IDEMPOTENCY_KEY].to_str().unwrap().to_owned()
         };
@@ -441,7 +450,7 @@ mod tests {
     #[test]
     fn a_name_leaves_out_the_query() {
         let arguments = json!({ "method": "get", "endpoint": "https://a.b:8443/x?key=secret" });
-        let request = Request::new(&Arguments::deserialize(&arguments).unwrap(), "k", None).unwrap();
+        let request = Request::new(&Arguments::deserialize(&arguments).unwrap(), "k", (None, None)).unwrap();
         assert_eq!(request.name(), "GET https://a.b:8443/x");
     }
 }

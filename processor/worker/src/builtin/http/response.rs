@@ -163,7 +163,7 @@ mod tests {
         let mut arguments = json!({ "method": "get", "endpoint": "https://a.b/x?key=secret", "headers": { "authorization": "Bearer secret" } });
         arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let arguments = Arguments::deserialize(&arguments).unwrap();
-        let request = Request::new(&arguments, "key", None).unwrap();
+        let request = Request::new(&arguments, "key", (None, None)).unwrap();
         let mut headers = HeaderMap::new();
         for value in [content_type, "x"] {
             headers.append(CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
@@ -220,7 +220,7 @@ mod tests {
             "output": "response",
         });
         let arguments = Arguments::deserialize(&arguments).unwrap();
-        let request = Request::new(&arguments, "key", None).unwrap();
+        let request = Request::new(&arguments, "key", (None, None)).unwrap();
         let response =
             Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from("null") };
         let output = judge(&request, &response, arguments.wanted(), &redaction).unwrap();

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use super::Http;
 use crate::builtin::{Caller, HttpSettings, Targets};
-use crate::task::{Pulse, tests::command};
+use crate::task::{Pulse, Trace, tests::command};
 use crate::{Handler as _, Task, TaskFailure};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -78,7 +78,8 @@ impl Pulse for Nowhere {
 }
 
 async fn call(settings: HttpSettings, arguments: Value) -> Result<Value, TaskFailure> {
-    let task = Task::new(command("http", arguments), Some(TRACE.into()), std::sync::Arc::new(Nowhere));
+    let trace = Trace { parent: Some(TRACE.into()), state: Some("congo=1".into()) };
+    let task = Task::new(command("http", arguments), trace, std::sync::Arc::new(Nowhere));
     Http::new(&Caller::new(settings).unwrap()).handle(task).await
 }
 
@@ -120,6 +121,7 @@ async fn a_request_arrives_as_it_was_meant() {
             "content-length": "12",
             "idempotency-key": "order-1/do/0/charge",
             "traceparent": TRACE,
+            "tracestate": "congo=1",
             "user-agent": concat!("millrace/", env!("CARGO_PKG_VERSION")),
             "accept": "*/*",
         },

@@ -59,7 +59,7 @@ impl OpenApi {
         let document = resources::get::<Document>(caller, &document, redaction).await?;
         let operation = document.operation(&operation_id)?;
         let mut request = request::request(&operation, parameters.unwrap_or_default())?;
-        super::http::idempotent(&mut request.headers, task.idempotency_key(), task.traceparent());
+        super::http::idempotent(&mut request.headers, task.idempotency_key(), task.trace());
         let wanted = Wanted { output, redirect };
         let bytes_max = caller.settings().response_bytes_max;
         let exchange = caller.exchange(request, policy.as_ref(), redirect, bytes_max, redaction).await?;
