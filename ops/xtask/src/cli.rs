@@ -199,7 +199,7 @@ enum Bench {
         #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
         /// Starts of W1 a second
-        #[arg(long, default_value_t = 100, value_name = "STARTS", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, default_value_t = 50, value_name = "STARTS", value_parser = clap::value_parser!(u32).range(1..))]
         rate: u32,
         /// Write the report for people, too
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/rolling.md")]

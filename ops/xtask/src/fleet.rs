@@ -32,6 +32,8 @@ pub(crate) struct Fleet {
     launched: u32,
     /// Processors log what they do in detail.
     pub(crate) is_verbose: bool,
+    /// Other than the default; none unless set.
+    pub(crate) lanes: Option<u32>,
     pub(crate) servers: Servers,
 }
 
@@ -84,6 +86,7 @@ impl Fleet {
             processors: BTreeMap::new(),
             launched: 0,
             is_verbose: false,
+            lanes: None,
             servers,
         };
         let mut topics = fleet.millrace(&["topics", "apply"]);
@@ -149,6 +152,9 @@ impl Fleet {
         command.args(["--ordinal", &ordinal.to_string()]);
         if self.is_verbose {
             command.arg("-v");
+        }
+        if let Some(lanes) = self.lanes {
+            command.args(["--lanes", &lanes.to_string()]);
         }
         let process = Process::spawn(&name, &mut command, &self.folder)?;
         if self.processors.insert(ordinal, Processor { process, api: None }).is_some() {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::loading;
 use crate::cluster::{Given, Servers};
 use crate::fleet::{Fleet, Settings};
 use crate::http_client::{Answer, get, post};
@@ -21,9 +22,13 @@ use crate::report::{Verdict, read_json, say};
 use crate::workspace::{Profile, Workspace};
 
 const PROCESSORS: u32 = 3;
-const PARTITIONS: u32 = 16;
-/// Of the load, before anything is restarted: the servers' code is not compiled yet.
-const WARMUP: Duration = Duration::from_secs(30);
+const PARTITIONS: u32 = 8;
+/// Of each: together about as many as there are cores.
+const LANES: u32 = 1;
+/// As fast as it goes, before anything is measured: until the servers' virtual machines have compiled what they run, they are busy with that.
+const SERVERS_WARMUP_SECONDS: u64 = 90;
+/// Of the load, before anything is restarted.
+const WARMUP: Duration = Duration::from_secs(10);
 /// Between a processor's being taken from the Service and its SIGTERM, as `preStopSeconds` of the chart.
 const LEAVING: Duration = Duration::from_secs(2);
 /// Between a processor's being ready and the next one's turn, as `minReadySeconds` of the chart.
@@ -94,9 +99,15 @@ pub(crate) fn rolling(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     let settings =
         Settings { partitions: PARTITIONS, queue: "w1", definition: "load-tests/workflows/w1.yaml" };
     let mut fleet = Fleet::create(workspace, programs, servers, &folder, &settings)?;
+    fleet.lanes = Some(LANES);
     for ordinal in 0..PROCESSORS {
         fleet.start(ordinal)?;
     }
+    say!("{SERVERS_WARMUP_SECONDS} s of W1, as fast as it goes …");
+    let mut command = fleet.load_test("mix", &folder.join("warm-up.json"));
+    command.args(["load-tests/mixes/w1.toml", "--max", "--duration", &SERVERS_WARMUP_SECONDS.to_string()]);
+    loading::run(&mut fleet, "warm-up", &mut command, &folder)?;
+    loading::until_flushed(&fleet)?;
     let report = folder.join("mix.json");
     let mut command = fleet.load_test("mix", &report);
     command.args(["load-tests/mixes/w1.toml", "--rate", &plan.rate.to_string()]);
@@ -314,7 +325,7 @@ fn table(plan: &Plan, load: &Load, seen: &Seen, turns: &[Turn]) -> String {
         .map(|it| format!("| {} | {:.0} | {:.0} |\n", it.ordinal, it.stopped_ms, it.ready_after_ms))
         .collect();
     format!(
-        "{PROCESSORS} processors with default settings and {PARTITIONS} partitions; {} W1 a second, arriving at random, for {} s from the first \
+        "{PROCESSORS} processors with a lane each and {PARTITIONS} partitions; {} W1 a second, arriving at random, for {} s from the first \
          restart on. Each processor is taken from the list that clients choose from {} s before its SIGTERM, and put back when it is ready.\n\n\
          | processor | from SIGTERM to its end, ms | from its start to ready, ms |\n|---|---|---|\n{rows}\n\
          | | p50, ms | p99, ms | at most, ms |\n|---|---|---|---|\n\
