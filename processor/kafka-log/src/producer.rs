@@ -11,6 +11,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use millrace_partition::OutgoingRecord;
@@ -41,8 +42,8 @@ const DELIVERY_MAX: Duration = Duration::from_secs(15);
 /// How long an abort waits for records in flight, before it is quicker to make the producer anew.
 const LANDING_MAX: Duration = Duration::from_secs(1);
 
-/// How long one poll waits for something. A producer that is not used any more is let go within it.
-const POLL_MAX: Duration = Duration::from_secs(1);
+/// How long one poll waits for something. Dropping a producer takes up to as long.
+const POLL_MAX: Duration = Duration::from_millis(500);
 
 /// What an untracked record carries through librdkafka; tracked ones carry their index and one.
 const UNTRACKED: usize = 0;
@@ -51,11 +52,16 @@ const UNTRACKED: usize = 0;
 pub(crate) struct TransactionalProducer {
     producer: Arc<BaseProducer<Deliveries, Spread>>,
     is_dropped: Arc<AtomicBool>,
+    polling: Option<JoinHandle<()>>,
 }
 
 impl Drop for TransactionalProducer {
+    /// Afterwards nothing of it is left: what its client still does could fence its successor.
     fn drop(&mut self) {
         self.is_dropped.store(true, Ordering::Relaxed);
+        if self.polling.take().is_some_and(|it| it.join().is_err()) {
+            tracing::error!("the thread that polled a producer has panicked");
+        }
     }
 }
 
@@ -122,7 +128,7 @@ impl TransactionalProducer {
         let spread = Spread::new(topics, keyed_partition(id.as_bytes(), u32::MAX));
         let deliveries = Deliveries { spread, state: Mutex::default(), changed: Condvar::new() };
         let producer: BaseProducer<Deliveries, Spread> = config.create_with_context(deliveries)?;
-        let created = Self { producer: Arc::new(producer), is_dropped: Arc::default() };
+        let mut created = Self { producer: Arc::new(producer), is_dropped: Arc::default(), polling: None };
         created.start_polling(&format!("{id} polls"))?;
         // As long as no broker is connected, librdkafka looks for the coordinator only twice a second. If this fails, it does that.
         let _ = created.producer.client().fetch_watermarks(&topics.changelog(), 0, CONNECT_MAX);
@@ -130,8 +136,7 @@ impl TransactionalProducer {
         Ok(created)
     }
 
-    /// On a thread that keeps the producer until it has noticed that nobody else does.
-    fn start_polling(&self, name: &str) -> KafkaResult<()> {
+    fn start_polling(&mut self, name: &str) -> KafkaResult<()> {
         let (producer, is_dropped) = (Arc::clone(&self.producer), Arc::clone(&self.is_dropped));
         let poll = move || {
             while !is_dropped.load(Ordering::Relaxed) {
@@ -139,9 +144,9 @@ impl TransactionalProducer {
             }
         };
         let started = std::thread::Builder::new().name(name.to_owned()).spawn(poll);
-        started
-            .map(drop)
-            .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))
+        let cannot = |error| KafkaError::ClientCreation(format!("cannot start a thread: {error}"));
+        self.polling = Some(started.map_err(cannot)?);
+        Ok(())
     }
 
     pub(crate) fn begin(&self) -> KafkaResult<()> {

@@ -12,6 +12,7 @@ export class Parser {
   lastId = '';
   #line = '';
   #event = '';
+  #id: string | undefined;
   #data: string[] = [];
   #endsInCr = false;
 
@@ -40,12 +41,14 @@ export class Parser {
     const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
     if (field === 'event') this.#event = value;
     else if (field === 'data') this.#data.push(value);
-    else if (field === 'id' && !value.includes('\0')) this.lastId = value;
+    else if (field === 'id' && !value.includes('\0')) this.#id = value;
     // A comment (an empty field), `retry`, and what is not known, say nothing.
     return undefined;
   }
 
   #dispatch(): Message | undefined {
+    // Only now: a stream that is cut off in an event goes on with that event.
+    this.lastId = this.#id ?? this.lastId;
     const message = { event: this.#event || 'message', data: this.#data.join('\n') };
     const isEmpty = this.#data.length === 0;
     this.#event = '';

@@ -1,7 +1,7 @@
 // Does the same with all instances that match the filters, however many: says first how many are meant.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { lines, path } from '../api/client';
-import { asFailure, type Failure } from '../api/failure';
+import { asFailure, Failure } from '../api/failure';
 import type { BatchLine, BatchRequest } from '../api/types';
 import { type Filters, instantOf } from '../model/filters';
 import { counted, number, words } from '../model/format';
@@ -43,13 +43,19 @@ export function Batch({ filters, onClose, onDone }: { filters: Filters; onClose:
 
   const count = async () => {
     for await (const line of ask(true)) {
-      if (line.type === 'end') setMeant({ count: line.instances, hasMore: line.has_more });
+      if (line.type === 'end') {
+        if (line.error) throw new Failure(line.error.message, 0, line.error.code);
+        setMeant({ count: line.instances, hasMore: line.has_more });
+      }
     }
   };
   const run = async () => {
     const sum = { accepted: 0, refused: 0, isOver: false, words: [] as string[] };
     for await (const line of ask(false)) {
-      if (line.type === 'end') Object.assign(sum, { isOver: true });
+      if (line.type === 'end') {
+        if (line.error) throw new Failure(line.error.message, 0, line.error.code);
+        Object.assign(sum, { isOver: true });
+      }
       else if (line.error) {
         sum.refused += 1;
         if (sum.words.length < 5) sum.words.push(`${line.id}: ${line.error.message}`);
