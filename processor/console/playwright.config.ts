@@ -1,7 +1,25 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { defineConfig } from '@playwright/test';
 
-// Debian's, or whichever is named. None is fetched.
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+// Debian's, or whichever is named, as ops/setup.sh looks for it. None is fetched.
+const executablePath = find(process.env.CHROMIUM ?? 'chromium');
+
+/** A program by its path, or by its name in the PATH. */
+function find(name: string): string {
+  if (name.includes('/')) return name;
+  const places = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name));
+  const found = places.find((it) => {
+    try {
+      accessSync(it, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (found === undefined) throw new Error(`${name} is not in the PATH: run ops/setup.sh, or name one in CHROMIUM`);
+  return found;
+}
 
 export default defineConfig({
   testDir: 'tests/pages',

@@ -144,14 +144,15 @@ fn files(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
 
 /// Node.js as it is on this machine, or as ops/setup.sh has put it into the virtual environment.
 fn find_node() -> anyhow::Result<Option<PathBuf>> {
-    if is_new_enough(Path::new("node")) {
+    let has_npm = |npm: &Path| Command::new(npm).arg("--version").output().is_ok_and(|it| it.status.success());
+    if is_new_enough(Path::new("node")) && has_npm(Path::new("npm")) {
         return Ok(None);
     }
     let bin = crate::setup::venv().join("bin");
-    if is_new_enough(&bin.join("node")) {
+    if is_new_enough(&bin.join("node")) && bin.join("npm").exists() {
         return Ok(Some(bin));
     }
-    bail!("Node.js {}.{} or newer is missing: ops/setup.sh", NODE.0, NODE.1)
+    bail!("Node.js {}.{} or newer, or npm, is missing: ops/setup.sh", NODE.0, NODE.1)
 }
 
 fn is_new_enough(node: &Path) -> bool {

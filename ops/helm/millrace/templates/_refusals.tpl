@@ -53,6 +53,12 @@
 {{- end }}
 {{- end }}
 
+{{- with .Values.processors }}
+{{- if lt (int .terminationGracePeriodSeconds) (add .preStopSeconds 5) }}
+{{- fail "processors.preStopSeconds leaves less than 5 s of processors.terminationGracePeriodSeconds for the hand-over of the partitions" }}
+{{- end }}
+{{- end }}
+
 {{- $scaled := dict "processors" .Values.processors }}
 {{- range $name, $group := .Values.workers.groups }}
 {{- $_ := set $scaled (printf "workers.groups.%s" $name) (mergeOverwrite (deepCopy $.Values.workers.defaults) (deepCopy $group)) }}

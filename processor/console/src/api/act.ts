@@ -17,11 +17,16 @@ export function whyNotWrite(): string | undefined {
   return mayWrite.value ? undefined : 'This takes the role write';
 }
 
-/** The same with many, a few at a time. */
-export async function each<T>(items: readonly T[], run: (item: T) => Promise<void>, sideBySide = 4): Promise<void> {
+/** The same with many, a few at a time; none is begun after the signal. */
+export async function each<T>(
+  items: readonly T[],
+  run: (item: T) => Promise<void>,
+  signal: AbortSignal,
+  sideBySide = 4,
+): Promise<void> {
   const rest = [...items];
   const worker = async () => {
-    for (let item = rest.shift(); item !== undefined; item = rest.shift()) await run(item);
+    for (let item = rest.shift(); item !== undefined && !signal.aborted; item = rest.shift()) await run(item);
   };
   await Promise.all(Array.from({ length: Math.min(sideBySide, items.length) }, worker));
 }

@@ -17,6 +17,11 @@ export const isAsked = signal(false);
 export const refusal = signal<string | undefined>(undefined);
 
 export function show(text: string): void {
+  // A header takes nothing else, and so no token has it.
+  if (!/^[\x21-\x7e]+$/.test(text)) {
+    refusal.value = 'it has a space, a line break or a letter that no token has';
+    return;
+  }
   sessionStorage.setItem(KEY, text);
   refusal.value = undefined;
   token.value = text;

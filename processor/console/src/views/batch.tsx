@@ -1,7 +1,8 @@
 // Does the same with all instances that match the filters, however many: says first how many are meant.
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { batchLines } from '../api/batch';
 import { lines, path } from '../api/client';
-import { asFailure, Failure } from '../api/failure';
+import { asFailure, type Failure } from '../api/failure';
 import type { BatchLine, BatchRequest } from '../api/types';
 import { type Filters, instantOf } from '../model/filters';
 import { counted, number, words } from '../model/format';
@@ -12,13 +13,23 @@ import { Compensate, Reason } from './on-chosen';
 
 const MOST = 1_000;
 
+interface Sum {
+  accepted: number;
+  refused: number;
+  isOver: boolean;
+  hasMore: boolean;
+  words: string[];
+}
+
 export function Batch({ filters, onClose, onDone }: { filters: Filters; onClose: () => void; onDone: () => void }) {
   const [verb, setVerb] = useState<Verb>('retry');
   const [reason, setReason] = useState('');
   const [compensate, setCompensate] = useState(false);
   const [meant, setMeant] = useState<{ count: number; hasMore: boolean }>();
-  const [done, setDone] = useState<{ accepted: number; refused: number; isOver: boolean; words: string[] }>();
+  const [done, setDone] = useState<Sum>();
   const [failure, setFailure] = useState<Failure>();
+  // Where the one before has ended; the next begins behind it.
+  const cursor = useRef<string>();
   const controller = useRef(new AbortController());
   useEffect(() => () => controller.current.abort(), []);
 
@@ -37,32 +48,36 @@ export function Batch({ filters, onClose, onDone }: { filters: Filters; onClose:
     } as BatchRequest['action'],
     dry_run: dryRun,
     limit: MOST,
+    cursor: cursor.current,
     wait: !dryRun,
   });
-  const ask = (dryRun: boolean) => lines<BatchLine>(path(['batch']), request(dryRun), controller.current.signal);
+  const ask = (dryRun: boolean) =>
+    batchLines(lines<BatchLine>(path(['batch']), request(dryRun), controller.current.signal));
 
   const count = async () => {
     for await (const line of ask(true)) {
-      if (line.type === 'end') {
-        if (line.error) throw new Failure(line.error.message, 0, line.error.code);
-        setMeant({ count: line.instances, hasMore: line.has_more });
-      }
+      if (line.type === 'end') setMeant({ count: line.instances, hasMore: line.has_more });
     }
   };
   const run = async () => {
-    const sum = { accepted: 0, refused: 0, isOver: false, words: [] as string[] };
+    const sum = { accepted: 0, refused: 0, isOver: false, hasMore: false, words: [] as string[] };
     for await (const line of ask(false)) {
-      if (line.type === 'end') {
-        if (line.error) throw new Failure(line.error.message, 0, line.error.code);
-        Object.assign(sum, { isOver: true });
+      if (line.type === 'end') Object.assign(sum, { isOver: true, hasMore: line.has_more });
+      else {
+        cursor.current = line.cursor;
+        if (line.error) {
+          sum.refused += 1;
+          if (sum.words.length < 5) sum.words.push(`${line.id}: ${line.error.message}`);
+        } else sum.accepted += 1;
       }
-      else if (line.error) {
-        sum.refused += 1;
-        if (sum.words.length < 5) sum.words.push(`${line.id}: ${line.error.message}`);
-      } else sum.accepted += 1;
       setDone({ ...sum });
     }
     onDone();
+  };
+  const goOn = () => {
+    setDone(undefined);
+    setMeant(undefined);
+    void guarded(count);
   };
   const guarded = async (work: () => Promise<void>) => {
     setFailure(undefined);
@@ -104,7 +119,7 @@ export function Batch({ filters, onClose, onDone }: { filters: Filters; onClose:
             <p class="note">
               {counted(meant.count, 'instance')} {meant.count === 1 ? 'is' : 'are'} meant, as the list was some seconds
               ago.
-              {meant.hasMore && ` There are more: do it again for those behind the first ${number(MOST)}.`}
+              {meant.hasMore && ` There are more: after these ${number(MOST)}, go on with those behind them.`}
             </p>
           )}
           {done && (
@@ -121,6 +136,7 @@ export function Batch({ filters, onClose, onDone }: { filters: Filters; onClose:
         {failure && <Wrong failure={failure} />}
         <footer>
           <Button onClick={onClose}>{done?.isOver ? 'Close' : 'Back'}</Button>
+          {done?.isOver && done.hasMore && <Button onClick={goOn}>Count the next</Button>}
           {!done && !meant && (
             <Button kind="main" type="submit">
               Count them

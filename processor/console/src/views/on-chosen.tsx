@@ -1,5 +1,5 @@
 // Does the same with each of the instances that were chosen, and says of each what became of it.
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { act, each } from '../api/act';
 import { asFailure } from '../api/failure';
 import type { Row } from '../api/types';
@@ -29,20 +29,27 @@ export function OnChosen({
   const [reason, setReason] = useState('');
   const [compensate, setCompensate] = useState(false);
   const [results, setResults] = useState<ReadonlyMap<string, Result>>();
+  // Whoever closes the dialog stops what has not begun.
+  const controller = useRef(new AbortController());
+  useEffect(() => () => controller.current.abort(), []);
   const { name, does } = VERBS[verb];
   const isDone = results?.size === chosen.length;
 
   const run = async () => {
     setResults(new Map());
     const tell = (id: string, result: Result) => setResults((before) => new Map(before).set(id, result));
-    await each(chosen, async ({ id }) => {
-      try {
-        const body = { reason, compensate: verb === 'cancel' && compensate ? true : undefined };
-        tell(id, { isAccepted: true, text: outcomeOf(await act(id, verb, body)) });
-      } catch (thrown) {
-        tell(id, { isAccepted: false, text: asFailure(thrown).message });
-      }
-    });
+    await each(
+      chosen,
+      async ({ id }) => {
+        try {
+          const body = { reason, compensate: verb === 'cancel' && compensate ? true : undefined };
+          tell(id, { isAccepted: true, text: outcomeOf(await act(id, verb, body)) });
+        } catch (thrown) {
+          tell(id, { isAccepted: false, text: asFailure(thrown).message });
+        }
+      },
+      controller.current.signal,
+    );
     onDone();
   };
   return (
@@ -73,7 +80,7 @@ export function OnChosen({
           })}
         </ul>
         <footer>
-          <Button onClick={onClose}>{isDone ? 'Close' : 'Back'}</Button>
+          <Button onClick={onClose}>{isDone ? 'Close' : results ? 'Stop' : 'Back'}</Button>
           {!isDone && (
             <Button kind={verb === 'cancel' ? 'danger' : 'main'} type="submit" isBusy={results !== undefined}>
               {name}

@@ -33,3 +33,14 @@ test('CR alone ends a line, and CR and LF in two pieces end one', () => {
 test('what has not ended is no message, and neither is one without data', () => {
   expect(parsed('event: entry\n\ndata: half').messages).toEqual([]);
 });
+
+test('a stream that is cut off in a message goes on with that message', () => {
+  expect(parsed('id: 7\ndata: a\n\nid: 8\ndata: half').lastId).toBe('7');
+});
+
+test('an id stays until there is another', () => {
+  const parser = new Parser();
+  parser.lastId = '7';
+  parser.push('data: a\n\n');
+  expect(parser.lastId).toBe('7');
+});
