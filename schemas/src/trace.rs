@@ -90,9 +90,15 @@ impl fmt::Display for SpanId {
     }
 }
 
+/// What has caused something, and what goes with that, by headers or attributes that `text` looks up. None if they do not say, or not in a
+/// readable way: a state without its trace says nothing.
+pub fn read<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<(TraceContext, Option<&'a str>)> {
+    let context = TraceContext::parse(text(TRACEPARENT)?)?;
+    Some((context, text(TRACESTATE).filter(|it| is_tracestate(it))))
+}
+
 /// Whether a `tracestate` can be passed on. What it says is nobody's business here.
-#[must_use]
-pub fn is_tracestate(text: &str) -> bool {
+fn is_tracestate(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= STATE_BYTES_MAX
         && text.contains('=')

@@ -144,7 +144,8 @@ fn files(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
 
 /// Node.js as it is on this machine, or as ops/setup.sh has put it into the virtual environment.
 fn find_node() -> anyhow::Result<Option<PathBuf>> {
-    let has_npm = |npm: &Path| Command::new(npm).arg("--version").output().is_ok_and(|it| it.status.success());
+    let has_npm =
+        |npm: &Path| Command::new(npm).arg("--version").output().is_ok_and(|it| it.status.success());
     if is_new_enough(Path::new("node")) && has_npm(Path::new("npm")) {
         return Ok(None);
     }

@@ -29,8 +29,9 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Bytes>) -> reqwest::Result<(reqwest::StatusCode, Bytes)> {
-        let response = self.client.execute(request.try_into()?).await?;
-        Ok((response.status(), response.bytes().await?))
+        // The address may have a password in it.
+        let response = self.client.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
+        Ok((response.status(), response.bytes().await.map_err(reqwest::Error::without_url)?))
     }
 }
 

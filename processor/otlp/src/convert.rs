@@ -48,7 +48,6 @@ pub(crate) fn span(span: Span, scope: &InstrumentationScope) -> SpanData {
         parent_span_id: span.parent.map_or(SpanId::INVALID, |it| SpanId::from(it.0.get())),
         parent_span_is_remote: span.parent.is_some(),
         span_kind: match span.kind {
-            Kind::Internal => SpanKind::Internal,
             Kind::Producer => SpanKind::Producer,
             Kind::Consumer => SpanKind::Consumer,
             Kind::Server => SpanKind::Server,

@@ -97,7 +97,7 @@ impl Exporter {
             exporter,
             client,
             scope: convert::scope(identity.version),
-            endpoint: settings.endpoint.clone(),
+            endpoint: settings.shown_endpoint(),
             batch_max: settings.batch_max,
             delay: settings.delay,
             figures: Arc::clone(&figures),
@@ -134,6 +134,7 @@ struct Sender {
     exporter: opentelemetry_otlp::SpanExporter,
     client: Client,
     scope: InstrumentationScope,
+    /// For people.
     endpoint: String,
     batch_max: usize,
     delay: Duration,

@@ -55,6 +55,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const DELAY: Duration = Duration::from_secs(1);
 
 impl Settings {
+    /// The address for logs: without user, password and query.
+    #[must_use]
+    pub fn shown_endpoint(&self) -> String {
+        shown(&self.endpoint)
+    }
+
     /// By the collector's address, which traces are sent to a path of, and the environment. None if the environment says that nothing is
     /// to be sent, or nobody says where to.
     ///
@@ -70,18 +76,18 @@ impl Settings {
         if is_disabled || variable("OTEL_TRACES_EXPORTER").is_some_and(|it| it == "none") {
             return Ok(None);
         }
-        let whole = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        let whole = variable(WHOLE);
         // Of two variables the one for traces wins; what is said on the command line wins over both.
         let base_is_of_environment = base.is_some_and(|it| variable(BASE).is_some_and(|of| of == *it));
-        let endpoint = match (base, whole) {
+        let (name, endpoint) = match (base, whole) {
             (None, None) => return Ok(None),
-            (_, Some(whole)) if base.is_none() || base_is_of_environment => whole,
-            (Some(base), _) => format!("{}/v1/traces", base.trim_end_matches('/')),
-            (None, Some(whole)) => whole,
+            (None, Some(whole)) => (WHOLE, whole),
+            (Some(_), Some(whole)) if base_is_of_environment => (WHOLE, whole),
+            (Some(base), _) => (BASE, format!("{}/v1/traces", base.trim_end_matches('/'))),
         };
         if !["http://", "https://"].iter().any(|it| endpoint.starts_with(it)) {
             let rule = "it must be the URL of an OTLP receiver for HTTP, such as http://localhost:4318";
-            return Err(InvalidSetting { name: BASE, value: endpoint, rule });
+            return Err(InvalidSetting { name, value: shown(&endpoint), rule });
         }
         for name in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
             if let Some(value) = variable(name).filter(|it| it != "http/protobuf") {
@@ -109,6 +115,16 @@ impl Settings {
 }
 
 const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const WHOLE: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+
+/// A URL without what may be secret: who asks, and what is said in the query.
+fn shown(endpoint: &str) -> String {
+    let rest = endpoint.split_once("://").map_or(endpoint, |it| it.1);
+    let scheme = &endpoint[..endpoint.len() - rest.len()];
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |it| it.1);
+    format!("{scheme}{host}{}", path.split(['?', '#']).next().unwrap_or_default())
+}
 
 fn number(
     variable: &impl Fn(&str) -> Option<String>,
@@ -149,6 +165,16 @@ mod tests {
         let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
         assert_eq!(endpoint(Some("http://c:4318"), &[base, whole]).as_deref(), Some("http://t/any"));
         assert_eq!(endpoint(Some("http://other"), &[base, whole]).as_deref(), Some("http://other/v1/traces"));
+    }
+
+    #[test]
+    fn secrets_of_an_address_are_not_shown() {
+        assert_eq!(shown("https://me:pass@c:4318/a/b?key=1#x"), "https://c:4318/a/b");
+        assert_eq!(shown("me:pass@c:4317/v1/traces"), "c:4317/v1/traces");
+        assert_eq!(shown("http://c?key=1"), "http://c");
+        let whole = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "me:pass@c:4317")];
+        let told = of(None, &whole).expect_err("is not possible").to_string();
+        assert!(told.starts_with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is \"c:4317\""), "{told}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use millrace_engine::{Entity, Instance};
 use millrace_schemas::command::Command;
 use millrace_schemas::instance::InstanceState;
-use millrace_schemas::trace::{TRACEPARENT, TRACESTATE, TraceContext, is_tracestate};
+use millrace_schemas::trace::{self, TraceContext};
 use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 
 use crate::batch::{Committing, Request};
@@ -35,8 +35,6 @@ pub struct Processed {
     pub source: Source,
     /// Where it stands.
     pub offset: Offset,
-    /// The record's own time.
-    pub timestamp: Timestamp,
     /// What has caused it, if it says so.
     pub context: Option<TraceContext>,
     /// What goes with that.
@@ -93,7 +91,7 @@ impl Partition {
         if self.config.described == Described::Nothing {
             return None;
         }
-        let (context, tracestate) = trace(record, request);
+        let (context, tracestate) = cause(record, request);
         let is_sampled_out = context.is_some_and(|it| !it.is_sampled());
         if is_sampled_out && self.config.described == Described::Sampled {
             return None;
@@ -141,7 +139,6 @@ impl Partition {
         Some(Processed {
             source: record.source.clone(),
             offset: record.offset,
-            timestamp: record.timestamp,
             context,
             tracestate,
             start,
@@ -162,11 +159,9 @@ impl Partition {
 }
 
 /// What has caused the record: whoever has produced it, which for one that was sent on is the processor that has done so.
-fn trace<'a>(record: &'a InboundRecord, request: &'a Request) -> (Option<TraceContext>, Option<&'a str>) {
-    let header = |name: &str| text(&record.headers, name);
-    let parse = |it: Option<&'a str>| it.and_then(TraceContext::parse);
-    if let Some(context) = parse(header(TRACEPARENT)) {
-        return (Some(context), header(TRACESTATE).filter(|it| is_tracestate(it)));
+fn cause<'a>(record: &'a InboundRecord, request: &'a Request) -> (Option<TraceContext>, Option<&'a str>) {
+    if let Some((context, tracestate)) = trace::read(|name| text(&record.headers, name)) {
+        return (Some(context), tracestate);
     }
     let (context, tracestate) = match request {
         Request::Decide(it) => (it.traceparent.as_deref(), it.tracestate.as_deref()),
@@ -180,7 +175,7 @@ fn trace<'a>(record: &'a InboundRecord, request: &'a Request) -> (Option<TraceCo
         Request::Forward { traceparent, tracestate, .. } => (traceparent.as_deref(), tracestate.as_deref()),
         Request::DeadLetter { .. } | Request::NeedsSchema(_) | Request::Stop { .. } => (None, None),
     };
-    (parse(context), tracestate)
+    (context.and_then(TraceContext::parse), tracestate)
 }
 
 fn text<'a>(headers: &'a [(String, Bytes)], name: &str) -> Option<&'a str> {

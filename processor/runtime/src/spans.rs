@@ -160,8 +160,8 @@ mod tests {
     use bytes::Bytes;
     use millrace_partition::{OutgoingRecord, TransactionId};
     use millrace_placement::Topics;
-    use millrace_schemas::{InstanceId, Offset};
-    use millrace_traces::{Sampler, Sink, headers};
+    use millrace_schemas::{InstanceId, Offset, trace};
+    use millrace_traces::{Sampler, Sink};
 
     use super::*;
 
@@ -192,7 +192,6 @@ mod tests {
         Processed {
             source: Source::Events(3),
             offset: Offset(7),
-            timestamp: Timestamp(0),
             context: context.map(|it| TraceContext::parse(it).expect("is one")),
             tracestate: None,
             start: None,
@@ -220,7 +219,9 @@ mod tests {
     }
 
     fn parent(transaction: &Transaction, number: usize) -> TraceContext {
-        headers::read(&transaction.records[number].headers).expect("is there").0
+        let headers = &transaction.records[number].headers;
+        let text = |name: &str| std::str::from_utf8(&headers.iter().find(|it| it.0 == name)?.1).ok();
+        trace::read(text).expect("is there").0
     }
 
     #[test]

@@ -1,21 +1,10 @@
-//! A context in the headers of a record.
+//! A context as it is written into the headers of records; `millrace_schemas::trace` reads it.
 
 use bytes::Bytes;
-use millrace_schemas::trace::{TRACEPARENT, TRACESTATE, TraceContext, is_tracestate};
+use millrace_schemas::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// The same as attributes of a CloudEvent in binary mode.
 const OF_EVENTS: [&str; 2] = ["ce_traceparent", "ce_tracestate"];
-
-/// What has caused a record, by its headers, and what goes with that. None if they do not say, or not in a readable way.
-#[must_use]
-pub fn read<B: AsRef<[u8]>>(headers: &[(String, B)]) -> Option<(TraceContext, Option<&str>)> {
-    let text = |name: &str| {
-        let (_, value) = headers.iter().find(|it| it.0.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(value.as_ref()).ok()
-    };
-    let context = TraceContext::parse(text(TRACEPARENT)?)?;
-    Some((context, text(TRACESTATE).filter(|it| is_tracestate(it))))
-}
 
 /// A context as it is written, for many records.
 #[derive(Clone, Debug)]
@@ -50,9 +39,17 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
+    use millrace_schemas::trace;
     use proptest::prelude::*;
 
     use super::*;
+
+    fn read(headers: &[(String, Bytes)]) -> Option<(TraceContext, Option<&str>)> {
+        trace::read(|name| {
+            let (_, value) = headers.iter().find(|it| it.0.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(value).ok()
+        })
+    }
 
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 

@@ -34,8 +34,6 @@ pub struct Span {
 /// Which side of a message or a request a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Neither.
-    Internal,
     /// It has produced a record.
     Producer,
     /// It has processed one.

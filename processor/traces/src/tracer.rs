@@ -36,12 +36,6 @@ impl Tracer {
         Self(Some(Arc::new(Active { sampler, sink })))
     }
 
-    /// Whether it takes part at all.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Which traces it records; none if it is off.
     #[must_use]
     pub fn sampler(&self) -> Option<Sampler> {

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use millrace_schemas::Timestamp;
 use millrace_schemas::codec::Codec;
 use millrace_schemas::task::TaskCommand;
-use millrace_schemas::trace::{TRACEPARENT, TRACESTATE};
+use millrace_schemas::trace;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -399,14 +399,15 @@ impl Running<'_> {
     }
 
     fn task(&self, command: TaskCommand, message: &BorrowedMessage<'_>) -> Task {
-        let header = |name: &str| {
-            let header = message.headers()?.iter().find(|it| it.key == name)?;
-            std::str::from_utf8(header.value?).ok().map(Into::into)
-        };
-        let parent = header(TRACEPARENT);
-        // Without the trace it says nothing.
-        let state = parent.as_ref().and_then(|_| header(TRACESTATE));
-        let task = Task::new(command, Trace { parent, state }, self.executor.answers.clone());
+        let read = trace::read(|name| {
+            let header = message.headers()?.iter().find(|it| it.key.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(header.value?).ok()
+        });
+        let trace = read.map_or_else(Trace::default, |(context, state)| Trace {
+            parent: Some(context.to_string().into()),
+            state: state.map(Into::into),
+        });
+        let task = Task::new(command, trace, self.executor.answers.clone());
         task.read_at(message.partition(), message.offset())
     }
 

@@ -11,7 +11,7 @@ use super::{CloudEvent, EventData, TRACEPARENT, TRACESTATE};
 use crate::Timestamp;
 use crate::codec::{Codec, DecodeError};
 use crate::internal::ForwardedRecord;
-use crate::trace::{TraceContext, is_tracestate};
+use crate::trace;
 
 /// A record of the inbox, borrowed from whoever read it. `B` is any form of bytes.
 #[derive(Clone, Copy, Debug)]
@@ -236,16 +236,9 @@ pub(super) fn trace<B: AsRef<[u8]>>(
     event: &CloudEvent,
 ) -> (Option<String>, Option<String>) {
     // A trace that cannot be read is no reason to refuse an event.
-    let header = |name| header(record.headers, name).ok().flatten();
-    let (parent, state) = match header(TRACEPARENT) {
-        Some(parent) => (Some(parent), header(TRACESTATE)),
-        None => (event.extension(TRACEPARENT), event.extension(TRACESTATE)),
-    };
-    match parent.filter(|it| TraceContext::parse(it).is_some()) {
-        Some(parent) => (Some(parent.to_owned()), state.filter(|it| is_tracestate(it)).map(str::to_owned)),
-        // A state without its trace says nothing.
-        None => (None, None),
-    }
+    let header = |name: &str| header(record.headers, name).ok().flatten();
+    let read = trace::read(header).or_else(|| trace::read(|name| event.extension(name)));
+    read.map_or((None, None), |(context, state)| (Some(context.to_string()), state.map(str::to_owned)))
 }
 
 fn header<'a, B: AsRef<[u8]>>(headers: &'a [(String, B)], name: &str) -> Result<Option<&'a str>, InboxError> {

@@ -28,6 +28,7 @@ use super::verbs::note_reason;
 use super::{Api, ApiError, code, cursor};
 use crate::requests::commands;
 use crate::requests::selection::{Place, Selection};
+use crate::traces::requests::{cause, for_cause};
 
 /// Most instances of one batch.
 const INSTANCES_MAX: u32 = 100_000;
@@ -224,7 +225,8 @@ pub(crate) async fn run(
     let naming = Naming::of(key.as_ref());
     let batch = Batch { api, caller, selection, command, batch, naming, dry_run, limit, rate, wait };
     let (lines, receiver) = mpsc::channel(1);
-    tokio::spawn(async move { batch.run(after, lines).await });
+    // A task of its own knows of no request.
+    tokio::spawn(for_cause(cause(), batch.run(after, lines)));
     let body = stream::unfold(receiver, async |mut it| {
         let line: BatchLine = it.recv().await?;
         let mut text = serde_json::to_vec(&line).expect("a line is plain data");

@@ -10,7 +10,7 @@ mod sending;
 use std::time::Duration;
 
 use millrace_otlp::{Counters, Exporter, Identity, Settings};
-use millrace_schemas::trace::{TraceContext, is_tracestate};
+use millrace_schemas::trace::{self, TraceContext};
 use millrace_traces::Tracer;
 use tracing::{info, warn};
 
@@ -39,10 +39,10 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// None if the first is no `traceparent`.
-    pub(crate) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
-        let context = TraceContext::parse(traceparent)?;
-        Some(Self { context, tracestate: tracestate.filter(|it| is_tracestate(it)).map(str::to_owned) })
+    /// As [`trace::read`] has it.
+    fn read<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let (context, tracestate) = trace::read(text)?;
+        Some(Self { context, tracestate: tracestate.map(str::to_owned) })
     }
 }
 
@@ -51,8 +51,10 @@ impl Traces {
     pub(crate) fn start(arguments: &Arguments, speaker: Speaker) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok();
         // Scripts that are traced tell it so (OpenTelemetry: environment variables as context propagation carriers).
-        let called_by = || Cause::parse(&variable("TRACEPARENT")?, variable("TRACESTATE").as_deref());
-        let cause = called_by().filter(|_| speaker == Speaker::Command);
+        let around =
+            [trace::TRACEPARENT, trace::TRACESTATE].map(|name| (name, variable(&name.to_uppercase())));
+        let called_by = || Cause::read(|name| around.iter().find(|it| it.0 == name)?.1.as_deref());
+        let cause = if speaker == Speaker::Command { called_by() } else { None };
         let untraced = Self { cause, ..Self::default() };
         let started = match arguments.settings(variable) {
             Ok(None) => return Ok(untraced),
@@ -60,10 +62,8 @@ impl Traces {
             Err(failure) => Err(failure),
         };
         match started {
-            // What is set around a command may be meant for other programs.
-            Err(failure)
-                if matches!(speaker, Speaker::Command | Speaker::Dev) && arguments.is_of_environment() =>
-            {
+            // What a platform sets for all its programs may be meant for others, and must not keep a fleet from starting.
+            Err(failure) if arguments.is_of_environment() => {
                 warn!(
                     error = &failure as &dyn std::error::Error,
                     fix = failure.fix,
@@ -95,7 +95,7 @@ impl Traces {
         let (tracer, exporter) = Exporter::start(settings, &identity).map_err(|error| {
             Failure::refused("traces cannot be recorded", "correct --otlp, or leave it out").because(error)
         })?;
-        info!(endpoint = settings.endpoint, sampler = ?settings.sampler, "traces are recorded");
+        info!(endpoint = settings.shown_endpoint(), sampler = ?settings.sampler, "traces are recorded");
         Ok(Self { tracer, exporter: Some(exporter), ..self })
     }
 

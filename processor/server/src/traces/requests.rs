@@ -6,7 +6,6 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
-use millrace_schemas::trace::{TRACEPARENT, TRACESTATE};
 use millrace_traces::{Kind, Span, Value};
 
 use super::{Cause, Traces};
@@ -18,6 +17,11 @@ tokio::task_local! {
 /// What is being done is caused by this request, if it is done for one.
 pub(crate) fn cause() -> Option<Cause> {
     CAUSE.try_with(Clone::clone).ok().flatten()
+}
+
+/// What is done is caused by the same, though the request is answered before it is done.
+pub(crate) async fn for_cause<T>(cause: Option<Cause>, done: impl Future<Output = T>) -> T {
+    CAUSE.scope(cause, done).await
 }
 
 /// Whoever was let in.
@@ -67,6 +71,27 @@ pub(crate) async fn traced(State(traces): State<Traces>, request: Request, next:
 }
 
 fn said(headers: &HeaderMap) -> Option<Cause> {
-    let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
-    Cause::parse(text(TRACEPARENT)?, text(TRACESTATE))
+    Cause::read(|name| headers.get(name)?.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_after_the_answer_is_caused_by_the_same() {
+        let text = |name: &str| {
+            (name == "traceparent").then_some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        };
+        let said = Cause::read(text);
+        assert!(said.is_some());
+        let spawned = CAUSE.scope(said.clone(), async {
+            let alone = tokio::spawn(async { cause() }).await.expect("it does not panic");
+            let handed =
+                tokio::spawn(for_cause(cause(), async { cause() })).await.expect("it does not panic");
+            (alone, handed)
+        });
+        assert_eq!(spawned.await, (None, said));
+        assert_eq!(cause(), None);
+    }
 }

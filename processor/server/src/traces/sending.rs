@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use millrace_schemas::cloud_event::{CloudEvent, TRACEPARENT, TRACESTATE};
+use millrace_schemas::cloud_event::CloudEvent;
 use millrace_schemas::trace::TraceContext;
 use millrace_traces::{Kind, Span, Value};
 
@@ -20,8 +20,7 @@ pub(crate) struct Sending {
 impl Traces {
     /// The event as it is sent: caused by a span of its own, which is to be ended, or by whatever has caused that.
     pub(crate) fn send(&self, event: CloudEvent) -> (CloudEvent, Option<Sending>) {
-        let said = |name| event.extension(name);
-        let of_event = said(TRACEPARENT).and_then(|it| Cause::parse(it, said(TRACESTATE)));
+        let of_event = Cause::read(|name| event.extension(name));
         let cause = of_event.or_else(requests::cause).or_else(|| self.cause.clone());
         let tracestate = cause.as_ref().and_then(|it| it.tracestate.clone());
         match self.tracer.begin(cause.as_ref().map(|it| it.context)) {
@@ -78,6 +77,7 @@ impl Sending {
 #[cfg(test)]
 mod tests {
     use millrace_schemas::EventId;
+    use millrace_schemas::trace::TRACEPARENT;
 
     use super::*;
 
@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn without_a_collector_an_event_says_what_has_caused_it_all_the_same() {
-        let called = Traces { cause: Cause::parse(CALLER, None), ..Traces::default() };
+        let called = Traces {
+            cause: Cause::read(|name| (name == TRACEPARENT).then_some(CALLER)),
+            ..Traces::default()
+        };
         assert_eq!(sent(&called, event()).as_deref(), Some(CALLER));
         assert_eq!(sent(&called, event().with_trace(Some(OWN), None)).as_deref(), Some(OWN));
         assert_eq!(sent(&Traces::default(), event()), None);
