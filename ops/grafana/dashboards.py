@@ -223,6 +223,8 @@ def fleet():
         Panel("Processor cores", [(rate("process_cpu_seconds_total"), "{{instance}}")], about="In use, by process."),
         Panel("Memory", [(f"process_resident_memory_bytes{{{FLEET}}}", "{{instance}}")], "bytes"),
         Panel("Threads and open files", [(f"process_threads{{{FLEET}}}", "{{instance}} threads"), (f"process_open_fds{{{FLEET}}}", "{{instance}} files")]),
+        Panel("Spans of traces", [(per_second("millrace_spans_exported_total", "instance"), "{{instance}} sent"), (per_second("millrace_spans_dropped_total", "reason"), "dropped: {{reason}}")], "ops",
+              about="With `--otlp`. What is dropped is a hole in traces, and nothing else."),
     ]
     return dashboard("fleet", "fleet", "Whether the fleet is well, and what it costs.", [NAMESPACE, JOB], [
         ("Now", [

@@ -31,6 +31,11 @@ pub(crate) struct Reader<'a> {
     at: usize,
 }
 
+/// Small numbers of either sign are small: 0, -1, 1, -2, …
+fn unzigzag(bits: u64) -> i64 {
+    (bits >> 1).cast_signed() ^ -(bits & 1).cast_signed()
+}
+
 impl<'a> Reader<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { body, at: 0 }
@@ -78,7 +83,18 @@ impl<'a> Reader<'a> {
     }
 
     /// A variable-length, zigzag coded number.
+    #[inline]
     pub(crate) fn long(&mut self) -> Result<i64, Damage> {
+        // Most are lengths, numbers of branches and ordinals: one byte.
+        if let Some(byte) = self.body.get(self.at).copied().filter(|it| it & 0x80 == 0) {
+            self.at += 1;
+            return Ok(unzigzag(byte.into()));
+        }
+        self.long_of_many()
+    }
+
+    #[inline(never)]
+    fn long_of_many(&mut self) -> Result<i64, Damage> {
         let mut bits = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -87,7 +103,7 @@ impl<'a> Reader<'a> {
             }
             bits |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                return Ok((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed());
+                return Ok(unzigzag(bits));
             }
         }
         Err(self.damage("a number is longer than 64 bits"))

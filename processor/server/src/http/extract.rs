@@ -143,7 +143,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, ApiError> {
         let Some(value) = parts.headers.get(Self::NAME) else { return Ok(None) };
         let text = value.to_str().unwrap_or_default().trim();
-        if text.is_empty() || text.len() > Self::CHARS_MAX {
+        let is_visible = text.bytes().all(|it| it.is_ascii_graphic());
+        if text.is_empty() || text.len() > Self::CHARS_MAX || !is_visible {
             let message = format!("Idempotency-Key has 1 to {} visible characters of ASCII", Self::CHARS_MAX);
             return Err(ApiError::invalid(message));
         }
@@ -160,4 +161,25 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 pub(crate) fn duration(name: &str, text: Option<&str>) -> Result<Option<Duration>, ApiError> {
     let parsed = text.map(parse_duration).transpose();
     parsed.map_err(|error| ApiError::invalid(format!("{name}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_what_the_document_says() {
+        for (text, is_taken) in
+            [("order-17", true), (" order-17 ", true), ("a b", false), ("", false), ("ä", false)]
+        {
+            let request = axum::http::Request::builder()
+                .header(IdempotencyKey::NAME, text)
+                .body(())
+                .expect("is a request");
+            let (mut parts, ()) = request.into_parts();
+            let key =
+                <IdempotencyKey as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+            assert_eq!(matches!(key, Ok(Some(_))), is_taken, "{text:?}");
+        }
+    }
 }
