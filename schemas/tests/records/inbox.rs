@@ -446,7 +446,7 @@ proptest! {
     ) {
         let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let record = InboxRecord { key: key.as_deref(), headers: &headers, value: value.as_deref(), timestamp: examples::AT };
-        if let Err(error) = examples::read_command(&record, &Codec::single_object()) {
+        if let Err(error) = read_inbox(&record, &Codec::single_object()) {
             prop_assert!(!error.reason().is_empty());
         }
     }
