@@ -21,7 +21,8 @@ const TOLERANCE: f64 = 0.10;
 const TIMES: u64 = 20;
 /// The allocator tidies its caches when ten milliseconds have gone by, which falls into what is measured or does not: a fifth of a small count, and
 /// no property of the path. So it does not tidy here.
-const ALLOCATOR: (&str, &str) = ("MALLOC_CONF", "experimental_tcache_gc:false,tcache_gc_incr_bytes:1073741824");
+const ALLOCATOR: (&str, &str) =
+    ("MALLOC_CONF", "experimental_tcache_gc:false,tcache_gc_incr_bytes:1073741824");
 
 #[derive(Debug)]
 pub(crate) struct Plan {

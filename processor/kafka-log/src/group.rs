@@ -22,6 +22,17 @@ use crate::follower::FollowerHandle;
 /// How long an order to leave may go unnoticed.
 const POLL: Duration = Duration::from_millis(20);
 
+/// librdkafka joins at most once in so long, unless metadata have come since. A member that has nothing to give up when another joins waits for that
+/// before it joins the second time, and the partitions that move wait for it (classic protocol; `rkcg_join_intvl` of librdkafka 2.12, which
+/// `rd_kafka_parse_Metadata` resets).
+const JOIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often metadata are asked for while a join may be held back.
+const HASTEN_EVERY: Duration = Duration::from_millis(50);
+
+/// How long an answer is waited for, and callbacks with it.
+const METADATA_MAX: Duration = Duration::from_millis(200);
+
 /// How long a revocation waits for the partitions to be drained.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -35,6 +46,8 @@ pub(crate) struct Group {
 struct State {
     metadata: Option<Arc<ConsumerGroupMetadata>>,
     assigned: BTreeMap<PartitionIndex, Incarnation>,
+    /// The last callback.
+    rebalanced: Option<Instant>,
 }
 
 impl std::fmt::Debug for Group {
@@ -93,6 +106,11 @@ impl Group {
         std::mem::take(&mut state.assigned).values().for_each(Incarnation::kill);
     }
 
+    /// Whether the next join may be held back by librdkafka.
+    fn may_be_held_back(&self) -> bool {
+        self.state().rebalanced.is_some_and(|it| it.elapsed() < JOIN_INTERVAL)
+    }
+
     fn forget_metadata(&self) {
         self.state().metadata = None;
     }
@@ -145,6 +163,7 @@ impl ClientContext for GroupContext {
 
 impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.group.state().rebalanced = Some(Instant::now());
         match rebalance {
             Rebalance::Assign(_) => self.group.capture(consumer),
             Rebalance::Revoke(partitions) => self.revoke(consumer, &indexes(partitions)),
@@ -242,7 +261,8 @@ impl Membership {
             GroupContext { group: Arc::clone(group), follower: follower.clone(), events: events.clone() };
         let consumer: BaseConsumer<GroupContext> =
             config.member().create_with_context(context).map_err(|error| from_kafka(doing(), error))?;
-        consumer.subscribe(&[&config.topics.internal()]).map_err(|error| from_kafka(doing(), error))?;
+        let topic = config.topics.internal();
+        consumer.subscribe(&[&topic]).map_err(|error| from_kafka(doing(), error))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (end, ended) = oneshot::channel();
         let is_stopping = Arc::clone(&stop);
@@ -250,7 +270,7 @@ impl Membership {
         std::thread::Builder::new()
             .name("group".to_owned())
             .spawn(move || {
-                serve(&consumer, &is_stopping, &events, protocol);
+                serve(&consumer, &topic, &is_stopping, &events, protocol);
                 // Leaves in good order: what is assigned is revoked first, with all callbacks.
                 drop(consumer);
                 ended_group.end();
@@ -271,10 +291,12 @@ impl Membership {
 
 fn serve(
     consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
     stop: &AtomicBool,
     events: &mpsc::Sender<LogEvent>,
     protocol: GroupProtocol,
 ) {
+    let mut hastened = Instant::now();
     while !stop.load(Ordering::SeqCst) && !events.is_closed() {
         match consumer.poll(POLL) {
             // A record came before its partition was paused; the follower reads it.
@@ -294,7 +316,13 @@ fn serve(
             }
         }
         match protocol {
-            GroupProtocol::Classic { .. } => {}
+            GroupProtocol::Classic { .. } => {
+                if hastened.elapsed() >= HASTEN_EVERY && consumer.context().group.may_be_held_back() {
+                    // If this fails, it takes as long as it would have.
+                    let _ = consumer.fetch_metadata(Some(topic), METADATA_MAX);
+                    hastened = Instant::now();
+                }
+            }
             GroupProtocol::Consumer => consumer.context().group.capture(consumer),
         }
     }

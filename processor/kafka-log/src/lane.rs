@@ -288,10 +288,11 @@ impl Worker {
                 }
             }
         }
-        self.send_offsets(producer, shares)?;
-        // The records travel while the offsets are sent; both must have arrived.
+        // All records have arrived before the offsets are sent, which costs a millisecond or two: a rebalance makes the broker refuse offsets, and
+        // what librdkafka has not sent by then it throws away, after which its producer has to be made anew, for most of a second.
         let offsets =
             producer.settle().map_err(|error| failed("produce the records of a transaction", error))?;
+        self.send_offsets(producer, shares)?;
         check_alive(shares)?;
         producer.commit().map_err(|error| {
             let commit = match &error {

@@ -214,14 +214,16 @@ fn spawn_committer<N: Lane>(
 ) -> mpsc::Sender<(Vec<Share>, Instant)> {
     let (sender, mut receiver) = mpsc::channel::<(Vec<Share>, Instant)>(1);
     tokio::spawn(async move {
-        let mut attempt = 0;
+        let mut attempt = 0_u32;
         while let Some((shares, began)) = receiver.recv().await {
             let ids = shares.iter().map(|it| (it.incarnation.clone(), it.transaction.id)).collect();
             let outcome = lane.commit(shares).await;
             match &outcome {
                 CommitOutcome::Committed(_) => attempt = 0,
+                // The first time at once: mostly it was a rebalance, after which the lane itself waits for the group's new generation.
+                CommitOutcome::Aborted(_) if attempt == 0 => attempt = 1,
                 CommitOutcome::Aborted(_) | CommitOutcome::Unknown(_) => {
-                    tokio::time::sleep(backoff(attempt)).await;
+                    tokio::time::sleep(backoff(attempt.saturating_sub(1))).await;
                     attempt += 1;
                 }
             }
@@ -281,7 +283,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Message::Query { partition, instance, answer } => match self.owned.get(&partition) {
                 Some(owned) => {
                     let incarnation = owned.incarnation.clone();
-                    let query = self.waiting.add(answer);
+                    let query = self.waiting.add(partition, answer);
                     self.handle(&incarnation, Input::Query { query, instance })
                 }
                 None => Ok(()),
@@ -289,7 +291,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
             Message::QuerySchedule { partition, schedule, answer } => match self.owned.get(&partition) {
                 Some(owned) => {
                     let incarnation = owned.incarnation.clone();
-                    let query = self.waiting.add_schedule(answer);
+                    let query = self.waiting.add_schedule(partition, answer);
                     self.handle(&incarnation, Input::Query { query, instance: schedule })
                 }
                 None => Ok(()),
@@ -343,6 +345,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         if let Some(owned) = self.owned.remove(&partition) {
             owned.incarnation.kill();
             self.ready.retain(|it| !it.incarnation.is_same(&owned.incarnation));
+            self.waiting.forget(partition);
             // Here, not where the news arrives: what the lane shows in between would bring it back.
             self.shell.shared.remove(partition);
             self.shell.metrics.forget_partition(partition.0);

@@ -37,6 +37,12 @@ const SPARE_AFTER: Duration = Duration::from_secs(10);
 /// How long the last events of the log are awaited after it has left the group.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 
+/// How long a query waits for its partition, which may be restored meanwhile.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// The pause before a partition is asked again that has gone while it was asked.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Settings of a processor.
 #[derive(Clone, Debug)]
 pub struct ProcessorConfig {
@@ -165,9 +171,7 @@ impl ProcessorHandle {
     /// # Errors
     /// When this processor does not own it, or cannot say now.
     pub async fn query(&self, instance: InstanceId) -> Result<Option<InstanceState>, QueryError> {
-        let (answer, receiver) = oneshot::channel();
-        let ask = |partition, instance| Message::Query { partition, instance, answer };
-        self.ask(instance, ask, receiver).await
+        self.ask(instance, |partition, instance, answer| Message::Query { partition, instance, answer }).await
     }
 
     /// The committed state of a schedule, by its id; none if it does not exist.
@@ -175,30 +179,34 @@ impl ProcessorHandle {
     /// # Errors
     /// When this processor does not own it, or cannot say now.
     pub async fn query_schedule(&self, schedule: InstanceId) -> Result<Option<ScheduleState>, QueryError> {
-        let (answer, receiver) = oneshot::channel();
-        let ask = |partition, schedule| Message::QuerySchedule { partition, schedule, answer };
-        self.ask(schedule, ask, receiver).await
+        let ask = |partition, schedule, answer| Message::QuerySchedule { partition, schedule, answer };
+        self.ask(schedule, ask).await
     }
 
     async fn ask<T>(
         &self,
         key: InstanceId,
-        message: impl FnOnce(PartitionIndex, InstanceId) -> Message,
-        receiver: oneshot::Receiver<Option<Box<T>>>,
+        message: impl Fn(PartitionIndex, InstanceId, oneshot::Sender<Option<Box<T>>>) -> Message,
     ) -> Result<Option<T>, QueryError> {
-        let (partition, lane) = {
-            let state = self.shared.lock();
-            let partition = home(key_group(key.as_str().as_bytes()), state.partitions.max(1));
-            if !state.owned.contains_key(&partition) {
-                return Err(QueryError::NotOwner { partition });
+        let deadline = tokio::time::Instant::now() + ANSWER_MAX;
+        loop {
+            let (partition, lane) = {
+                let state = self.shared.lock();
+                let partition = home(key_group(key.as_str().as_bytes()), state.partitions.max(1));
+                if !state.owned.contains_key(&partition) {
+                    return Err(QueryError::NotOwner { partition });
+                }
+                (partition, state.lanes[partition.0 as usize % state.lanes.len()].clone())
+            };
+            let no_answer = || QueryError::NoAnswer { partition };
+            let (answer, receiver) = oneshot::channel();
+            lane.send(message(partition, key.clone(), answer)).await.map_err(|_| no_answer())?;
+            match tokio::time::timeout_at(deadline, receiver).await {
+                Ok(Ok(state)) => return Ok(state.map(|it| *it)),
+                Err(_) => return Err(no_answer()),
+                // It has gone, and may be ours again.
+                Ok(Err(_)) => tokio::time::sleep(ASK_AGAIN).await,
             }
-            (partition, state.lanes[partition.0 as usize % state.lanes.len()].clone())
-        };
-        let no_answer = QueryError::NoAnswer { partition };
-        lane.send(message(partition, key)).await.map_err(|_| no_answer.clone())?;
-        match tokio::time::timeout(Duration::from_secs(5), receiver).await {
-            Ok(Ok(state)) => Ok(state.map(|it| *it)),
-            Ok(Err(_)) | Err(_) => Err(no_answer),
         }
     }
 
@@ -459,42 +467,56 @@ fn ended_early(ended: Option<Result<Result<(), Error>, tokio::task::JoinError>>)
     }
 }
 
-/// Who waits for the answer to a query.
+/// Who waits for the answer to a query, and of which partition.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     next: u64,
-    queries: BTreeMap<QueryId, oneshot::Sender<Option<Box<InstanceState>>>>,
-    schedules: BTreeMap<QueryId, oneshot::Sender<Option<Box<ScheduleState>>>>,
+    queries: BTreeMap<QueryId, (PartitionIndex, oneshot::Sender<Option<Box<InstanceState>>>)>,
+    schedules: BTreeMap<QueryId, (PartitionIndex, oneshot::Sender<Option<Box<ScheduleState>>>)>,
 }
 
 impl Waiting {
-    pub(crate) fn add(&mut self, answer: oneshot::Sender<Option<Box<InstanceState>>>) -> QueryId {
+    pub(crate) fn add(
+        &mut self,
+        partition: PartitionIndex,
+        answer: oneshot::Sender<Option<Box<InstanceState>>>,
+    ) -> QueryId {
         // Those who have stopped waiting.
-        self.queries.retain(|_, answer| !answer.is_closed());
+        self.queries.retain(|_, (_, answer)| !answer.is_closed());
         self.next += 1;
         let id = QueryId(self.next);
-        self.queries.insert(id, answer);
+        self.queries.insert(id, (partition, answer));
         id
     }
 
-    pub(crate) fn add_schedule(&mut self, answer: oneshot::Sender<Option<Box<ScheduleState>>>) -> QueryId {
-        self.schedules.retain(|_, answer| !answer.is_closed());
+    pub(crate) fn add_schedule(
+        &mut self,
+        partition: PartitionIndex,
+        answer: oneshot::Sender<Option<Box<ScheduleState>>>,
+    ) -> QueryId {
+        self.schedules.retain(|_, (_, answer)| !answer.is_closed());
         self.next += 1;
         let id = QueryId(self.next);
-        self.schedules.insert(id, answer);
+        self.schedules.insert(id, (partition, answer));
         id
+    }
+
+    /// The partition has gone: whoever waits for it need not.
+    pub(crate) fn forget(&mut self, partition: PartitionIndex) {
+        self.queries.retain(|_, (of, _)| *of != partition);
+        self.schedules.retain(|_, (of, _)| *of != partition);
     }
 
     pub(crate) fn answer_schedule(&mut self, query: QueryId, state: Option<Box<ScheduleState>>) {
         match self.schedules.remove(&query) {
-            Some(answer) => drop(answer.send(state)),
+            Some((_, answer)) => drop(answer.send(state)),
             // Asked for as an instance, which it is not.
             None => self.answer(query, None),
         }
     }
 
     pub(crate) fn answer(&mut self, query: QueryId, state: Option<Box<InstanceState>>) {
-        if let Some(answer) = self.queries.remove(&query) {
+        if let Some((_, answer)) = self.queries.remove(&query) {
             // The one who asked may have gone.
             let _ = answer.send(state);
         }

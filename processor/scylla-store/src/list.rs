@@ -1,12 +1,16 @@
 //! The list of instances: days newest first, the parts of a day merged.
 
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use millrace_partition::Attributes;
 use millrace_runtime::store::{ListPage, ListQuery, ListRow, StoreError};
 use millrace_schemas::{Timestamp, WorkflowVersion};
-use scylla::client::pager::TypedRowStream;
 use scylla::client::session::Session;
+use scylla::response::PagingState;
+use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 
 use crate::error::Failure;
@@ -16,6 +20,13 @@ use crate::statements::Statements;
 use crate::store::{instance_id, rows};
 
 pub(crate) const DOING: &str = "list instances";
+
+/// Rows that are read at once of a part beyond its share of what is asked for: the shares are not equal. Each further page of a part is twice as long,
+/// for then most rows are dropped by the filter.
+const PAGE_MORE: usize = 8;
+
+/// Rows of one page of a part.
+const PAGE_MAX: usize = 500;
 
 type StoredRow = (CqlTimestamp, String, String, String, CqlTimestamp, Option<String>);
 
@@ -48,7 +59,16 @@ pub(crate) async fn list(
         return search.run(&days).await;
     }
     while let Some((day,)) = days.try_next().await.map_err(|it| it.while_doing(DOING))? {
-        let mut merged = Day::open(session, statements, &workflow, day, &from, &until).await?;
+        let wanted = limit.saturating_sub(page.rows.len());
+        let mut merged = Day::open(
+            Reading { session, statement: &statements.select_listing },
+            &workflow,
+            day,
+            &from,
+            &until,
+            wanted,
+        )
+        .await?;
         while let Some(row) = merged.next(query).await? {
             if query.status.as_ref().is_some_and(|it| *it != row.status) {
                 continue;
@@ -63,28 +83,79 @@ pub(crate) async fn list(
     Ok(page)
 }
 
-/// The parts of one day, each in order, with the next row of each.
-struct Day {
-    parts: Vec<(StoredRow, TypedRowStream<StoredRow>)>,
+/// How a part is read.
+#[derive(Clone, Copy)]
+struct Reading<'s> {
+    session: &'s Session,
+    statement: &'s PreparedStatement,
 }
 
-impl Day {
+/// A part of a day: the rows of one CQL partition within the bounds, newest first.
+struct Part<'s> {
+    reading: Reading<'s>,
+    slice: (&'s str, i32, i8, CqlTimestamp, &'s str, CqlTimestamp, &'s str),
+    /// How many rows the next page has.
+    page: usize,
+    /// Where it begins; none behind the last.
+    next: Option<PagingState>,
+    rows: VecDeque<StoredRow>,
+}
+
+impl Part<'_> {
+    async fn read(&mut self) -> Result<(), StoreError> {
+        let Some(place) = self.next.take() else { return Ok(()) };
+        let Reading { session, statement } = self.reading;
+        let mut statement = statement.clone();
+        statement.set_page_size(i32::try_from(self.page.min(PAGE_MAX)).expect("is small"));
+        self.page = self.page.saturating_mul(2);
+        let page = session.execute_single_page(&statement, self.slice, place).await;
+        let (result, state) = page.map_err(|it| it.while_doing(DOING))?;
+        let result = result.into_rows_result().map_err(|it| it.while_doing(DOING))?;
+        for row in result.rows::<StoredRow>().map_err(|it| it.while_doing(DOING))? {
+            self.rows.push_back(row.map_err(|it| it.while_doing(DOING))?);
+        }
+        self.next = match state.into_paging_control_flow() {
+            ControlFlow::Continue(next) => Some(next),
+            ControlFlow::Break(()) => None,
+        };
+        Ok(())
+    }
+
+    /// A page may be empty and not the last.
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        while self.rows.is_empty() && self.next.is_some() {
+            self.read().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The parts of one day that have rows left.
+struct Day<'s> {
+    parts: Vec<Part<'s>>,
+}
+
+impl<'s> Day<'s> {
     async fn open(
-        session: &Session,
-        statements: &Statements,
-        workflow: &str,
+        reading: Reading<'s>,
+        workflow: &'s str,
         day: i32,
-        from: &Position,
-        until: &Position,
+        from: &'s Position,
+        until: &'s Position,
+        wanted: usize,
     ) -> Result<Self, StoreError> {
+        let page = wanted / layout::LIST_SHARDS as usize + PAGE_MORE;
         let opening = (0..layout::LIST_SHARDS).map(async |shard| {
             let slice =
-                (workflow, day, shard, CqlTimestamp(from.0.0), &from.1, CqlTimestamp(until.0.0), &until.1);
-            let mut part = rows::<StoredRow>(session, &statements.select_listing, slice, DOING).await?;
-            let head = part.try_next().await.map_err(|it| it.while_doing(DOING))?;
-            Ok::<_, StoreError>(head.map(|head| (head, part)))
+                (workflow, day, shard, CqlTimestamp(from.0.0), &*from.1, CqlTimestamp(until.0.0), &*until.1);
+            let (next, rows) = (Some(PagingState::start()), VecDeque::new());
+            let mut part = Part { reading, slice, page, next, rows };
+            part.fill().await?;
+            Ok::<_, StoreError>(part)
         });
-        Ok(Self { parts: try_join_all(opening).await?.into_iter().flatten().collect() })
+        let mut parts = try_join_all(opening).await?;
+        parts.retain(|it| !it.rows.is_empty());
+        Ok(Self { parts })
     }
 
     /// The newest row left.
@@ -93,13 +164,15 @@ impl Day {
             .parts
             .iter()
             .enumerate()
-            .max_by(|(_, (a, _)), (_, (b, _))| (a.0.0, &a.1).cmp(&(b.0.0, &b.1)));
+            .filter_map(|(index, part)| Some((index, part.rows.front()?)))
+            .max_by(|(_, a), (_, b)| (a.0.0, &a.1).cmp(&(b.0.0, &b.1)));
         let Some((index, _)) = newest else { return Ok(None) };
-        let (head, part) = &mut self.parts[index];
-        let row = match part.try_next().await.map_err(|it| it.while_doing(DOING))? {
-            Some(next) => std::mem::replace(head, next),
-            None => self.parts.swap_remove(index).0,
-        };
+        let part = &mut self.parts[index];
+        let Some(row) = part.rows.pop_front() else { return Ok(None) };
+        part.fill().await?;
+        if part.rows.is_empty() {
+            self.parts.swap_remove(index);
+        }
         let (started_at, instance, version, status, updated_at, attributes) = row;
         Ok(Some(ListRow {
             instance: instance_id(&instance, DOING)?,

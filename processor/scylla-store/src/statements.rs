@@ -54,14 +54,12 @@ impl Statements {
             Ok(prepared)
         };
         // One comparison of tuples on each side: neither server takes a mixture with single columns.
-        let mut select_listing = prepare(
+        let select_listing = prepare(
             "SELECT started_at, instance, version, status, updated_at, attributes FROM KEYSPACE.listing \
              WHERE workflow = ? AND day = ? AND shard = ? \
              AND (started_at, instance) >= (?, ?) AND (started_at, instance) < (?, ?)",
         )
         .await?;
-        // The parts of a day are merged and mostly thrown away again, so pages are small.
-        select_listing.set_page_size(100);
         let mut select_attribute = prepare(
             "SELECT started_at, instance FROM KEYSPACE.attribute WHERE workflow = ? AND term = ? AND day = ? \
              AND (started_at, instance) >= (?, ?) AND (started_at, instance) < (?, ?)",

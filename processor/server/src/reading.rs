@@ -2,6 +2,7 @@
 //! everything since.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use millrace_engine::{Rewound, rewind};
 use millrace_placement::{KeyGroup, PartitionIndex, home, key_group};
@@ -14,11 +15,18 @@ use millrace_schemas::snapshot::SnapshotRecord;
 
 use millrace_schemas::{EventId, InstanceId, Offset, Stamp, Timestamp};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::clients::{self, Bearer};
 use crate::http::{ApiError, ErrorBody, code};
 use crate::requests::Fleet;
 use crate::view::{FoundView, InstanceView, ReadFrom, ScheduleView, time};
+
+/// For how long the owner of a partition is looked for: a hand-over takes about half a second.
+const OWNER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The pause between two looks for it.
+const OWNER_AGAIN: Duration = Duration::from_millis(100);
 
 /// How the processors of the fleet are asked. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -97,13 +105,11 @@ pub(crate) async fn instance(
     partition: PartitionIndex,
     id: &InstanceId,
 ) -> anyhow::Result<Answer> {
-    let why = match owner(store, partition).await? {
+    let why = match ask_owner(peers, store, partition, &["v1", "instances", id.as_str()], &[]).await? {
+        Ok((url, Ok(instance))) => return Ok(Answer::Owner { url, instance: Box::new(instance) }),
+        Ok((_, Err(error))) if error.code == code::NOT_FOUND => return Ok(Answer::Unknown { why: None }),
+        Ok((url, Err(error))) => format!("{url}: {}", error.message),
         Err(why) => why,
-        Ok(url) => match ask(peers, &url, &["v1", "instances", id.as_str()]).await {
-            Ok(Some(instance)) => return Ok(Answer::Owner { url, instance: Box::new(instance) }),
-            Ok(None) => return Ok(Answer::Unknown { why: None }),
-            Err(error) => format!("{url}: {error:#}"),
-        },
     };
     let Some(row) = store.load_snapshot(id).await? else { return Ok(Answer::Unknown { why: Some(why) }) };
     let snapshot = match codec.decode_snapshot_record(&row.value)? {
@@ -136,12 +142,12 @@ pub(crate) async fn schedule(
     id: &InstanceId,
 ) -> anyhow::Result<Option<ScheduleView>> {
     let Some(workflow) = scheduled_workflow(id) else { return Ok(None) };
-    let why = match owner(store, partition).await? {
+    let path = ["v1", "schedules", &*workflow.namespace, &*workflow.name];
+    let why = match ask_owner(peers, store, partition, &path, &[]).await? {
+        Ok((_, Ok(found))) => return Ok(Some(found)),
+        Ok((_, Err(error))) if error.code == code::NOT_FOUND => return Ok(None),
+        Ok((url, Err(error))) => format!("{url}: {}", error.message),
         Err(why) => why,
-        Ok(url) => match ask(peers, &url, &["v1", "schedules", &workflow.namespace, &workflow.name]).await {
-            Ok(found) => return Ok(found),
-            Err(error) => format!("{url}: {error:#}"),
-        },
     };
     let Some(row) = store.load_snapshot(id).await? else { return Ok(None) };
     match codec.decode_snapshot_record(&row.value)? {
@@ -160,12 +166,30 @@ pub(crate) async fn schedule(
     }
 }
 
-/// Asks a processor. None: it owns the partition, and there is no such thing.
-async fn ask<T: DeserializeOwned>(peers: &Peers, url: &str, path: &[&str]) -> anyhow::Result<Option<T>> {
-    match ask_owner(peers, url, path, &[]).await? {
-        Ok(instance) => Ok(Some(instance)),
-        Err(error) if error.code == code::NOT_FOUND => Ok(None),
-        Err(error) => Err(anyhow::anyhow!("{}", error.message)),
+/// What the owner of a partition has at `path` of its own, or why it has not, with where it is; or why no owner has answered. Asked again for a
+/// while, for the partition may be changing hands.
+pub(crate) async fn ask_owner<T: DeserializeOwned>(
+    peers: &Peers,
+    store: &impl SnapshotStore,
+    partition: PartitionIndex,
+    path: &[&str],
+    parameters: &[(&str, String)],
+) -> Result<Result<(String, Result<T, ApiError>), String>, StoreError> {
+    let deadline = Instant::now() + OWNER_WITHIN;
+    loop {
+        let url = match owner(store, partition).await? {
+            Ok(url) => url,
+            Err(why) => return Ok(Err(why)),
+        };
+        let why = match ask_processor(peers, &url, path, parameters).await {
+            Ok(Err(error)) if [code::NOT_OWNER, code::NO_ANSWER].contains(&&*error.code) => error.message,
+            Ok(answer) => return Ok(Ok((url, answer))),
+            Err(error) => format!("{error:#}"),
+        };
+        if Instant::now() >= deadline {
+            return Ok(Err(format!("{url}: {why}")));
+        }
+        tokio::time::sleep(OWNER_AGAIN).await;
     }
 }
 
@@ -179,7 +203,7 @@ pub(crate) async fn owner(
 }
 
 /// What a processor has at `path` of its own, or why it has not.
-pub(crate) async fn ask_owner<T: DeserializeOwned>(
+pub(crate) async fn ask_processor<T: DeserializeOwned>(
     peers: &Peers,
     url: &str,
     path: &[&str],

@@ -28,7 +28,7 @@ const LANES: u32 = 1;
 /// As fast as it goes, before anything is measured: until the servers' virtual machines have compiled what they run, they are busy with that.
 const SERVERS_WARMUP_SECONDS: u64 = 90;
 /// Of the load, before anything is restarted.
-const WARMUP: Duration = Duration::from_secs(10);
+const WARMUP: Duration = Duration::from_secs(75);
 /// Between a processor's being taken from the Service and its SIGTERM, as `preStopSeconds` of the chart.
 const LEAVING: Duration = Duration::from_secs(2);
 /// Between a processor's being ready and the next one's turn, as `minReadySeconds` of the chart.

@@ -47,9 +47,8 @@ async fn ask(global: &Global, id: &InstanceId, question: &Question) -> anyhow::R
     let fix = "a query is answered by the owner of the instance: wait until its partition has one, see: millrace doctor; \
                what the store has shows: millrace get ID";
     let partition = reading::home_of(id, partitions);
-    let owner = reading::owner(&store, partition).await?;
-    let url = owner.map_err(|why| Failure::new(format!("{id} cannot be asked: {why}"), fix))?;
-    let asked = reading::ask_owner(&peers, &url, &question.path(id), &question.parameters()).await;
-    let asked = asked.map_err(|error| Failure::new(format!("{id} cannot be asked: {error:#}"), fix))?;
+    let asked =
+        reading::ask_owner(&peers, &store, partition, &question.path(id), &question.parameters()).await?;
+    let (url, asked) = asked.map_err(|why| Failure::new(format!("{id} cannot be asked: {why}"), fix))?;
     asked.map_err(|error| clients::refusal(&url, error).into())
 }

@@ -116,7 +116,8 @@ pub(crate) async fn fleet(State(api): State<Api>, caller: Caller) -> Result<Json
     for url in others {
         let peers = api.peers(&caller);
         asking.spawn(async move {
-            let asked = reading::ask_owner::<PartitionsView>(&peers, &url, &["v1", "partitions"], &[]).await;
+            let asked =
+                reading::ask_processor::<PartitionsView>(&peers, &url, &["v1", "partitions"], &[]).await;
             let said = match asked {
                 Ok(Ok(view)) => Ok(view.partitions),
                 Ok(Err(error)) => Err(error.message),

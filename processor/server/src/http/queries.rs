@@ -132,10 +132,8 @@ async fn elsewhere(
     question: &Question,
 ) -> Result<QueryView, ApiError> {
     let no_answer = |why: String| ApiError::at(code::NO_ANSWER, partition.0, why);
-    let owner = reading::owner(&api.store, partition).await;
-    let owner = owner.map_err(ApiError::of_store)?;
-    let url = owner.map_err(no_answer)?;
-    let asked =
-        reading::ask_owner(&api.peers(caller), &url, &question.path(id), &question.parameters()).await;
-    asked.map_err(|error| no_answer(format!("the owner of partition {} at {url}: {error:#}", partition.0)))?
+    let (path, parameters) = (question.path(id), question.parameters());
+    let asked = reading::ask_owner(&api.peers(caller), &api.store, partition, &path, &parameters).await;
+    let (_, answer) = asked.map_err(ApiError::of_store)?.map_err(no_answer)?;
+    answer
 }

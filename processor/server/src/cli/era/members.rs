@@ -62,7 +62,7 @@ impl Members {
 }
 
 async fn partitions_of(peers: &Peers, url: &str) -> anyhow::Result<PartitionsView> {
-    let asked = reading::ask_owner(peers, url, &["v1", "partitions"], &[]).await?;
+    let asked = reading::ask_processor(peers, url, &["v1", "partitions"], &[]).await?;
     asked.map_err(|error| anyhow::anyhow!("{}", error.message))
 }
 
