@@ -16,7 +16,7 @@ const RECORD_BYTES_MAX: &str = "4194304";
 const FETCH_WAIT_MS: &str = "100";
 
 /// Longest time between two heartbeats of the classic protocol.
-const HEARTBEAT_MAX: Duration = Duration::from_millis(250);
+const HEARTBEAT_MAX: Duration = Duration::from_millis(150);
 
 /// librdkafka hashes keys with CRC32 unless told; Java producers use murmur2, and so does our key-group.
 const PARTITIONER: (&str, &str) = ("partitioner", "murmur2_random");
@@ -156,7 +156,7 @@ impl KafkaConfig {
             GroupProtocol::Classic { session_timeout } => {
                 let session = session_timeout.as_millis().to_string();
                 // A member learns of a rebalance by the answer to its next heartbeat: that is most of what a hand-over waits for.
-                // Small requests, four a second and member.
+                // Small requests, seven a second and member.
                 let heartbeat = (session_timeout / 3).min(HEARTBEAT_MAX).as_millis().to_string();
                 fixed.extend([
                     ("group.protocol", "classic"),
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(config.member().get("isolation.level"), Some("read_committed"));
         assert_eq!(config.member().get("max.poll.interval.ms"), Some("7000"));
         assert_eq!(config.follower().get("max.poll.interval.ms"), None);
-        assert_eq!(config.member().get("heartbeat.interval.ms"), Some("250"));
+        assert_eq!(config.member().get("heartbeat.interval.ms"), Some("150"));
     }
 
     /// Whatever is asked of the cluster, it is asked securely, and this build can do it.
