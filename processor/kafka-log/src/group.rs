@@ -30,8 +30,8 @@ const JOIN_INTERVAL: Duration = Duration::from_secs(1);
 /// How often metadata are asked for while a join may be held back.
 const HASTEN_EVERY: Duration = Duration::from_millis(50);
 
-/// How long an answer is waited for, and callbacks with it.
-const METADATA_MAX: Duration = Duration::from_millis(200);
+/// How long an answer is waited for, and callbacks with it. It has its effect all the same.
+const METADATA_MAX: Duration = Duration::from_millis(20);
 
 /// How long a revocation waits for the partitions to be drained.
 const DRAIN_MAX: Duration = Duration::from_secs(2);

@@ -322,7 +322,6 @@ impl Worker {
         }
         check_alive(shares)?;
         producer.send_offsets(&list, &group).map_err(|error| {
-            let error = producer.cause_of(error);
             let refused = is_stale(&error).then_some(group);
             Failure { refused, ..Failure::from(self.judge(producer, doing, error)) }
         })

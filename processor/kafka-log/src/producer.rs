@@ -48,7 +48,7 @@ const POLL_MAX: Duration = Duration::from_millis(500);
 /// What an untracked record carries through librdkafka; tracked ones carry their index and one.
 const UNTRACKED: usize = 0;
 
-/// One transaction at a time: begin, produce, send offsets, settle, then commit or abort.
+/// One transaction at a time: begin, produce, settle, send offsets, then commit or abort.
 pub(crate) struct TransactionalProducer {
     producer: Arc<BaseProducer<Deliveries, Spread>>,
     is_dropped: Arc<AtomicBool>,
@@ -197,18 +197,6 @@ impl TransactionalProducer {
         group: &ConsumerGroupMetadata,
     ) -> KafkaResult<()> {
         self.retrying(|it| it.send_offsets_to_transaction(offsets, group, CALL_MAX))
-    }
-
-    /// Why a call failed. One that comes after a record has failed is only told that the transaction has.
-    pub(crate) fn cause_of(&self, error: KafkaError) -> KafkaError {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::State) {
-            return error;
-        }
-        // The report of that record may be on its way.
-        match self.land(LANDING_MAX) {
-            Err(cause @ KafkaError::MessageProduction(_)) => cause,
-            Ok(()) | Err(_) => error,
-        }
     }
 
     /// Waits until nothing is in flight; the offsets of the tracked records.

@@ -220,10 +220,10 @@ fn spawn_committer<N: Lane>(
             let outcome = lane.commit(shares).await;
             match &outcome {
                 CommitOutcome::Committed(_) => attempt = 0,
-                // The first time at once: mostly it was a rebalance, after which the lane itself waits for the group's new generation.
+                // Tried again at once: mostly it was a rebalance, after which the lane itself waits for the group's new generation.
                 CommitOutcome::Aborted(_) if attempt == 0 => attempt = 1,
                 CommitOutcome::Aborted(_) | CommitOutcome::Unknown(_) => {
-                    tokio::time::sleep(backoff(attempt.saturating_sub(1))).await;
+                    tokio::time::sleep(backoff(attempt)).await;
                     attempt += 1;
                 }
             }
@@ -633,6 +633,53 @@ fn note(reason: &LogError, what: &str) {
         LogError::Fatal { .. } => error!(error = reason as &dyn std::error::Error, "{what}"),
         LogError::Retriable { .. } | LogError::HeldUp { .. } | LogError::Fenced { .. } => {
             warn!(error = reason as &dyn std::error::Error, "{what}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// What comes of its transactions.
+    struct Scripted(VecDeque<CommitOutcome>);
+
+    impl Lane for Scripted {
+        fn transactional_id(&self) -> &str {
+            "scripted"
+        }
+
+        async fn commit(&mut self, _: Vec<Share>) -> CommitOutcome {
+            self.0.pop_front().expect("no more is asked for")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_refusal_costs_nothing_and_the_next_ones_more_and_more() {
+        let committed = || CommitOutcome::Committed(Vec::new());
+        let aborted = || CommitOutcome::Aborted(LogError::Fenced { doing: "committing".to_owned() });
+        let unknown = || CommitOutcome::Unknown(LogError::Fenced { doing: "committing".to_owned() });
+        let script = [
+            (committed(), 0),
+            (aborted(), 0),
+            (aborted(), 100),
+            (aborted(), 200),
+            (committed(), 0),
+            (aborted(), 0),
+            (committed(), 0),
+            (unknown(), 50),
+            (unknown(), 100),
+        ];
+        let (outcomes, pauses): (VecDeque<_>, Vec<u64>) = script.into_iter().unzip();
+        let (mailbox, mut ended) = mpsc::channel(1);
+        let committer = spawn_committer(Scripted(outcomes), mailbox);
+        for (place, pause) in pauses.into_iter().enumerate() {
+            let begun = tokio::time::Instant::now();
+            committer.send((Vec::new(), Instant::now())).await.unwrap();
+            assert!(matches!(ended.recv().await, Some(Message::Committed { .. })), "{place}");
+            assert_eq!(begun.elapsed().as_millis(), u128::from(pause), "{place}");
         }
     }
 }

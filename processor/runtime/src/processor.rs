@@ -188,26 +188,27 @@ impl ProcessorHandle {
         key: InstanceId,
         message: impl Fn(PartitionIndex, InstanceId, oneshot::Sender<Option<Box<T>>>) -> Message,
     ) -> Result<Option<T>, QueryError> {
-        let deadline = tokio::time::Instant::now() + ANSWER_MAX;
-        loop {
-            let (partition, lane) = {
-                let state = self.shared.lock();
-                let partition = home(key_group(key.as_str().as_bytes()), state.partitions.max(1));
-                if !state.owned.contains_key(&partition) {
-                    return Err(QueryError::NotOwner { partition });
+        let partition = home(key_group(key.as_str().as_bytes()), self.partition_count().max(1));
+        let no_answer = || QueryError::NoAnswer { partition };
+        let asking = async {
+            loop {
+                let lane = {
+                    let state = self.shared.lock();
+                    if !state.owned.contains_key(&partition) {
+                        return Err(QueryError::NotOwner { partition });
+                    }
+                    state.lanes[partition.0 as usize % state.lanes.len()].clone()
+                };
+                let (answer, receiver) = oneshot::channel();
+                lane.send(message(partition, key.clone(), answer)).await.map_err(|_| no_answer())?;
+                match receiver.await {
+                    Ok(state) => return Ok(state.map(|it| *it)),
+                    // It has gone, and may be ours again.
+                    Err(_) => tokio::time::sleep(ASK_AGAIN).await,
                 }
-                (partition, state.lanes[partition.0 as usize % state.lanes.len()].clone())
-            };
-            let no_answer = || QueryError::NoAnswer { partition };
-            let (answer, receiver) = oneshot::channel();
-            lane.send(message(partition, key.clone(), answer)).await.map_err(|_| no_answer())?;
-            match tokio::time::timeout_at(deadline, receiver).await {
-                Ok(Ok(state)) => return Ok(state.map(|it| *it)),
-                Err(_) => return Err(no_answer()),
-                // It has gone, and may be ours again.
-                Ok(Err(_)) => tokio::time::sleep(ASK_AGAIN).await,
             }
-        }
+        };
+        tokio::time::timeout(ANSWER_MAX, asking).await.unwrap_or_else(|_| Err(no_answer()))
     }
 
     /// The definition of a version, if this processor knows it.
@@ -471,9 +472,11 @@ fn ended_early(ended: Option<Result<Result<(), Error>, tokio::task::JoinError>>)
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     next: u64,
-    queries: BTreeMap<QueryId, (PartitionIndex, oneshot::Sender<Option<Box<InstanceState>>>)>,
-    schedules: BTreeMap<QueryId, (PartitionIndex, oneshot::Sender<Option<Box<ScheduleState>>>)>,
+    queries: BTreeMap<QueryId, Asker<InstanceState>>,
+    schedules: BTreeMap<QueryId, Asker<ScheduleState>>,
 }
+
+type Asker<T> = (PartitionIndex, oneshot::Sender<Option<Box<T>>>);
 
 impl Waiting {
     pub(crate) fn add(
@@ -520,5 +523,85 @@ impl Waiting {
             // The one who asked may have gone.
             let _ = answer.send(state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTITION: PartitionIndex = PartitionIndex(0);
+
+    /// A processor of one lane that owns the only partition; what its lane is asked.
+    fn handle() -> (ProcessorHandle, mpsc::Receiver<Message>) {
+        let (lane, asked) = mpsc::channel(8);
+        let state = SharedState { partitions: 1, lanes: vec![lane], ..SharedState::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state) });
+        shared.update(PartitionStatus::restoring(PARTITION));
+        (ProcessorHandle { shared }, asked)
+    }
+
+    fn id() -> InstanceId {
+        InstanceId::new("order-1").unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_outlives_the_incarnation_that_it_was_for() {
+        let (handle, mut asked) = handle();
+        let lane = tokio::spawn(async move {
+            drop(asked.recv().await);
+            match asked.recv().await {
+                Some(Message::Query { answer, .. }) => answer.send(None).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(handle.query(id()).await.map(|it| it.is_some()), Ok(false));
+        lane.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partition_that_has_gone_is_asked_for_at_its_next_owner() {
+        let (handle, mut asked) = handle();
+        let shared = Arc::clone(&handle.shared);
+        tokio::spawn(async move {
+            let message = asked.recv().await;
+            shared.remove(PARTITION);
+            drop(message);
+        });
+        assert_eq!(handle.query(id()).await, Err(QueryError::NotOwner { partition: PARTITION }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        for is_dropped in [false, true] {
+            let (handle, mut asked) = handle();
+            let lane = tokio::spawn(async move {
+                let mut kept = Vec::new();
+                while let Some(message) = asked.recv().await {
+                    if !is_dropped {
+                        kept.push(message);
+                    }
+                }
+            });
+            let begun = tokio::time::Instant::now();
+            assert_eq!(handle.query(id()).await, Err(QueryError::NoAnswer { partition: PARTITION }));
+            assert_eq!(begun.elapsed(), ANSWER_MAX);
+            lane.abort();
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_partition_that_has_gone_hears_of_it() {
+        let mut waiting = Waiting::default();
+        let (answer, mut gone) = oneshot::channel();
+        waiting.add(PARTITION, answer);
+        let (answer, mut other) = oneshot::channel();
+        waiting.add(PartitionIndex(1), answer);
+        let (answer, mut schedule) = oneshot::channel();
+        waiting.add_schedule(PARTITION, answer);
+        waiting.forget(PARTITION);
+        assert_eq!(gone.try_recv().map(|_| ()), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(other.try_recv().map(|_| ()), Err(oneshot::error::TryRecvError::Empty));
+        assert_eq!(schedule.try_recv().map(|_| ()), Err(oneshot::error::TryRecvError::Closed));
     }
 }

@@ -12,7 +12,7 @@ use millrace_partition::{
     Attributes, FlushId, FlushRequest, HistoryRow, Listing, SnapshotRow, SnapshotWrite, Term, TimerCursor,
     TimerEntry, TimerPage, TimerRow, TimerSlice,
 };
-use millrace_placement::{PartitionIndex, TimerBucket};
+use millrace_placement::{PartitionIndex, TimerBucket, key_group};
 use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, WorkflowVersion};
 use serde_json::json;
 
@@ -37,6 +37,8 @@ pub async fn all<S: SnapshotStore>(store: &S) {
     history_and_list_rows_expire_each_by_its_own_time(store).await;
     lists_come_newest_first_and_in_pages(store).await;
     lists_follow_the_newest_status(store).await;
+    lists_find_what_is_rare(store).await;
+    lists_need_no_even_ids(store).await;
     lists_span_days(store).await;
     instances_are_found_by_their_attributes(store).await;
     an_attribute_that_has_changed_finds_nothing(store).await;
@@ -398,6 +400,50 @@ pub async fn lists_follow_the_newest_status<S: SnapshotStore>(store: &S) {
     assert_eq!(with(Some("completed"), 10).await.rows, [reversed.clone(), in_order]);
     assert_eq!(with(Some("completed"), 1).await, ListPage { rows: vec![reversed], has_more: true });
     assert_eq!(with(Some("faulted"), 10).await, ListPage::default());
+}
+
+/// However many rows are read on the way, in however many pages, none is missed, and none comes twice.
+pub async fn lists_find_what_is_rare<S: SnapshotStore>(store: &S) {
+    let started = |n: i64| Timestamp(PAST.0 + n);
+    let mut expected = Vec::new();
+    let mut writes = Vec::new();
+    for n in 0..600 {
+        let status = if n % 250 == 1 { "faulted" } else { "completed" };
+        let name = format!("rare-{n:03}");
+        writes.push(listed(&name, Stamp(n), "rare", started(n), started(n), status));
+        expected.push(list_row(&name, "rare", started(n), started(n), status));
+    }
+    expected.reverse();
+    flush(store, writes, vec![], vec![]).await;
+
+    let everything = ListQuery { limit: 1_000, ..query("rare") };
+    assert_eq!(store.list(&everything).await.unwrap(), ListPage { rows: expected.clone(), has_more: false });
+
+    let faulted: Vec<ListRow> = expected.into_iter().filter(|it| it.status == "faulted").collect();
+    let mut after = None;
+    for (row, has_more) in faulted.iter().zip([true, true, false]) {
+        let asked = ListQuery { status: Some("faulted".to_owned()), limit: 1, after, ..query("rare") };
+        assert_eq!(store.list(&asked).await.unwrap(), ListPage { rows: vec![row.clone()], has_more });
+        after = Some((row.started_at, row.instance.clone()));
+    }
+    assert_eq!(faulted.len(), 3);
+}
+
+/// A store may keep the list in parts by id: all rows may be in one of them.
+pub async fn lists_need_no_even_ids<S: SnapshotStore>(store: &S) {
+    let is_in_one = |name: &String| key_group(name.as_bytes()).0 % 16 == 3;
+    let names: Vec<String> = (0..).map(|n| format!("uneven-{n}")).filter(is_in_one).take(100).collect();
+    let at = |n: usize| Timestamp(PAST.0 + n as i64);
+    let rows = names.iter().enumerate();
+    let writes = rows.clone().map(|(n, it)| listed(it, Stamp(1), "uneven", at(n), at(n), "running"));
+    flush(store, writes.collect(), vec![], vec![]).await;
+    let mut expected: Vec<ListRow> =
+        rows.map(|(n, it)| list_row(it, "uneven", at(n), at(n), "running")).collect();
+    expected.reverse();
+    let page = store.list(&ListQuery { limit: 50, ..query("uneven") }).await.unwrap();
+    assert_eq!(page, ListPage { rows: expected[..50].to_vec(), has_more: true });
+    let all = store.list(&ListQuery { limit: u32::MAX, ..query("uneven") }).await.unwrap();
+    assert_eq!(all, ListPage { rows: expected, has_more: false });
 }
 
 /// Days without starts, and a range as wide as time, cost nothing that matters.

@@ -21,8 +21,8 @@ use crate::store::{instance_id, rows};
 
 pub(crate) const DOING: &str = "list instances";
 
-/// Rows that are read at once of a part beyond its share of what is asked for: the shares are not equal. Each further page of a part is twice as long,
-/// for then most rows are dropped by the filter.
+/// Rows that are read at once of a part beyond its share of what is asked for: the shares are not equal. Each further page of a part is twice as long:
+/// either the filter drops most rows, or they are unequal indeed.
 const PAGE_MORE: usize = 8;
 
 /// Rows of one page of a part.
@@ -122,8 +122,8 @@ impl Part<'_> {
     }
 
     /// A page may be empty and not the last.
-    async fn fill(&mut self) -> Result<(), StoreError> {
-        while self.rows.is_empty() && self.next.is_some() {
+    async fn fill(&mut self, rows_min: usize) -> Result<(), StoreError> {
+        while self.rows.len() < rows_min.max(1) && self.next.is_some() {
             self.read().await?;
         }
         Ok(())
@@ -150,29 +150,32 @@ impl<'s> Day<'s> {
                 (workflow, day, shard, CqlTimestamp(from.0.0), &*from.1, CqlTimestamp(until.0.0), &*until.1);
             let (next, rows) = (Some(PagingState::start()), VecDeque::new());
             let mut part = Part { reading, slice, page, next, rows };
-            part.fill().await?;
+            part.fill(1).await?;
             Ok::<_, StoreError>(part)
         });
-        let mut parts = try_join_all(opening).await?;
-        parts.retain(|it| !it.rows.is_empty());
-        Ok(Self { parts })
+        Ok(Self { parts: try_join_all(opening).await? })
+    }
+
+    /// Every part has rows, or none left. When one is to be read, so are those, side by side, that would be soon: they go down evenly.
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        if self.parts.iter().any(|it| it.rows.is_empty()) {
+            try_join_all(self.parts.iter_mut().map(|it| it.fill(it.page.min(PAGE_MAX) / 4))).await?;
+            self.parts.retain(|it| !it.rows.is_empty());
+        }
+        Ok(())
     }
 
     /// The newest row left.
     async fn next(&mut self, query: &ListQuery) -> Result<Option<ListRow>, StoreError> {
+        self.fill().await?;
         let newest = self
             .parts
             .iter()
             .enumerate()
-            .filter_map(|(index, part)| Some((index, part.rows.front()?)))
+            .map(|(index, part)| (index, part.rows.front().expect("a part without rows has been left out")))
             .max_by(|(_, a), (_, b)| (a.0.0, &a.1).cmp(&(b.0.0, &b.1)));
         let Some((index, _)) = newest else { return Ok(None) };
-        let part = &mut self.parts[index];
-        let Some(row) = part.rows.pop_front() else { return Ok(None) };
-        part.fill().await?;
-        if part.rows.is_empty() {
-            self.parts.swap_remove(index);
-        }
+        let row = self.parts[index].rows.pop_front().expect("it has just been looked at");
         let (started_at, instance, version, status, updated_at, attributes) = row;
         Ok(Some(ListRow {
             instance: instance_id(&instance, DOING)?,

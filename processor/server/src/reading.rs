@@ -25,8 +25,17 @@ use crate::view::{FoundView, InstanceView, ReadFrom, ScheduleView, time};
 /// For how long the owner of a partition is looked for: a hand-over takes about half a second.
 const OWNER_WITHIN: Duration = Duration::from_secs(2);
 
-/// The pause between two looks for it.
-const OWNER_AGAIN: Duration = Duration::from_millis(100);
+/// The pause before the second look for it, and the longest: each is twice as long as the one before.
+const OWNER_AGAIN: Duration = Duration::from_millis(25);
+const OWNER_AGAIN_MAX: Duration = Duration::from_millis(400);
+
+/// What its owner may say when it is not the owner, or cannot answer just now.
+const PASSING: [&str; 4] = [code::NOT_OWNER, code::NO_ANSWER, code::TOO_MANY, code::BUSY];
+
+/// Until when to look for an owner, for whoever has time to wait while a partition changes hands.
+pub(crate) fn owner_until() -> Instant {
+    Instant::now() + OWNER_WITHIN
+}
 
 /// How the processors of the fleet are asked. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -97,19 +106,23 @@ impl Answer {
     }
 }
 
-/// Asks the owner; if that does not work, the store.
+/// Asks the owner, until `until` if it does not answer at once; then the store.
 pub(crate) async fn instance(
     peers: &Peers,
     store: &impl SnapshotStore,
     codec: &Codec,
     partition: PartitionIndex,
     id: &InstanceId,
+    until: Instant,
 ) -> anyhow::Result<Answer> {
-    let why = match ask_owner(peers, store, partition, &["v1", "instances", id.as_str()], &[]).await? {
-        Ok((url, Ok(instance))) => return Ok(Answer::Owner { url, instance: Box::new(instance) }),
-        Ok((_, Err(error))) if error.code == code::NOT_FOUND => return Ok(Answer::Unknown { why: None }),
-        Ok((url, Err(error))) => format!("{url}: {}", error.message),
-        Err(why) => why,
+    let path = ["v1", "instances", id.as_str()];
+    let why = match ask_owner(peers, store, partition, &path, &[], until).await? {
+        OwnerSaid::Answered { url, answer } => return Ok(Answer::Owner { url, instance: Box::new(answer) }),
+        OwnerSaid::Refused { error, .. } if error.code == code::NOT_FOUND => {
+            return Ok(Answer::Unknown { why: None });
+        }
+        OwnerSaid::Refused { url, error } => format!("{url}: {}", error.message),
+        OwnerSaid::Unreached { why } => why,
     };
     let Some(row) = store.load_snapshot(id).await? else { return Ok(Answer::Unknown { why: Some(why) }) };
     let snapshot = match codec.decode_snapshot_record(&row.value)? {
@@ -140,14 +153,15 @@ pub(crate) async fn schedule(
     codec: &Codec,
     partition: PartitionIndex,
     id: &InstanceId,
+    until: Instant,
 ) -> anyhow::Result<Option<ScheduleView>> {
     let Some(workflow) = scheduled_workflow(id) else { return Ok(None) };
     let path = ["v1", "schedules", &*workflow.namespace, &*workflow.name];
-    let why = match ask_owner(peers, store, partition, &path, &[]).await? {
-        Ok((_, Ok(found))) => return Ok(Some(found)),
-        Ok((_, Err(error))) if error.code == code::NOT_FOUND => return Ok(None),
-        Ok((url, Err(error))) => format!("{url}: {}", error.message),
-        Err(why) => why,
+    let why = match ask_owner(peers, store, partition, &path, &[], until).await? {
+        OwnerSaid::Answered { answer, .. } => return Ok(Some(answer)),
+        OwnerSaid::Refused { error, .. } if error.code == code::NOT_FOUND => return Ok(None),
+        OwnerSaid::Refused { url, error } => format!("{url}: {}", error.message),
+        OwnerSaid::Unreached { why } => why,
     };
     let Some(row) = store.load_snapshot(id).await? else { return Ok(None) };
     match codec.decode_snapshot_record(&row.value)? {
@@ -166,30 +180,52 @@ pub(crate) async fn schedule(
     }
 }
 
-/// What the owner of a partition has at `path` of its own, or why it has not, with where it is; or why no owner has answered. Asked again for a
-/// while, for the partition may be changing hands.
+/// What came of asking the owner of a partition.
+#[derive(Debug)]
+pub(crate) enum OwnerSaid<T> {
+    Answered {
+        url: String,
+        answer: T,
+    },
+    /// It has spoken as the owner, and said no.
+    Refused {
+        url: String,
+        error: ApiError,
+    },
+    /// No owner has spoken.
+    Unreached {
+        why: String,
+    },
+}
+
+/// Asks the owner of a partition for what it has at `path` of its own; again until `until`, for the partition may be changing hands. At
+/// least once.
 pub(crate) async fn ask_owner<T: DeserializeOwned>(
     peers: &Peers,
     store: &impl SnapshotStore,
     partition: PartitionIndex,
     path: &[&str],
     parameters: &[(&str, String)],
-) -> Result<Result<(String, Result<T, ApiError>), String>, StoreError> {
-    let deadline = Instant::now() + OWNER_WITHIN;
+    until: Instant,
+) -> Result<OwnerSaid<T>, StoreError> {
+    let mut pause = OWNER_AGAIN;
     loop {
         let url = match owner(store, partition).await? {
             Ok(url) => url,
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(OwnerSaid::Unreached { why }),
         };
         let why = match ask_processor(peers, &url, path, parameters).await {
-            Ok(Err(error)) if [code::NOT_OWNER, code::NO_ANSWER].contains(&&*error.code) => error.message,
-            Ok(answer) => return Ok(Ok((url, answer))),
+            Ok(Ok(answer)) => return Ok(OwnerSaid::Answered { url, answer }),
+            Ok(Err(error)) if PASSING.contains(&&*error.code) => error.message,
+            Ok(Err(error)) => return Ok(OwnerSaid::Refused { url, error }),
             Err(error) => format!("{error:#}"),
         };
-        if Instant::now() >= deadline {
-            return Ok(Err(format!("{url}: {why}")));
+        if Instant::now() + pause >= until {
+            let why = format!("the owner of partition {} at {url}: {why}", partition.0);
+            return Ok(OwnerSaid::Unreached { why });
         }
-        tokio::time::sleep(OWNER_AGAIN).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(OWNER_AGAIN_MAX);
     }
 }
 

@@ -27,7 +27,7 @@ const PARTITIONS: u32 = 8;
 const LANES: u32 = 1;
 /// As fast as it goes, before anything is measured: until the servers' virtual machines have compiled what they run, they are busy with that.
 const SERVERS_WARMUP_SECONDS: u64 = 90;
-/// Of the load, before anything is restarted.
+/// Of the load and of the clients, before anything is restarted: what they ask for at their pace is other code than what the servers were busy with.
 const WARMUP: Duration = Duration::from_secs(75);
 /// Between a processor's being taken from the Service and its SIGTERM, as `preStopSeconds` of the chart.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -117,11 +117,15 @@ pub(crate) fn rolling(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     let begun = Instant::now();
     let mut load = Process::spawn("mix", &mut command, &folder)?;
     let service = Service::new(&fleet)?;
-    let clients = Clients::start(&service);
-
+    let clients = Clients::start(&service, 0);
     std::thread::sleep(WARMUP.saturating_sub(begun.elapsed()));
+    let before = clients.stop();
+
+    let clients = Clients::start(&service, CLIENTS);
     let turns = restart_all(&mut fleet, &service, &mut load)?;
-    let seen = clients.stop();
+    let mut seen = clients.stop();
+    // How long they took is of no account; that nothing went wrong is.
+    seen.errors.extend(before.errors);
     // The load's worker does their tasks, too.
     let unfinished = unfinished(&service, &seen.started)?;
     if begun.elapsed() > WARMUP + Duration::from_secs(plan.seconds) {
@@ -212,9 +216,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn start(service: &Service) -> Self {
+    /// Their numbers, from `first` on, are in the ids of what they start.
+    fn start(service: &Service, first: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..CLIENTS).map(|client| {
+        let threads = (first..first + CLIENTS).map(|client| {
             let (service, stop) = (service.clone(), stop.clone());
             std::thread::spawn(move || ask(client, &service, &stop))
         });

@@ -190,7 +190,7 @@ fn table(measured: &[Measured]) -> String {
         .collect();
     format!(
         "From the signal to the owner until the first entry of the new owner is read, committed; one partition, {TRICKLE} signals a second to \
-         random instances. A killed owner's session lasts {SESSION_MS} ms from its last heartbeat, which is up to a third of that earlier.\n\n\
+         random instances. A killed owner's session lasts {SESSION_MS} ms from its last heartbeat, which is up to 150 ms earlier.\n\n\
          | live instances | SIGTERM, ms | kill -9, ms |\n|---|---|---|\n{rows}"
     )
 }

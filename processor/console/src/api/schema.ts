@@ -315,8 +315,8 @@ export interface paths {
         };
         /**
          * One instance
-         * @description Its committed state, from the processor that owns it, whichever that is. If that does not answer, as it was last flushed to the store:
-         *     then `read_from` is `store`, and `note` says why.
+         * @description Its committed state, from the processor that owns it, whichever that is. If that does not answer within two seconds, as it was last flushed
+         *     to the store: then `read_from` is `store`, and `note` says why.
          */
         get: operations["getInstance"];
         put?: never;

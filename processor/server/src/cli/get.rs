@@ -33,9 +33,8 @@ async fn find(global: &Global, id: &InstanceId) -> anyhow::Result<FoundView> {
     }
     let partitions = Kafka::new(global).partitions(&global.topics().internal()).await?;
     let (store, codec) = (clients::store(global).await?, clients::codec(global).await?);
-    let answer =
-        reading::instance(&clients::peers(global)?, &store, &codec, reading::home_of(id, partitions), id)
-            .await?;
+    let (peers, partition) = (clients::peers(global)?, reading::home_of(id, partitions));
+    let answer = reading::instance(&peers, &store, &codec, partition, id, reading::owner_until()).await?;
     answer.found().map_err(|why| not_found(id, why).into())
 }
 

@@ -7,7 +7,7 @@ use crate::clients::{self, ApiClient, Kafka};
 use crate::config::{Global, parse_instance};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::reading::{self, Question};
+use crate::reading::{self, OwnerSaid, Question};
 use crate::view::QueryView;
 
 #[derive(Args, Debug)]
@@ -47,8 +47,10 @@ async fn ask(global: &Global, id: &InstanceId, question: &Question) -> anyhow::R
     let fix = "a query is answered by the owner of the instance: wait until its partition has one, see: millrace doctor; \
                what the store has shows: millrace get ID";
     let partition = reading::home_of(id, partitions);
-    let asked =
-        reading::ask_owner(&peers, &store, partition, &question.path(id), &question.parameters()).await?;
-    let (url, asked) = asked.map_err(|why| Failure::new(format!("{id} cannot be asked: {why}"), fix))?;
-    asked.map_err(|error| clients::refusal(&url, error).into())
+    let (path, parameters, until) = (question.path(id), question.parameters(), reading::owner_until());
+    match reading::ask_owner(&peers, &store, partition, &path, &parameters, until).await? {
+        OwnerSaid::Answered { answer, .. } => Ok(answer),
+        OwnerSaid::Refused { url, error } => Err(clients::refusal(&url, error).into()),
+        OwnerSaid::Unreached { why } => Err(Failure::new(format!("{id} cannot be asked: {why}"), fix).into()),
+    }
 }

@@ -48,7 +48,8 @@ pub(crate) async fn of_instance(
     Segments(id): Segments<String>,
 ) -> Result<Json<GraphView>, ApiError> {
     let id = instance_id(&id)?;
-    let instance = find(&api, &caller, &id, false).await?.instance;
+    let seat = api.seat();
+    let instance = find(&api, &caller, &id, false, seat.until).await?.instance;
     let program = instance.workflow.parse().ok().and_then(|it: WorkflowVersion| api.processor.program(&it));
     let program = program.ok_or_else(|| {
         let message = format!("workflow {} is not deployed any more; deploy it again", instance.workflow);

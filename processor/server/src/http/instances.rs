@@ -7,6 +7,7 @@ use millrace_runtime::QueryError;
 use millrace_runtime::store::ListPage;
 use millrace_schemas::{InstanceId, Stamp};
 use serde::Deserialize;
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Caller;
@@ -30,8 +31,8 @@ pub(crate) struct Routing {
 
 /// One instance
 ///
-/// Its committed state, from the processor that owns it, whichever that is. If that does not answer, as it was last flushed to the store:
-/// then `read_from` is `store`, and `note` says why.
+/// Its committed state, from the processor that owns it, whichever that is. If that does not answer within two seconds, as it was last flushed
+/// to the store: then `read_from` is `store`, and `note` says why.
 #[utoipa::path(
     get, path = "/v1/instances/{id}", tag = "instances", operation_id = "getInstance",
     params(InstanceParam, Routing),
@@ -43,15 +44,17 @@ pub(crate) async fn one(
     Segments(id): Segments<String>,
     Params(Routing { routed }): Params<Routing>,
 ) -> Result<Json<FoundView>, ApiError> {
-    find(&api, &caller, &instance_id(&id)?, routed).await.map(Json)
+    let seat = api.seat();
+    find(&api, &caller, &instance_id(&id)?, routed, seat.until).await.map(Json)
 }
 
-/// An instance as it is, from its owner, whichever that is.
+/// An instance as it is, from its owner, whichever that is; that is looked for until `until`.
 pub(super) async fn find(
     api: &Api,
     caller: &Caller,
     id: &InstanceId,
     routed: bool,
+    until: Instant,
 ) -> Result<FoundView, ApiError> {
     match api.processor.query(id.clone()).await {
         Ok(Some(state)) => Ok(FoundView {
@@ -62,7 +65,9 @@ pub(super) async fn find(
             note: None,
         }),
         Ok(None) => Err(not_found(id)),
-        Err(QueryError::NotOwner { partition }) if !routed => elsewhere(api, caller, partition, id).await,
+        Err(QueryError::NotOwner { partition }) if !routed => {
+            elsewhere(api, caller, partition, id, until).await
+        }
         Err(error) => Err(unanswered(&error)),
     }
 }
@@ -73,8 +78,10 @@ async fn elsewhere(
     caller: &Caller,
     partition: PartitionIndex,
     id: &InstanceId,
+    until: Instant,
 ) -> Result<FoundView, ApiError> {
-    let answer = reading::instance(&api.peers(caller), &api.store, &api.fleet.codec, partition, id).await;
+    let (peers, codec) = (api.peers(caller), &api.fleet.codec);
+    let answer = reading::instance(&peers, &api.store, codec, partition, id, until).await;
     answer.map_err(ApiError::of_store)?.found().map_err(|_| not_found(id))
 }
 

@@ -496,7 +496,8 @@ impl Follower {
         {
             return Some(snapshot.state.workflow);
         }
-        let found = find(&self.api, &self.caller, id, false).await.ok()?;
+        // Everything else in the stream would wait with it.
+        let found = find(&self.api, &self.caller, id, false, Instant::now()).await.ok()?;
         found.instance.workflow.parse().ok()
     }
 }

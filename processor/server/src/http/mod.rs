@@ -30,6 +30,7 @@ mod whoami;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -50,7 +51,7 @@ pub(crate) use security::{AUDIT, Security, Settings};
 
 use crate::clients::AnyStore;
 use crate::exit::Failure;
-use crate::reading::Peers;
+use crate::reading::{self, Peers};
 use crate::requests::Fleet;
 use crate::traces;
 use caller::Caller;
@@ -83,6 +84,8 @@ pub(crate) struct Turns {
     reading: Semaphore,
     /// Requests that wait for what becomes of an event.
     waiting: Semaphore,
+    /// Requests that wait for the owner of a partition to show.
+    seeking: Semaphore,
     /// Batches.
     batches: Semaphore,
     /// Streams of what happens.
@@ -95,13 +98,28 @@ impl Default for Turns {
             evaluating: Semaphore::new(2),
             reading: Semaphore::new(8),
             waiting: Semaphore::new(1_024),
+            seeking: Semaphore::new(256),
             batches: Semaphore::new(4),
             following: Arc::new(Semaphore::new(256)),
         }
     }
 }
 
+/// The right to wait for the owner of a partition.
+struct Seat<'a> {
+    until: Instant,
+    _held: Option<SemaphorePermit<'a>>,
+}
+
 impl Api {
+    /// Who finds no seat asks once: those who wait must not take the places of those who can be answered.
+    fn seat(&self) -> Seat<'_> {
+        match self.turns.seeking.try_acquire() {
+            Ok(held) => Seat { until: reading::owner_until(), _held: Some(held) },
+            Err(_) => Seat { until: Instant::now(), _held: None },
+        }
+    }
+
     /// The other processors, asked in the name of the caller.
     fn peers(&self, caller: &Caller) -> Peers {
         self.peers.for_caller(caller.bearer.clone())

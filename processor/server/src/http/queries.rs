@@ -20,7 +20,7 @@ use super::extract::{Params, Segments};
 use super::instances::{Routing, instance_id, not_found, unanswered};
 use super::{Api, ApiError, code};
 use crate::clients;
-use crate::reading::{self, Question};
+use crate::reading::{self, OwnerSaid, Question};
 use crate::view::{InstanceView, QueryView};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -131,9 +131,12 @@ async fn elsewhere(
     id: &InstanceId,
     question: &Question,
 ) -> Result<QueryView, ApiError> {
-    let no_answer = |why: String| ApiError::at(code::NO_ANSWER, partition.0, why);
     let (path, parameters) = (question.path(id), question.parameters());
-    let asked = reading::ask_owner(&api.peers(caller), &api.store, partition, &path, &parameters).await;
-    let (_, answer) = asked.map_err(ApiError::of_store)?.map_err(no_answer)?;
-    answer
+    let (peers, seat) = (api.peers(caller), api.seat());
+    let asked = reading::ask_owner(&peers, &api.store, partition, &path, &parameters, seat.until).await;
+    match asked.map_err(ApiError::of_store)? {
+        OwnerSaid::Answered { answer, .. } => Ok(answer),
+        OwnerSaid::Refused { error, .. } => Err(error),
+        OwnerSaid::Unreached { why } => Err(ApiError::at(code::NO_ANSWER, partition.0, why)),
+    }
 }

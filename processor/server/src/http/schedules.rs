@@ -7,6 +7,7 @@ use millrace_schemas::command::Answer;
 use millrace_schemas::schedule::schedule_id;
 use millrace_schemas::{InstanceId, WorkflowName, WorkflowVersion};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::asking::{self, CommandView, Naming, Waiting};
 use super::caller::Caller;
@@ -19,7 +20,7 @@ use crate::reading;
 use crate::requests::commands::ScheduleCommand;
 use crate::view::{ReadFrom, ScheduleView, SchedulesView};
 
-/// How many are looked at side by side. An owner that does not answer takes seconds.
+/// How many are looked at side by side. An owner that does not answer takes seconds, but all of the list together look for owners no longer than one does.
 const AT_ONCE: usize = 64;
 
 /// One schedule
@@ -36,7 +37,8 @@ pub(crate) async fn one(
     Params(Routing { routed }): Params<Routing>,
 ) -> Result<Json<ScheduleView>, ApiError> {
     let (workflow, id) = schedule(&namespace, &name)?;
-    match find(&api, &caller, &id, routed).await? {
+    let seat = api.seat();
+    match find(&api, &caller, &id, routed, seat.until).await? {
         Some(view) => Ok(Json(view)),
         None => Err(ApiError::new(code::NOT_FOUND, format!("there is no schedule of {workflow}"))),
     }
@@ -60,12 +62,13 @@ async fn find(
     caller: &Caller,
     id: &InstanceId,
     routed: bool,
+    until: Instant,
 ) -> Result<Option<ScheduleView>, ApiError> {
     match api.processor.query_schedule(id.clone()).await {
         Ok(state) => Ok(state.map(|it| ScheduleView::new(id, &it, ReadFrom::Owner))),
         Err(QueryError::NotOwner { partition }) if !routed => {
             let peers = api.peers(caller);
-            let found = reading::schedule(&peers, &api.store, &api.fleet.codec, partition, id).await;
+            let found = reading::schedule(&peers, &api.store, &api.fleet.codec, partition, id, until).await;
             found.map_err(ApiError::of_store)
         }
         Err(error) => Err(unanswered(&error)),
@@ -81,11 +84,13 @@ async fn find(
 )]
 pub(crate) async fn all(State(api): State<Api>, caller: Caller) -> Json<SchedulesView> {
     let mut schedules = Vec::new();
+    let seat = api.seat();
     for some in api.processor.schedules().chunks(AT_ONCE) {
         let mut looking = JoinSet::new();
         for (id, version) in some {
             let (api, caller, id, version) = (api.clone(), caller.clone(), id.clone(), version.clone());
-            looking.spawn(async move { listed(&api, &caller, &id, &version).await });
+            let until = seat.until;
+            looking.spawn(async move { listed(&api, &caller, &id, &version, until).await });
         }
         schedules.extend(looking.join_all().await);
     }
@@ -93,8 +98,14 @@ pub(crate) async fn all(State(api): State<Api>, caller: Caller) -> Json<Schedule
     Json(SchedulesView { schedules })
 }
 
-async fn listed(api: &Api, caller: &Caller, id: &InstanceId, version: &WorkflowVersion) -> ScheduleView {
-    match find(api, caller, id, false).await {
+async fn listed(
+    api: &Api,
+    caller: &Caller,
+    id: &InstanceId,
+    version: &WorkflowVersion,
+    until: Instant,
+) -> ScheduleView {
+    match find(api, caller, id, false, until).await {
         Ok(Some(view)) => view,
         Ok(None) => ScheduleView::without_state(version, "pending", None),
         Err(error) => ScheduleView::without_state(version, "unknown", Some(error.message)),

@@ -43,9 +43,15 @@ struct Line {
     api: http::Settings,
 }
 
-struct Fleet {
-    members: Vec<(String, ProcessorHandle, tokio::task::JoinHandle<anyhow::Result<()>>)>,
+struct Running {
+    url: String,
+    handle: ProcessorHandle,
     shutdown: CancellationToken,
+    ended: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+struct Fleet {
+    members: Vec<Running>,
     broker: DevBroker,
     client: reqwest::Client,
     _folder: TempDir,
@@ -68,7 +74,6 @@ impl Fleet {
         let Line { global, api } = Line::parse_from(line);
         let made = topics::ensure(&global, &Kafka::new(&global), Some(PARTITIONS), PARTITIONS).await;
         made.expect("topics are made");
-        let shutdown = CancellationToken::new();
         let mut members = Vec::new();
         for ordinal in 0..2 {
             let listener = http::bind(listen).await.expect("a free port");
@@ -94,20 +99,22 @@ impl Fleet {
                 url: url.clone(),
             });
             let handle = member.handle();
-            members.push((url, handle, tokio::spawn(Box::pin(member.run(shutdown.clone())))));
+            let shutdown = CancellationToken::new();
+            let ended = tokio::spawn(Box::pin(member.run(shutdown.clone())));
+            members.push(Running { url, handle, shutdown, ended });
         }
         let client = reqwest::Client::new();
-        let fleet = Self { members, shutdown, broker, client, _folder: folder };
+        let fleet = Self { members, broker, client, _folder: folder };
         let shared = async || {
-            let owned = fleet.members.iter().map(|it| it.1.partitions().len());
-            fleet.members.iter().all(|it| it.1.is_ready() && !it.1.partitions().is_empty())
+            let owned = fleet.members.iter().map(|it| it.handle.partitions().len());
+            fleet.members.iter().all(|it| it.handle.is_ready() && !it.handle.partitions().is_empty())
                 && owned.sum::<usize>() == PARTITIONS as usize
         };
         fleet.until("both have some", shared).await;
         fleet
     }
 
-    async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+    async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         let begun = tokio::time::Instant::now();
         while !is_so().await {
             assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
@@ -116,7 +123,7 @@ impl Fleet {
     }
 
     fn url(&self, member: usize) -> &str {
-        &self.members[member].0
+        &self.members[member].url
     }
 
     async fn get(&self, member: usize, path: &str) -> (StatusCode, Value) {
@@ -134,17 +141,26 @@ impl Fleet {
     /// An id whose instance is owned by this member.
     fn id_at(&self, member: usize) -> InstanceId {
         let owned: Vec<PartitionIndex> =
-            self.members[member].1.partitions().iter().map(|it| it.partition).collect();
+            self.members[member].handle.partitions().iter().map(|it| it.partition).collect();
         let ids = (0..).map(|it| InstanceId::new(format!("a-{it}")).expect("is legal"));
         ids.into_iter()
             .find(|id| owned.contains(&reading::home_of(id, PARTITIONS)))
             .expect("there are enough")
     }
 
+    /// The workflow of these tests, known to both.
+    async fn deploy(&self) {
+        let deploying = self.client.post(format!("{}/v1/definitions", self.url(0))).bearer_auth(TOKEN);
+        let deployed = deploying.header("content-type", "application/yaml").body(APPROVAL).send().await;
+        assert_eq!(deployed.expect("it answers").status(), StatusCode::CREATED);
+        let is_known = async || self.get(1, "/v1/definitions/demo/approval").await.0 == StatusCode::OK;
+        self.until("the other knows it, too", is_known).await;
+    }
+
     async fn stop(self) {
-        self.shutdown.cancel();
-        for (_, _, running) in self.members {
-            running.await.expect("it does not panic").expect("it ends well");
+        self.members.iter().for_each(|it| it.shutdown.cancel());
+        for Running { ended, .. } in self.members {
+            ended.await.expect("it does not panic").expect("it ends well");
         }
         self.broker.stop().await.expect("it stops");
     }
@@ -153,15 +169,7 @@ impl Fleet {
 #[tokio::test(flavor = "multi_thread")]
 async fn whichever_member_is_asked_answers_for_the_fleet() {
     let fleet = Arc::new(Fleet::of_two().await);
-    let deploying = fleet.client.post(format!("{}/v1/definitions", fleet.url(0))).bearer_auth(TOKEN);
-    let deployed = deploying.header("content-type", "application/yaml").body(APPROVAL).send().await;
-    assert_eq!(deployed.expect("it answers").status(), StatusCode::CREATED);
-    fleet
-        .until("the other knows it, too", async || {
-            fleet.get(1, "/v1/definitions/demo/approval").await.0 == StatusCode::OK
-        })
-        .await;
-
+    fleet.deploy().await;
     for (asked, owner) in [(0, 1), (1, 0)] {
         let id = fleet.id_at(owner);
         let start = json!({ "workflow": "demo/approval", "id": id, "input": { "x": owner } });
@@ -224,4 +232,33 @@ async fn whichever_member_is_asked_answers_for_the_fleet() {
         assert_eq!((status, &done["answer"]), (StatusCode::OK, &json!("accepted")), "{done:#}");
     }
     Arc::into_inner(fleet).expect("nobody else has it").stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_leaves_takes_no_answer_with_it() {
+    let fleet = Fleet::of_two().await;
+    fleet.deploy().await;
+    let id = fleet.id_at(1);
+    let start = json!({ "workflow": "demo/approval", "id": id, "input": { "x": 1 } });
+    let (status, started) = fleet.post(0, "/v1/instances?wait=accepted&timeout=60s", &start).await;
+    assert_eq!(status, StatusCode::OK, "{started:#}");
+
+    let path = format!("/v1/instances/{id}");
+    let leaving = &fleet.members[1].shutdown;
+    let mut asked = 0;
+    fleet
+        .until("its instance has another owner", async || {
+            if asked == 3 {
+                leaving.cancel();
+            }
+            asked += 1;
+            let (status, seen) = fleet.get(0, &path).await;
+            assert_eq!((status, &seen["read_from"]), (StatusCode::OK, &json!("owner")), "{seen:#}");
+            let (status, answered) = fleet.get(0, &format!("{path}/queries/asked")).await;
+            assert_eq!((status, &answered["result"]), (StatusCode::OK, &json!({ "x": 1 })), "{answered:#}");
+            seen["owner_url"] == fleet.url(0)
+        })
+        .await;
+    assert!(asked > 3, "it was the owner before");
+    fleet.stop().await;
 }
