@@ -23,7 +23,7 @@ use crate::requests::Fleet;
 use crate::view::{FoundView, InstanceView, ReadFrom, ScheduleView, time};
 
 /// For how long the owner of a partition is looked for: a hand-over takes about half a second.
-const OWNER_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const OWNER_WITHIN: Duration = Duration::from_secs(2);
 
 /// The pause before the second look for it, and the longest: each is twice as long as the one before.
 const OWNER_AGAIN: Duration = Duration::from_millis(25);
