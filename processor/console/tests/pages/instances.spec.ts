@@ -47,7 +47,7 @@ test('an instance is opened by its id, whatever is in that', async ({ page }) =>
   await page.getByLabel('Id', { exact: true }).fill('list/4 50%');
   await page.getByLabel('Id', { exact: true }).press('Enter');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('list/4 50%');
-  await expect(page.getByText('demo/plain/1.0.0')).toBeVisible();
+  await expect(page.getByRole('link', { name: 'demo/plain/1.0.0' })).toBeVisible();
   await page.reload();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('list/4 50%');
 });

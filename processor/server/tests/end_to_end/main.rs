@@ -15,6 +15,7 @@ mod dev;
 mod hostile;
 mod operators;
 mod readme;
+mod runbook;
 mod schedules;
 mod security;
 mod servers;

@@ -149,6 +149,14 @@ impl Fleet {
         path.to_str().unwrap().to_owned()
     }
 
+    /// A folder of secrets, one of them.
+    pub(crate) fn secrets(&self) -> String {
+        let folder = self.folder.path().join("secrets");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("supplier"), "xyz").unwrap();
+        folder.to_str().unwrap().to_owned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = millrace(arguments);
         match &self.addresses {
@@ -162,6 +170,28 @@ impl Fleet {
         }
         command.env("MILLRACE_PREFIX", &self.prefix);
         command.envs(self.registry.iter().map(|url| ("MILLRACE_REGISTRY", url)));
+        command
+    }
+
+    /// A script of bash for which the fleet is set as for the program, which it finds by its name; or another fleet of the same servers, that has
+    /// yet to be installed.
+    pub(crate) fn shell(&self, script: &str, is_another: bool) -> Command {
+        let like = self.command(&[]);
+        let mut command = Command::new("bash");
+        command.args(["-c", script]);
+        for (name, value) in like.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let here = Path::new(env!("CARGO_BIN_EXE_millrace")).parent().unwrap();
+        let others = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{others}", here.display()));
+        match is_another {
+            true => command.env("MILLRACE_PREFIX", format!("{}o", self.prefix)),
+            false => command.envs(self.processor.as_ref().map(|it| ("MILLRACE_API", &it.url))),
+        };
         command
     }
 
