@@ -150,7 +150,8 @@ async fn every_command_of_the_runbook_is_run() {
             script += " --replication 1";
         }
         if command.starts_with("millrace processor ") || command.starts_with("millrace worker ") {
-            script = format!("timeout --preserve-status -s TERM {RUNS_FOR} {script}");
+            // In the foreground it signals only once.
+            script = format!("timeout --foreground --preserve-status -s TERM {RUNS_FOR} {script}");
         }
         let shell = fleet.shell(&format!("set -euo pipefail\n{exports}{script}"), is_installed);
         tokio::task::spawn_blocking(|| Ran::of(shell)).await.unwrap().succeeds();
