@@ -124,8 +124,9 @@ pub(crate) fn rolling(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     let clients = Clients::start(&service, CLIENTS);
     let turns = restart_all(&mut fleet, &service, &mut load)?;
     let mut seen = clients.stop();
-    // How long they took is of no account; that nothing went wrong is.
+    // How long they took is of no account; that nothing went wrong is, and that what they started ends.
     seen.errors.extend(before.errors);
+    seen.started.extend(before.started);
     // The load's worker does their tasks, too.
     let unfinished = unfinished(&service, &seen.started)?;
     if begun.elapsed() > WARMUP + Duration::from_secs(plan.seconds) {

@@ -189,7 +189,10 @@ impl Fleet {
         let others = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{others}", here.display()));
         match is_another {
-            true => command.env("MILLRACE_PREFIX", format!("{}o", self.prefix)),
+            // A processor that is not told where to listen would take the usual port.
+            true => command
+                .env("MILLRACE_PREFIX", format!("{}o", self.prefix))
+                .env("MILLRACE_HTTP", "127.0.0.1:0"),
             false => command.envs(self.processor.as_ref().map(|it| ("MILLRACE_API", &it.url))),
         };
         command
