@@ -478,18 +478,23 @@ pub(crate) struct Waiting {
 
 type Asker<T> = (PartitionIndex, oneshot::Sender<Option<Box<T>>>);
 
+/// Instances and schedules share their ids, so `next` is of both.
+fn enter<T>(next: &mut u64, waiting: &mut BTreeMap<QueryId, Asker<T>>, asker: Asker<T>) -> QueryId {
+    // Those who have stopped waiting.
+    waiting.retain(|_, (_, answer)| !answer.is_closed());
+    *next += 1;
+    let id = QueryId(*next);
+    waiting.insert(id, asker);
+    id
+}
+
 impl Waiting {
     pub(crate) fn add(
         &mut self,
         partition: PartitionIndex,
         answer: oneshot::Sender<Option<Box<InstanceState>>>,
     ) -> QueryId {
-        // Those who have stopped waiting.
-        self.queries.retain(|_, (_, answer)| !answer.is_closed());
-        self.next += 1;
-        let id = QueryId(self.next);
-        self.queries.insert(id, (partition, answer));
-        id
+        enter(&mut self.next, &mut self.queries, (partition, answer))
     }
 
     pub(crate) fn add_schedule(
@@ -497,11 +502,7 @@ impl Waiting {
         partition: PartitionIndex,
         answer: oneshot::Sender<Option<Box<ScheduleState>>>,
     ) -> QueryId {
-        self.schedules.retain(|_, (_, answer)| !answer.is_closed());
-        self.next += 1;
-        let id = QueryId(self.next);
-        self.schedules.insert(id, (partition, answer));
-        id
+        enter(&mut self.next, &mut self.schedules, (partition, answer))
     }
 
     /// The partition has gone: whoever waits for it need not.
