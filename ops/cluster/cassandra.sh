@@ -71,7 +71,7 @@ cassandra_create() {
 </configuration>
 END
   mapfile -t modules < <(cassandra_modules)
-  write_run "$dir" "-Xms$heap" "-Xmx$heap" -Xss512k -XX:+UseG1GC -XX:MaxGCPauseMillis=300 -XX:+ExitOnOutOfMemoryError \
+  write_run "$dir" "-Xms$heap" "-Xmx$heap" -Xss512k "$JAVA_GC" -XX:+ExitOnOutOfMemoryError \
     -XX:+PerfDisableSharedMem -Djava.net.preferIPv4Stack=true -Djava.io.tmpdir="$dir/tmp" \
     -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true "${modules[@]}" \
     -javaagent:"$(echo "$jars"/jamm-*.jar)" -Dlogback.configurationFile="$dir/logback.xml" \

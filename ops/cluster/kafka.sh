@@ -83,7 +83,7 @@ kafka_create() {
       rm -rf "$CLUSTER_HOME/kafka"
       die "could not format Kafka's storage"
     }
-    write_run "$dir" "-Xmx${KAFKA_HEAP:-512m}" -XX:+ExitOnOutOfMemoryError "${jvm[@]}" kafka.Kafka "$dir/server.properties"
+    write_run "$dir" "-Xmx${KAFKA_HEAP:-512m}" "$JAVA_GC" -XX:+ExitOnOutOfMemoryError "${jvm[@]}" kafka.Kafka "$dir/server.properties"
   done
 }
 

@@ -111,6 +111,18 @@ impl InstanceId {
         self.0.starts_with(Self::CHANNEL_PREFIX)
     }
 
+    /// When it was made, if it begins or ends with a UUID of version 7 in its usual form (RFC 9562, 5.7), as ids do that Millrace makes.
+    #[must_use]
+    pub fn made_at(&self) -> Option<Timestamp> {
+        const UUID_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
+        let made_at = |text: Option<&str>| {
+            let made_at = uuid::Uuid::try_parse(text?).ok()?.get_timestamp()?;
+            let (seconds, nanos) = made_at.to_unix();
+            Some(Timestamp(i64::try_from(seconds * 1_000 + u64::from(nanos) / 1_000_000).ok()?))
+        };
+        made_at(self.0.get(..UUID_LEN)).or_else(|| made_at(self.0.get(self.0.len().checked_sub(UUID_LEN)?..)))
+    }
+
     /// # Errors
     /// When `id` is empty or longer than [`Self::BYTES_MAX`].
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidId> {
@@ -286,5 +298,32 @@ pub struct EventId {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.source, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_made_of_a_uuid_of_version_7_says_when_it_was_made() {
+        let made_at = |id: &str| InstanceId::new(id).expect("short").made_at().map(|it| it.0);
+        // The example of RFC 9562, A.6.
+        const UUID: &str = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+        const AT: Option<i64> = Some(1_645_557_742_000);
+        assert_eq!(made_at(UUID), AT);
+        assert_eq!(made_at(&UUID.to_uppercase()), AT);
+        assert_eq!(made_at(&format!("order-{UUID}")), AT);
+        assert_eq!(made_at(&format!("{UUID}/pay/1")), AT);
+        for other in [
+            "order-1",
+            "é017f22e2-79b0-7cc3-98c4-dc0c0c07398",
+            "919108f7-52d1-4320-9bac-f847db4148a8",
+            "017f22e279b07cc398c4dc0c0c07398f",
+            "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
+            "a-017f22e2-79b0-7cc3-98c4-dc0c0c07398f-b",
+        ] {
+            assert_eq!(made_at(other), None, "{other}");
+        }
     }
 }

@@ -80,6 +80,9 @@ pub struct Checkpoint {
     /// Of the timers due at `timers_low_watermark`, those before this place have been fired and handled, too: a million may be due at
     /// one instant.
     pub timers_from: Option<TimerPlace>,
+    /// No id that says when it was made ([`InstanceId::made_at`]) was used with a later time, by any owner. None: not known, as in
+    /// checkpoints of earlier releases.
+    pub newest_id: Option<Timestamp>,
 }
 
 /// A place in the timer index, among the timers that are due at one instant: they are in the order of this.

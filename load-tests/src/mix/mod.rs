@@ -10,6 +10,7 @@
 
 mod arrivals;
 mod file;
+mod ids;
 mod picture;
 mod seen;
 
@@ -39,6 +40,7 @@ use arrivals::Arrivals;
 pub use arrivals::Spread;
 use file::{INPUT_FRAME_BYTES, Kind};
 pub use file::{Mix, Work};
+use ids::Ids;
 pub use seen::{Quantiles, Second};
 use seen::{Seen, Window};
 
@@ -138,7 +140,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     ensure!(settings.rate.is_none_or(|rate| rate > 0.0), "--rate must be more than 0");
     let mix = Mix::read(&settings.mix)?;
     let topics = Topics::new(&settings.prefix);
-    let run = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+    let ids = Ids::of_this_run();
     let mut worker = Workers::start(&settings, &mix)?;
     let changelog_start = ends(&settings.bootstrap, &topics.changelog())?;
 
@@ -147,16 +149,16 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
     let start = Instant::now();
     let seen = Arc::new(Mutex::new(Seen::new(start, window, mix.work.len())?));
     let follower = {
-        let (seen, run) = (seen.clone(), run.clone());
+        let seen = seen.clone();
         Follower::start(&settings.bootstrap, topics.changelog(), &changelog_start, move |key, entry, _| {
-            see(&mut lock(&seen), &run, key, &entry);
+            see(&mut lock(&seen), ids, key, &entry);
         })?
     };
     // At a rate, what is due does not wait for company.
     let linger = if settings.max { "2" } else { "0" };
     let options = [("linger.ms", linger), ("partitioner", settings.partitioner.as_str())];
     let publisher = Publisher::new(&settings.bootstrap, &topics.events(), &options)?;
-    let mut source = Source::new(&mix, run, settings.seed)?;
+    let mut source = Source::new(&mix, ids, settings.seed)?;
     let mut arrivals =
         settings.rate.map(|rate| Arrivals::new(rate, settings.arrivals, settings.seed).peekable());
     let mut progress = Progress::new(None)?;
@@ -272,15 +274,15 @@ fn check(follower: &Follower) -> anyhow::Result<()> {
 }
 
 /// What an entry of the changelog says about our work.
-fn see(seen: &mut Seen, run: &str, key: &str, entry: &ChangelogEntry) {
+fn see(seen: &mut Seen, ids: Ids, key: &str, entry: &ChangelogEntry) {
     let now = seen.start.elapsed();
     if entry.cause.source == SOURCE
-        && let Some((kind, due)) = parse(run, &entry.cause.id)
+        && let Some((kind, due)) = ids.parse(&entry.cause.id)
     {
         // A signal was taken in.
         return seen.see(kind, due, now);
     }
-    let Some((kind, due)) = parse(run, key) else { return };
+    let Some((kind, due)) = ids.parse(key) else { return };
     for event in &entry.events {
         match event {
             Event::InstanceCompleted { .. } => {}
@@ -291,44 +293,33 @@ fn see(seen: &mut Seen, run: &str, key: &str, entry: &ChangelogEntry) {
     }
 }
 
-/// An id that says what kind of work it is and when it was due, so that nothing need be kept of work under way.
-fn id_of(run: &str, kind: usize, number: u64, due: Duration) -> String {
-    format!("mix-{run}-{kind}-{number}-{}", due.as_micros())
-}
-
-fn parse(run: &str, id: &str) -> Option<(usize, Duration)> {
-    let (kind, rest) = id.strip_prefix("mix-")?.strip_prefix(run)?.strip_prefix('-')?.split_once('-')?;
-    let (_, due) = rest.split_once('-')?;
-    Some((kind.parse().ok()?, Duration::from_micros(due.parse().ok()?)))
-}
-
 /// Makes the work.
 struct Source<'a> {
     mix: &'a Mix,
     kinds: Vec<Kind>,
-    run: String,
+    ids: Ids,
     rng: ChaCha8Rng,
     sent: u64,
 }
 
 impl<'a> Source<'a> {
-    fn new(mix: &'a Mix, run: String, seed: u64) -> anyhow::Result<Self> {
+    fn new(mix: &'a Mix, ids: Ids, seed: u64) -> anyhow::Result<Self> {
         let kinds = mix.work.iter().map(Work::kind).collect::<anyhow::Result<_>>()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(1); // another than that of the arrivals
-        Ok(Self { mix, kinds, run, rng, sent: 0 })
+        Ok(Self { mix, kinds, ids, rng, sent: 0 })
     }
 
     fn next(&mut self, due: Duration) -> anyhow::Result<CloudEvent> {
         let kind = self.mix.choose(&mut self.rng);
-        let id = id_of(&self.run, kind, self.sent, due);
+        let id = self.ids.make(u8::try_from(kind)?, self.sent, due);
         let event_id = |id: String| EventId { source: SOURCE.to_owned(), id };
         let event = match &self.kinds[kind] {
             Kind::Start { workflow, input_bytes } => {
-                let instance = InstanceId::new(id).context("the generator's ids are short")?;
+                let instance = InstanceId::new(&id).context("the generator's ids are short")?;
                 let input = input(&mut self.rng, *input_bytes);
                 // The entry that it causes is not the end of the work.
-                start_event(event_id(format!("{}-{}", self.run, self.sent)), &instance, workflow, None, input)
+                start_event(event_id(format!("start-{id}")), &instance, workflow, None, input)
             }
             Kind::Signal { event_type, instances } => {
                 let number = self.rng.random_range(0..*instances);
@@ -424,19 +415,12 @@ mod tests {
     }
 
     #[test]
-    fn an_id_says_what_it_is_and_when_it_was_due() {
-        let due = Duration::from_micros(1_234_567);
-        assert_eq!(parse("run", &id_of("run", 3, 42, due)), Some((3, due)));
-        assert_eq!(parse("other", &id_of("run", 3, 42, due)), None);
-    }
-
-    #[test]
     fn the_same_seed_makes_the_same_work() {
         let text =
             "[[work]]\nname = 'a'\nstart = 'load/w1'\n[[work]]\nname = 'b'\nsignal = 'x'\ninstances = 9";
         let mix: Mix = toml::from_str(text).unwrap();
         let all = |seed| {
-            let mut source = Source::new(&mix, "run".to_owned(), seed).unwrap();
+            let mut source = Source::new(&mix, ids::tests::RUN, seed).unwrap();
             let next = |n: u64| source.next(Duration::from_millis(n)).unwrap().to_binary();
             (0..100).map(next).map(|it| (it.key, it.value)).collect::<Vec<_>>()
         };

@@ -179,6 +179,31 @@ enum Bench {
         #[command(flatten)]
         given: Given,
     },
+    /// Each kind of work as fast as it goes: tasks in a row, a fork, the pure engine, large payloads, one hot key, events to a million open instances
+    Workloads {
+        /// For how long each, in seconds
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Instances that are open when events come to random ones of them
+        #[arg(long, default_value_t = 1_000_000, value_name = "INSTANCES", value_parser = clap::value_parser!(u64).range(1..))]
+        open: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/workloads.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// W1 as fast as it goes for long: whether it is as fast at the end as in the fifth minute
+    Soak {
+        /// For how long
+        #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(14..))]
+        minutes: u64,
+        /// Write the report for people, too
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "load-tests/reports/soak.md")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
     /// How long a partition stands still when its owner is stopped or killed, by the number of live instances on it
     Takeover {
         /// Numbers of live instances, ascending
@@ -313,6 +338,8 @@ impl Check {
             Self::Bench(Bench::Broker { .. }) => "bench broker".to_owned(),
             Self::Bench(Bench::W1 { .. }) => "bench w1".to_owned(),
             Self::Bench(Bench::Scaling { .. }) => "bench scaling".to_owned(),
+            Self::Bench(Bench::Workloads { .. }) => "bench workloads".to_owned(),
+            Self::Bench(Bench::Soak { .. }) => "bench soak".to_owned(),
             Self::Bench(Bench::Takeover { .. }) => "bench takeover".to_owned(),
             Self::Bench(Bench::Rolling { .. }) => "bench rolling".to_owned(),
             Self::Bench(Bench::Timers { .. }) => "bench timers".to_owned(),
@@ -353,6 +380,12 @@ impl Check {
             }
             Self::Bench(Bench::Scaling { seconds, report, given }) => {
                 bench::scaling(&workspace()?, &bench::ScalingPlan { seconds, report, given })
+            }
+            Self::Bench(Bench::Workloads { seconds, open, report, given }) => {
+                bench::workloads(&workspace()?, &bench::WorkloadsPlan { seconds, open, report, given })
+            }
+            Self::Bench(Bench::Soak { minutes, report, given }) => {
+                bench::soak(&workspace()?, &bench::SoakPlan { minutes, report, given })
             }
             Self::Bench(Bench::Takeover { live, times, report, given }) => {
                 bench::takeover(&workspace()?, &bench::TakeoverPlan { live, times, report, given })

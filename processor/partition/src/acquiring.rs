@@ -15,6 +15,7 @@ use crate::cache::Listed;
 use crate::history::Retention;
 use crate::hot_keys::HotKeys;
 use crate::input::{ChangelogRecord, LoadedRow, SnapshotRow};
+use crate::newcomers::Newcomers;
 use crate::output::{HistoryRow, Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::records::timer_of;
@@ -78,6 +79,7 @@ impl Partition {
             self.write_behind.checkpoint_at = Some(checkpoint.at);
             self.hot_keys_before.clone_from(&checkpoint.hot_keys);
             self.hot_keys = HotKeys::after(&checkpoint.hot_keys);
+            self.newcomers = Newcomers::after(checkpoint.newest_id, now);
         }
         // Without a checkpoint the whole log is the tail, and every pending timer is found there.
         let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
@@ -224,6 +226,7 @@ impl Partition {
         self.cache.forget(&id);
         self.dirty_in_memory = false;
         self.quarantine.forget(&id);
+        self.newcomers.restored(&id);
         self.dirty.mark(&id, offset, at);
         self.tail_meter.add(Offset(offset.0 + 1), 1, value.len());
         self.tail.push(id, TailEntry { offset, value, entry });
@@ -381,6 +384,7 @@ impl Partition {
                 if last_offset.is_some() {
                     self.timers.restored(&entity);
                 }
+                self.newcomers.saw(id);
                 self.cache.put(entity, last_offset, last_offset.is_some(), now);
                 self.cache.set_listed(id, listed);
             }

@@ -290,6 +290,7 @@ impl Partition {
             released: Vec::new(),
             hot_keys: self.hot_keys.top(),
             timers_from,
+            newest_id: Some(self.newcomers.newest()),
         };
         self.write_behind.checkpoint_offset = offset;
         self.write_behind.checkpoint_at = Some(now);

@@ -19,6 +19,7 @@ mod history;
 mod hot_keys;
 mod inbox;
 mod input;
+mod newcomers;
 mod open_tasks;
 mod output;
 mod pace;

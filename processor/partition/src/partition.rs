@@ -18,6 +18,7 @@ use crate::dirty::Dirty;
 use crate::hot_keys::HotKeys;
 use crate::inbox::Inbox;
 use crate::input::{InboundRecord, Input, QueryId, Source};
+use crate::newcomers::Newcomers;
 use crate::open_tasks::{OpenTasks, TaskCounts};
 use crate::output::Output;
 use crate::quarantine::Quarantine;
@@ -88,6 +89,8 @@ pub struct Partition {
     /// What lies above the checkpoint.
     pub(crate) tail_meter: TailMeter,
     pub(crate) trimming: Trimming,
+    /// Ids that nobody has used yet.
+    pub(crate) newcomers: Newcomers,
     /// Snapshots that were asked for.
     pub(crate) loading: BTreeSet<InstanceId>,
     /// All that is dirty is in memory, or set aside: none of it has to be looked for before a flush.
@@ -149,6 +152,7 @@ impl Partition {
             write_behind: WriteBehind::default(),
             tail_meter: TailMeter::default(),
             trimming: Trimming::default(),
+            newcomers: Newcomers::default(),
             loading: BTreeSet::new(),
             dirty_in_memory: true,
             misses: 0,
@@ -278,7 +282,7 @@ impl Partition {
             self.advance_schedules(programs, out);
             self.advance_topics(out);
             self.start_batch(moment.at, out);
-            self.read_ahead(out);
+            self.read_ahead(moment.at, out);
         }
         self.advance_batch(moment, programs, out);
         if matches!(self.phase, Phase::Active | Phase::Draining) {

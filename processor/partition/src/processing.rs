@@ -121,7 +121,7 @@ impl Partition {
     }
 
     /// While a batch is on its way: what the next one needs is asked for.
-    pub(crate) fn read_ahead(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn read_ahead(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if self.batch.is_none() {
             return;
         }
@@ -129,8 +129,8 @@ impl Partition {
         while let Some(record) = self.inbox.next_ahead(self.config.batch_records_max) {
             let request = self.read(record);
             if let Some(id) = request.key()
-                && !self.cache.contains(id)
                 && !self.quarantine.contains(id)
+                && !self.cache.contains_or_takes(id, &mut self.newcomers, now)
                 && self.loading.insert(id.clone())
             {
                 load.push(id.clone());
@@ -238,7 +238,7 @@ impl Partition {
             }
             return;
         }
-        if self.is_missing_something(programs, out) {
+        if self.is_missing_something(moment.at, programs, out) {
             return;
         }
         let Some(Batch { stage: Stage::Loading { .. }, .. }) = &self.batch else { return };
@@ -246,7 +246,12 @@ impl Partition {
         self.decide(batch, moment, programs, out);
     }
 
-    fn is_missing_something(&mut self, programs: &impl Programs, out: &mut Vec<Output>) -> bool {
+    fn is_missing_something(
+        &mut self,
+        now: Timestamp,
+        programs: &impl Programs,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let Some(Batch { requests, stage: Stage::Loading { snapshots, schemas, definitions }, .. }) =
             &mut self.batch
         else {
@@ -258,7 +263,10 @@ impl Partition {
         let mut load = Vec::new();
         for request in requests.iter() {
             let Some(id) = request.key() else { continue };
-            if self.cache.contains(id) || self.quarantine.contains(id) || !snapshots.insert(id.clone()) {
+            if self.quarantine.contains(id)
+                || self.cache.contains_or_takes(id, &mut self.newcomers, now)
+                || !snapshots.insert(id.clone())
+            {
                 continue;
             }
             if self.loading.insert(id.clone()) {

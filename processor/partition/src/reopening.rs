@@ -148,6 +148,8 @@ impl Remains {
             released: Vec::new(),
             hot_keys: Vec::new(),
             timers_from: None,
+            // What was lost may have used newer ones than any that is known.
+            newest_id: None,
         };
         Some((Stamp::new(era, era_base, changelog_offset), checkpoint))
     }

@@ -51,6 +51,10 @@ fn world(definitions: &[&str], change: impl FnOnce(&mut Config)) -> World {
     world
 }
 
+fn call() -> WorkflowName {
+    WorkflowName { namespace: "test".into(), name: "call".into() }
+}
+
 fn start(world: &mut World, instance: &str, workflow: &str) {
     let workflow = WorkflowName { namespace: "test".into(), name: workflow.into() };
     world.produce(&start_event(event_id(instance), &id(instance), &workflow, None, json!({"a": 1})));
@@ -104,6 +108,53 @@ do: [{a: {set: {done: true}}}]
     assert!(!world.durable.history.is_empty());
     world.pass(6);
     assert_eq!(written(&world).len(), 8, "what goes on may wait for so long");
+}
+
+/// An id that says when it was made, later than all others, is not looked for in the store; and once used it is, whoever owns the partition.
+#[test]
+fn the_store_is_not_asked_for_an_id_that_cannot_have_been_used() {
+    const IDS: [&str; 3] = [
+        "0196f3a0-0000-7000-8000-000000000001",
+        "order-17-0196f3a0-0001-7000-8000-000000000002",
+        "0196f3a0-0002-7000-8000-000000000003/first",
+    ];
+    let mut world = world(&[CALL], |_| {});
+    for id in IDS {
+        start(&mut world, id, "call");
+    }
+    assert_eq!(world.loaded, []);
+    start(&mut world, "order-17", "call");
+    assert_eq!(world.loaded, [id("order-17")]);
+
+    // They leave memory, and are started again.
+    answer_all(&mut world);
+    answer_all(&mut world);
+    flush(&mut world);
+    assert_eq!(gauges(&world).instances_cached, 0);
+    for owner in 0..2 {
+        world.loaded.clear();
+        if owner > 0 {
+            world.restart();
+            world.settle();
+        }
+        for it in IDS {
+            world.produce(&start_event(
+                event_id(&format!("{it}/{owner}")),
+                &id(it),
+                &call(),
+                None,
+                json!({}),
+            ));
+        }
+        world.settle();
+        assert!(IDS.iter().all(|it| world.loaded.contains(&id(it))), "{:?}", world.loaded);
+        assert_eq!(IDS.map(|it| world.status(it)), ["completed"; 3]);
+        assert_eq!(checkpoint(&world).newest_id, id(IDS[2]).made_at());
+    }
+    // What is older than the newest may have been used by an earlier owner.
+    start(&mut world, "0196f3a0-0001-7000-8000-000000000009", "call");
+    start(&mut world, "0196f3a0-0003-7000-8000-000000000009", "call");
+    assert_eq!(world.loaded.last(), Some(&id("0196f3a0-0001-7000-8000-000000000009")));
 }
 
 #[test]

@@ -163,7 +163,8 @@ avro_record!(Checkpoint {
     key_groups,
     released,
     hot_keys,
-    timers_from
+    timers_from,
+    newest_id
 });
 avro_record!(TimerPlace { instance, timer });
 avro_record!(ParkedInstance { era, offset, reason, snapshot, entries });

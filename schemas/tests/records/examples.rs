@@ -423,6 +423,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
             instance: InstanceId::new("order-1").expect("short"),
             timer: TimerId(3),
         }),
+        newest_id: Some(Timestamp(1_700_000_000_000)),
     }
 }
 
@@ -845,6 +846,7 @@ pub(crate) fn assert_decodes_v1(codec: &Codec, name: &str, bytes: &[u8]) {
                 released: Vec::new(),
                 hot_keys: Vec::new(),
                 timers_from: None,
+                newest_id: None,
                 ..checkpoint()
             };
             assert_eq!(codec.decode_checkpoint(bytes).expect(decoded), checkpoint);

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::JAVA_WARMUP_SECONDS;
 use super::loading::{self, Served as _};
 use crate::cluster::{Given, Servers};
 use crate::fleet::{Fleet, Settings};
@@ -23,8 +24,6 @@ use crate::workspace::{Profile, Workspace};
 const SHAPES: [(u32, u32); 8] = [(1, 4), (1, 8), (1, 16), (1, 64), (2, 8), (2, 64), (4, 8), (4, 64)];
 
 const WARMUP_SECONDS: u64 = 5;
-/// The servers are new: what is measured first would seem to be slow.
-const FIRST_WARMUP_SECONDS: u64 = 150;
 /// All partitions have their owners within this.
 const BALANCED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -58,7 +57,7 @@ pub(crate) fn scaling(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verd
     let servers = Servers::for_bench(workspace, &plan.given, &folder)?;
     let mut all = Vec::new();
     for (processors, partitions) in SHAPES {
-        let warmup = if all.is_empty() { FIRST_WARMUP_SECONDS } else { WARMUP_SECONDS };
+        let warmup = if all.is_empty() { JAVA_WARMUP_SECONDS } else { WARMUP_SECONDS };
         let measured = measure(workspace, plan, servers.clone(), (processors, partitions), warmup)?;
         say!("{processors} processors, {partitions} partitions: {:.0} workflows/s", measured.workflows_per_s);
         all.push(measured);

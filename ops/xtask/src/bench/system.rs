@@ -77,6 +77,14 @@ impl System {
         steps::run("deploy a workflow", &mut command, &folder.join("deploy.log")).map(drop)
     }
 
+    /// Another queue of commands. Those of `millrace dev` make themselves.
+    pub(crate) fn add_queue(&self, queue: &str, partitions: u32) -> anyhow::Result<()> {
+        let Self::Fleet(fleet) = self else { return Ok(()) };
+        let mut topics = fleet.millrace(&["topics", "apply", "--queue", queue]);
+        topics.args(["--partitions", &partitions.to_string()]);
+        steps::run("create a queue", &mut topics, &fleet.folder.join("queue.log")).map(drop)
+    }
+
     pub(crate) fn is_embedded(&self) -> bool {
         matches!(self, Self::Embedded(_))
     }

@@ -108,6 +108,8 @@ pub struct World {
     pub holds_located: bool,
     pub located: Vec<Located>,
     pub reads: BTreeMap<Source, usize>,
+    /// Rows that were asked for.
+    pub loaded: Vec<InstanceId>,
     incarnations: u32,
 }
 
@@ -165,6 +167,7 @@ impl World {
             holds_located: false,
             located: Vec::new(),
             reads: BTreeMap::new(),
+            loaded: Vec::new(),
             incarnations: 0,
         };
         definitions.iter().for_each(|it| world.deploy(it));
@@ -351,6 +354,7 @@ impl World {
                 None
             }
             Output::LoadSnapshots(ids) => {
+                self.loaded.extend(ids.iter().cloned());
                 let row = |id: &InstanceId| match self.durable.damaged.contains(id) {
                     true => Err("its chunks are gone".to_owned()),
                     false => Ok(self.durable.snapshots.get(id).cloned()),

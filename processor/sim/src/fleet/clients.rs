@@ -10,11 +10,13 @@ use millrace_schemas::task::TaskCommand;
 use millrace_schemas::{EventId, InstanceId, Offset, TaskToken};
 use rand::{Rng, RngExt};
 use serde_json::{Value, json};
+use uuid::Builder;
 
 use crate::fleet::broker::{Broker, Place, Record};
 use crate::fleet::catalog::workflow;
 use crate::fleet::check::Key;
 use crate::fleet::swarm::Swarm;
+use crate::fleet::world::EPOCH_MS;
 
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -234,7 +236,7 @@ impl User {
     }
 
     fn draw(n: usize, swarm: &Swarm, rng: &mut impl Rng) -> Self {
-        let id = InstanceId::new(format!("i{n}-{}", rng.random_range(0..1_000))).expect("short");
+        let id = id(n, rng.random_range(0..1_000));
         let group = usize::from(key_group(id.as_str().as_bytes()).0);
         let is_misrouted = rng.random_range(0..10) < swarm.misrouted_of_ten;
         let arrival = if is_misrouted {
@@ -363,6 +365,15 @@ impl User {
             (status, _) => Err(format!("it is {}", status.name())),
         }
     }
+}
+
+/// Half of the ids say when they were made: in any order, and some in the future.
+fn id(n: usize, drawn: u64) -> InstanceId {
+    let id = format!("i{n}-{drawn}");
+    let made_at_ms =
+        EPOCH_MS.unsigned_abs() + drawn * 7_919 % 60_000 + if drawn % 20 == 1 { 3_600_000 } else { 0 };
+    let uuid = Builder::from_unix_timestamp_millis(made_at_ms, &[n as u8; 10]).into_uuid();
+    InstanceId::new(if drawn.is_multiple_of(2) { id } else { format!("{id}-{uuid}") }).expect("short")
 }
 
 fn record(event: &CloudEvent, at: i64) -> Record {

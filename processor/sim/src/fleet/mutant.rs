@@ -85,11 +85,13 @@ pub enum Mutant {
     RowsExpireEarly,
     /// The high watermark is read before the pending offsets have been waited for.
     EndBeforeStableOffset,
+    /// The checkpoint does not say how new the newest id is that was ever used: what is started again counts as never used.
+    NewestIdNotKept,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -128,5 +130,6 @@ impl Mutant {
         Self::SchedulesNotWritten,
         Self::RowsExpireEarly,
         Self::EndBeforeStableOffset,
+        Self::NewestIdNotKept,
     ];
 }

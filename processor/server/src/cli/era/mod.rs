@@ -77,6 +77,7 @@ mod tests {
             positions: Positions { sources: Vec::new() },
             timers_low_watermark: Timestamp(0),
             timers_from: None,
+            newest_id: None,
             api_url: None,
             at: Timestamp(0),
             key_groups: Vec::new(),

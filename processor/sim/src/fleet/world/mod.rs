@@ -39,7 +39,7 @@ use crate::fleet::trace::Trace;
 const SETTLE_STEPS_MAX: usize = 10_000;
 
 /// When the world begins.
-const EPOCH_MS: i64 = 1_800_000_000_000;
+pub(crate) const EPOCH_MS: i64 = 1_800_000_000_000;
 
 /// How a run ended.
 #[derive(Debug)]

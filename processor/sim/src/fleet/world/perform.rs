@@ -4,7 +4,7 @@ use millrace_engine::Entity;
 use millrace_partition::{FlushRequest, Output, Transaction};
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::snapshot::SnapshotRecord;
-use millrace_schemas::{Offset, Stamp};
+use millrace_schemas::{Offset, Stamp, Timestamp};
 
 use super::World;
 use crate::fleet::mutant::Mutant;
@@ -211,6 +211,7 @@ impl World {
             Mutant::TimerPlaceAhead => {
                 checkpoint.timers_low_watermark.0 += i64::from(checkpoint.timers_from.take().is_some())
             }
+            Mutant::NewestIdNotKept => checkpoint.newest_id = Some(Timestamp(0)),
             _ => return false,
         }
         true

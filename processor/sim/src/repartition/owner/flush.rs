@@ -52,6 +52,7 @@ impl Owner {
             positions: Positions { sources: self.sources(&self.positions) },
             timers_low_watermark: Timestamp(0),
             timers_from: None,
+            newest_id: None,
             api_url: None,
             at: Timestamp(0),
             key_groups: self.holdings.installed().to_vec(),
