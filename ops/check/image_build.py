@@ -5,6 +5,8 @@ Each stage is a folder, and what it copies and runs happens in there: a stage on
 the same release on the same Debian; the last one runs in a Debian of its own, made by mmdebstrap, as the user that it names. It needs root
 (for chroot) and takes a quarter of an hour, so it is a command of its own outside CI.
 
+What a stage on Rust's image runs is not shut in: the RUN lines there name no place outside of their folder, and this refuses one that does.
+
 The last line is `PASS image: …` or `FAIL image: …`."""
 
 import argparse
@@ -54,7 +56,9 @@ class Stage:
             words = ["chroot", *place, self.folder, "/usr/bin/env", "-C", self.workdir, *words]
             return subprocess.run(words, check=False, env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **self.environment}, **options)
         self.path(".").mkdir(parents=True, exist_ok=True)
-        return subprocess.run(words, check=False, cwd=self.path("."), env={**os.environ, **self.environment}, **options)
+        # What steers the cargo of this machine is none of the image's.
+        kept = {name: it for name, it in os.environ.items() if name in ("CARGO_HOME", "RUSTUP_HOME") or not name.startswith(("CARGO", "RUST"))}
+        return subprocess.run(words, check=False, cwd=self.path("."), env={**kept, **self.environment}, **options)
 
 
 class Build:
@@ -139,6 +143,8 @@ class Build:
 
     def run(self, words):
         begun = time.monotonic()
+        if not self.stage.has_own_system and re.search(r"(^|\s)/", words):
+            raise Failed(f"RUN {words}: it names a place outside of its stage")
         if self.stage.run(["/bin/sh", "-c", words]).returncode:
             raise Failed(f"RUN {words}")
         print(f"    {time.monotonic() - begun:.0f} s", flush=True)
@@ -176,6 +182,9 @@ def main():
             result = build.result()
         except Failed as failed:
             print(f"FAIL image: {failed}")
+            return 1
+        except Exception as error:  # whatever it is, the last line says it
+            print(f"FAIL image: {type(error).__name__}: {error}")
             return 1
     print(f"PASS image: {len(steps)} instructions in a plain shell; {result} ({time.monotonic() - begun:.0f} s)")
     return 0

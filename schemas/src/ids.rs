@@ -111,16 +111,21 @@ impl InstanceId {
         self.0.starts_with(Self::CHANNEL_PREFIX)
     }
 
-    /// When it was made, if it begins or ends with a UUID of version 7 in its usual form (RFC 9562, 5.7), as ids do that Millrace makes.
+    /// When it was made, if it begins or ends with a UUID of version 7 in its usual form (RFC 9562, 5.7); if both, by the later one.
+    ///
+    /// Checkpoints hold the greatest of these times ([`crate::partition::Checkpoint::newest_id`]): a change that gives an id a later
+    /// time makes them wrong.
     #[must_use]
     pub fn made_at(&self) -> Option<Timestamp> {
         const UUID_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
-        let made_at = |text: Option<&str>| {
-            let made_at = uuid::Uuid::try_parse(text?).ok()?.get_timestamp()?;
-            let (seconds, nanos) = made_at.to_unix();
+        let made_at = |text: &str| {
+            let uuid = uuid::Uuid::try_parse(text).ok()?;
+            let (seconds, nanos) = (uuid.get_version_num() == 7).then(|| uuid.get_timestamp())??.to_unix();
             Some(Timestamp(i64::try_from(seconds * 1_000 + u64::from(nanos) / 1_000_000).ok()?))
         };
-        made_at(self.0.get(..UUID_LEN)).or_else(|| made_at(self.0.get(self.0.len().checked_sub(UUID_LEN)?..)))
+        let end = self.0.len().checked_sub(UUID_LEN)?;
+        let at_ends = [self.0.get(..UUID_LEN), self.0.get(end..)];
+        at_ends.into_iter().flatten().filter_map(made_at).max()
     }
 
     /// # Errors
@@ -315,10 +320,14 @@ mod tests {
         assert_eq!(made_at(&UUID.to_uppercase()), AT);
         assert_eq!(made_at(&format!("order-{UUID}")), AT);
         assert_eq!(made_at(&format!("{UUID}/pay/1")), AT);
+        assert_eq!(made_at(&format!("017f22e2-0000-7cc3-98c4-dc0c0c07398f/{UUID}")), AT);
         for other in [
             "order-1",
             "é017f22e2-79b0-7cc3-98c4-dc0c0c07398",
+            // Versions 4, 1 and 6.
             "919108f7-52d1-4320-9bac-f847db4148a8",
+            "c232ab00-9414-11ec-b3c8-9f6bdeced846",
+            "1ec9414c-232a-6b00-b3c8-9f6bdeced846",
             "017f22e279b07cc398c4dc0c0c07398f",
             "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
             "a-017f22e2-79b0-7cc3-98c4-dc0c0c07398f-b",

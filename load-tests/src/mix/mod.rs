@@ -77,7 +77,7 @@ pub struct Settings {
     #[arg(long, default_value_t = 5_000)]
     pub in_flight: u64,
     /// How long is measured, in seconds.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=DURATION_MAX))]
     pub duration: u64,
     /// How long runs before that, in seconds.
     #[arg(long, default_value_t = 5)]
@@ -98,6 +98,9 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub picture: Option<PathBuf>,
 }
+
+/// Ids have room for when their work was due within twelve days.
+const DURATION_MAX: u64 = 1_000_000;
 
 #[derive(Debug, Serialize)]
 struct Report {

@@ -79,8 +79,9 @@ impl Partition {
             self.write_behind.checkpoint_at = Some(checkpoint.at);
             self.hot_keys_before.clone_from(&checkpoint.hot_keys);
             self.hot_keys = HotKeys::after(&checkpoint.hot_keys);
-            self.newcomers = Newcomers::after(checkpoint.newest_id, now);
         }
+        let newest_id = |it: &Checkpoint| it.newest_id.unwrap_or_else(|| Newcomers::assumed(None, now));
+        self.newcomers = Newcomers::begin(checkpoint.as_ref().map(newest_id), now);
         // Without a checkpoint the whole log is the tail, and every pending timer is found there.
         let low_watermark = checkpoint.as_ref().map_or(now, |it| it.timers_low_watermark);
         let place = checkpoint.as_ref().and_then(|it| it.timers_from.clone());
@@ -384,7 +385,7 @@ impl Partition {
                 if last_offset.is_some() {
                     self.timers.restored(&entity);
                 }
-                self.newcomers.saw(id);
+                self.newcomers.read(id);
                 self.cache.put(entity, last_offset, last_offset.is_some(), now);
                 self.cache.set_listed(id, listed);
             }

@@ -8,7 +8,6 @@ use millrace_engine::Entity;
 use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
 use crate::by_id::ById;
-use crate::newcomers::Newcomers;
 
 /// Idle instances leave in groups of what became idle within so many milliseconds, so that an idle partition is not woken for each.
 const IDLE_GRAIN_MS: i64 = 1_000;
@@ -58,23 +57,6 @@ impl Cache {
 
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {
         self.entries.contains(id)
-    }
-
-    /// Whether `id` is in memory, where it comes as an absent one if nobody has used it yet.
-    pub(crate) fn contains_or_takes(
-        &mut self,
-        id: &InstanceId,
-        newcomers: &mut Newcomers,
-        now: Timestamp,
-    ) -> bool {
-        if self.contains(id) {
-            return true;
-        }
-        let is_new = newcomers.takes(id);
-        if is_new {
-            self.put(Entity::absent(id.clone()), None, false, now);
-        }
-        is_new
     }
 
     /// Marks `id` as used just now.

@@ -152,7 +152,7 @@ impl Partition {
             write_behind: WriteBehind::default(),
             tail_meter: TailMeter::default(),
             trimming: Trimming::default(),
-            newcomers: Newcomers::default(),
+            newcomers: Newcomers::begin(None, Timestamp(0)),
             loading: BTreeSet::new(),
             dirty_in_memory: true,
             misses: 0,

@@ -130,7 +130,7 @@ impl Partition {
             let request = self.read(record);
             if let Some(id) = request.key()
                 && !self.quarantine.contains(id)
-                && !self.cache.contains_or_takes(id, &mut self.newcomers, now)
+                && !self.newcomers.admits(id, &mut self.cache, &self.loading, now)
                 && self.loading.insert(id.clone())
             {
                 load.push(id.clone());
@@ -264,7 +264,7 @@ impl Partition {
         for request in requests.iter() {
             let Some(id) = request.key() else { continue };
             if self.quarantine.contains(id)
-                || self.cache.contains_or_takes(id, &mut self.newcomers, now)
+                || self.newcomers.admits(id, &mut self.cache, &self.loading, now)
                 || !snapshots.insert(id.clone())
             {
                 continue;
@@ -670,6 +670,7 @@ impl Partition {
             if let Some(Entry { instance, value, history }) = row {
                 self.dirty.mark(&instance, *offset, at);
                 self.hot_keys.count(&instance);
+                self.newcomers.committed(&instance);
                 entries += 1;
                 bytes += value.len();
                 last_offsets.insert(instance.clone(), *offset);

@@ -12,6 +12,8 @@ use std::time::Duration;
 use millrace_schemas::partition::{Checkpoint, Claim, Positions};
 use millrace_schemas::{Offset, Stamp, Timestamp};
 
+use crate::newcomers::Newcomers;
+
 /// Most eras. A store that refuses timestamps of the far future (`restrict_future_timestamp`) takes stamps up to era 407 in 2026, and
 /// one more each 51 days (state protocol 2.6).
 pub const ERA_MAX: u32 = 400;
@@ -149,7 +151,7 @@ impl Remains {
             hot_keys: Vec::new(),
             timers_from: None,
             // What was lost may have used newer ones than any that is known.
-            newest_id: None,
+            newest_id: Some(Newcomers::assumed(self.checkpoint.as_ref().and_then(|it| it.newest_id), now)),
         };
         Some((Stamp::new(era, era_base, changelog_offset), checkpoint))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_partition::{ChangelogRecord, Config, Observation, TailLimit};
+use millrace_partition::{ChangelogRecord, Config, Input, Observation, QueryId, TailLimit};
 use millrace_schemas::cloud_event::{complete_event, start_event};
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::snapshot::SnapshotRecord;
@@ -114,9 +114,9 @@ do: [{a: {set: {done: true}}}]
 #[test]
 fn the_store_is_not_asked_for_an_id_that_cannot_have_been_used() {
     const IDS: [&str; 3] = [
-        "0196f3a0-0000-7000-8000-000000000001",
-        "order-17-0196f3a0-0001-7000-8000-000000000002",
-        "0196f3a0-0002-7000-8000-000000000003/first",
+        "01a318ff-0000-7000-8000-000000000001",
+        "order-17-01a318ff-0001-7000-8000-000000000002",
+        "01a318ff-0002-7000-8000-000000000003/first",
     ];
     let mut world = world(&[CALL], |_| {});
     for id in IDS {
@@ -151,10 +151,39 @@ fn the_store_is_not_asked_for_an_id_that_cannot_have_been_used() {
         assert_eq!(IDS.map(|it| world.status(it)), ["completed"; 3]);
         assert_eq!(checkpoint(&world).newest_id, id(IDS[2]).made_at());
     }
+    // Also of what the tail tells alone.
+    const LATER: &str = "01a318ff-0009-7000-8000-000000000001";
+    start(&mut world, LATER, "call");
+    world.restart();
+    world.settle();
+    world.loaded.clear();
+    start(&mut world, LATER, "call");
+    assert!(world.loaded.contains(&id(LATER)));
+    assert_eq!(world.tasks().iter().filter(|it| it.instance == id(LATER)).count(), 1);
     // What is older than the newest may have been used by an earlier owner.
-    start(&mut world, "0196f3a0-0001-7000-8000-000000000009", "call");
-    start(&mut world, "0196f3a0-0003-7000-8000-000000000009", "call");
-    assert_eq!(world.loaded.last(), Some(&id("0196f3a0-0001-7000-8000-000000000009")));
+    start(&mut world, "01a318ff-0001-7000-8000-000000000009", "call");
+    start(&mut world, "01a318ff-000a-7000-8000-000000000009", "call");
+    assert_eq!(world.loaded.last(), Some(&id("01a318ff-0001-7000-8000-000000000009")));
+}
+
+/// Somebody has asked for an instance before it was started, and the store is slow to say that there is none: by then it has been there and gone.
+#[test]
+fn what_is_being_read_is_waited_for_though_its_id_is_new() {
+    const ID: &str = "01a318ff-0000-7000-8000-000000000001";
+    let mut world = world(&[CALL], |_| {});
+    world.holds_loads = true;
+    world.input(Input::Query { query: QueryId(1), instance: id(ID) });
+    start(&mut world, ID, "call");
+    assert!(world.tasks().is_empty(), "the start waits for the answer");
+    world.holds_loads = false;
+    for answer in std::mem::take(&mut world.held_rows) {
+        world.input(answer);
+    }
+    world.settle();
+    assert_eq!(world.tasks().len(), 1);
+    answer_all(&mut world);
+    answer_all(&mut world);
+    assert_eq!(world.status(ID), "completed");
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn table(plan: &Plan, paced: &Measured, most: &Measured, [bare, plain]: [BareLoo
         )
     };
     format!(
-        "Three tasks in a row, answered at once by a worker outside of the processor; 200 bytes of input; one processor with default settings and \
+        "Three tasks in a row, answered at once by a worker outside of the processor; 200 bytes of input; ids are UUIDs of version 7, in order; one processor with default settings and \
          {} partitions. Latency from when a start was due until the end is read, committed, from the changelog; as fast as it goes it only says \
          that 5,000 are under way. {WARMUP_SECONDS} s of \
          warm-up, then {} s. Processor time, of the warm-up too, is that until the last snapshot was in the store.\n\n\

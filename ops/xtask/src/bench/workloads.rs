@@ -55,7 +55,7 @@ struct Measured {
     kind: &'static str,
     done_per_s: f64,
     cpu_s_per_1000: BTreeMap<&'static str, f64>,
-    /// Of the processor, before and after.
+    /// Of the processor, before and after, and before the open instances were made.
     rss_mib: [f64; 2],
 }
 
@@ -80,11 +80,14 @@ pub(crate) fn workloads(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Ve
             "w5" => 1,
             _ => 0,
         };
+        let rss_before = processor_mib(&system)?;
         if wanted > open {
             fill(&mut system, open, wanted, &folder)?;
             open = wanted;
         }
-        let measured = measure(&mut system, plan, kind, open, &folder)?;
+        let mut measured = measure(&mut system, plan, kind, open, &folder)?;
+        // From before there were any.
+        measured.rss_mib[0] = rss_before;
         say!("{kind}: {:.0}/s", measured.done_per_s);
         all.push(measured);
     }
@@ -96,6 +99,10 @@ pub(crate) fn workloads(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Ve
     Ok(verdict.figure("measured", json!(all)))
 }
 
+fn processor_mib(system: &System) -> anyhow::Result<f64> {
+    Ok(system.usage()?.get("processor").map_or(0.0, |it| it.rss_mib))
+}
+
 /// Instances that wait for events, each with its snapshot in the store.
 fn fill(system: &mut System, from: u64, count: u64, folder: &Path) -> anyhow::Result<()> {
     say!("{count} open instances …");
@@ -103,8 +110,7 @@ fn fill(system: &mut System, from: u64, count: u64, folder: &Path) -> anyhow::Re
     let mut command = system.load_test("live", &folder.join(format!("{name}.json")));
     command.args(["--from", &from.to_string(), "--count", &count.to_string()]);
     loading::run(system, &name, &mut command, folder)?;
-    loading::until_flushed(system)?;
-    loading::until_quiet(system)
+    loading::until_flushed(system)
 }
 
 fn measure(
@@ -115,6 +121,8 @@ fn measure(
     folder: &Path,
 ) -> anyhow::Result<Measured> {
     let mix = mix_of(kind, open, folder)?;
+    // What the store has yet to put in order of the load before is not of this one.
+    loading::until_quiet(system)?;
     let before = system.usage()?;
     let load = run(system, kind, &mix, &["--duration", &plan.seconds.to_string()], folder)?;
     loading::until_flushed(system)?;
@@ -123,7 +131,7 @@ fn measure(
         let used = after[name].since(before.get(name).copied().unwrap_or_default());
         used.cpu_seconds / load.done as f64 * 1_000.0
     };
-    let rss_mib = [&before, &after].map(|it| it.get("processor").map_or(0.0, |it| it.rss_mib));
+    let rss_mib = [0.0, processor_mib(system)?];
     let cpu_s_per_1000 = after.keys().map(|name| (*name, cost(name))).collect();
     Ok(Measured { kind, done_per_s: load.done_per_s, cpu_s_per_1000, rss_mib })
 }
@@ -187,7 +195,7 @@ fn table(plan: &Plan, all: &[Measured]) -> String {
         .collect();
     format!(
         "Each as fast as it goes, for {} s after {WARMUP_SECONDS} s of warm-up; one processor with default settings and {PARTITIONS} partitions; of W4, {} instances \
-         are open. Processor time of the warm-up, too, until the last snapshot is in the store. W6, timers, has a report of its own.\n\n\
+         are open. Ids are UUIDs of version 7, in order. Processor time of the warm-up, too, until the last snapshot is in the store. W6, timers, has a report of its own.\n\n\
          | | what | done a second | processor, s for 1,000 | broker | store | processor, MiB before and after |\n\
          |---|---|---|---|---|---|---|\n{rows}",
         plan.seconds, plan.open

@@ -110,6 +110,9 @@ pub struct World {
     pub reads: BTreeMap<Source, usize>,
     /// Rows that were asked for.
     pub loaded: Vec<InstanceId>,
+    /// Rows are read, and kept from the partition.
+    pub holds_loads: bool,
+    pub held_rows: Vec<Input>,
     incarnations: u32,
 }
 
@@ -168,6 +171,8 @@ impl World {
             located: Vec::new(),
             reads: BTreeMap::new(),
             loaded: Vec::new(),
+            holds_loads: false,
+            held_rows: Vec::new(),
             incarnations: 0,
         };
         definitions.iter().for_each(|it| world.deploy(it));
@@ -359,7 +364,13 @@ impl World {
                     true => Err("its chunks are gone".to_owned()),
                     false => Ok(self.durable.snapshots.get(id).cloned()),
                 };
-                Some(Input::SnapshotsLoaded(ids.into_iter().map(|id| (id.clone(), row(&id))).collect()))
+                let rows = ids.into_iter().map(|id| (id.clone(), row(&id))).collect();
+                let answer = Input::SnapshotsLoaded(rows);
+                if self.holds_loads {
+                    self.held_rows.push(answer);
+                    return None;
+                }
+                Some(answer)
             }
             Output::CatchUpDefinitions => Some(Input::DefinitionsCaughtUp),
             Output::LoadSchema(id) => {

@@ -124,7 +124,7 @@ impl Instances {
             }),
             misses: catalogue.counter(About {
                 name: "millrace_cache_misses_total",
-                help: "Keys that records needed and that were read from the store.",
+                help: "Keys that records needed and that were read from the store. A new id that says when it was made needs no reading, and is none of these.",
                 look: "Its share of the lookups rises: give `--cache-mib` more, or `--cache-idle`, or expect the store's latency.",
             }),
         }

@@ -120,6 +120,11 @@ impl Clients {
         self.poisoned
     }
 
+    /// One that there is, was, or will be.
+    pub(crate) fn any_instance(&self, rng: &mut impl Rng) -> InstanceId {
+        self.users[rng.random_range(0..self.users.len())].id.clone()
+    }
+
     pub(crate) fn has_more_to_send(&self) -> bool {
         self.users.iter().any(|it| !it.script.is_empty())
     }
@@ -367,11 +372,11 @@ impl User {
     }
 }
 
-/// Half of the ids say when they were made: in any order, and some in the future.
+/// Half of the ids say when they were made: in any order, and half of those in the future, which no clock has come to.
 fn id(n: usize, drawn: u64) -> InstanceId {
     let id = format!("i{n}-{drawn}");
     let made_at_ms =
-        EPOCH_MS.unsigned_abs() + drawn * 7_919 % 60_000 + if drawn % 20 == 1 { 3_600_000 } else { 0 };
+        EPOCH_MS.unsigned_abs() + drawn * 7_919 % 60_000 + if drawn % 4 == 1 { 3_600_000 } else { 0 };
     let uuid = Builder::from_unix_timestamp_millis(made_at_ms, &[n as u8; 10]).into_uuid();
     InstanceId::new(if drawn.is_multiple_of(2) { id } else { format!("{id}-{uuid}") }).expect("short")
 }

@@ -1,6 +1,7 @@
 //! One step: something that can happen, chosen by chance.
 
-use millrace_partition::Source;
+use millrace_partition::{Input, QueryId, Source};
+use millrace_placement::{home, key_group};
 use rand::{Rng, RngExt};
 
 use super::{World, place};
@@ -26,6 +27,8 @@ enum Action {
     Leave(usize),
     Shuffle,
     ClockJump(usize),
+    /// Somebody asks a node for an instance.
+    Query(usize),
     StoreTimeout,
     StoreOutage,
 }
@@ -138,6 +141,8 @@ impl World {
             faults.push((Action::Freeze(node.number), weights.freeze * factor));
             faults.push((Action::Leave(node.number), weights.leave));
             faults.push((Action::ClockJump(node.number), weights.clock_jump));
+            // As often as somebody cancels one.
+            faults.push((Action::Query(node.number), weights.cancel));
         }
         faults
     }
@@ -190,6 +195,7 @@ impl World {
                 let skew_ms = self.swarm.skew_ms;
                 self.nodes[node].skew_ms = self.dice.faults.random_range(-skew_ms..=skew_ms);
             }
+            Action::Query(node) => self.query(node),
             Action::StoreTimeout => self.store_times_out(),
             Action::StoreOutage => {
                 self.store_out_until = self.now + self.dice.faults.random_range(1_000..20_000);
@@ -234,7 +240,17 @@ impl World {
             .map(|it| it.incarnation.clone())
             .collect();
         for incarnation in due {
-            self.input(number, &incarnation, millrace_partition::Input::Tick);
+            self.input(number, &incarnation, Input::Tick);
+        }
+    }
+
+    /// Whoever owns it answers; the others have nothing to say.
+    fn query(&mut self, number: usize) {
+        let instance = self.clients.any_instance(&mut self.dice.clients);
+        let index = home(key_group(instance.as_str().as_bytes()), self.config.partitions).0 as usize;
+        let owned = self.nodes[number].owned.get(&index).map(|it| it.incarnation.clone());
+        if let Some(incarnation) = owned {
+            self.input(number, &incarnation, Input::Query { query: QueryId(0), instance });
         }
     }
 

@@ -66,6 +66,10 @@ impl World {
                 let located = Located { start: log.start(), end: log.end(), since: None, source };
                 return Some(Effect::Answer(Box::new(Input::Located(located))));
             }
+            // The answer travels: what was read may be old when it arrives.
+            Effect::LoadSnapshots { ids, rows } if ids.is_empty() => {
+                self.input(number, incarnation, Input::SnapshotsLoaded(rows));
+            }
             Effect::LoadSnapshots { mut ids, mut rows } => {
                 let choice = self.dice.network.random_range(0..ids.len());
                 let id = ids.swap_remove(choice);
@@ -74,10 +78,7 @@ impl World {
                     row.stamp = Stamp(0);
                 }
                 rows.push((id, Ok(row)));
-                if !ids.is_empty() {
-                    return Some(Effect::LoadSnapshots { ids, rows });
-                }
-                self.input(number, incarnation, Input::SnapshotsLoaded(rows));
+                return Some(Effect::LoadSnapshots { ids, rows });
             }
             Effect::LoadTimers(slice) => return Some(self.load_timers(incarnation, slice)),
             Effect::ReadCheckpoint => {
