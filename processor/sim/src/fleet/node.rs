@@ -109,6 +109,8 @@ pub(crate) enum Effect {
     LoadSnapshots {
         ids: Vec<InstanceId>,
         rows: Vec<(InstanceId, LoadedRow)>,
+        /// The answer arrives no earlier.
+        until: i64,
     },
     LoadTimers(TimerSlice),
     ReadCheckpoint,

@@ -141,8 +141,8 @@ impl World {
             faults.push((Action::Freeze(node.number), weights.freeze * factor));
             faults.push((Action::Leave(node.number), weights.leave));
             faults.push((Action::ClockJump(node.number), weights.clock_jump));
-            // As often as somebody cancels one.
-            faults.push((Action::Query(node.number), weights.cancel));
+            // As often as somebody says something twice.
+            faults.push((Action::Query(node.number), weights.duplicate));
         }
         faults
     }

@@ -30,7 +30,10 @@ impl World {
                 let log = self.broker.log(&Place::Changelog(index));
                 log.stable() > position || position < log.start()
             }
-            Effect::LoadSnapshots { .. } | Effect::LoadTimers(_) | Effect::ReadCheckpoint => store_answers,
+            Effect::LoadSnapshots { ids, until, .. } => {
+                store_answers && (!ids.is_empty() || *until <= self.now || !self.faults_are_on)
+            }
+            Effect::LoadTimers(_) | Effect::ReadCheckpoint => store_answers,
             // They go on when their writes are answered.
             Effect::Flush { waiting, .. } => waiting.is_empty(),
             Effect::Save { waiting } => waiting.is_empty(),
@@ -67,10 +70,10 @@ impl World {
                 return Some(Effect::Answer(Box::new(Input::Located(located))));
             }
             // The answer travels: what was read may be old when it arrives.
-            Effect::LoadSnapshots { ids, rows } if ids.is_empty() => {
+            Effect::LoadSnapshots { ids, rows, .. } if ids.is_empty() => {
                 self.input(number, incarnation, Input::SnapshotsLoaded(rows));
             }
-            Effect::LoadSnapshots { mut ids, mut rows } => {
+            Effect::LoadSnapshots { mut ids, mut rows, until } => {
                 let choice = self.dice.network.random_range(0..ids.len());
                 let id = ids.swap_remove(choice);
                 let mut row = self.store.snapshots.get(&id).cloned();
@@ -78,7 +81,7 @@ impl World {
                     row.stamp = Stamp(0);
                 }
                 rows.push((id, Ok(row)));
-                return Some(Effect::LoadSnapshots { ids, rows });
+                return Some(Effect::LoadSnapshots { ids, rows, until });
             }
             Effect::LoadTimers(slice) => return Some(self.load_timers(incarnation, slice)),
             Effect::ReadCheckpoint => {

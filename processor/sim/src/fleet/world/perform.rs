@@ -5,6 +5,7 @@ use millrace_partition::{FlushRequest, Output, Transaction};
 use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{Offset, Stamp, Timestamp};
+use rand::RngExt;
 
 use super::World;
 use crate::fleet::mutant::Mutant;
@@ -34,7 +35,9 @@ impl World {
                 }
             }
             Output::LoadSnapshots(ids) => {
-                self.begin(number, incarnation, Effect::LoadSnapshots { ids, rows: Vec::new() });
+                let is_slow = self.happens(self.swarm.weights.store_timeout);
+                let until = if is_slow { self.now + self.dice.faults.random_range(1..20_000) } else { 0 };
+                self.begin(number, incarnation, Effect::LoadSnapshots { ids, rows: Vec::new(), until });
             }
             Output::CatchUpDefinitions => {
                 let answer = Box::new(millrace_partition::Input::DefinitionsCaughtUp);
