@@ -80,14 +80,13 @@ pub(crate) fn workloads(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Ve
             "w5" => 1,
             _ => 0,
         };
+        // From before there are any open ones.
         let rss_before = processor_mib(&system)?;
         if wanted > open {
             fill(&mut system, open, wanted, &folder)?;
             open = wanted;
         }
-        let mut measured = measure(&mut system, plan, kind, open, &folder)?;
-        // From before there were any.
-        measured.rss_mib[0] = rss_before;
+        let measured = measure(&mut system, plan, kind, open, rss_before, &folder)?;
         say!("{kind}: {:.0}/s", measured.done_per_s);
         all.push(measured);
     }
@@ -118,6 +117,7 @@ fn measure(
     plan: &Plan,
     kind: &'static str,
     open: u64,
+    rss_before: f64,
     folder: &Path,
 ) -> anyhow::Result<Measured> {
     let mix = mix_of(kind, open, folder)?;
@@ -131,7 +131,7 @@ fn measure(
         let used = after[name].since(before.get(name).copied().unwrap_or_default());
         used.cpu_seconds / load.done as f64 * 1_000.0
     };
-    let rss_mib = [0.0, processor_mib(system)?];
+    let rss_mib = [rss_before, processor_mib(system)?];
     let cpu_s_per_1000 = after.keys().map(|name| (*name, cost(name))).collect();
     Ok(Measured { kind, done_per_s: load.done_per_s, cpu_s_per_1000, rss_mib })
 }
