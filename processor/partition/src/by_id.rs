@@ -5,18 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ahash::RandomState;
 use millrace_schemas::InstanceId;
 
 /// Memory for so many more is not worth giving back.
 const SPARE: usize = 1_024;
 
-/// A map by id.
+/// A map by id. Its hash is quick, and keyed by chance: whoever chooses ids cannot choose where they fall.
 #[derive(Debug)]
-pub(crate) struct ById<V>(HashMap<InstanceId, V>);
+pub(crate) struct ById<V>(HashMap<InstanceId, V, RandomState>);
 
 impl<V> Default for ById<V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 
@@ -62,7 +63,7 @@ impl<V> ById<V> {
 
 /// A set of ids that are somewhere else.
 #[derive(Debug)]
-pub(crate) struct Ids<'a>(HashSet<&'a InstanceId>);
+pub(crate) struct Ids<'a>(HashSet<&'a InstanceId, RandomState>);
 
 impl Ids<'_> {
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {

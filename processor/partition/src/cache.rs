@@ -37,7 +37,8 @@ pub(crate) struct Cached {
 /// The instances in memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    entries: ById<Cached>,
+    /// In boxes: entities are large, and the table moves when many have come or gone.
+    entries: ById<Box<Cached>>,
     /// Clean ones, least recently used first.
     evictable: BTreeMap<u64, InstanceId>,
     places: u64,
@@ -52,7 +53,7 @@ impl Cache {
     }
 
     pub(crate) fn get(&self, id: &InstanceId) -> Option<&Cached> {
-        self.entries.get(id)
+        self.entries.get(id).map(|it| &**it)
     }
 
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {
@@ -77,11 +78,20 @@ impl Cache {
         now: Timestamp,
     ) {
         let id = entity.id().clone();
-        let listed = self.remove(&id).map(|it| it.listed).unwrap_or_default();
         let size_bytes = entity.size_bytes();
         self.bytes += size_bytes;
-        let cached = Cached { entity, last_offset, listed, size_bytes, used_at: now, place: None };
-        self.entries.insert(id.clone(), cached);
+        let mut cached =
+            Cached { entity, last_offset, listed: Listed::default(), size_bytes, used_at: now, place: None };
+        if let Some(before) = self.entries.get_mut(&id) {
+            self.bytes -= before.size_bytes;
+            if let Some(place) = before.place {
+                self.evictable.remove(&place);
+            }
+            cached.listed = std::mem::take(&mut before.listed);
+            **before = cached;
+        } else {
+            self.entries.insert(id.clone(), Box::new(cached));
+        }
         if !is_dirty {
             self.make_evictable(&id);
         }
@@ -116,7 +126,7 @@ impl Cache {
             self.evictable.remove(&place);
         }
         self.bytes -= entry.size_bytes;
-        Some(entry)
+        Some(*entry)
     }
 
     /// Evicts what has been idle, and more until at most `bytes_max` are in use, if it `may_go`.
