@@ -147,7 +147,7 @@ pub enum Event {
     TaskDispatched {
         /// The call.
         execution: ExecutionId,
-        /// How many times by now, this one counted.
+        /// Which one: a number that grows each time.
         dispatch: u32,
     },
     /// A worker reported that it is still at it; the heartbeat timer was moved.

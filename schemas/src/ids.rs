@@ -257,7 +257,8 @@ impl Attempt {
 }
 
 /// What a worker copies from a task into its answer: which execution, and which dispatch of it. Written `execution.dispatch`.
-/// `dispatch` counts the times that this execution was sent out (1, 2, …), so an answer to an earlier dispatch is late.
+/// `dispatch` is another number each time that this execution is sent out, so an answer to an earlier dispatch is late, and one to a
+/// dispatch whose transaction was aborted is for nothing that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskToken {
     /// The execution that waits for the answer.

@@ -241,7 +241,7 @@ pub enum ExecutionState {
         arguments: Option<Payload>,
         /// As in [`crate::event::Activity::Call`].
         deadline: Option<Timestamp>,
-        /// How many times it was sent out.
+        /// The latest dispatch; 0 before the first.
         dispatch: u32,
         /// As in [`crate::event::Activity::Call`].
         secrets: Vec<SecretMarker>,

@@ -10,7 +10,7 @@ use super::{Misfit, execution};
 pub(super) fn dispatched(state: &mut InstanceState, id: ExecutionId, next: u32) -> Result<(), Misfit> {
     let call = execution(state, id)?;
     match &mut call.state {
-        ExecutionState::Calling { dispatch, .. } if *dispatch + 1 == next => {
+        ExecutionState::Calling { dispatch, .. } if next > *dispatch => {
             *dispatch = next;
             Ok(())
         }

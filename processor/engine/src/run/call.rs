@@ -31,7 +31,7 @@ impl Journal<'_> {
         let ExecutionState::Calling { dispatch, .. } = self.execution(id).state else {
             unreachable!("only a call is sent to workers");
         };
-        let dispatch = dispatch + 1;
+        let dispatch = dispatch + 1 + self.salt(id, dispatch);
         self.record(Event::TaskDispatched { execution: id, dispatch })?;
         self.clear_timer(id, TimerPurpose::Heartbeat)?;
         let heartbeat = self.heartbeat_of(id);
@@ -63,6 +63,18 @@ impl Journal<'_> {
             secrets,
         };
         self.dispatch(queue, command)
+    }
+
+    /// What makes a token another one than that of a decision whose transaction was aborted: a worker may have seen the task all the same,
+    /// and its answer must not be taken for one to the task that was decided in its place. A child's is not needed: nobody reads starts
+    /// that are not committed.
+    fn salt(&self, id: ExecutionId, dispatch: u32) -> u32 {
+        let is_child = matches!(self.task_of(self.execution(id)).kind, Kind::Child(_));
+        // One that is sent out for ever comes to the end of the numbers no sooner than by counting.
+        if is_child || dispatch > u32::MAX / 2 {
+            return 0;
+        }
+        u32::try_from(self.moment.random >> 44).expect("20 bits")
     }
 
     /// How often a call wants a sign of life, if it does.
