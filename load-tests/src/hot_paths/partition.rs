@@ -49,6 +49,7 @@ struct World {
     commands: String,
     now: Timestamp,
     changelog_end: i64,
+    committed_end: i64,
     inbox_end: i64,
     started: u64,
     /// Answers of the worker.
@@ -101,6 +102,7 @@ impl World {
             commands: Topics::default().commands(""),
             now: Timestamp(1_800_000_000_000),
             changelog_end: 0,
+            committed_end: 0,
             inbox_end: 0,
             started: 0,
             answers: Vec::new(),
@@ -135,17 +137,21 @@ impl World {
                 let page = TimerPage { timers: Vec::new(), next: TimerCursor::Before(slice.until) };
                 Some(Input::TimersLoaded { from: slice.from, page })
             }
-            Output::Commit(transaction) => {
+            Output::Append(transaction) => {
                 for record in transaction.records.iter().filter(|it| it.topic.starts_with(&self.commands)) {
                     let task = self.codec.decode_task(record.value.as_deref()?).expect("our own record");
                     let cause =
                         EventId { source: "/worker".to_owned(), id: task.idempotency_key.to_string() };
                     self.answers.push(complete_event(cause, &task.instance, task.token, json!({"done": 1})));
                 }
-                let begin = self.changelog_end;
                 self.changelog_end += i64::try_from(transaction.changelog.len()).expect("few");
-                let changelog_offsets = (begin..self.changelog_end).map(Offset).collect();
-                Some(Input::Committed { transaction: transaction.id, changelog_offsets })
+                Some(Input::Seal)
+            }
+            Output::Commit(last) => {
+                self.changelog_end += i64::try_from(last.changelog.len()).expect("few");
+                let changelog_offsets = (self.committed_end..self.changelog_end).map(Offset).collect();
+                self.committed_end = self.changelog_end;
+                Some(Input::Committed { transaction: last.id, changelog_offsets })
             }
             Output::Fail { detail } => unreachable!("nothing is wrong here: {detail}"),
             _ => None,

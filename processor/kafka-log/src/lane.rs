@@ -6,12 +6,13 @@
 //! that two transactions have pending for a partition, that of the later one stands, whichever markers come first (the
 //! coordinator keeps what was appended last). Whoever asks for stable offsets waits for both.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millrace_placement::Topics;
+use millrace_placement::{PartitionIndex, Topics};
 use millrace_runtime::log::{CommitOutcome, Incarnation, Lane, LogError, Share, backoff};
 use millrace_schemas::Offset;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -25,7 +26,7 @@ use crate::error::{from_kafka, retriable};
 use crate::group::Group;
 use crate::producer::TransactionalProducer;
 
-/// How long a transaction may take. More than `transaction.timeout.ms`, at which the broker ends it, and than what a lane needs that gives
+/// How long the commit of a transaction may take. More than `transaction.timeout.ms`, at which the broker ends it, and than what a lane needs that gives
 /// up by itself: `message.timeout.ms` and the making of a new producer. Two threads that make one at the same time fence each other.
 ///
 /// librdkafka's `send_offsets_to_transaction` ignores its time-out and may block for ever when the coordinator dies in between (its
@@ -42,6 +43,8 @@ pub struct KafkaLane {
     sides: [Side; 2],
     /// Whose turn it is.
     turn: usize,
+    /// Those that have parts in the transaction that is open.
+    incarnations: Vec<Incarnation>,
 }
 
 /// One of the producers.
@@ -52,9 +55,10 @@ struct Side {
 }
 
 #[derive(Debug)]
-struct Request {
-    shares: Vec<Share>,
-    reply: oneshot::Sender<CommitOutcome>,
+enum Request {
+    Append(Vec<Share>),
+    /// With the last part of each share.
+    Commit(Vec<Share>, oneshot::Sender<CommitOutcome>),
 }
 
 impl KafkaLane {
@@ -67,7 +71,7 @@ impl KafkaLane {
             Side::create(config, Arc::clone(&group), Arc::clone(&fencings), name.clone(), first),
             Side::create(config, group, fencings, name + "-b", second),
         )?;
-        Ok(Self { transactional_id, sides: [first, second], turn: 0 })
+        Ok(Self { transactional_id, sides: [first, second], turn: 0, incarnations: Vec::new() })
     }
 }
 
@@ -115,8 +119,15 @@ impl Lane for KafkaLane {
         &self.transactional_id
     }
 
+    fn append(&mut self, parts: Vec<Share>) {
+        self.incarnations.extend(parts.iter().map(|it| it.incarnation.clone()));
+        // A thread that has ended is told of by the commit.
+        let _ = self.sides[self.turn].requests.send(Request::Append(parts));
+    }
+
     async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
-        let outcome = self.sides[self.turn].commit(shares).await;
+        let incarnations = std::mem::take(&mut self.incarnations);
+        let outcome = self.sides[self.turn].commit(shares, incarnations).await;
         // What has failed is tried again by the same one: it knows what the broker did not want.
         if matches!(outcome, CommitOutcome::Committed(_)) {
             self.turn = 1 - self.turn;
@@ -126,10 +137,11 @@ impl Lane for KafkaLane {
 }
 
 impl Side {
-    async fn commit(&mut self, shares: Vec<Share>) -> CommitOutcome {
+    /// `incarnations` have parts in it already.
+    async fn commit(&mut self, shares: Vec<Share>, mut incarnations: Vec<Incarnation>) -> CommitOutcome {
         let (reply, outcome) = oneshot::channel();
-        let incarnations: Vec<Incarnation> = shares.iter().map(|it| it.incarnation.clone()).collect();
-        let is_sent = self.requests.send(Request { shares, reply }).is_ok();
+        incarnations.extend(shares.iter().map(|it| it.incarnation.clone()));
+        let is_sent = self.requests.send(Request::Commit(shares, reply)).is_ok();
         match tokio::time::timeout(COMMIT_MAX, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
@@ -224,26 +236,48 @@ impl Worker {
     fn serve(&self, mut producer: Option<TransactionalProducer>, requests: &mpsc::Receiver<Request>) {
         let mut refused = None;
         let mut fencings = self.fencings.load(Ordering::Relaxed);
-        while let Ok(Request { shares, reply }) = requests.recv() {
-            if !self.await_metadata(refused.take()) {
+        let mut parts = Parts::default();
+        while let Ok(request) = requests.recv() {
+            let (shares, reply) = match request {
+                Request::Append(appended) => {
+                    parts.all.extend(appended);
+                    // Whatever is in the way now is dealt with when somebody waits for the outcome.
+                    let is_fenced = self.fencings.load(Ordering::Relaxed) != fencings;
+                    if let (Some(producer), None, false) = (&producer, &refused, is_fenced)
+                        && self.group.metadata().is_some()
+                    {
+                        self.produce(producer, &mut parts);
+                    }
+                    continue;
+                }
+                Request::Commit(shares, reply) => (shares, reply),
+            };
+            let mut parts = std::mem::take(&mut parts);
+            let last = parts.all.len();
+            parts.all.extend(shares);
+            if !parts.has_begun && !self.await_metadata(refused.take()) {
                 let outside = LogError::Fenced { doing: "committing outside of the group".to_owned() };
                 let _ = reply.send(CommitOutcome::Aborted(outside));
                 continue;
             }
+            if !parts.has_begun {
+                // Nothing was produced: it is begun again, by a producer that can.
+                parts.failure = None;
+            }
             // Whoever took over the other's id has taken over this one, too.
-            if self.fencings.load(Ordering::Relaxed) != fencings {
+            if !parts.has_begun && self.fencings.load(Ordering::Relaxed) != fencings {
                 producer = None;
             }
             let Some(current) = producer.take().or_else(|| self.renew(&reply)) else { continue };
-            let outcome = match self.attempt(&current, &shares) {
+            let outcome = match self.attempt(&current, &mut parts, last) {
                 Ok(offsets) => {
                     producer = Some(current);
-                    CommitOutcome::Committed(offsets)
+                    CommitOutcome::Committed(parts.split(offsets, last))
                 }
                 Err(failure) => {
                     refused.clone_from(&failure.refused);
                     let outcome;
-                    (outcome, producer) = self.clean_up(current, failure, &shares, &reply);
+                    (outcome, producer) = self.clean_up(current, failure, &parts.all, &reply);
                     outcome
                 }
             };
@@ -270,29 +304,57 @@ impl Worker {
         }
     }
 
-    fn attempt(
-        &self,
-        producer: &TransactionalProducer,
-        shares: &[Share],
-    ) -> Result<Vec<Vec<Offset>>, Failure> {
-        let failed = |doing: &str, error: KafkaError| Failure::from(self.judge(producer, doing, error));
-        producer.begin().map_err(|error| failed("begin a transaction", error))?;
-        for share in shares {
+    /// Produces what is not produced yet. A failure is kept for the commit.
+    fn produce(&self, producer: &TransactionalProducer, parts: &mut Parts) {
+        if parts.failure.is_some() {
+            return;
+        }
+        if let Err(error) = self.try_produce(producer, parts) {
+            parts.failure = Some(error);
+        }
+    }
+
+    fn try_produce(&self, producer: &TransactionalProducer, parts: &mut Parts) -> Result<(), LogError> {
+        if !parts.has_begun {
+            producer.begin().map_err(|error| self.judge(producer, "begin a transaction", error))?;
+            parts.has_begun = true;
+        }
+        for share in &parts.all[parts.produced..] {
             let transaction = &share.transaction;
             for (records, is_tracked) in [(&transaction.changelog, true), (&transaction.records, false)] {
                 for record in records {
                     producer.produce(record, is_tracked).map_err(|error| {
                         let bytes = record.value.as_ref().map_or(0, Bytes::len);
-                        failed(&format!("produce a record of {bytes} bytes to {}", record.topic), error)
+                        self.judge(
+                            producer,
+                            &format!("produce a record of {bytes} bytes to {}", record.topic),
+                            error,
+                        )
                     })?;
                 }
             }
         }
+        parts.produced = parts.all.len();
+        Ok(())
+    }
+
+    fn attempt(
+        &self,
+        producer: &TransactionalProducer,
+        parts: &mut Parts,
+        last: usize,
+    ) -> Result<Vec<Offset>, Failure> {
+        self.produce(producer, parts);
+        if let Some(error) = parts.failure.take() {
+            return Err(error.into());
+        }
+        let (shares, last) = (&parts.all, &parts.all[last..]);
+        let failed = |doing: &str, error: KafkaError| Failure::from(self.judge(producer, doing, error));
         // All records have arrived before the offsets are sent, which costs a millisecond or two: a rebalance makes the broker refuse offsets, and
         // what librdkafka has not sent by then it throws away, after which its producer has to be made anew, for most of a second.
         let offsets =
             producer.settle().map_err(|error| failed("produce the records of a transaction", error))?;
-        self.send_offsets(producer, shares)?;
+        self.send_offsets(producer, shares, last)?;
         check_alive(shares)?;
         producer.commit().map_err(|error| {
             let commit = match &error {
@@ -302,19 +364,24 @@ impl Worker {
             };
             Failure { commit, ..failed("commit a transaction", error) }
         })?;
-        Ok(split(offsets, shares))
+        Ok(offsets)
     }
 
     /// The fence. Metadata first, then the incarnations: what is alive after the metadata was taken was ours in that generation. The
     /// other way round, a partition that was lost and won back in between would commit its old state (state protocol, F2).
-    fn send_offsets(&self, producer: &TransactionalProducer, shares: &[Share]) -> Result<(), Failure> {
+    fn send_offsets(
+        &self,
+        producer: &TransactionalProducer,
+        shares: &[Share],
+        last: &[Share],
+    ) -> Result<(), Failure> {
         let doing = "send the offsets of a transaction";
         let Some(group) = self.group.metadata() else {
             return Err(LogError::Fenced { doing: "committing outside of the group".to_owned() }.into());
         };
         let internal = self.topics.internal();
         let mut list = TopicPartitionList::new();
-        for share in shares {
+        for share in last {
             let partition = i32::try_from(share.incarnation.partition().0).expect("at most 4,096 partitions");
             let offset = rdkafka::Offset::Offset(share.transaction.internal_offset.0);
             list.add_partition_offset(&internal, partition, offset)
@@ -437,7 +504,27 @@ fn check_alive(shares: &[Share]) -> Result<(), LogError> {
     }
 }
 
-fn split(offsets: Vec<Offset>, shares: &[Share]) -> Vec<Vec<Offset>> {
-    let mut offsets = offsets.into_iter();
-    shares.iter().map(|it| offsets.by_ref().take(it.transaction.changelog.len()).collect()).collect()
+/// The parts of one transaction.
+#[derive(Default)]
+struct Parts {
+    all: Vec<Share>,
+    has_begun: bool,
+    /// So many are with the client.
+    produced: usize,
+    /// The first one.
+    failure: Option<LogError>,
+}
+
+impl Parts {
+    /// The offsets by partition, for those whose last parts begin at `last`.
+    fn split(&self, offsets: Vec<Offset>, last: usize) -> Vec<Vec<Offset>> {
+        let mut offsets = offsets.into_iter();
+        let mut by_partition: BTreeMap<PartitionIndex, Vec<Offset>> = BTreeMap::new();
+        for part in &self.all {
+            let of_partition = by_partition.entry(part.incarnation.partition()).or_default();
+            of_partition.extend(offsets.by_ref().take(part.transaction.changelog.len()));
+        }
+        let ended = self.all[last..].iter();
+        ended.map(|it| by_partition.remove(&it.incarnation.partition()).unwrap_or_default()).collect()
+    }
 }

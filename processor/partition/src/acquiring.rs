@@ -10,12 +10,12 @@ use millrace_schemas::partition::{Checkpoint, Claim, TimerPlace};
 use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{InstanceId, Offset, Payload, Timestamp};
 
-use crate::batch::{Batch, Committing, Stage};
 use crate::cache::Listed;
 use crate::history::Retention;
 use crate::hot_keys::HotKeys;
 use crate::input::{ChangelogRecord, LoadedRow, SnapshotRow};
 use crate::newcomers::Newcomers;
+use crate::open::Open;
 use crate::output::{HistoryRow, Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
 use crate::records::timer_of;
@@ -267,11 +267,10 @@ impl Partition {
         // Those of topics stand there from when they were first read.
         self.positions.extend(self.records.topic_positions(&known));
         self.phase = Phase::Claiming;
-        self.batch = Some(Batch::claim(moment.at));
-        self.decide_claim(moment.at, out);
+        self.claim(moment.at, out);
     }
 
-    fn decide_claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
+    pub(crate) fn claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
         let claim = Claim {
             incarnation: self.owner.incarnation.clone(),
             transactional_id: self.owner.transactional_id.clone(),
@@ -281,10 +280,12 @@ impl Partition {
             era_base: self.era_base,
             key_groups: Vec::new(),
         };
-        let committing =
-            Committing { positions: self.positions.clone(), is_claim: true, ..Committing::default() };
-        let records = vec![self.records.claim(&claim), self.records.positions(&self.positions)];
-        self.commit(committing, records, Vec::new(), vec![None, None], out);
+        let mut open = Open::begin(self.next_transaction(), self.positions.clone(), at);
+        open.work.is_claim = true;
+        open.work.changelog.push(None);
+        let claim = vec![self.records.claim(&claim)];
+        out.push(Output::Append(self.share(&open, claim, Vec::new(), Vec::new())));
+        self.open = Some(open);
     }
 
     pub(crate) fn claimed(&mut self, now: Timestamp, out: &mut Vec<Output>) {
@@ -311,11 +312,6 @@ impl Partition {
         }
     }
 
-    pub(crate) fn retry_claim(&mut self, at: Timestamp, out: &mut Vec<Output>) {
-        self.batch = Some(Batch::claim(at));
-        self.decide_claim(at, out);
-    }
-
     /// Rows of the snapshot table: an instance is its row plus its events in the tail that are not in the row.
     pub(crate) fn snapshots_loaded(
         &mut self,
@@ -335,8 +331,8 @@ impl Partition {
                     Err(detail) => self.quarantine(id.clone(), detail, out),
                 }
             }
-            if let Some(Batch { stage: Stage::Loading { snapshots, .. }, .. }) = &mut self.batch {
-                snapshots.remove(&id);
+            if let Some(batch) = &mut self.batch {
+                batch.missing.snapshots.remove(&id);
             }
         }
     }

@@ -1,10 +1,8 @@
-//! One batch of records on its way through a partition: read, prepared (everything it needs is in memory), decided, committed.
+//! One batch of records on its way to a decision: read, then prepared, when everything that it needs is in memory. Once it is decided it is
+//! part of what is [open](crate::open).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use bytes::Bytes;
-use millrace_engine::Entity;
 use millrace_placement::PartitionIndex;
 use millrace_schemas::channel::ChannelCommand;
 use millrace_schemas::cloud_event::PublishedEvent;
@@ -13,15 +11,12 @@ use millrace_schemas::schedule::ScheduleCommand;
 use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 
 use crate::input::{InboundRecord, Source};
-use crate::output::Observation;
-use crate::processed::Processed;
 use crate::timer_index::TimerEntry;
-use crate::transaction::TransactionId;
 
-/// A batch. At most one exists at a time; whatever it has done is undone by dropping it.
+/// A batch that is not decided yet. At most one exists at a time; nothing has come of it so far.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// As they came; they go back to the inbox if the transaction is aborted.
+    /// As they came.
     pub(crate) records: Vec<InboundRecord>,
     /// What each of them asks for. Filled by `prepare`.
     pub(crate) requests: Vec<Request>,
@@ -31,7 +26,7 @@ pub(crate) struct Batch {
     pub(crate) definitions: Vec<WorkflowVersion>,
     /// Positions of topics to set in this transaction, whatever they were.
     pub(crate) found: BTreeMap<Source, Offset>,
-    pub(crate) stage: Stage,
+    pub(crate) missing: Missing,
     /// When its records were taken from the inbox.
     pub(crate) started_at: Timestamp,
 }
@@ -98,13 +93,12 @@ pub(crate) enum Request {
     Stop { detail: &'static str },
 }
 
-/// How far a batch is.
+/// What has to come before a batch can be decided.
 #[derive(Debug)]
-pub(crate) enum Stage {
-    /// Something is missing.
-    Loading { snapshots: BTreeSet<InstanceId>, schemas: BTreeSet<u32>, definitions: Definitions },
-    /// The transaction is with the shell.
-    Committing(Box<Committing>),
+pub(crate) struct Missing {
+    pub(crate) snapshots: BTreeSet<InstanceId>,
+    pub(crate) schemas: BTreeSet<u32>,
+    pub(crate) definitions: Definitions,
 }
 
 /// Whether unknown workflows are known to be unknown.
@@ -116,36 +110,4 @@ pub(crate) enum Definitions {
     CatchingUp,
     /// They were read up to their end after the batch was read: what is unknown now does not exist.
     CaughtUp,
-}
-
-/// An entry of the changelog, on its way.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) instance: InstanceId,
-    /// As it is written.
-    pub(crate) value: Bytes,
-    /// How long it stays in the history, if it goes there.
-    pub(crate) history: Option<Option<Duration>>,
-}
-
-/// What becomes true with the commit.
-#[derive(Debug, Default)]
-pub(crate) struct Committing {
-    pub(crate) transaction: Option<TransactionId>,
-    /// The new states.
-    pub(crate) entities: BTreeMap<InstanceId, Entity>,
-    /// For each changelog record: what it holds, if it is an entry.
-    pub(crate) changelog: Vec<Option<Entry>>,
-    pub(crate) positions: BTreeMap<Source, Offset>,
-    pub(crate) observations: Vec<Observation>,
-    /// Instances that are set aside and were asked for by a timer.
-    pub(crate) wakes: BTreeSet<InstanceId>,
-    /// What is told of the records.
-    pub(crate) processed: Vec<Processed>,
-    /// It is the claim, not a batch of records.
-    pub(crate) is_claim: bool,
-    /// Records about a key of this partition.
-    pub(crate) lookups: u64,
-    /// Keys that were not in memory when they were asked for, since the last decision.
-    pub(crate) misses: u64,
 }

@@ -10,8 +10,8 @@ use millrace_schemas::cloud_event::PublishedEvent;
 use millrace_schemas::command::{Addressed, Answer};
 use millrace_schemas::{EventId, Timestamp};
 
-use crate::batch::{Committing, Entry};
 use crate::input::InboundRecord;
+use crate::open::{Committing, Entry};
 use crate::output::Observation;
 use crate::partition::{Partition, Programs};
 use crate::transaction::OutgoingRecord;

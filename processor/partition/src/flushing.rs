@@ -13,7 +13,6 @@ use millrace_schemas::snapshot::Snapshot;
 use millrace_schemas::{InstanceId, Offset, Payload, TimerId, Timestamp};
 
 use crate::attributes::{Attributes, Term};
-use crate::batch::{Batch, Stage};
 use crate::cache::{Cached, Listed};
 use crate::history::Retention;
 use crate::output::{FlushId, FlushRequest, Listing, Output, SnapshotWrite, TimerRow};
@@ -88,7 +87,7 @@ impl Partition {
         let request = self.flush_request(scope, now, programs);
         if !request.is_empty() {
             out.push(Output::Flush(request));
-        } else if is_draining && !self.is_committing() {
+        } else if is_draining && self.open.is_none() {
             self.write_behind.in_flight = None;
             self.save_checkpoint(now, out);
             self.phase = Phase::Ended;
@@ -102,10 +101,6 @@ impl Partition {
                 self.save_checkpoint(now, out);
             }
         }
-    }
-
-    fn is_committing(&self) -> bool {
-        matches!(self.batch, Some(Batch { stage: Stage::Committing(_), .. }))
     }
 
     /// Instances of the tail that nobody has needed yet: their snapshots are behind, so they hold the checkpoint.
@@ -236,7 +231,7 @@ impl Partition {
             self.quarantine.written(&instance);
             self.dirty.flushed(&instance, now);
         }
-        let needed = needed(self.batch.as_ref(), &self.inbox);
+        let needed = needed(self.open.as_ref(), self.batch.as_ref(), &self.inbox);
         for (instance, listed) in done.snapshots {
             self.cache.set_listed(&instance, listed);
             self.quarantine.written(&instance);

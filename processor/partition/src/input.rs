@@ -44,11 +44,13 @@ pub enum Input {
     DefinitionsCaughtUp,
     /// The codec has learnt this schema, or has learnt that it does not exist.
     SchemaLoaded(u32),
+    /// The lane commits its transaction now: `Output::Commit` is the last part of the partition's share. Nothing, if it has none.
+    Seal,
     /// The transaction is committed.
     Committed {
         /// Which.
         transaction: TransactionId,
-        /// Offsets of its changelog records, in the order in which they were given.
+        /// Offsets of the changelog records of all its parts, in the order in which they were given.
         changelog_offsets: Vec<Offset>,
     },
     /// The transaction is known to have been aborted; this incarnation still owns the partition.

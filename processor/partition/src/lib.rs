@@ -20,6 +20,7 @@ mod hot_keys;
 mod inbox;
 mod input;
 mod newcomers;
+mod open;
 mod open_tasks;
 mod output;
 mod pace;

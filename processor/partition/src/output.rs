@@ -39,7 +39,9 @@ pub enum Output {
     CatchUpDefinitions,
     /// Fetch this schema from the registry into the codec.
     LoadSchema(u32),
-    /// Commit this. One at a time.
+    /// A part of the partition's share of the lane's next transaction. More of it may follow, until `Input::Seal`.
+    Append(Transaction),
+    /// The last part of it, after `Input::Seal`: commit the transaction. One at a time.
     Commit(Transaction),
     /// Write this, and retry until it is durable. One at a time.
     Flush(FlushRequest),

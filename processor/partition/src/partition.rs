@@ -10,7 +10,7 @@ use millrace_schemas::codec::Codec;
 use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, WorkflowVersion};
 use millrace_workflow::program::Program;
 
-use crate::batch::{Batch, Request, Stage};
+use crate::batch::{Batch, Request};
 use crate::by_id::Ids;
 use crate::cache::Cache;
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::hot_keys::HotKeys;
 use crate::inbox::Inbox;
 use crate::input::{InboundRecord, Input, QueryId, Source};
 use crate::newcomers::Newcomers;
+use crate::open::Open;
 use crate::open_tasks::{OpenTasks, TaskCounts};
 use crate::output::Output;
 use crate::quarantine::Quarantine;
@@ -72,6 +73,7 @@ pub struct Partition {
     pub(crate) topics: Topics,
     pub(crate) inbox: Inbox,
     pub(crate) batch: Option<Batch>,
+    pub(crate) open: Option<Open>,
     pub(crate) transactions: u64,
     pub(crate) cache: Cache,
     pub(crate) dirty: Dirty,
@@ -95,6 +97,8 @@ pub struct Partition {
     pub(crate) loading: BTreeSet<InstanceId>,
     /// All that is dirty is in memory, or set aside: none of it has to be looked for before a flush.
     pub(crate) dirty_in_memory: bool,
+    /// How often the definitions are being read for batches.
+    pub(crate) catching_up: u32,
     /// Keys that records needed and that were not in memory, since the last decision.
     pub(crate) misses: u64,
     pub(crate) queries: Vec<(QueryId, InstanceId)>,
@@ -139,6 +143,7 @@ impl Partition {
             topics: Topics::default(),
             inbox: Inbox::default(),
             batch: None,
+            open: None,
             transactions: 0,
             cache,
             dirty: Dirty::default(),
@@ -155,6 +160,7 @@ impl Partition {
             newcomers: Newcomers::begin(None, Timestamp(0)),
             loading: BTreeSet::new(),
             dirty_in_memory: true,
+            catching_up: 0,
             misses: 0,
             queries: Vec::new(),
             is_paused: false,
@@ -185,7 +191,8 @@ impl Partition {
             Input::Committed { transaction, changelog_offsets } => {
                 self.committed(transaction, &changelog_offsets, moment.at, &mut out);
             }
-            Input::Aborted { transaction } => self.aborted(transaction, moment.at),
+            Input::Aborted { transaction } => self.aborted(transaction, moment.at, &mut out),
+            Input::Seal => self.seal(&mut out),
             Input::Flushed(id) => self.flushed(id, moment.at, &mut out),
             Input::TimersLoaded { from, page } => self.timers.loaded(&from, page),
             Input::CheckpointRead(checkpoint) => {
@@ -207,9 +214,8 @@ impl Partition {
             Phase::Active | Phase::Draining => {
                 let others = [self.flush_deadline(), self.trimming.deadline(), self.cache.deadline()];
                 // A timer that is due is proposed with the next batch, for which something else is awaited; or by the next owner.
-                let is_busy = self.batch.is_some() || self.tail_meter.reaches(self.config.unflushed, 1);
-                let is_active = matches!(self.phase, Phase::Active);
-                let timers = self.timers.next_deadline().filter(|_| is_active && !is_busy);
+                let takes_batch = matches!(self.phase, Phase::Active) && self.takes_batch();
+                let timers = self.timers.next_deadline().filter(|_| takes_batch);
                 timers.into_iter().chain(others.into_iter().flatten()).min()
             }
         }
@@ -252,7 +258,8 @@ impl Partition {
 
     /// Records that were read and are not committed yet, the next one first.
     pub fn waiting(&self) -> impl Iterator<Item = &InboundRecord> {
-        self.batch.iter().flat_map(|it| &it.records).chain(self.inbox.records())
+        let open = self.open.iter().flat_map(|it| &it.records);
+        open.chain(self.batch.iter().flat_map(|it| &it.records)).chain(self.inbox.records())
     }
 
     /// The sources and the next offset that will be handled of each; also of topics that are not read now.
@@ -262,7 +269,8 @@ impl Partition {
     }
 
     pub(crate) fn timers_low_watermark(&self) -> TimerCursor {
-        self.timers.low_watermark(self.batch.as_ref().map_or(&[], |it| &it.due))
+        let open = self.open.iter().flat_map(|it| &it.due);
+        self.timers.low_watermark(open.chain(self.batch.iter().flat_map(|it| &it.due)))
     }
 
     pub(crate) fn stamp(&self, offset: Offset) -> Stamp {
@@ -281,10 +289,14 @@ impl Partition {
             out.extend(self.timers.next_slice(moment.at).map(Output::LoadTimers));
             self.advance_schedules(programs, out);
             self.advance_topics(out);
-            self.start_batch(moment.at, out);
-            self.read_ahead(moment.at, out);
+            loop {
+                self.start_batch(moment.at, out);
+                self.read_ahead(moment.at, out);
+                if !self.advance_batch(moment, programs, out) {
+                    break;
+                }
+            }
         }
-        self.advance_batch(moment, programs, out);
         if matches!(self.phase, Phase::Active | Phase::Draining) {
             self.advance_flush(moment.at, programs, out);
             self.advance_trimming(moment.at, out);
@@ -298,7 +310,7 @@ impl Partition {
             Phase::Active => {
                 // What was read but not handled is not committed either: the next owner reads it again.
                 self.inbox.clear();
-                if let Some(batch) = self.batch.take_if(|it| matches!(it.stage, Stage::Loading { .. })) {
+                if let Some(batch) = self.batch.take() {
                     // Nor are its timers: the low watermark of the last checkpoint must not pass them.
                     self.timers.put_back(batch.due);
                 }
@@ -324,17 +336,18 @@ impl Partition {
     }
 
     fn shrink(&mut self, now: Timestamp) {
-        let Self { cache, batch, inbox, config, .. } = self;
+        let Self { cache, open, batch, inbox, config, .. } = self;
         let is_needed = OnceCell::new(); // seldom has anything to go
         cache.shrink(config.cache_bytes_max, now, |id| {
-            !is_needed.get_or_init(|| needed(batch.as_ref(), inbox)).contains(id)
+            !is_needed.get_or_init(|| needed(open.as_ref(), batch.as_ref(), inbox)).contains(id)
         });
     }
 }
 
-/// What a batch needs in memory, and the next one.
-pub(crate) fn needed<'p>(batch: Option<&'p Batch>, inbox: &'p Inbox) -> Ids<'p> {
-    let requests = batch.into_iter().flat_map(|it| &it.requests);
+/// What is needed in memory: by what is decided, by the batch after it, and by the next one.
+pub(crate) fn needed<'p>(open: Option<&'p Open>, batch: Option<&'p Batch>, inbox: &'p Inbox) -> Ids<'p> {
+    let requests = open.into_iter().flat_map(|it| &it.requests);
+    let requests = requests.chain(batch.into_iter().flat_map(|it| &it.requests));
     requests.filter_map(Request::key).chain(inbox.keys_ahead()).collect()
 }
 

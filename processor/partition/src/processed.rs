@@ -11,8 +11,9 @@ use millrace_schemas::instance::InstanceState;
 use millrace_schemas::trace::{self, TraceContext};
 use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 
-use crate::batch::{Committing, Request};
+use crate::batch::Request;
 use crate::input::{InboundRecord, Source};
+use crate::open::Committing;
 use crate::output::Observation;
 use crate::partition::Partition;
 

@@ -1,4 +1,4 @@
-//! One batch: read, prepared, decided, committed or undone (state protocol 2.4).
+//! Batches: read, prepared, decided, one on top of the other, committed or undone together (state protocol 2.4).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,18 @@ use millrace_schemas::{InstanceId, Offset, Timestamp, WorkflowVersion};
 use millrace_workflow::program::Program;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Committing, Definitions, Entry, Request, Stage};
+use crate::batch::{Batch, Definitions, Missing, Request};
 use crate::by_id::ById;
 use crate::history::Retention;
 use crate::input::{InboundRecord, Source};
+use crate::open::{Committing, Entry, Open};
 use crate::open_tasks::Asked;
 use crate::output::{Observation, Output};
 use crate::partition::{Partition, Phase, Programs};
+use crate::processed::Processed;
 use crate::quarantine::WAKE;
 use crate::scheduling;
+use crate::timer_index::TimerEntry;
 use crate::transaction::{OutgoingRecord, Transaction, TransactionId};
 
 /// Why records become dead letters.
@@ -51,27 +54,9 @@ const LISTENER_GONE: &str = "listener-gone";
 /// A record that was forwarded so often circles between owners that disagree on the partition count.
 const HOPS_MAX: u32 = 8;
 
-impl Batch {
-    pub(crate) fn claim(now: Timestamp) -> Self {
-        Self {
-            records: Vec::new(),
-            requests: Vec::new(),
-            due: Vec::new(),
-            definitions: Vec::new(),
-            found: BTreeMap::new(),
-            stage: Stage::nothing_missing(),
-            started_at: now,
-        }
-    }
-}
-
-impl Stage {
-    fn nothing_missing() -> Self {
-        Self::Loading {
-            snapshots: BTreeSet::new(),
-            schemas: BTreeSet::new(),
-            definitions: Definitions::AsTheyAre,
-        }
+impl Missing {
+    fn nothing() -> Self {
+        Self { snapshots: BTreeSet::new(), schemas: BTreeSet::new(), definitions: Definitions::AsTheyAre }
     }
 }
 
@@ -80,20 +65,35 @@ impl Partition {
         Source::Internal(i32::try_from(self.index.0).expect("at most 4,096 partitions"))
     }
 
+    /// Whether a batch may begin: there is none, and it may become part of what is open.
+    pub(crate) fn takes_batch(&self) -> bool {
+        self.batch.is_none() && self.room() > 0 && !self.tail_meter.reaches(self.config.unflushed, 1)
+    }
+
+    /// How much what is open may grow by.
+    fn room(&self) -> usize {
+        match &self.open {
+            None => self.config.batch_records_max,
+            Some(open) if open.is_sealed => 0,
+            Some(open) => self.config.batch_records_max.saturating_sub(open.len()),
+        }
+    }
+
     /// Takes the next records, and the timers that are due.
     pub(crate) fn start_batch(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        if self.batch.is_some() || self.tail_meter.reaches(self.config.unflushed, 1) {
+        if !self.takes_batch() {
             return;
         }
-        let count = self.inbox.len().min(self.config.batch_records_max);
+        let count = self.inbox.len().min(self.room());
         // Each of them comes back as a record: while others wait, a quarter of a batch is enough.
         let share = if count == 0 { 1 } else { 4 };
-        let due = self.timers.take_due(now, (self.config.batch_records_max / share).max(1));
+        let due_max = (self.config.batch_records_max / share).max(1).min(self.room());
+        let due = self.timers.take_due(now, due_max);
         if count == 0 && due.is_empty() && !self.scheduling.wants_batch() && !self.topics.has_found() {
             return;
         }
         let found = self.topics.take_found();
-        let mut next = self.positions.clone();
+        let mut next = self.open.as_ref().map_or(&self.positions, |it| &it.work.positions).clone();
         let (mut records, mut requests) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for _ in 0..count {
             let Some((record, request)) = self.inbox.pop() else { break };
@@ -115,14 +115,14 @@ impl Partition {
             }
         }
         let definitions = self.scheduling.take_wanted();
-        let stage = Stage::nothing_missing();
-        self.batch = Some(Batch { records, requests, due, definitions, found, stage, started_at: now });
+        let missing = Missing::nothing();
+        self.batch = Some(Batch { records, requests, due, definitions, found, missing, started_at: now });
         self.ask_for_schemas(out);
     }
 
-    /// While a batch is on its way: what the next one needs is asked for.
+    /// While what came before is on its way: what the next batch needs is asked for.
     pub(crate) fn read_ahead(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        if self.batch.is_none() {
+        if self.batch.is_none() && self.open.is_none() {
             return;
         }
         let mut load = Vec::new();
@@ -178,9 +178,7 @@ impl Partition {
 
     /// Collects the schemas that the batch needs, and asks for them.
     fn ask_for_schemas(&mut self, out: &mut Vec<Output>) {
-        let Some(Batch { requests, stage: Stage::Loading { schemas, .. }, .. }) = &mut self.batch else {
-            return;
-        };
+        let Some(Batch { requests, missing: Missing { schemas, .. }, .. }) = &mut self.batch else { return };
         let needed = requests.iter().filter_map(|it| match it {
             Request::NeedsSchema(id) => Some(*id),
             Request::Decide(_)
@@ -202,19 +200,17 @@ impl Partition {
     pub(crate) fn schema_loaded(&mut self, id: u32, now: Timestamp, out: &mut Vec<Output>) {
         self.read_backlog(now, out);
         let Some(mut batch) = self.batch.take() else { return };
-        if let Stage::Loading { schemas, .. } = &mut batch.stage {
-            schemas.remove(&id);
-            for (record, request) in batch.records.iter().zip(&mut batch.requests) {
-                if matches!(request, Request::NeedsSchema(it) if *it == id) {
-                    *request = match self.read(record) {
-                        // Fetched and still not usable: the codec knows now that there is no such schema.
-                        Request::NeedsSchema(again) if again == id => Request::DeadLetter {
-                            reason: "unknown-schema",
-                            detail: format!("the schema registry has no schema with id {id}"),
-                        },
-                        other => other,
-                    };
-                }
+        batch.missing.schemas.remove(&id);
+        for (record, request) in batch.records.iter().zip(&mut batch.requests) {
+            if matches!(request, Request::NeedsSchema(it) if *it == id) {
+                *request = match self.read(record) {
+                    // Fetched and still not usable: the codec knows now that there is no such schema.
+                    Request::NeedsSchema(again) if again == id => Request::DeadLetter {
+                        reason: "unknown-schema",
+                        detail: format!("the schema registry has no schema with id {id}"),
+                    },
+                    other => other,
+                };
             }
         }
         self.batch = Some(batch);
@@ -225,25 +221,31 @@ impl Partition {
         if self.scheduling.definitions_caught_up() {
             return;
         }
-        if let Some(Batch { stage: Stage::Loading { definitions, .. }, .. }) = &mut self.batch {
-            *definitions = Definitions::CaughtUp;
+        // One that was put back may have asked before this one did: the last answer is not older than the last question.
+        self.catching_up = self.catching_up.saturating_sub(1);
+        if self.catching_up == 0
+            && let Some(batch) = &mut self.batch
+            && batch.missing.definitions == Definitions::CatchingUp
+        {
+            batch.missing.definitions = Definitions::CaughtUp;
         }
     }
 
-    /// Asks for what is missing; when nothing is, decides the batch and hands its transaction over.
-    pub(crate) fn advance_batch(&mut self, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
-        if matches!(self.phase, Phase::Claiming) {
-            if matches!(self.batch, Some(Batch { stage: Stage::Loading { .. }, .. })) {
-                self.retry_claim(moment.at, out);
-            }
-            return;
+    /// Asks for what is missing; when nothing is, decides the batch and hands over what comes of it. Whether it did.
+    pub(crate) fn advance_batch(
+        &mut self,
+        moment: Moment,
+        programs: &impl Programs,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        // One that is prepared while what came before it is being committed waits for that.
+        let may_decide = self.open.as_ref().is_none_or(|it| !it.is_sealed);
+        if !may_decide || self.is_missing_something(moment.at, programs, out) {
+            return false;
         }
-        if self.is_missing_something(moment.at, programs, out) {
-            return;
-        }
-        let Some(Batch { stage: Stage::Loading { .. }, .. }) = &self.batch else { return };
-        let batch = self.batch.take().expect("seen just now");
+        let Some(batch) = self.batch.take() else { return false };
         self.decide(batch, moment, programs, out);
+        true
     }
 
     fn is_missing_something(
@@ -252,9 +254,8 @@ impl Partition {
         programs: &impl Programs,
         out: &mut Vec<Output>,
     ) -> bool {
-        let Some(Batch { requests, stage: Stage::Loading { snapshots, schemas, definitions }, .. }) =
-            &mut self.batch
-        else {
+        let Self { batch, open, cache, catching_up, .. } = self;
+        let Some(Batch { requests, missing: Missing { snapshots, schemas, definitions }, .. }) = batch else {
             return true;
         };
         if !schemas.is_empty() || !snapshots.is_empty() {
@@ -264,7 +265,7 @@ impl Partition {
         for request in requests.iter() {
             let Some(id) = request.key() else { continue };
             if self.quarantine.contains(id)
-                || self.newcomers.admits(id, &mut self.cache, &self.loading, now)
+                || self.newcomers.admits(id, cache, &self.loading, now)
                 || !snapshots.insert(id.clone())
             {
                 continue;
@@ -284,18 +285,20 @@ impl Partition {
             Definitions::CaughtUp => false,
             Definitions::CatchingUp => true,
             Definitions::AsTheyAre => {
+                let known = |id: &InstanceId| {
+                    let decided = open.as_ref().and_then(|it| it.work.entities.get(id));
+                    decided.or_else(|| cache.get(id).map(|it| &it.entity))
+                };
                 let unknown = requests.iter().any(|request| match request {
                     Request::Decide(command) => {
-                        let entity = self.cache.get(&command.instance).map(|it| &it.entity);
-                        let instance = entity.and_then(Entity::as_instance);
+                        let instance = known(&command.instance).and_then(Entity::as_instance);
                         matches!(resolve(command, instance, programs), Resolved::Unknown(_))
                     }
                     Request::Publish(published) => {
                         published.business_key.is_none() && !programs.routes().hears(&published.event)
                     }
                     Request::Schedule(command) => {
-                        let entity = self.cache.get(&command.instance).map(|it| &it.entity);
-                        scheduling::is_unknown(command, entity, programs)
+                        scheduling::is_unknown(command, known(&command.instance), programs)
                     }
                     // Whoever has deployed a definition may count on it from then on.
                     Request::Hear(events) => events.iter().any(|it| !programs.routes().hears(&it.event)),
@@ -313,6 +316,7 @@ impl Partition {
                 });
                 if unknown {
                     *definitions = Definitions::CatchingUp;
+                    *catching_up += 1;
                     out.push(Output::CatchUpDefinitions);
                 }
                 unknown
@@ -320,39 +324,41 @@ impl Partition {
         }
     }
 
-    fn decide(&mut self, mut batch: Batch, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
-        let mut work = Committing {
-            positions: self.positions.clone(),
-            lookups: batch.requests.iter().filter_map(Request::key).count() as u64,
-            misses: std::mem::take(&mut self.misses),
-            ..Committing::default()
+    fn decide(&mut self, batch: Batch, moment: Moment, programs: &impl Programs, out: &mut Vec<Output>) {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => Open::begin(self.next_transaction(), self.positions.clone(), batch.started_at),
         };
+        let work = &mut open.work;
+        work.lookups += batch.requests.iter().filter_map(Request::key).count() as u64;
+        work.misses += std::mem::take(&mut self.misses);
         work.positions.retain(|source, _| !self.topics.is_forgotten(source, moment.at));
         work.positions.extend(batch.found.clone());
         let mut passed_over = 0;
         let mut changelog = Vec::new();
-        let mut history = Vec::new();
         let mut records = Vec::new();
+        let mut described = Vec::new();
+        let decided_before = open.records.len();
         for (number, (record, request)) in batch.records.iter().zip(&batch.requests).enumerate() {
             work.positions.insert(record.source.clone(), Offset(record.offset.0 + 1));
-            let begun = self.describe(record, request, &work, records.len());
+            let begun = self.describe(record, request, work, records.len());
             let decided = match request {
                 Request::Decide(command) => {
-                    let moment = Moment { random: draw(moment.random, number), ..moment };
-                    self.decide_one(record, command, moment, programs, &mut work, &mut records)
+                    let moment = Moment { random: draw(moment.random, decided_before + number), ..moment };
+                    self.decide_one(record, command, moment, programs, work, &mut records)
                 }
                 Request::Channel(command) => {
-                    self.decide_channel(record, command, moment, programs, &mut work, &mut records)
+                    self.decide_channel(record, command, moment, programs, work, &mut records)
                 }
                 Request::Schedule(command) => {
-                    self.decide_schedule(record, command, moment, programs, &mut work, &mut records)
+                    self.decide_schedule(record, command, moment, programs, work, &mut records)
                 }
                 Request::Publish(published) => {
-                    self.publish(record, published, moment.at, programs, &mut work, &mut records);
+                    self.publish(record, published, moment.at, programs, work, &mut records);
                     None
                 }
                 Request::Hear(events) => {
-                    if !self.hear(record, events, moment.at, programs, &mut work, &mut records) {
+                    if !self.hear(record, events, moment.at, programs, work, &mut records) {
                         passed_over += 1;
                     }
                     None
@@ -363,38 +369,73 @@ impl Partition {
                     None
                 }
                 Request::DeadLetter { reason, detail } => {
-                    self.dead_letter(record, reason, detail.clone(), moment.at, &mut work, &mut records);
+                    self.dead_letter(record, reason, detail.clone(), moment.at, work, &mut records);
                     None
                 }
                 Request::NeedsSchema(_) => unreachable!("a batch is decided once its schemas are known"),
                 Request::Stop { .. } => unreachable!("such a record begins no batch"),
             };
             let processed = begun
-                .and_then(|it| self.described(it, record, request, &work, records.len(), batch.started_at));
-            work.processed.extend(processed);
+                .and_then(|it| self.described(it, record, request, work, records.len(), batch.started_at));
+            described.extend(processed);
             if let Some((outgoing, row)) = decided {
                 changelog.push(outgoing);
-                history.push(Some(row));
+                work.changelog.push(Some(row));
             }
         }
         if passed_over > 0 {
             work.observations.push(Observation::RecordsPassedOver { count: passed_over });
         }
-        batch.due.retain(|timer| {
+        for timer in &batch.due {
             // One that is in memory can be asked; another is asked when its record is read back.
             let entity = work
                 .entities
                 .get(&timer.instance)
                 .or_else(|| self.cache.get(&timer.instance).map(|it| &it.entity));
-            entity.is_none_or(|it| it.timers().any(|it| it == (timer.timer, timer.due)))
-        });
-        records.extend(batch.due.iter().map(|timer| self.records.timer_fired(timer, self.index)));
+            if entity.is_none_or(|it| it.timers().any(|it| it == (timer.timer, timer.due))) {
+                records.push(self.records.timer_fired(timer, self.index));
+                self.timers.proposed(timer.clone());
+            }
+        }
         let proposed = batch.definitions.iter().cloned();
         records.extend(proposed.map(|version| self.records.schedule_proposed(version, self.index)));
-        changelog.push(self.records.positions(&work.positions));
-        history.push(None);
-        self.batch = Some(batch);
-        self.commit(work, changelog, records, history, out);
+        out.push(Output::Append(self.share(&open, changelog, records, described)));
+        open.add(batch);
+        self.open = Some(open);
+    }
+
+    pub(crate) fn next_transaction(&mut self) -> TransactionId {
+        self.transactions += 1;
+        TransactionId(self.transactions)
+    }
+
+    pub(crate) fn share(
+        &self,
+        open: &Open,
+        changelog: Vec<OutgoingRecord>,
+        records: Vec<OutgoingRecord>,
+        processed: Vec<Processed>,
+    ) -> Transaction {
+        let internal_offset = open.work.positions[&self.own_source()];
+        Transaction { id: open.id, changelog, records, processed, internal_offset }
+    }
+
+    /// Whether nothing goes on here before what is open is committed.
+    #[must_use]
+    pub fn waits_for_commit(&self) -> bool {
+        self.open.is_some() && (!matches!(self.phase, Phase::Active) || self.room() == 0)
+    }
+
+    /// The lane commits: what is open ends with its positions.
+    pub(crate) fn seal(&mut self, out: &mut Vec<Output>) {
+        let Some(mut open) = self.open.take() else { return };
+        if !open.is_sealed {
+            open.is_sealed = true;
+            open.work.changelog.push(None);
+            let positions = self.records.positions(&open.work.positions);
+            out.push(Output::Commit(self.share(&open, vec![positions], Vec::new(), Vec::new())));
+        }
+        self.open = Some(open);
     }
 
     fn decide_one(
@@ -519,7 +560,7 @@ impl Partition {
         decided
     }
 
-    /// The entity as it is by now in this batch, taken out of it, so that a rejected command leaves what was there.
+    /// The entity as it is by now in this transaction, taken out of it, so that a rejected command leaves what was there.
     pub(crate) fn take(&self, id: &InstanceId, work: &mut Committing) -> Entity {
         let cached = || self.cache.get(id).map(|it| it.entity.clone());
         work.entities.remove(id).or_else(cached).unwrap_or_else(|| Entity::absent(id.clone()))
@@ -605,27 +646,6 @@ impl Partition {
         });
     }
 
-    /// Hands the transaction to the shell.
-    pub(crate) fn commit(
-        &mut self,
-        mut work: Committing,
-        changelog: Vec<OutgoingRecord>,
-        records: Vec<OutgoingRecord>,
-        history: Vec<Option<Entry>>,
-        out: &mut Vec<Output>,
-    ) {
-        self.transactions += 1;
-        let id = TransactionId(self.transactions);
-        let internal_offset = work.positions[&self.own_source()];
-        work.transaction = Some(id);
-        work.changelog = history;
-        let processed = std::mem::take(&mut work.processed);
-        if let Some(batch) = &mut self.batch {
-            batch.stage = Stage::Committing(Box::new(work));
-        }
-        out.push(Output::Commit(Transaction { id, changelog, records, processed, internal_offset }));
-    }
-
     /// The transaction is committed: what it said is true now.
     pub(crate) fn committed(
         &mut self,
@@ -634,16 +654,10 @@ impl Partition {
         at: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
-        assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
+        let Some(open) = self.open.take() else { return };
+        let Open { id, records, requests, mut found, started_at, mut work, .. } = open;
+        assert_eq!(id, transaction, "one transaction at a time");
         assert_eq!(work.changelog.len(), changelog_offsets.len(), "each changelog record has an offset");
-        let Some(Batch {
-            stage: Stage::Committing(mut work), records, requests, due, found, started_at, ..
-        }) = self.batch.take()
-        else {
-            unreachable!("seen just now")
-        };
-        self.timers.proposed(due);
         let mut has_other_work = false;
         for request in &requests {
             match request.timer() {
@@ -663,6 +677,8 @@ impl Partition {
             self.changelog_end = Offset(last.0 + 1);
         }
         self.positions = std::mem::take(&mut work.positions);
+        // One that was found anew since is set by the batch that follows.
+        found.retain(|source, _| self.batch.as_ref().is_none_or(|it| !it.found.contains_key(source)));
         self.topics.found_is(found, true);
         let mut last_offsets = ById::default();
         let (mut entries, mut bytes) = (0, 0);
@@ -701,7 +717,10 @@ impl Partition {
         }
         out.extend(work.observations.into_iter().map(Output::Observe));
         if work.is_claim {
-            return self.claimed(at, out);
+            // It may have been told to drain since.
+            return if matches!(self.phase, Phase::Claiming) {
+                self.claimed(at, out)
+            };
         }
         out.push(Output::Observe(Observation::BatchCommitted {
             latencies: records.iter().map(|it| (it.source.kind(), since(it.timestamp, at))).collect(),
@@ -710,20 +729,33 @@ impl Partition {
         }));
     }
 
-    /// Nothing of the transaction is visible: the batch goes back to where it came from.
-    pub(crate) fn aborted(&mut self, transaction: TransactionId, now: Timestamp) {
-        let Some(Batch { stage: Stage::Committing(work), .. }) = &self.batch else { return };
-        assert_eq!(work.transaction, Some(transaction), "one transaction at a time");
-        let batch = self.batch.take().expect("seen just now");
-        self.timers.put_back(batch.due);
-        if !batch.definitions.is_empty() {
+    /// Nothing of the transaction is visible: its batches go back to where they came from, with the one that was to follow.
+    pub(crate) fn aborted(&mut self, transaction: TransactionId, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(open) = self.open.take() else { return };
+        assert_eq!(open.id, transaction, "one transaction at a time");
+        if let Some(batch) = self.batch.take() {
+            self.put_back(batch.records, batch.due, !batch.definitions.is_empty(), batch.found);
+        }
+        self.put_back(open.records, open.due, open.proposes_definitions, open.found);
+        if matches!(self.phase, Phase::Claiming) {
+            self.claim(now, out);
+        }
+    }
+
+    fn put_back(
+        &mut self,
+        records: Vec<InboundRecord>,
+        due: Vec<TimerEntry>,
+        has_definitions: bool,
+        found: BTreeMap<Source, Offset>,
+    ) {
+        self.timers.put_back(due);
+        if has_definitions {
             self.scheduling.put_back();
         }
-        self.topics.found_is(batch.found, false);
-        if matches!(self.phase, Phase::Claiming) {
-            self.batch = Some(Batch::claim(now));
-        } else if matches!(self.phase, Phase::Active) {
-            self.inbox.put_back(batch.records);
+        self.topics.found_is(found, false);
+        if matches!(self.phase, Phase::Active) {
+            self.inbox.put_back(records);
         }
     }
 }

@@ -14,8 +14,8 @@ use millrace_schemas::schedule::{ScheduleCommand, ScheduleEntry, ScheduleEvent, 
 use millrace_schemas::{InstanceId, Timestamp, WorkflowVersion};
 use millrace_workflow::program::Program;
 
-use crate::batch::{Committing, Entry};
 use crate::input::InboundRecord;
+use crate::open::{Committing, Entry};
 use crate::output::{Observation, Output};
 use crate::partition::{Partition, Programs};
 use crate::processing::since;

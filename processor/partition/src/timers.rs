@@ -240,15 +240,18 @@ impl Timers {
         newest.into_iter().chain(self.oldest.near.first()).map(|it| it.due).min()
     }
 
-    /// What was taken has not been proposed after all.
+    /// Nothing has come of what was taken.
     pub(crate) fn put_back(&mut self, timers: Vec<TimerEntry>) {
-        // What is beyond the places now will be read again.
-        timers.into_iter().for_each(|it| self.remember(it));
+        for timer in timers {
+            self.proposed.remove(&timer);
+            // What is beyond the places now will be read again.
+            self.remember(timer);
+        }
     }
 
-    /// What was taken is proposed, in the log.
-    pub(crate) fn proposed(&mut self, timers: Vec<TimerEntry>) {
-        self.proposed.extend(timers);
+    /// Of what was taken, this is proposed by the transaction that is open.
+    pub(crate) fn proposed(&mut self, timer: TimerEntry) {
+        self.proposed.insert(timer);
     }
 
     /// The tail says that this one was decided.
@@ -288,7 +291,7 @@ impl Timers {
     }
 
     /// Every timer before this has been proposed and committed; a restore loads from here.
-    pub(crate) fn low_watermark(&self, taken: &[TimerEntry]) -> TimerCursor {
+    pub(crate) fn low_watermark<'t>(&'t self, taken: impl Iterator<Item = &'t TimerEntry>) -> TimerCursor {
         let near = self.oldest.near.first().into_iter().chain(taken).min();
         near.map(|it| TimerCursor::At(it.clone()))
             .into_iter()

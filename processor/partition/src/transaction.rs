@@ -7,18 +7,18 @@ use millrace_schemas::Offset;
 
 use crate::processed::Processed;
 
-/// One partition's share of a Kafka transaction. A lane may put the shares of several partitions into one transaction.
+/// A part of one partition's share of a Kafka transaction. A lane may put the shares of several partitions into one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// Unique within the incarnation.
+    /// The same for all parts, and unique within the incarnation.
     pub id: TransactionId,
-    /// Events, positions and claims, for the partition's own changelog partition, in order.
+    /// Events and claims, for the partition's own changelog partition, in order; the last part ends with the positions.
     pub changelog: Vec<OutgoingRecord>,
     /// Everything else, in order.
     pub records: Vec<OutgoingRecord>,
     /// Records of the sources that it takes in, as far as somebody wants to know. The log has no use for it.
     pub processed: Vec<Processed>,
-    /// The next offset of `.internal` to read. Committed with every transaction, moved or not: it is the fence
+    /// The next offset of `.internal` to read. That of the last part is committed with every transaction, moved or not: it is the fence
     /// (state protocol, F1).
     pub internal_offset: Offset,
 }

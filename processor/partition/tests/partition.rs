@@ -33,6 +33,18 @@ do:
   - pause: {wait: {minutes: 5}}
 ";
 
+/// Two tasks, one after the other, against half a minute.
+const RACE: &str = "
+document: {dsl: 1.0.3, namespace: test, name: race, version: 1.0.0}
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - calls: {do: [{first: {call: work}}, {second: {call: work}}]}
+          - slept: {wait: {seconds: 30}}
+";
+
 const LONG_WAIT: &str = "
 document: {dsl: 1.0.3, namespace: test, name: long-wait, version: 1.0.0}
 do:
@@ -56,6 +68,14 @@ fn start(world: &mut World, instance: &str, workflow: &str) {
 fn answer_all(world: &mut World) {
     for task in world.tasks() {
         let cause = event_id(&format!("{}/{}", task.instance, task.token));
+        world.produce(&complete_event(cause, &task.instance, task.token, json!({"done": true})));
+    }
+}
+
+/// As workers do that see what is not committed.
+fn answer_ahead(world: &mut World) {
+    for task in world.tasks_ahead() {
+        let cause = event_id(&format!("{}/{}/ahead", task.instance, task.token));
         world.produce(&complete_event(cause, &task.instance, task.token, json!({"done": true})));
     }
 }
@@ -86,6 +106,112 @@ fn the_next_batch_is_prepared_while_this_one_commits() {
     world.holds_commits = false;
     world.commit_held();
     assert_eq!(world.tasks().len(), 10);
+}
+
+/// A worker that does not wait for the commit is answered in the transaction that has sent it its task.
+#[test]
+fn a_transaction_goes_on_until_it_is_sealed() {
+    let mut world = World::new(&[CALL]);
+    Arc::get_mut(&mut world.config).unwrap().batch_records_max = 20;
+    world.restart();
+    world.holds_seals = true;
+    world.holds_commits = true;
+    start(&mut world, "a", "call");
+    world.settle();
+    answer_ahead(&mut world);
+    world.settle();
+    answer_ahead(&mut world);
+    world.settle();
+    assert!(world.durable.out.is_empty(), "nothing is committed");
+    let (records, id) = world.appended.as_ref().map(|it| (it.changelog.len(), it.id)).unwrap();
+    assert_eq!(records, 3, "a start and two answers, and no positions yet");
+
+    world.seal();
+    // What comes now is for the next one, also while this one is tried again.
+    start(&mut world, "b", "call");
+    world.settle();
+    assert_eq!(world.held.as_ref().map(|it| (it.changelog.len(), it.id)), Some((4, id)));
+    world.abort_held();
+    let again = world.appended.as_ref().unwrap();
+    assert_eq!(again.changelog.len(), 2, "both starts: the answers are to tasks that never were");
+    assert_ne!(again.id, id);
+    world.seal();
+    world.holds_seals = false;
+    world.holds_commits = false;
+    world.commit_held();
+    assert_eq!((world.status("a"), world.status("b")), ("running", "running"));
+    answer_all(&mut world);
+    world.settle();
+    answer_all(&mut world);
+    world.settle();
+    assert_eq!((world.status("a"), world.status("b")), ("completed", "completed"));
+}
+
+/// An answer that was taken ahead has cancelled a timer; then the transaction is aborted, and the answer is to a task that never was. So the
+/// timer is pending still, however due it was meanwhile.
+#[test]
+fn a_timer_that_an_aborted_transaction_has_cancelled_is_not_lost() {
+    let mut world = World::new(&[RACE]);
+    Arc::get_mut(&mut world.config).unwrap().batch_records_max = 20;
+    world.restart();
+    start(&mut world, "r", "race");
+    world.settle();
+    world.holds_seals = true;
+    world.holds_commits = true;
+    answer_all(&mut world);
+    world.settle();
+    answer_ahead(&mut world);
+    world.pass(31);
+    world.seal();
+    assert!(world.held.is_some());
+    world.abort_held();
+    world.holds_seals = false;
+    world.seal();
+    world.holds_commits = false;
+    world.commit_held();
+    for _ in 0..3 {
+        world.pass(1);
+    }
+    assert_eq!(world.status("r"), "completed");
+}
+
+/// A batch that was put back has asked for the definitions, and its next try asks again: the first answer may be too old for that.
+#[test]
+fn the_definitions_are_known_by_the_last_answer() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    (world.holds_seals, world.holds_commits, world.holds_catch_ups) = (true, true, true);
+    start(&mut world, "a", "call");
+    world.settle();
+    start(&mut world, "b", "wait");
+    world.settle();
+    assert_eq!(world.held_catch_ups, 1);
+    world.seal();
+    world.abort_held();
+    assert_eq!(world.held_catch_ups, 2);
+    let too_old = world.caught_up();
+    world.input(too_old);
+    world.deploy(WAIT);
+    (world.holds_seals, world.holds_commits) = (false, false);
+    let answer = world.caught_up();
+    world.input(answer);
+    assert_eq!((world.status("a"), world.status("b")), ("running", "running"));
+    assert_eq!(dead_letters(&world), Vec::<String>::new());
+}
+
+/// What is open when the partition is handed over is committed first.
+#[test]
+fn what_is_open_is_committed_before_the_partition_is_drained() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    world.holds_seals = true;
+    start(&mut world, "a", "call");
+    world.settle();
+    world.input(Input::Drain);
+    assert!(!world.is_drained);
+    world.seal();
+    assert!(world.is_drained);
+    assert_eq!(world.status("a"), "running");
 }
 
 #[test]
@@ -511,6 +637,9 @@ enum Step {
     Commit,
     CommitSilentlyAndDie,
     Abort,
+    HoldSeals(bool),
+    Seal,
+    AnswerAhead,
     HoldFlushes(bool),
     Flush,
     WriteHalfOfTheFlushAndDie,
@@ -528,6 +657,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::Commit),
         1 => Just(Step::CommitSilentlyAndDie),
         2 => Just(Step::Abort),
+        3 => any::<bool>().prop_map(Step::HoldSeals),
+        3 => Just(Step::Seal),
+        6 => Just(Step::AnswerAhead),
         3 => any::<bool>().prop_map(Step::HoldFlushes),
         3 => Just(Step::Flush),
         1 => Just(Step::WriteHalfOfTheFlushAndDie),
@@ -568,6 +700,15 @@ proptest! {
                         world.commit_held();
                     }
                 }
+                Step::HoldSeals(holds) => {
+                    world.holds_seals = holds;
+                    if !holds { world.seal(); }
+                }
+                Step::Seal => world.seal(),
+                Step::AnswerAhead => {
+                    answer_ahead(&mut world);
+                    world.settle();
+                }
                 Step::Commit => if world.held.is_some() { world.commit_held() },
                 Step::CommitSilentlyAndDie => if world.held.is_some() {
                     world.commit_held_silently();
@@ -588,6 +729,7 @@ proptest! {
                 Step::Die => world.restart(),
                 Step::Drain => {
                     world.input(Input::Drain);
+                    world.seal();
                     if world.held.is_some() { world.commit_held(); }
                     world.restart();
                 }
@@ -596,6 +738,8 @@ proptest! {
         // Faults off: everything must settle.
         world.holds_commits = false;
         world.holds_flushes = false;
+        world.holds_seals = false;
+        world.seal();
         if world.held.is_some() { world.commit_held(); }
         if let Some(request) = world.held_flush.take() {
             let flushed = world.store(&request);

@@ -68,7 +68,7 @@ pub(crate) enum Message {
         schedule: InstanceId,
         answer: oneshot::Sender<Option<Box<ScheduleState>>>,
     },
-    /// A transaction has its outcome.
+    /// The transaction has its outcome.
     Committed { shares: Vec<(Incarnation, TransactionId)>, outcome: CommitOutcome, began: Instant },
 }
 
@@ -89,6 +89,8 @@ pub(crate) struct LaneShell<L: Log, S> {
     /// Transactional ids of all lanes.
     pub(crate) own_ids: Arc<[String]>,
     pub(crate) spans: Spans,
+    /// How long a transaction stays open for more.
+    pub(crate) commit_linger: Duration,
 }
 
 /// A partition of this lane.
@@ -107,14 +109,48 @@ struct Owned {
     stands: (Offset, Instant),
 }
 
+/// A transaction that more may be added to.
+#[derive(Debug)]
+struct OpenTransaction {
+    began: Instant,
+    /// Whose parts are in it.
+    incarnations: Vec<Incarnation>,
+}
+
+impl OpenTransaction {
+    fn add(&mut self, parts: &[Share]) {
+        for part in parts {
+            if !self.incarnations.iter().any(|it| it.is_same(&part.incarnation)) {
+                self.incarnations.push(part.incarnation.clone());
+            }
+        }
+    }
+
+    /// When it is to be committed: after the linger, or at once, if somebody `waits` for that or if it can only be aborted.
+    fn due(&self, linger: Duration, waits: bool) -> Instant {
+        let is_lost = self.incarnations.iter().any(|it| !it.is_alive());
+        if waits || is_lost { self.began } else { self.began + linger }
+    }
+}
+
+/// What the producer is asked for.
+#[derive(Debug)]
+enum Request {
+    Append(Vec<Share>),
+    /// With the last part of each share.
+    Commit(Vec<Share>, Instant),
+}
+
 /// The state of a running lane.
 struct Running<L: Log, S> {
     shell: LaneShell<L, S>,
     effects: Effects<L, S>,
     owned: BTreeMap<PartitionIndex, Owned>,
-    /// Transactions that wait for the producer; together they are the next one.
+    /// Parts of the next transaction that the producer does not have yet.
     ready: Vec<Share>,
-    committer: mpsc::Sender<(Vec<Share>, Instant)>,
+    /// The transaction that is not being committed yet.
+    open: Option<OpenTransaction>,
+    committer: mpsc::UnboundedSender<Request>,
     is_committing: bool,
     transactional_id: String,
     waiting: Waiting,
@@ -147,6 +183,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
             effects,
             owned: BTreeMap::new(),
             ready: Vec::new(),
+            open: None,
             committer,
             is_committing: false,
             transactional_id,
@@ -158,6 +195,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
         let mut topics = running.shell.topics.clone();
         loop {
             let deadline = running.next_deadline();
+            let commit_at = running.commit_at();
             tokio::select! {
                 biased; // One fixed order, so that what came first is handled first.
                 message = mailbox.recv() => {
@@ -172,6 +210,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
                 // The one who tells outlives the lanes, but for the end of the process.
                 Ok(()) = topics.changed() => running.tell_topics()?,
                 () = sleep_until(deadline), if deadline.is_some() => {}
+                () = tokio::time::sleep_until(commit_at.unwrap_or_else(Instant::now).into()), if commit_at.is_some() => {}
                 () = tokio::time::sleep(GAUGES_EVERY) => {}
             }
             if !pulse.beat() {
@@ -179,7 +218,7 @@ impl<L: Log, S: SnapshotStore> LaneShell<L, S> {
                 return Err(Error::StoodStill { minutes });
             }
             running.tick()?;
-            running.commit_what_is_ready();
+            running.advance_transaction()?;
             if shown.elapsed() >= GAUGES_EVERY {
                 running.show();
                 running.notice_standstill();
@@ -208,14 +247,19 @@ fn moment() -> Moment {
 }
 
 /// The producer works beside the event loop, so that the next batch is prepared while this one commits.
-fn spawn_committer<N: Lane>(
-    mut lane: N,
-    mailbox: mpsc::Sender<Message>,
-) -> mpsc::Sender<(Vec<Share>, Instant)> {
-    let (sender, mut receiver) = mpsc::channel::<(Vec<Share>, Instant)>(1);
+fn spawn_committer<N: Lane>(mut lane: N, mailbox: mpsc::Sender<Message>) -> mpsc::UnboundedSender<Request> {
+    // Bounded by what partitions may have open.
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Request>();
     tokio::spawn(async move {
         let mut attempt = 0_u32;
-        while let Some((shares, began)) = receiver.recv().await {
+        while let Some(request) = receiver.recv().await {
+            let (shares, began) = match request {
+                Request::Append(parts) => {
+                    lane.append(parts);
+                    continue;
+                }
+                Request::Commit(shares, began) => (shares, began),
+            };
             let ids = shares.iter().map(|it| (it.incarnation.clone(), it.transaction.id)).collect();
             let outcome = lane.commit(shares).await;
             match &outcome {
@@ -383,15 +427,18 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
 
     fn perform(&mut self, incarnation: &Incarnation, output: Output) -> Result<(), Error> {
         match output {
-            Output::Commit(mut transaction) => {
+            Output::Append(mut transaction) => {
                 if let Some(owned) = self.owned.get_mut(&incarnation.partition()) {
                     // The first transaction is the claim.
                     if let Some(acquisition) = &mut owned.acquisition {
                         self.shell.metrics.partitions.passed(acquisition);
                     }
-                    owned.spans = self.shell.spans.begin(&mut transaction);
+                    owned.spans.extend(self.shell.spans.begin(&mut transaction));
                 }
-                self.ready.push(Share { incarnation: incarnation.clone(), transaction })
+                self.ready.push(Share { incarnation: incarnation.clone(), transaction });
+            }
+            Output::Commit(transaction) => {
+                self.ready.push(Share { incarnation: incarnation.clone(), transaction });
             }
             Output::Observe(observation) => {
                 self.shell.metrics.observe(&observation, now());
@@ -485,13 +532,40 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
         self.effects.acquire_again(incarnation, detail, backoff(*attempt + 4));
     }
 
-    fn commit_what_is_ready(&mut self) {
-        if self.is_committing || self.ready.is_empty() {
-            return;
+    /// When the open transaction is to be committed.
+    fn commit_at(&self) -> Option<Instant> {
+        let open = self.open.as_ref().filter(|_| !self.is_committing)?;
+        // Claims, hand-overs, and partitions that have taken in all they may.
+        let waits = self.owned.values().any(|it| it.partition.waits_for_commit());
+        Some(open.due(self.shell.commit_linger, waits))
+    }
+
+    /// Hands over what is ready, and commits what has been open for long enough.
+    fn advance_transaction(&mut self) -> Result<(), Error> {
+        if self.is_committing {
+            return Ok(());
+        }
+        if !self.ready.is_empty() {
+            let parts = std::mem::take(&mut self.ready);
+            let begin = || OpenTransaction { began: Instant::now(), incarnations: Vec::new() };
+            self.open.get_or_insert_with(begin).add(&parts);
+            self.ask(Request::Append(parts));
+        }
+        if self.commit_at().is_none_or(|it| it > Instant::now()) {
+            return Ok(());
+        }
+        let Some(open) = self.open.take() else { return Ok(()) };
+        for incarnation in &open.incarnations {
+            self.handle(incarnation, Input::Seal)?;
         }
         let shares = std::mem::take(&mut self.ready);
-        self.is_committing = self.committer.try_send((shares, Instant::now())).is_ok();
-        assert!(self.is_committing, "the committer takes one transaction at a time, and outlives the loop");
+        self.is_committing = true;
+        self.ask(Request::Commit(shares, Instant::now()));
+        Ok(())
+    }
+
+    fn ask(&self, request: Request) {
+        assert!(self.committer.send(request).is_ok(), "the committer outlives the loop");
     }
 
     fn committed(
@@ -579,6 +653,7 @@ impl<L: Log, S: SnapshotStore> Running<L, S> {
                     is_draining = owned.drained.is_some(),
                     is_alive = owned.incarnation.is_alive(),
                     lane_is_committing = self.is_committing,
+                    lane_has_open = self.open.is_some(),
                     inbox_records = gauges.inbox_records,
                     instances_dirty = gauges.instances_dirty,
                     tail_entries = gauges.tail_entries,
@@ -651,9 +726,34 @@ mod tests {
             "scripted"
         }
 
+        fn append(&mut self, _: Vec<Share>) {}
+
         async fn commit(&mut self, _: Vec<Share>) -> CommitOutcome {
             self.0.pop_front().expect("no more is asked for")
         }
+    }
+
+    #[test]
+    fn a_transaction_stays_open_for_more_unless_that_is_of_no_use() {
+        let incarnations = [PartitionIndex(0), PartitionIndex(1)].map(Incarnation::new);
+        let share = |it: &Incarnation| Share {
+            incarnation: it.clone(),
+            transaction: millrace_partition::Transaction {
+                id: TransactionId(1),
+                changelog: Vec::new(),
+                records: Vec::new(),
+                processed: Vec::new(),
+                internal_offset: Offset(0),
+            },
+        };
+        let (began, linger) = (Instant::now(), Duration::from_secs(1));
+        let mut open = OpenTransaction { began, incarnations: Vec::new() };
+        open.add(&[share(&incarnations[0]), share(&incarnations[1]), share(&incarnations[0])]);
+        assert_eq!(open.incarnations.len(), 2);
+        assert_eq!(open.due(linger, false), began + linger);
+        assert_eq!(open.due(linger, true), began);
+        incarnations[1].kill();
+        assert_eq!(open.due(linger, false), began);
     }
 
     #[tokio::test(start_paused = true)]
@@ -677,7 +777,8 @@ mod tests {
         let committer = spawn_committer(Scripted(outcomes), mailbox);
         for (place, pause) in pauses.into_iter().enumerate() {
             let begun = tokio::time::Instant::now();
-            committer.send((Vec::new(), Instant::now())).await.unwrap();
+            committer.send(Request::Append(Vec::new())).unwrap();
+            committer.send(Request::Commit(Vec::new(), Instant::now())).unwrap();
             assert!(matches!(ended.recv().await, Some(Message::Committed { .. })), "{place}");
             assert_eq!(begun.elapsed().as_millis(), u128::from(pause), "{place}");
         }

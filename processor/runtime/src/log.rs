@@ -87,23 +87,23 @@ pub struct LogEnd {
     pub is_read: bool,
 }
 
-/// A share of a transaction with the right to commit it.
+/// A part of a partition's share of a transaction, with the right to commit it.
 #[derive(Clone, Debug)]
 pub struct Share {
     /// Must be alive.
     pub incarnation: Incarnation,
-    /// What to commit.
+    /// What to produce.
     pub transaction: Transaction,
 }
 
 /// How a commit went.
 #[derive(Debug)]
 pub enum CommitOutcome {
-    /// All shares are committed: for each share, the offsets of its changelog records.
+    /// All shares are committed: for each that `commit` was given, the offsets of its changelog records, with those of its earlier parts.
     Committed(Vec<Vec<Offset>>),
     /// Nothing of it will ever be visible. Shares whose incarnation is still alive may be tried again.
     Aborted(LogError),
-    /// Nobody knows. Every incarnation among the shares is to be dropped and acquired again; the lane has killed them.
+    /// Nobody knows. Every incarnation that has a part in it is to be dropped and acquired again; the lane has killed them.
     Unknown(LogError),
 }
 
@@ -321,8 +321,13 @@ pub trait Lane: Send + 'static {
     /// The `transactional.id` that stands for all of them, for claims.
     fn transactional_id(&self) -> &str;
 
-    /// Produces the records of all shares, sends their internal offsets with fresh group metadata, and commits. Never gives up
-    /// half-way: after a fatal error its producer has been made anew when this returns.
+    /// Produces the records of these parts, in the transaction that the first of them begins. Waits for nothing: what goes wrong, `commit`
+    /// tells.
+    fn append(&mut self, parts: Vec<Share>);
+
+    /// Produces the last part of each share, sends their internal offsets with fresh group metadata, and commits all that was appended.
+    /// A part of an incarnation that is dead by then aborts the transaction. Never gives up half-way: after a fatal error its producer
+    /// has been made anew when this returns.
     fn commit(&mut self, shares: Vec<Share>) -> impl Future<Output = CommitOutcome> + Send;
 }
 

@@ -48,6 +48,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 pub struct ProcessorConfig {
     /// Transactional producers, and so event loops, of this processor. A partition belongs to one lane.
     pub lanes: u32,
+    /// How long a transaction stays open for more after its first record. Zero: it is committed as soon as the one before it has its
+    /// outcome.
+    pub commit_linger: Duration,
     /// Settings that all partitions share. The partition counts are set from the topics, and what is described by the tracer.
     pub partition: Config,
     /// Records the spans of records that are processed.
@@ -340,6 +343,7 @@ impl<L: Log, S: SnapshotStore> Processor<L, S> {
                 mailbox: sender,
                 own_ids: Arc::clone(&own_ids),
                 spans: Spans::new(self.config.tracer.clone(), &self.config.partition),
+                commit_linger: self.config.commit_linger,
             };
             tasks.spawn(async move { shell.run(lane, receiver).await });
         }

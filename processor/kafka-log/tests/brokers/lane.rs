@@ -42,6 +42,65 @@ async fn a_commit_tells_the_exact_offset_of_every_changelog_record() {
     member.leave().await;
 }
 
+/// Parts go out as they come, where those see them that do not wait for the commit; offsets are told of all parts together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_takes_in_parts_until_it_is_committed() {
+    let config = fleet(2).await;
+    let mut member = Member::join(&config).await;
+    let incarnations = member.assigned().await;
+    let mut lane = member.log.lane(0).await.unwrap();
+    let [one, other] = [&incarnations[0], &incarnations[1]];
+
+    lane.append(vec![share(&config, one, &["a"])]);
+    lane.append(vec![share(&config, other, &["x", "y"]), share(&config, one, &["b"])]);
+    let emitted = config.topics.emitted();
+    let sources =
+        (0..2).map(|partition| TailSource { topic: emitted.clone(), partition, start: Start::Beginning });
+    let sources: Vec<TailSource> = sources.collect();
+    let mut ahead = Tail::open(&config, &sources, Isolation::Uncommitted).await.unwrap();
+    for _ in 0..3 {
+        let seen = timeout(PATIENCE, ahead.next()).await.expect("it is there before the commit").unwrap();
+        assert_eq!(seen.value.unwrap(), "emitted");
+    }
+    let mut waiting = Tail::open(&config, &sources, Isolation::Committed).await.unwrap();
+    let seen = timeout(Duration::from_millis(300), waiting.next()).await;
+    assert!(seen.is_err(), "{seen:?} is not committed");
+
+    let mut last = share(&config, one, &["c"]);
+    last.transaction.internal_offset = Offset(3);
+    let offsets = committed(&mut lane, vec![last, share(&config, other, &["z"])]).await;
+    assert_eq!(offsets, [[Offset(0), Offset(1), Offset(2)], [Offset(0), Offset(1), Offset(2)]]);
+    assert_eq!(stable_offset(&member.log, one.partition().0).await, Some(Offset(3)));
+    member.leave().await;
+}
+
+/// Whoever has died since has no last part, and takes the whole transaction along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_incarnation_that_has_died_since_aborts_the_transaction() {
+    let config = fleet(2).await;
+    let mut member = Member::join(&config).await;
+    let incarnations = member.assigned().await;
+    let (dead, alive) = (&incarnations[0], &incarnations[1]);
+    let mut lane = member.log.lane(0).await.unwrap();
+
+    lane.append(vec![share(&config, dead, &["never"]), share(&config, alive, &["again"])]);
+    member.log.renew(dead.partition()).unwrap();
+    let error = aborted(&mut lane, vec![share(&config, alive, &["last"])]).await;
+    assert!(matches!(error, LogError::Fenced { .. }), "{error:?}");
+
+    // What fails on its way is told by the commit, too, and the lane stays usable.
+    let huge = "x".repeat(5_000_000);
+    lane.append(vec![share(&config, alive, &[&huge])]);
+    lane.append(vec![share(&config, alive, &["after"])]);
+    aborted(&mut lane, vec![share(&config, alive, &["last"])]).await;
+    lane.append(vec![share(&config, alive, &["seen"])]);
+    let offsets = committed(&mut lane, vec![share(&config, alive, &["end"])]).await;
+    let until = offsets[0].last().unwrap().0 + 1;
+    let all = read_changelog(&member.log, alive.partition().0, 0, until).await;
+    assert_eq!(all.into_iter().map(|it| it.1).collect::<Vec<_>>(), ["seen", "end"]);
+    member.leave().await;
+}
+
 /// Markers of one come while the other is under way; of the offsets of `.internal`, the last stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transactions_of_both_producers_are_one_sequence() {

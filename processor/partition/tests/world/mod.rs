@@ -89,6 +89,10 @@ pub struct World {
     /// Transactions are kept here instead of being committed.
     pub holds_commits: bool,
     pub held: Option<Transaction>,
+    /// Transactions stay open for more.
+    pub holds_seals: bool,
+    /// Parts of a transaction that is not sealed yet.
+    pub appended: Option<Transaction>,
     /// Flushes are kept here instead of being written.
     pub holds_flushes: bool,
     pub held_flush: Option<FlushRequest>,
@@ -110,10 +114,14 @@ pub struct World {
     pub reads: BTreeMap<Source, usize>,
     /// Rows that were asked for.
     pub loaded: Vec<InstanceId>,
+    /// The definitions are read up to their end, and the partition is not told.
+    pub holds_catch_ups: bool,
+    pub held_catch_ups: u32,
     /// Rows are read, and kept from the partition.
     pub holds_loads: bool,
     pub held_rows: Vec<Input>,
     incarnations: u32,
+    inputs: u64,
 }
 
 impl World {
@@ -157,6 +165,8 @@ impl World {
             observed: Vec::new(),
             holds_commits: false,
             held: None,
+            holds_seals: false,
+            appended: None,
             holds_flushes: false,
             held_flush: None,
             listings: Vec::new(),
@@ -172,8 +182,11 @@ impl World {
             reads: BTreeMap::new(),
             loaded: Vec::new(),
             holds_loads: false,
+            holds_catch_ups: false,
+            held_catch_ups: 0,
             held_rows: Vec::new(),
             incarnations: 0,
+            inputs: 0,
         };
         definitions.iter().for_each(|it| world.deploy(it));
         world
@@ -211,6 +224,7 @@ impl World {
     /// Loses the partition, if there is one, with all that is in memory, and acquires it anew.
     pub fn restart(&mut self) {
         self.held = None;
+        self.appended = None;
         self.held_flush = None;
         self.held_slice = None;
         self.reads.clear();
@@ -291,6 +305,19 @@ impl World {
         self.settle();
     }
 
+    /// The answer to one of the questions for the definitions.
+    pub fn caught_up(&mut self) -> Input {
+        self.held_catch_ups -= 1;
+        Input::DefinitionsCaughtUp
+    }
+
+    /// The lane commits what is open, if anything is.
+    pub fn seal(&mut self) {
+        if self.appended.is_some() {
+            self.input(Input::Seal);
+        }
+    }
+
     pub fn commit_held(&mut self) {
         let transaction = self.held.take().expect("a transaction is held");
         self.commit(transaction);
@@ -311,10 +338,15 @@ impl World {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let Some(partition) = &mut self.partition else { return };
-            let moment = Moment { at: self.now, random: 7 };
+            // Another one each time, as in life: what is decided again is decided anew.
+            self.inputs += 1;
+            let moment = Moment { at: self.now, random: self.inputs };
             let outputs = partition.handle(input, moment, &self.catalog);
             for output in outputs {
                 inputs.extend(self.perform(output));
+            }
+            if !self.holds_located {
+                inputs.extend(std::mem::take(&mut self.located).into_iter().map(Input::Located));
             }
         }
     }
@@ -353,9 +385,6 @@ impl World {
                     let since = log.iter().find(young).map(|it| it.offset);
                     self.located.push(Located { source, start: Offset(*start), end, since });
                 }
-                if !self.holds_located {
-                    self.answer_located();
-                }
                 None
             }
             Output::LoadSnapshots(ids) => {
@@ -372,16 +401,27 @@ impl World {
                 }
                 Some(answer)
             }
-            Output::CatchUpDefinitions => Some(Input::DefinitionsCaughtUp),
+            Output::CatchUpDefinitions => {
+                self.held_catch_ups += 1;
+                (!self.holds_catch_ups).then(|| self.caught_up())
+            }
             Output::LoadSchema(id) => {
                 self.codec.forget_as_unknown(id);
                 Some(Input::SchemaLoaded(id))
             }
-            Output::Commit(transaction) if self.holds_commits => {
-                self.held = Some(transaction);
-                None
+            Output::Append(part) => {
+                self.append(part);
+                (!self.holds_seals).then_some(Input::Seal)
             }
-            Output::Commit(transaction) => Some(self.write(&transaction)),
+            Output::Commit(part) => {
+                self.append(part);
+                let transaction = self.appended.take().expect("appended just now");
+                if self.holds_commits {
+                    self.held = Some(transaction);
+                    return None;
+                }
+                Some(self.write(&transaction))
+            }
             Output::Flush(request) if self.holds_flushes => {
                 self.held_flush = Some(request);
                 None
@@ -446,6 +486,19 @@ impl World {
         let page = slice.page(timers.into_iter().cloned().collect(), true);
         self.pages.push(page.timers.len());
         Input::TimersLoaded { from: slice.from, page }
+    }
+
+    fn append(&mut self, part: Transaction) {
+        match &mut self.appended {
+            Some(open) => {
+                assert_eq!(open.id, part.id, "one transaction at a time");
+                open.changelog.extend(part.changelog);
+                open.records.extend(part.records);
+                open.processed.extend(part.processed);
+                open.internal_offset = part.internal_offset;
+            }
+            None => self.appended = Some(part),
+        }
     }
 
     fn commit(&mut self, transaction: Transaction) {
@@ -544,6 +597,14 @@ impl World {
             .filter(|it| it.topic.starts_with(&commands))
             .map(|it| self.codec.decode_task(it.value.as_deref().unwrap()).unwrap())
             .collect()
+    }
+
+    /// Tasks of the transaction that is open.
+    pub fn tasks_ahead(&self) -> Vec<TaskCommand> {
+        let commands = self.config.topics.commands("");
+        let records = self.appended.iter().flat_map(|it| &it.records);
+        let tasks = records.filter(|it| it.topic.starts_with(&commands));
+        tasks.map(|it| self.codec.decode_task(it.value.as_deref().unwrap()).unwrap()).collect()
     }
 
     /// Committed records of a topic.

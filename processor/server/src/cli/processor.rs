@@ -89,12 +89,36 @@ enum Protocol {
     Consumer,
 }
 
+/// The brokers end a transaction that is open for ten seconds.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+
+fn parse_linger(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        linger if linger > LINGER_MAX => Err(format!(
+            "{text} is too long: at most {} s, or the brokers end it first",
+            LINGER_MAX.as_secs()
+        )),
+        linger => Ok(linger),
+    }
+}
+
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tuning")]
 struct Tuning {
     /// Most records of one partition in one transaction
     #[arg(long, default_value_t = 500, value_name = "RECORDS")]
     batch_max: usize,
+
+    /// How long a transaction stays open for more before it is committed, so that there are fewer. Those who read committed records see what
+    /// it holds that much later; speculative workers see it at once
+    #[arg(
+        long,
+        default_value = "0s",
+        env = "MILLRACE_COMMIT_LINGER",
+        value_name = "DURATION",
+        value_parser = parse_linger
+    )]
+    commit_linger: Duration,
 
     /// Most records of one partition that wait in memory
     #[arg(long, default_value_t = 10_000, value_name = "RECORDS")]
@@ -330,6 +354,7 @@ impl Settings {
         let tuning = &self.tuning;
         ProcessorConfig {
             lanes,
+            commit_linger: tuning.commit_linger,
             partition: Config {
                 topics: global.topics(),
                 // Both are set from the topics.

@@ -25,12 +25,19 @@ do:
   - result: {set: {seen: '${ $context.seen }'}}
 ";
 
-/// Two tasks for workers, one after the other. Each is undone by a third, if the instance is cancelled with compensation.
+/// Two tasks for workers, one after the other, and two more that race against a timer. Each of the first is undone by a third, if the instance
+/// is cancelled with compensation.
 const CALL: &str = "
 document: {dsl: 1.0.3, namespace: sim, name: call, version: 1.0.0}
 do:
   - first: {call: work, with: {n: 1}, metadata: {millrace: {compensate: [{undo: {call: work, with: {n: '${ .output.done }'}}}]}}}
   - second: {call: work, with: {n: 2}, metadata: {millrace: {compensate: [{undo: {call: work, with: {n: '${ .output.done }'}}}]}}}
+  - race:
+      fork:
+        compete: true
+        branches:
+          - calls: {do: [{third: {call: work, with: {n: 3}}}, {fourth: {call: work, with: {n: 4}}}]}
+          - slept: {wait: {milliseconds: 60}}
 ";
 
 /// Timers: short ones one after the other, within the horizon, beyond it, and one of a branch that loses.

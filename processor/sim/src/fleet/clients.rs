@@ -23,10 +23,16 @@ pub(crate) struct Clients {
     codec: Codec,
     queue: Place,
     users: Vec<User>,
-    /// How far the workers have read.
+    /// How far committed tasks were read.
     read_to: Offset,
+    /// How far the workers have read that do not wait for that, if they do not.
+    ahead_to: Option<Offset>,
     dispatched: BTreeSet<(InstanceId, TaskToken)>,
-    open: Vec<TaskCommand>,
+    /// With where they stand in the queue.
+    open: Vec<(Offset, TaskCommand)>,
+    /// Steps of races that were answered: a worker that knows its idempotency keys says nothing to one that comes again, whatever the token.
+    /// Then the timer is what is left.
+    answered: BTreeSet<String>,
     answers: u64,
     /// Records that nobody can read.
     poisoned: usize,
@@ -93,8 +99,10 @@ impl Clients {
             queue: Place::Other(queue),
             users,
             read_to: Offset(0),
+            ahead_to: swarm.speculates.then_some(Offset(0)),
             dispatched: BTreeSet::new(),
             open: Vec::new(),
+            answered: BTreeSet::new(),
             answers: 0,
             poisoned: 0,
         }
@@ -150,20 +158,30 @@ impl Clients {
         }
     }
 
-    /// The workers read what was committed. A task that comes twice is a violation: dispatches are numbered.
+    /// The workers read what was committed, or what was written. A task that comes twice is a violation: each dispatch has a token of its own.
     pub(crate) fn read_tasks(&mut self, broker: &mut Broker) -> Result<(), String> {
         let Some((records, next)) = broker.log(&self.queue).fetch(self.read_to, usize::MAX) else {
             return Err("the queue was trimmed".to_owned());
         };
-        for (_, record) in records {
+        for (offset, record) in records {
             let task = self.codec.decode_task(record.value.as_deref().unwrap_or_default());
             let task = task.map_err(|it| it.to_string())?;
             if !self.dispatched.insert((task.instance.clone(), task.token)) {
                 return Err(format!("task {} of {} was dispatched twice", task.token, task.instance));
             }
-            self.open.push(task);
+            if self.ahead_to.is_none() {
+                self.open.push((offset, task));
+            }
         }
         self.read_to = next;
+        if let Some(from) = self.ahead_to {
+            let (records, next) = broker.log(&self.queue).uncommitted(from);
+            for (offset, record) in records {
+                let task = self.codec.decode_task(record.value.as_deref().unwrap_or_default());
+                self.open.push((offset, task.map_err(|it| it.to_string())?));
+            }
+            self.ahead_to = Some(next);
+        }
         Ok(())
     }
 
@@ -177,13 +195,34 @@ impl Clients {
             return;
         }
         let choice = rng.random_range(0..self.open.len());
-        let task = if duplicates { self.open[choice].clone() } else { self.open.swap_remove(choice) };
+        let (at, task) = if duplicates { self.open[choice].clone() } else { self.open.swap_remove(choice) };
+        let is_of_race = task.arguments.value()["n"].as_u64().is_some_and(|it| it >= 3);
+        if is_of_race && !self.answered.insert(task.idempotency_key.clone()) {
+            return;
+        }
         self.answers += 1;
         let id = EventId { source: "worker".to_owned(), id: format!("answer-{}", self.answers) };
-        let event = complete_event(id, &task.instance, task.token, json!({"done": task.token.to_string()}));
+        let event = complete_event(
+            id,
+            &task.instance,
+            task.token,
+            json!({"done": task.token.to_string(), "at": at.0}),
+        );
         let user = self.users.iter().find(|it| it.id == task.instance);
         let place = Place::Events(user.map_or(0, |it| it.arrival));
         broker.produce(&place, record(&event, now));
+    }
+
+    /// Whether each answer that was taken was one to a task that was committed.
+    pub(crate) fn check_answers(&self, broker: &mut Broker, answered: &[Offset]) -> Result<(), String> {
+        let (committed, _) = broker.log(&self.queue).committed(Offset(0), usize::MAX);
+        let committed: BTreeSet<Offset> = committed.into_iter().map(|it| it.0).collect();
+        match answered.iter().find(|it| !committed.contains(it)) {
+            None => Ok(()),
+            Some(at) => {
+                Err(format!("an answer was taken to the task at {}, which was never committed", at.0))
+            }
+        }
     }
 
     /// Whether every instance has come to the end that its events lead to.

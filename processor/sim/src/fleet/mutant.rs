@@ -87,11 +87,15 @@ pub enum Mutant {
     EndBeforeStableOffset,
     /// The checkpoint does not say how new the newest id is that was ever used: what is started again counts as never used.
     NewestIdNotKept,
+    /// Of the incarnations that have parts in a transaction only the last one must be alive when it is committed.
+    PartsOfTheDeadCommitted,
+    /// Nothing tells a task from one that an aborted transaction had in its place: an answer to that one is taken for it.
+    TokensComeAgain,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::WallClockSnapshots,
         Self::SnapshotBeforeCommit,
         Self::RestoreToStableOffset,
@@ -131,5 +135,7 @@ impl Mutant {
         Self::RowsExpireEarly,
         Self::EndBeforeStableOffset,
         Self::NewestIdNotKept,
+        Self::PartsOfTheDeadCommitted,
+        Self::TokensComeAgain,
     ];
 }

@@ -153,6 +153,7 @@ pub(crate) struct Lane {
     pub(crate) producers: [Producer; 2],
     /// Whose turn it is.
     pub(crate) turn: usize,
+    /// Parts that the producer does not have yet.
     pub(crate) ready: Vec<Share>,
     pub(crate) stage: Stage,
 }
@@ -182,12 +183,13 @@ impl Lane {
         match &self.stage {
             Stage::Producing { offsets_sent: true, shares, done, .. } if *done < shares.len() => 40,
             Stage::Producing { offsets_sent: true, .. } | Stage::Committing { .. } => 8,
+            Stage::Open { done, .. } if *done > 0 => 4,
             _ => 1,
         }
     }
 }
 
-/// One partition's part of a transaction.
+/// A part of one partition's share of a transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
     pub(crate) incarnation: Incarnation,
@@ -202,6 +204,18 @@ impl Share {
     }
 }
 
+/// The last part of each incarnation, with the offsets of all its parts.
+pub(crate) fn whole_shares(parts: &[Share]) -> Vec<Share> {
+    let mut whole: BTreeMap<u64, Share> = BTreeMap::new();
+    for part in parts {
+        let before = whole.remove(&part.incarnation.number).map(|it| it.offsets).unwrap_or_default();
+        let mut share = part.clone();
+        share.offsets.splice(0..0, before);
+        whole.insert(part.incarnation.number, share);
+    }
+    whole.into_values().collect()
+}
+
 /// How far the producer is.
 #[derive(Debug)]
 pub(crate) enum Stage {
@@ -211,6 +225,12 @@ pub(crate) enum Stage {
         outcome: Outcome,
     },
     Idle(Epoch),
+    /// Records travel, and more may be added.
+    Open {
+        epoch: Epoch,
+        shares: Vec<Share>,
+        done: usize,
+    },
     /// The records travel while the offsets are sent: either may be the first to arrive.
     Producing {
         epoch: Epoch,

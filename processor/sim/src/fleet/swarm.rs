@@ -25,6 +25,8 @@ pub(crate) struct Swarm {
     pub(crate) steps: usize,
     /// Most milliseconds that a node's clock is off.
     pub(crate) skew_ms: i64,
+    /// Workers begin tasks that are not committed.
+    pub(crate) speculates: bool,
     pub(crate) weights: Weights,
 }
 
@@ -92,6 +94,7 @@ impl Swarm {
             misrouted_of_ten: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..=8) },
             steps: rng.random_range(100..=700),
             skew_ms: if rng.random_bool(0.7) { 0 } else { rng.random_range(1..=400) },
+            speculates: rng.random_bool(0.5),
             weights,
         }
     }

@@ -71,7 +71,19 @@ impl Log {
         (from >= self.start()).then(|| self.committed(from, max))
     }
 
-    /// The same, for the checkers: what was trimmed is there still.
+    /// A `read_uncommitted` fetch: whatever became, or will become, of the records.
+    pub(crate) fn uncommitted(&self, from: Offset) -> (Vec<(Offset, &Record)>, Offset) {
+        let from = usize::try_from(from.0).expect("an offset is not negative");
+        let mut records = Vec::new();
+        for (index, entry) in self.entries.iter().enumerate().skip(from) {
+            if let Entry::Record(record, _) = entry {
+                records.push((offset_of(index), record));
+            }
+        }
+        (records, self.end())
+    }
+
+    /// The same as a `read_committed` fetch, for the checkers: what was trimmed is there still.
     pub(crate) fn committed(&self, from: Offset, max: usize) -> (Vec<(Offset, &Record)>, Offset) {
         let mut position = usize::try_from(from.0).expect("an offset is not negative");
         let stable = usize::try_from(self.stable().0).expect("an offset is not negative");

@@ -33,6 +33,8 @@ pub(crate) struct Truth {
     keys: BTreeMap<InstanceId, Key>,
     /// Snapshots that were sent to the store and that the fold has not reached yet.
     claimed: Vec<(Offset, Entity)>,
+    /// Where the tasks stand in their queue whose answers were taken.
+    answered: Vec<Offset>,
 }
 
 /// One changelog.
@@ -105,7 +107,16 @@ impl Key {
 impl Truth {
     pub(crate) fn new(codec: Codec, partitions: usize, skew_ms: i64, checks: Checks) -> Self {
         let logs = (0..partitions).map(|_| Lineage::default()).collect();
-        Self { codec, checks, skew_ms, now: 0, logs, keys: BTreeMap::new(), claimed: Vec::new() }
+        Self {
+            codec,
+            checks,
+            skew_ms,
+            now: 0,
+            logs,
+            keys: BTreeMap::new(),
+            claimed: Vec::new(),
+            answered: Vec::new(),
+        }
     }
 
     /// At the end: every child was started by a task of its parent that was committed.
@@ -153,6 +164,10 @@ impl Truth {
                 false => Err(format!("{id} has decided {} of {expected} times", key.decided)),
             }
         })
+    }
+
+    pub(crate) fn answered(&self) -> &[Offset] {
+        &self.answered
     }
 
     pub(crate) fn keys(&self) -> &BTreeMap<InstanceId, Key> {
@@ -279,6 +294,10 @@ impl Truth {
                     key.dispatched.insert(TaskToken { execution: *execution, dispatch: *dispatch });
                 }
                 Event::InstanceStarted { parent, .. } => key.parent.clone_from(parent),
+                Event::TaskCompleted { output, .. } => {
+                    let at = output.value().get("at").and_then(serde_json::Value::as_i64);
+                    self.answered.extend(at.map(Offset));
+                }
                 _ => {}
             }
         }

@@ -14,7 +14,7 @@ use crate::fleet::broker::transactions::Epoch;
 use crate::fleet::broker::{Place, Record};
 use crate::fleet::catalog::TOPIC;
 use crate::fleet::mutant::Mutant;
-use crate::fleet::node::{Outcome, Share, Stage};
+use crate::fleet::node::{Outcome, Share, Stage, whole_shares};
 
 /// A producer's request that was refused, or not answered.
 enum Failed {
@@ -55,7 +55,25 @@ impl World {
             },
             Stage::Idle(epoch) => {
                 let shares = std::mem::take(&mut self.nodes[number].lanes[lane].ready);
-                Stage::Producing { epoch, shares, done: 0, offsets_sent: false }
+                Stage::Open { epoch, shares, done: 0 }
+            }
+            Stage::Open { epoch, mut shares, mut done } => {
+                shares.append(&mut self.nodes[number].lanes[lane].ready);
+                let mut failed = None;
+                if done < shares.len() && self.dice.network.random_bool(0.75) {
+                    failed = self.produce_share(number, &id, epoch, &mut shares[done]).err();
+                    done += 1;
+                }
+                if failed.is_none() && self.dice.network.random_bool(0.5) {
+                    Stage::Open { epoch, shares, done }
+                } else {
+                    self.seal(number, lane, &mut shares);
+                    match failed {
+                        None => Stage::Producing { epoch, shares, done, offsets_sent: false },
+                        Some(Failed::Abortable) => Stage::Aborting { epoch, shares },
+                        Some(Failed::Fatal) => Stage::Initialising { shares, outcome: Outcome::Aborted },
+                    }
+                }
             }
             Stage::Producing { epoch, mut shares, done, offsets_sent } => {
                 let sends_offsets =
@@ -93,10 +111,24 @@ impl World {
         self.nodes[number].lanes[lane].stage = next;
     }
 
-    /// F2: whether every incarnation is alive.
+    /// Nothing is added any more but the last part of each share.
+    fn seal(&mut self, number: usize, lane: usize, shares: &mut Vec<Share>) {
+        for share in whole_shares(shares) {
+            self.input(number, &share.incarnation, Input::Seal);
+        }
+        shares.append(&mut self.nodes[number].lanes[lane].ready);
+    }
+
+    /// F2: whether every incarnation is alive that has a part in the transaction.
     fn are_alive(&self, shares: &[Share]) -> bool {
-        self.has(Mutant::FreshMetadataForStaleIncarnation)
-            || shares.iter().all(|it| it.incarnation.is_alive())
+        if self.has(Mutant::FreshMetadataForStaleIncarnation) {
+            return true;
+        }
+        let mut alive = shares.iter().map(|it| it.incarnation.is_alive());
+        match self.has(Mutant::PartsOfTheDeadCommitted) {
+            true => alive.next_back() == Some(true),
+            false => alive.all(|it| it),
+        }
     }
 
     fn produce_share(
@@ -119,7 +151,8 @@ impl World {
         }
         let mut records = share.transaction.records.clone();
         self.echo_timers(share.incarnation.index, &mut records);
-        if self.has(Mutant::ProposalInNextTransaction) {
+        // The last part has none.
+        if self.has(Mutant::ProposalInNextTransaction) && !records.is_empty() {
             let (proposals, mut rest): (Vec<_>, Vec<_>) =
                 records.into_iter().partition(|it| self.proposal(it).is_some());
             if let Some(owned) = self.nodes[number].owned(&share.incarnation) {
@@ -249,8 +282,9 @@ impl World {
         if !self.are_alive(shares) {
             return Err(Failed::Abortable);
         }
-        let offsets: Vec<(usize, Offset)> =
-            shares.iter().map(|it| (it.incarnation.index, it.transaction.internal_offset)).collect();
+        let whole = whole_shares(shares);
+        let of_share = |it: &Share| (it.incarnation.index, it.transaction.internal_offset);
+        let offsets: Vec<(usize, Offset)> = whole.iter().map(of_share).collect();
         let metadata = (!self.has(Mutant::NoGroupFence)).then_some(metadata);
         let commit = Commit { metadata, offsets };
         match self.broker.commit_offsets(id, epoch, &commit, self.now) {
@@ -304,8 +338,8 @@ impl World {
         Stage::Initialising { shares, outcome: Outcome::Unknown }
     }
 
-    fn tell_committed(&mut self, number: usize, shares: &[Share]) {
-        for share in shares {
+    fn tell_committed(&mut self, number: usize, parts: &[Share]) {
+        for share in parts {
             if let Some(owned) = self.nodes[number].owned(&share.incarnation) {
                 for (outgoing, offset) in share.transaction.changelog.iter().zip(&share.offsets) {
                     if let Some(key) = outgoing.key.as_deref().and_then(|it| std::str::from_utf8(it).ok()) {
@@ -314,6 +348,8 @@ impl World {
                     }
                 }
             }
+        }
+        for share in &whole_shares(parts) {
             let committed =
                 Input::Committed { transaction: share.id(), changelog_offsets: share.offsets.clone() };
             self.input(number, &share.incarnation, committed);
@@ -335,6 +371,7 @@ impl World {
     /// The outcome of a transaction reaches the partitions.
     fn conclude(&mut self, number: usize, shares: Vec<Share>, outcome: Outcome) {
         let was_told = self.has(Mutant::SnapshotBeforeCommit);
+        let whole = whole_shares(&shares);
         match outcome {
             Outcome::Committed if was_told => {}
             Outcome::Committed => {
@@ -342,17 +379,17 @@ impl World {
                 self.tell_committed(number, &shares);
             }
             Outcome::Aborted if was_told => {
-                for share in &shares {
+                for share in &whole {
                     self.renew(number, &share.incarnation);
                 }
             }
             Outcome::Aborted => {
-                for share in shares.iter().filter(|it| it.incarnation.is_alive()) {
+                for share in whole.iter().filter(|it| it.incarnation.is_alive()) {
                     self.input(number, &share.incarnation, Input::Aborted { transaction: share.id() });
                 }
             }
             Outcome::Unknown => {
-                for share in &shares {
+                for share in &whole {
                     self.renew(number, &share.incarnation);
                 }
             }

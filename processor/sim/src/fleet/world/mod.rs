@@ -244,7 +244,7 @@ impl World {
         let ahead_ms = if self.has(Mutant::ClockFarAhead) { 20_000 } else { 0 };
         let moment = Moment {
             at: Timestamp(self.now + self.nodes[node].skew_ms + ahead_ms),
-            random: self.dice.moments.next_u64(),
+            random: if self.has(Mutant::TokensComeAgain) { 0 } else { self.dice.moments.next_u64() },
         };
         let Some(owned) = self.nodes[node].owned(incarnation) else { return };
         for output in owned.partition.handle(input, moment, self.catalog) {
@@ -324,6 +324,7 @@ impl World {
     /// What must be true in the end.
     fn check_rest(&mut self) -> Result<(), String> {
         self.clients.check(self.truth.keys())?;
+        self.clients.check_answers(&mut self.broker, self.truth.answered())?;
         self.truth.check_children()?;
         self.truth.check_schedules(self.catalog)?;
         // Each nonsense has become one dead letter, and nothing else has.

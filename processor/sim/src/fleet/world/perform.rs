@@ -18,7 +18,9 @@ const FAILURES_MAX: u32 = 10;
 impl World {
     pub(super) fn perform(&mut self, number: usize, incarnation: &Incarnation, output: Output) {
         match output {
-            Output::Commit(transaction) => self.hand_over(number, incarnation, transaction),
+            Output::Append(transaction) | Output::Commit(transaction) => {
+                self.hand_over(number, incarnation, transaction);
+            }
             Output::ReadChangelog { from, until, bytes_max } => {
                 let effect = Effect::ReadChangelog { position: from, until, bytes_left: bytes_max };
                 self.begin(number, incarnation, effect);
