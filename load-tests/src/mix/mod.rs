@@ -88,6 +88,9 @@ pub struct Settings {
     /// Tasks that the worker does side by side.
     #[arg(long, default_value_t = 2_000)]
     pub concurrency: usize,
+    /// The worker begins tasks before they are committed.
+    #[arg(long)]
+    pub speculative: bool,
     /// The generator's partitioner; Java's, if not given, so that nothing need be forwarded.
     #[arg(long, default_value = "murmur2_random")]
     pub partitioner: String,
@@ -131,6 +134,11 @@ struct KindReport {
     latency: Option<Quantiles>,
 }
 
+/// At a rate, what is due does not wait for company.
+fn linger(settings: &Settings) -> &'static str {
+    if settings.max { "2" } else { "0" }
+}
+
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -157,9 +165,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
             see(&mut lock(&seen), ids, key, &entry);
         })?
     };
-    // At a rate, what is due does not wait for company.
-    let linger = if settings.max { "2" } else { "0" };
-    let options = [("linger.ms", linger), ("partitioner", settings.partitioner.as_str())];
+    let options = [("linger.ms", linger(&settings)), ("partitioner", settings.partitioner.as_str())];
     let publisher = Publisher::new(&settings.bootstrap, &topics.events(), &options)?;
     let mut source = Source::new(&mix, ids, settings.seed)?;
     let mut arrivals =
@@ -358,7 +364,9 @@ impl Workers {
         let builder = Worker::builder(&settings.bootstrap)
             .prefix(&settings.prefix)
             .queue(&mix.queue)
-            .concurrency(settings.concurrency);
+            .concurrency(settings.concurrency)
+            .speculative(settings.speculative)
+            .kafka_option("linger.ms", linger(settings));
         let worker = mix.functions.iter().fold(builder, |it, name| it.function(name, step)).build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(worker.run(async {

@@ -34,6 +34,8 @@ pub(crate) struct Fleet {
     pub(crate) is_verbose: bool,
     /// Other than the default; none unless set.
     pub(crate) lanes: Option<u32>,
+    /// Milliseconds.
+    pub(crate) commit_linger: Option<u32>,
     pub(crate) servers: Servers,
 }
 
@@ -87,6 +89,7 @@ impl Fleet {
             launched: 0,
             is_verbose: false,
             lanes: None,
+            commit_linger: None,
             servers,
         };
         let mut topics = fleet.millrace(&["topics", "apply"]);
@@ -155,6 +158,9 @@ impl Fleet {
         }
         if let Some(lanes) = self.lanes {
             command.args(["--lanes", &lanes.to_string()]);
+        }
+        if let Some(ms) = self.commit_linger {
+            command.arg(format!("--commit-linger={ms}ms"));
         }
         let process = Process::spawn(&name, &mut command, &self.folder)?;
         if self.processors.insert(ordinal, Processor { process, api: None }).is_some() {

@@ -44,7 +44,8 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 /// First and longest pause before an answer is sent again.
 const RESEND_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-pub(crate) fn consumer_config(common: &ClientConfig, group: &str) -> ClientConfig {
+/// Tasks are read when they are committed, or at once if the worker is `speculative`.
+pub(crate) fn consumer_config(common: &ClientConfig, group: &str, speculative: bool) -> ClientConfig {
     let mut config = common.clone();
     // Defaults that `common` may have chosen otherwise.
     for (name, value) in [
@@ -59,7 +60,7 @@ pub(crate) fn consumer_config(common: &ClientConfig, group: &str) -> ClientConfi
     }
     config
         .set("group.id", group)
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", if speculative { "read_uncommitted" } else { "read_committed" })
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "false");

@@ -97,6 +97,15 @@ impl System {
         }
     }
 
+    /// Another processor in its place, whose transactions stay open for so long, if it can be said.
+    pub(crate) fn restart_with_linger(&mut self, ms: u32) -> anyhow::Result<()> {
+        self.stop()?;
+        if let Self::Fleet(fleet) = self {
+            fleet.commit_linger = Some(ms);
+        }
+        self.start()
+    }
+
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         match self {
             Self::Fleet(fleet) => fleet.stop(0),

@@ -32,6 +32,11 @@ pub(crate) struct Arguments {
     #[arg(long, env = "MILLRACE_ALLOW_PRIVATE_NETWORKS")]
     allow_private_networks: bool,
 
+    /// Begin calls before the transaction that asks for them is committed: sooner, but what an aborted transaction has asked for is called, too,
+    /// and then again with what comes in its place
+    #[arg(long, env = "MILLRACE_SPECULATIVE")]
+    speculative: bool,
+
     /// How many calls are made side by side at most
     #[arg(long, default_value = "64", env = "MILLRACE_CONCURRENCY", value_name = "CALLS")]
     concurrency: NonZeroUsize,
@@ -60,6 +65,7 @@ impl Arguments {
         };
         Settings {
             targets,
+            speculative: self.speculative,
             concurrency: self.concurrency.get(),
             response_bytes_max: usize::try_from(self.response_bytes_max.get()).unwrap_or(usize::MAX),
             secrets: self.secrets.clone().unwrap_or_default(),
@@ -82,6 +88,8 @@ pub(crate) fn parse_secrets(folder: &str) -> Result<Secrets, String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) targets: Targets,
+    /// Calls are begun before they are committed.
+    pub(crate) speculative: bool,
     pub(crate) concurrency: usize,
     /// Also the most that a program may write, and that messages have.
     pub(crate) response_bytes_max: usize,
@@ -95,7 +103,8 @@ impl Settings {
     /// The usual, with calls to `targets`, by these secrets, and these programs.
     pub(crate) fn to(targets: Targets, secrets: Secrets, programs: programs::Settings) -> Self {
         let response_bytes_max = HttpSettings::default().response_bytes_max;
-        Self { targets, concurrency: 64, response_bytes_max, secrets, programs, rewrites: Vec::new() }
+        let rewrites = Vec::new();
+        Self { targets, speculative: false, concurrency: 64, response_bytes_max, secrets, programs, rewrites }
     }
 }
 
@@ -106,7 +115,8 @@ pub(crate) fn build(
     settings: Settings,
     metrics: &WorkerMetrics,
 ) -> anyhow::Result<Worker> {
-    let Settings { targets, concurrency, response_bytes_max, secrets, programs, rewrites } = settings;
+    let Settings { targets, speculative, concurrency, response_bytes_max, secrets, programs, rewrites } =
+        settings;
     let build = || -> Result<Worker, WorkerError> {
         let processes =
             Processes::new(ProcessSettings { output_bytes_max: response_bytes_max, ..programs.processes });
@@ -124,6 +134,7 @@ pub(crate) fn build(
             .queue(QUEUE)
             .codec(codec)
             .concurrency(concurrency)
+            .speculative(speculative)
             .metrics(metrics)
             .tracer(global.traces.tracer())
             .function(Http::FUNCTION, Http::new(&caller))

@@ -1,9 +1,12 @@
 //! What takes servers: a schema registry, settings of the processor, and topics that can be lost without it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use millrace_placement::{PartitionIndex, home, key_group};
 use serde_json::{Value, json};
 
 use crate::stories::{APPROVAL, HELLO, greeting};
+use crate::support::collector::Service;
 use crate::support::{Answer, Fleet, Place};
 
 /// Every record that Millrace writes carries the registry's schema id then.
@@ -32,8 +35,11 @@ async fn data_that_is_too_large_never_stops_a_partition() {
     // One partition: whatever stopped it would stop the good instance at the end as well.
     let mut fleet = Fleet::new(Place::Servers, 1, &[HELLO, APPROVAL]).await;
     fleet.start_processor(&["--record-bytes-max", "20000"]).await;
-    let worker = fleet.kafka.work(|task| match task.arguments.value()["name"].as_str() {
-        Some("Large") if task.token.dispatch == 1 => Answer::Completed("x".repeat(50_000).into()),
+    let is_first = AtomicBool::new(true);
+    let worker = fleet.kafka.work(move |task| match task.arguments.value()["name"].as_str() {
+        Some("Large") if is_first.swap(false, Ordering::Relaxed) => {
+            Answer::Completed("x".repeat(50_000).into())
+        }
         _ => greeting(task),
     });
 
@@ -144,5 +150,33 @@ async fn a_lost_changelog_stops_its_partition_until_an_era_is_opened() {
         (&json!(2), &json!("whole"))
     );
     assert_eq!(fleet.json(&["history", &there])["entries"].as_array().unwrap().len(), 2);
+    assert_eq!(fleet.stop_processor(), Some(0));
+}
+
+/// A worker that does not wait for commits is answered in the transaction that has sent it its task: three tasks in a row are one.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers"]
+async fn tasks_of_a_speculative_worker_follow_each_other_within_one_transaction() {
+    let service = Service::start().await;
+    let call = |name: &str| {
+        format!("  - {name}: {{call: http, with: {{method: get, endpoint: '{}'}}}}\n", service.url())
+    };
+    let definition = format!(
+        "document: {{dsl: '1.0.3', namespace: demo, name: three, version: '1.0.0'}}\ndo:\n{}{}{}",
+        call("a"),
+        call("b"),
+        call("c")
+    );
+    let mut fleet = Fleet::new(Place::Servers, 1, &[&definition]).await;
+    fleet.start_processor(&["--commit-linger", "5s"]).await;
+    let worker = fleet.start_worker(&["--speculative", "--allow-private-networks"]);
+    let committed = r#"millrace_transactions_total{outcome="committed"}"#;
+    let before = fleet.metric(committed).await;
+    fleet.run(&["start", "demo/three", "--id", "t-1", "--wait", "--timeout", "60s"]).succeeds();
+    assert_eq!(service.requests().len(), 3);
+    // The queue's topic may have been made by the first, which the worker then finds late.
+    let transactions = fleet.metric(committed).await - before;
+    assert!((1.0..=2.0).contains(&transactions), "{transactions} transactions for a start and three answers");
+    worker.stop();
     assert_eq!(fleet.stop_processor(), Some(0));
 }
