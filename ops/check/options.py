@@ -72,7 +72,7 @@ class Binary:
         ours = {
             "processors": "http advertise ordinal create-schema replication consistency lanes group-protocol wait-for-servers http-insecure http-tokens "
             "http-jwt-issuer http-jwt-audience http-jwt-keys http-jwt-roles-claim http-jwt-role http-tls-cert http-tls-key",
-            "workers": "http allow-private-networks concurrency response-bytes-max secrets allow-processes wait-for-servers",
+            "workers": "http allow-private-networks speculative concurrency response-bytes-max secrets allow-processes wait-for-servers",
         }
         for section, set_here in ours.items():
             command = section.removesuffix("s")
