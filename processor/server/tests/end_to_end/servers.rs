@@ -155,7 +155,7 @@ async fn a_lost_changelog_stops_its_partition_until_an_era_is_opened() {
 
 /// A worker that does not wait for commits is answered in the transaction that has sent it its task: three tasks in a row are one.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs servers"]
+#[ignore = "needs Apache Kafka and a CQL server: a setting of the processor"]
 async fn tasks_of_a_speculative_worker_follow_each_other_within_one_transaction() {
     let service = Service::start().await;
     let call = |name: &str| {
