@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::config::KafkaConfig;
 use crate::error::{from_kafka, retriable};
 use crate::group::Group;
+use crate::marking::{Stretches, Trouble, await_markers};
 use crate::producer::TransactionalProducer;
 
 /// How long the commit of a transaction may take. More than `transaction.timeout.ms`, at which the broker ends it, and than what a lane needs that gives
@@ -95,6 +96,7 @@ impl Side {
             transactional_id,
             group,
             fencings,
+            unmarked: Mutex::default(),
         });
         let doing = format!("create the transactional producer {}", worker.transactional_id);
         let (ready, is_ready) = oneshot::channel();
@@ -203,6 +205,8 @@ struct Worker {
     group: Arc<Group>,
     /// How often one of the lane's producers was found to be fenced.
     fencings: Arc<AtomicU64>,
+    /// Where aborted transactions have records, until their markers are seen: nothing is committed before.
+    unmarked: Mutex<Stretches>,
 }
 
 impl Worker {
@@ -237,7 +241,7 @@ impl Worker {
         let mut refused = None;
         let mut fencings = self.fencings.load(Ordering::Relaxed);
         let mut parts = Parts::default();
-        while let Ok(request) = requests.recv() {
+        while let Some(request) = self.next(&mut producer, requests) {
             let (shares, reply) = match request {
                 Request::Append(appended) => {
                     parts.all.extend(appended);
@@ -245,6 +249,7 @@ impl Worker {
                     let is_fenced = self.fencings.load(Ordering::Relaxed) != fencings;
                     if let (Some(producer), None, false) = (&producer, &refused, is_fenced)
                         && self.group.metadata().is_some()
+                        && (parts.has_begun || self.unmarked().is_empty())
                     {
                         self.produce(producer, &mut parts);
                     }
@@ -268,7 +273,15 @@ impl Worker {
             if !parts.has_begun && self.fencings.load(Ordering::Relaxed) != fencings {
                 producer = None;
             }
-            let Some(current) = producer.take().or_else(|| self.renew(&reply)) else { continue };
+            producer = producer.or_else(|| self.renew(&reply));
+            if !parts.has_begun
+                && let Err(trouble) = self.await_markers(&mut producer)
+            {
+                let doing = "see the end of a transaction that was aborted";
+                let _ = reply.send(CommitOutcome::Aborted(retriable(doing, trouble)));
+                continue;
+            }
+            let Some(current) = producer.take() else { continue };
             let outcome = match self.attempt(&current, &mut parts, last) {
                 Ok(offsets) => {
                     producer = Some(current);
@@ -285,6 +298,43 @@ impl Worker {
             // Whoever asked may have gone.
             let _ = reply.send(outcome);
         }
+    }
+
+    /// The next request; none when nobody has any more. What was aborted is seen to its end meanwhile: others may wait for that.
+    fn next(
+        &self,
+        producer: &mut Option<TransactionalProducer>,
+        requests: &mpsc::Receiver<Request>,
+    ) -> Option<Request> {
+        while producer.is_some() && !self.unmarked().is_empty() {
+            match requests.try_recv() {
+                Ok(request) => return Some(request),
+                Err(mpsc::TryRecvError::Disconnected) => return None,
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+            if let Err(trouble) = self.await_markers(producer) {
+                warn!(
+                    transactional_id = self.transactional_id,
+                    error = &trouble as &dyn std::error::Error,
+                    "an aborted transaction has not ended everywhere; nothing is committed before"
+                );
+            }
+        }
+        requests.recv().ok()
+    }
+
+    fn unmarked(&self) -> MutexGuard<'_, Stretches> {
+        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the producer away if it is of no more use.
+    fn await_markers(&self, producer: &mut Option<TransactionalProducer>) -> Result<(), Trouble> {
+        let Some(current) = producer else { return Ok(()) };
+        let result = await_markers(current, &mut self.unmarked());
+        if matches!(result, Err(Trouble::Producer { .. })) {
+            *producer = None;
+        }
+        result
     }
 
     /// Whether there is something to commit with. What the broker has refused it will refuse again: a rebalance is under way, whose
@@ -403,7 +453,11 @@ impl Worker {
         reply: &oneshot::Sender<CommitOutcome>,
     ) -> (CommitOutcome, Option<TransactionalProducer>) {
         if commit != Commit::Undecided && self.abort(&producer) {
+            self.unmarked().extend(producer.take_stretches());
             return (CommitOutcome::Aborted(error), Some(producer));
+        }
+        if commit == Commit::NotAsked {
+            self.unmarked().extend(producer.take_stretches());
         }
         drop(producer);
         if commit == Commit::NotAsked {

@@ -1,7 +1,7 @@
 //! Kafka, as the processor and the command line need it. Of the processor's crates, this one alone names rdkafka.
 //!
 //! [`KafkaLog`] implements `millrace_runtime::log::Log`: the group that says which partitions are ours (`group`), the reader of the
-//! sources (`follower`), transactions (`lane`, `producer`), the reader of the changelog and that of the definitions.
+//! sources (`follower`), transactions (`lane`, `producer`, `marking`), the reader of the changelog and that of the definitions.
 //! [`Admin`], [`Publisher`] and [`Tail`] are plain clients for the command line.
 //!
 //! **Invariant:** the group's consumer reads nothing. It holds the lock: assignment and generation. The sources are read by a consumer
@@ -20,6 +20,7 @@ mod follower;
 mod group;
 mod lane;
 mod log;
+mod marking;
 mod producer;
 mod record;
 mod spread;

@@ -24,6 +24,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 
 use crate::context;
+use crate::marking::Stretches;
 use crate::record;
 use crate::spread::Spread;
 
@@ -41,6 +42,9 @@ const DELIVERY_MAX: Duration = Duration::from_secs(15);
 
 /// How long an abort waits for records in flight, before it is quicker to make the producer anew.
 const LANDING_MAX: Duration = Duration::from_secs(1);
+
+/// One question about a partition.
+const QUESTION_MAX: Duration = Duration::from_secs(1);
 
 /// How long one poll waits for something. Dropping a producer takes up to as long.
 const POLL_MAX: Duration = Duration::from_millis(500);
@@ -76,6 +80,8 @@ struct DeliveryState {
     in_flight: usize,
     /// By index of the tracked record.
     offsets: Vec<Option<Offset>>,
+    /// Where all of them are.
+    stretches: Stretches,
     failure: Option<KafkaError>,
 }
 
@@ -106,10 +112,12 @@ impl ProducerContext<Spread> for Deliveries {
         let mut state = self.state();
         state.in_flight -= 1;
         match result {
-            Ok(message) if tracked != UNTRACKED => {
-                state.offsets[tracked - 1] = Some(Offset(message.offset()))
+            Ok(message) => {
+                state.stretches.add(message.topic(), message.partition(), message.offset());
+                if tracked != UNTRACKED {
+                    state.offsets[tracked - 1] = Some(Offset(message.offset()));
+                }
             }
-            Ok(_) => {}
             // The first failure is the cause; those that follow are its consequences.
             Err((error, _)) => {
                 state.failure.get_or_insert_with(|| error.clone());
@@ -244,6 +252,39 @@ impl TransactionalProducer {
         // Aborting while records are unsent leaves such gaps, too. After an error of the transaction they may never be sent.
         self.land(LANDING_MAX)?;
         self.retrying(|it| it.abort_transaction(CALL_MAX))
+    }
+
+    /// Takes where the records of the transaction have arrived, as far as that is known by now.
+    pub(crate) fn take_stretches(&self) -> Stretches {
+        std::mem::take(&mut self.deliveries().state().stretches)
+    }
+
+    /// Up to where everything is decided in a partition. librdkafka asks for what is committed unless it is told otherwise.
+    pub(crate) fn last_stable_offset(&self, topic: &str, partition: i32) -> KafkaResult<i64> {
+        self.producer.client().fetch_watermarks(topic, partition, QUESTION_MAX).map(|(_, stable)| stable)
+    }
+
+    /// Whether the cluster has no such partition. One without a leader is there. All topics are asked for, since a question about one may
+    /// create it.
+    pub(crate) fn knows_to_be_gone(&self, topic: &str, partition: i32) -> bool {
+        self.producer.client().fetch_metadata(None, QUESTION_MAX).is_ok_and(|all| {
+            let mut partitions =
+                all.topics().iter().filter(|it| it.name() == topic).flat_map(|it| it.partitions());
+            !partitions.any(|it| it.id() == partition)
+        })
+    }
+
+    /// Another transaction with a record in this partition, and its abort: the marker ends all that is open there of this producer.
+    pub(crate) fn abort_again(&self, topic: &str, partition: i32) -> KafkaResult<()> {
+        self.begin()?;
+        // A key, since a compacted topic wants one. Who reads what is not committed finds a record without a value.
+        let record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, UNTRACKED);
+        self.deliveries().state().in_flight += 1;
+        if let Err((error, _)) = self.producer.send(record.partition(partition).key(b"aborted")) {
+            self.deliveries().state().in_flight -= 1;
+            return Err(error);
+        }
+        self.abort()
     }
 
     /// Why the producer cannot be used any more.
