@@ -115,7 +115,9 @@ impl KafkaConfig {
         for (key, value) in tuning {
             config.set(*key, *value);
         }
-        let is_theirs = |it: &str| role == MEMBER || !MEMBER_SETTINGS.contains(&it);
+        // Who needs another isolation says so below. A producer that were told one would look for the wrong end of what it has aborted.
+        let is_theirs =
+            |it: &str| it != "isolation.level" && (role == MEMBER || !MEMBER_SETTINGS.contains(&it));
         for (key, value) in self.settings.iter().filter(|(key, _)| is_theirs(key)) {
             config.set(key, value);
             if key == "debug" {
@@ -310,6 +312,7 @@ mod tests {
         assert_eq!(lane.get("security.protocol"), Some("SASL_SSL"));
         assert_eq!(lane.get("linger.ms"), Some("5"));
         assert_eq!(lane.get("acks"), Some("all"));
+        assert_eq!(lane.get("isolation.level"), None);
         assert_eq!(lane.get("transactional.id"), Some("millrace.processor-0-3"));
         assert_eq!(config.member().get("isolation.level"), Some("read_committed"));
         assert_eq!(config.member().get("max.poll.interval.ms"), Some("7000"));

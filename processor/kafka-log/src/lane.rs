@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 use crate::config::KafkaConfig;
 use crate::error::{from_kafka, retriable};
 use crate::group::Group;
-use crate::marking::{Stretches, Trouble, await_markers};
+use crate::marking::{Written, mark};
 use crate::producer::TransactionalProducer;
 
 /// How long the commit of a transaction may take. More than `transaction.timeout.ms`, at which the broker ends it, and than what a lane needs that gives
@@ -36,6 +36,9 @@ const COMMIT_MAX: Duration = Duration::from_secs(15);
 
 /// How long a lane whose metadata was refused waits for newer ones before it tries again all the same.
 const METADATA_WAIT: Duration = Duration::from_secs(1);
+
+/// Until an idle lane tries again to mark what was aborted.
+const MARKING_PAUSE: Duration = Duration::from_secs(1);
 
 /// The lane of [`crate::KafkaLog`]. Its threads end when it is dropped.
 #[derive(Debug)]
@@ -205,8 +208,8 @@ struct Worker {
     group: Arc<Group>,
     /// How often one of the lane's producers was found to be fenced.
     fencings: Arc<AtomicU64>,
-    /// Where aborted transactions have records, until their markers are seen: nothing is committed before.
-    unmarked: Mutex<Stretches>,
+    /// Where aborted transactions have records, until that is marked: nothing is committed before.
+    unmarked: Mutex<Written>,
 }
 
 impl Worker {
@@ -273,15 +276,14 @@ impl Worker {
             if !parts.has_begun && self.fencings.load(Ordering::Relaxed) != fencings {
                 producer = None;
             }
-            producer = producer.or_else(|| self.renew(&reply));
+            let Some(current) = producer.take().or_else(|| self.renew(&reply)) else { continue };
+            fencings = self.fencings.load(Ordering::Relaxed);
             if !parts.has_begun
-                && let Err(trouble) = self.await_markers(&mut producer)
+                && let Err(error) = self.mark(&current)
             {
-                let doing = "see the end of a transaction that was aborted";
-                let _ = reply.send(CommitOutcome::Aborted(retriable(doing, trouble)));
+                let _ = reply.send(CommitOutcome::Aborted(error));
                 continue;
             }
-            let Some(current) = producer.take() else { continue };
             let outcome = match self.attempt(&current, &mut parts, last) {
                 Ok(offsets) => {
                     producer = Some(current);
@@ -300,41 +302,46 @@ impl Worker {
         }
     }
 
-    /// The next request; none when nobody has any more. What was aborted is seen to its end meanwhile: others may wait for that.
+    /// The next request; none when nobody has any more. What was aborted is marked meanwhile: others may wait for that.
     fn next(
         &self,
         producer: &mut Option<TransactionalProducer>,
         requests: &mpsc::Receiver<Request>,
     ) -> Option<Request> {
-        while producer.is_some() && !self.unmarked().is_empty() {
-            match requests.try_recv() {
+        let mut pause = Duration::ZERO;
+        while !self.unmarked().is_empty() {
+            match requests.recv_timeout(pause) {
                 Ok(request) => return Some(request),
-                Err(mpsc::TryRecvError::Disconnected) => return None,
-                Err(mpsc::TryRecvError::Empty) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
-            if let Err(trouble) = self.await_markers(producer) {
-                warn!(
-                    transactional_id = self.transactional_id,
-                    error = &trouble as &dyn std::error::Error,
-                    "an aborted transaction has not ended everywhere; nothing is committed before"
-                );
+            if producer.is_none() {
+                *producer = TransactionalProducer::create(&self.config, &self.topics).ok();
             }
+            if let Some(current) = producer
+                && let Err(error) = self.mark(current)
+            {
+                warn!(transactional_id = self.transactional_id, error = &error as &dyn std::error::Error);
+                *producer = None;
+            }
+            pause = MARKING_PAUSE;
         }
         requests.recv().ok()
     }
 
-    fn unmarked(&self) -> MutexGuard<'_, Stretches> {
+    fn unmarked(&self) -> MutexGuard<'_, Written> {
         self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the producer away if it is of no more use.
-    fn await_markers(&self, producer: &mut Option<TransactionalProducer>) -> Result<(), Trouble> {
-        let Some(current) = producer else { return Ok(()) };
-        let result = await_markers(current, &mut self.unmarked());
-        if matches!(result, Err(Trouble::Producer { .. })) {
-            *producer = None;
+    /// After an error the producer is of no more use.
+    fn mark(&self, producer: &TransactionalProducer) -> Result<(), LogError> {
+        let aborted = self.unmarked().clone();
+        if aborted.is_empty() {
+            return Ok(());
         }
-        result
+        mark(producer, &aborted).map_err(|error| self.judge(producer, "mark what was aborted", error))?;
+        *self.unmarked() = Written::default();
+        Ok(())
     }
 
     /// Whether there is something to commit with. What the broker has refused it will refuse again: a rebalance is under way, whose
@@ -453,11 +460,16 @@ impl Worker {
         reply: &oneshot::Sender<CommitOutcome>,
     ) -> (CommitOutcome, Option<TransactionalProducer>) {
         if commit != Commit::Undecided && self.abort(&producer) {
-            self.unmarked().extend(producer.take_stretches());
+            self.unmarked().extend(&producer.written());
             return (CommitOutcome::Aborted(error), Some(producer));
         }
         if commit == Commit::NotAsked {
-            self.unmarked().extend(producer.take_stretches());
+            self.unmarked().extend(&producer.written());
+            // Those that nobody has told of.
+            let changelog = shares.iter().flat_map(|it| &it.transaction.changelog);
+            for (topic, partition) in changelog.filter_map(|it| Some((&it.topic, it.partition?))) {
+                self.unmarked().add(topic, partition, None);
+            }
         }
         drop(producer);
         if commit == Commit::NotAsked {

@@ -9,6 +9,7 @@
 //! at best, 4 to 11 ms at the median, 10 to 30 ms for one in ten. The last are those where the broker still writes the markers of the
 //! transaction before: librdkafka then waits 20 ms, which no setting changes.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -20,11 +21,12 @@ use millrace_schemas::Offset;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 
 use crate::context;
-use crate::marking::Stretches;
+use crate::marking::Written;
 use crate::record;
 use crate::spread::Spread;
 
@@ -81,7 +83,7 @@ struct DeliveryState {
     /// By index of the tracked record.
     offsets: Vec<Option<Offset>>,
     /// Where all of them are.
-    stretches: Stretches,
+    written: Written,
     failure: Option<KafkaError>,
 }
 
@@ -113,13 +115,16 @@ impl ProducerContext<Spread> for Deliveries {
         state.in_flight -= 1;
         match result {
             Ok(message) => {
-                state.stretches.add(message.topic(), message.partition(), message.offset());
+                let offset = Some(message.offset()).filter(|it| *it >= 0);
+                state.written.add(message.topic(), message.partition(), offset);
                 if tracked != UNTRACKED {
                     state.offsets[tracked - 1] = Some(Offset(message.offset()));
                 }
             }
             // The first failure is the cause; those that follow are its consequences.
-            Err((error, _)) => {
+            Err((error, message)) => {
+                // It may have arrived all the same.
+                state.written.add(message.topic(), message.partition(), None);
                 state.failure.get_or_insert_with(|| error.clone());
             }
         }
@@ -254,36 +259,40 @@ impl TransactionalProducer {
         self.retrying(|it| it.abort_transaction(CALL_MAX))
     }
 
-    /// Takes where the records of the transaction have arrived, as far as that is known by now.
-    pub(crate) fn take_stretches(&self) -> Stretches {
-        std::mem::take(&mut self.deliveries().state().stretches)
+    /// Where the transaction has records, as far as is known.
+    pub(crate) fn written(&self) -> Written {
+        self.deliveries().state().written.clone()
     }
 
-    /// Up to where everything is decided in a partition. librdkafka asks for what is committed unless it is told otherwise.
+    /// Up to where everything is decided in a partition. librdkafka asks for what is committed, as [`KafkaConfig`](crate::KafkaConfig) does not
+    /// let it be told otherwise.
     pub(crate) fn last_stable_offset(&self, topic: &str, partition: i32) -> KafkaResult<i64> {
         self.producer.client().fetch_watermarks(topic, partition, QUESTION_MAX).map(|(_, stable)| stable)
     }
 
-    /// Whether the cluster has no such partition. One without a leader is there. All topics are asked for, since a question about one may
-    /// create it.
-    pub(crate) fn knows_to_be_gone(&self, topic: &str, partition: i32) -> bool {
-        self.producer.client().fetch_metadata(None, QUESTION_MAX).is_ok_and(|all| {
-            let mut partitions =
-                all.topics().iter().filter(|it| it.name() == topic).flat_map(|it| it.partitions());
-            !partitions.any(|it| it.id() == partition)
-        })
+    /// All that the cluster has. (A question about one topic might create it.)
+    pub(crate) fn partitions(&self) -> KafkaResult<BTreeSet<(String, i32)>> {
+        let all = self.producer.client().fetch_metadata(None, QUESTION_MAX)?;
+        let of = |it: &MetadataTopic| {
+            it.partitions().iter().map(|of| (it.name().to_owned(), of.id())).collect::<Vec<_>>()
+        };
+        Ok(all.topics().iter().flat_map(of).collect())
     }
 
-    /// Another transaction with a record in this partition, and its abort: the marker ends all that is open there of this producer.
-    pub(crate) fn abort_again(&self, topic: &str, partition: i32) -> KafkaResult<()> {
+    /// A transaction with a record in each of these partitions, and its abort: its markers end all that is open there of this producer. Who reads
+    /// what is not committed finds records without a value.
+    pub(crate) fn abort_again(&self, partitions: &Written) -> KafkaResult<()> {
         self.begin()?;
-        // A key, since a compacted topic wants one. Who reads what is not committed finds a record without a value.
-        let record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, UNTRACKED);
-        self.deliveries().state().in_flight += 1;
-        if let Err((error, _)) = self.producer.send(record.partition(partition).key(b"aborted")) {
-            self.deliveries().state().in_flight -= 1;
-            return Err(error);
+        for (topic, partition, _) in partitions.iter() {
+            // A key, since a compacted topic wants one.
+            let record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, UNTRACKED);
+            self.deliveries().state().in_flight += 1;
+            if let Err((error, _)) = self.producer.send(record.partition(partition).key(b"aborted")) {
+                self.deliveries().state().in_flight -= 1;
+                return Err(error);
+            }
         }
+        self.land(DELIVERY_MAX)?;
         self.abort()
     }
 
