@@ -1,4 +1,7 @@
 //! Looking at an instance, or at a schedule. Answers show what is committed, never what a transaction is about to make true.
+//!
+//! While the lane commits, nobody here knows which of the two it is, and somebody else may: whoever was told of a start reads the outcome from the
+//! log, and may ask before the lane has heard of it. So questions about what is being committed wait for the outcome.
 
 use millrace_engine::Entity;
 use millrace_schemas::InstanceId;
@@ -14,7 +17,10 @@ impl Partition {
         }
         let mut load = Vec::new();
         for (query, id) in std::mem::take(&mut self.queries) {
-            if let Some(cached) = self.cache.get(&id) {
+            let sealed = self.open.as_ref().filter(|it| it.is_sealed);
+            if sealed.is_some_and(|it| it.work.entities.contains_key(&id)) {
+                self.queries.push((query, id));
+            } else if let Some(cached) = self.cache.get(&id) {
                 out.push(answer(query, Some(&cached.entity), &id));
             } else if self.quarantine.contains(&id) {
                 out.push(answer(query, None, &id));

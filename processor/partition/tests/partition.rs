@@ -6,7 +6,7 @@ mod world;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_partition::{InboundRecord, Input, Observation, Remains, Reopening, Source};
+use millrace_partition::{InboundRecord, Input, Observation, QueryId, Remains, Reopening, Source};
 use millrace_placement::{KeyGroups, PartitionIndex};
 use millrace_schemas::cloud_event::{cancel_event, complete_event, signal_event, start_event};
 use millrace_schemas::codec::ChangelogRecord;
@@ -197,6 +197,31 @@ fn the_definitions_are_known_by_the_last_answer() {
     world.input(answer);
     assert_eq!((world.status("a"), world.status("b")), ("running", "running"));
     assert_eq!(dead_letters(&world), Vec::<String>::new());
+}
+
+/// Whoever was told of a start by the log may ask before the partition has heard that it is committed.
+#[test]
+fn a_question_about_what_is_being_committed_waits_for_the_outcome() {
+    let mut world = World::new(&[CALL]);
+    world.restart();
+    let ask = |world: &mut World, id: &str| {
+        world.input(Input::Query { query: QueryId(1), instance: InstanceId::new(id).unwrap() });
+        std::mem::take(&mut world.answers).into_iter().map(|it| it.is_some()).collect::<Vec<_>>()
+    };
+    (world.holds_seals, world.holds_commits) = (true, true);
+    start(&mut world, "a", "call");
+    world.settle();
+    assert_eq!(ask(&mut world, "a"), [false], "nothing of it is on its way");
+    world.seal();
+    assert_eq!(ask(&mut world, "a"), Vec::<bool>::new());
+    assert_eq!(ask(&mut world, "b"), [false], "another one is not touched");
+    world.abort_held();
+    assert_eq!(std::mem::take(&mut world.answers), [None]);
+    world.seal();
+    assert_eq!(ask(&mut world, "a"), Vec::<bool>::new());
+    world.commit_held();
+    assert_eq!(world.answers.len(), 1);
+    assert!(world.answers[0].is_some());
 }
 
 /// What is open when the partition is handed over is committed first.

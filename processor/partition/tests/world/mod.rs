@@ -88,6 +88,8 @@ pub struct World {
     pub observed: Vec<Observation>,
     /// Transactions are kept here instead of being committed.
     pub holds_commits: bool,
+    /// To questions about instances.
+    pub answers: Vec<Option<Box<InstanceState>>>,
     pub held: Option<Transaction>,
     /// Transactions stay open for more.
     pub holds_seals: bool,
@@ -164,6 +166,7 @@ impl World {
             partition: None,
             observed: Vec::new(),
             holds_commits: false,
+            answers: Vec::new(),
             held: None,
             holds_seals: false,
             appended: None,
@@ -472,10 +475,11 @@ impl World {
                 self.is_paused = false;
                 None
             }
-            Output::Ready
-            | Output::SaveOwner { .. }
-            | Output::Answer { .. }
-            | Output::AnswerSchedule { .. } => None,
+            Output::Ready | Output::SaveOwner { .. } | Output::AnswerSchedule { .. } => None,
+            Output::Answer { state, .. } => {
+                self.answers.push(state);
+                None
+            }
         }
     }
 
