@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use millrace_kafka_log::{Admin, KafkaConfig};
@@ -21,17 +21,20 @@ const TURN_MAX: Duration = Duration::from_secs(90);
 /// Brokers that end with it, or with this process.
 struct Brokers {
     home: PathBuf,
+    /// Ends them if this process cannot.
+    watch: Option<Child>,
 }
 
 impl Brokers {
     fn start() -> Self {
         let home =
             std::env::temp_dir().join(format!("millrace-leaderless-{}", uuid::Uuid::new_v4().simple()));
-        let brokers = Self { home };
-        // On its own, so that it outlives whatever ends this process.
+        let mut brokers = Self { home, watch: None };
+        // In a group of its own, so that it outlives whatever ends this process.
         let mut watch = brokers.command();
         watch.args(["watch", &std::process::id().to_string()]).process_group(0);
-        watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        brokers.watch = Some(watch.spawn().unwrap());
         brokers.run(&["up", "kafka"]);
         brokers
     }
@@ -64,6 +67,10 @@ impl Drop for Brokers {
     fn drop(&mut self) {
         let wiped = self.command().arg("wipe").status();
         let has_ended = wiped.is_ok_and(|it| it.success());
+        if let Some(mut watch) = self.watch.take().filter(|_| has_ended) {
+            let _ = watch.kill();
+            let _ = watch.wait();
+        }
         let _ = std::fs::remove_dir_all(&self.home);
         assert!(has_ended || std::thread::panicking(), "the brokers of {} still run", self.home.display());
     }
