@@ -6,14 +6,13 @@
 //! instances that wait, by the million. [`listens`] is about events that find one of a million listeners. All know the public records
 //! only; the truth is read from the changelog.
 //! [`timers`] alone knows the snapshot store, too: it fills one with millions of instances that wait. [`broker`] needs no
-//! fleet: it measures and checks a Kafka broker alone. [`hot_paths`] needs nothing at all: the pure core, for profilers and counters.
+//! fleet: it measures and checks a Kafka broker alone.
 //!
 //! Never here: starting or killing servers, creating Millrace's topics, deploying definitions. A harness does that around.
 
 pub mod bare_loop;
 pub mod broker;
 mod follow;
-pub mod hot_paths;
 pub mod listens;
 pub mod live;
 pub mod mix;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use millrace_load_tests::{bare_loop, broker, hot_paths, listens, live, mix, orders, sequence, timers};
+use millrace_load_tests::{bare_loop, broker, listens, live, mix, orders, sequence, timers};
 use tracing_subscriber::EnvFilter;
 
-/// That of the processor: what its pure paths cost depends on it.
+/// As the processor: what is compared with it must not differ by that.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -36,8 +36,6 @@ enum Test {
     Mix(mix::Settings),
     /// A bare consume-transform-produce loop, with the records that a run of W1 has left in the topics.
     BareLoop(bare_loop::Settings),
-    /// A pure hot path of the processor, again and again: for profilers and for counting instructions.
-    HotPath(hot_paths::Settings),
     /// Any Kafka broker, without a fleet: records a second, plain and in transactions, and whether what comes out is exact.
     Broker(broker::Settings),
 }
@@ -57,7 +55,6 @@ fn main() -> ExitCode {
             Test::Listens(settings) => Box::pin(listens::run(settings)).await,
             Test::Mix(settings) => Box::pin(mix::run(settings)).await,
             Test::BareLoop(settings) => bare_loop::run(settings).await,
-            Test::HotPath(settings) => hot_paths::run(&settings),
             Test::Broker(settings) => Box::pin(broker::run(settings)).await,
         }
     });

@@ -198,6 +198,7 @@ impl RecordKind {
     }
 
     /// The released versions that differ from today's, with their texts.
+    #[cfg(feature = "registry")]
     pub(crate) fn older(self) -> impl Iterator<Item = &'static str> {
         let is_older = move |text: &&'static str| parse(text).fingerprint() != self.fingerprint();
         self.released_schema_texts().iter().copied().filter(is_older)

@@ -25,6 +25,7 @@ use crate::event::ChangelogEntry;
 use crate::handover::{Adopted, HandedOver, Installed, Plan, Progressed, ReleaseRequested, Released};
 use crate::internal::InternalRecord;
 use crate::partition::{Checkpoint, Claim, Positions};
+#[cfg(feature = "registry")]
 use crate::registry::{Registry, RegistryError, SubjectNames};
 use crate::schedule::{ScheduleEntry, ScheduleSnapshot};
 use crate::snapshot::{ParkedInstance, Snapshot, SnapshotRecord};
@@ -140,37 +141,6 @@ impl Codec {
             Header { bytes, length: SINGLE_OBJECT_HEADER }
         });
         Self::new(headers, Vec::new(), HashMap::new())
-    }
-
-    /// A codec that writes the Confluent wire format: looks up, or else registers, the schema of every record.
-    ///
-    /// # Errors
-    /// When the registry does not answer, or refuses a schema.
-    pub async fn with_registry(registry: &Registry, subjects: &SubjectNames) -> Result<Self, RegistryError> {
-        let mut ids = Vec::new();
-        let mut learned = HashMap::new();
-        for kind in RecordKind::ALL {
-            let subject = subjects.of(kind);
-            ids.push(registry.ensure(&subject, kind.schema_text()).await?);
-            for text in kind.older() {
-                // Records of an older release may be in the topics; it registered its schemas itself, if it used this registry.
-                if let Some(id) = registry.look_up(&subject, text).await? {
-                    let schema =
-                        Schema::parse(text).expect("the tests have parsed every schema in the catalogue");
-                    learned.insert(id, Learned::Known(Arc::new(schema)));
-                }
-            }
-        }
-        Ok(Self::confluent(ids, learned))
-    }
-
-    fn confluent(ids: Vec<u32>, learned: HashMap<u32, Learned>) -> Self {
-        let headers = RecordKind::ALL.map(|kind| {
-            let mut bytes = [0; SINGLE_OBJECT_HEADER];
-            bytes[1..CONFLUENT_HEADER].copy_from_slice(&ids[kind as usize].to_be_bytes());
-            Header { bytes, length: CONFLUENT_HEADER }
-        });
-        Self::new(headers, ids, learned)
     }
 
     fn new(headers: [Header; RecordKind::ALL.len()], ids: Vec<u32>, learned: HashMap<u32, Learned>) -> Self {
@@ -447,6 +417,40 @@ impl Codec {
             }
             None => Err(DecodeError::UnknownSchemaId(id)),
         }
+    }
+}
+
+#[cfg(feature = "registry")]
+impl Codec {
+    /// A codec that writes the Confluent wire format: looks up, or else registers, the schema of every record.
+    ///
+    /// # Errors
+    /// When the registry does not answer, or refuses a schema.
+    pub async fn with_registry(registry: &Registry, subjects: &SubjectNames) -> Result<Self, RegistryError> {
+        let mut ids = Vec::new();
+        let mut learned = HashMap::new();
+        for kind in RecordKind::ALL {
+            let subject = subjects.of(kind);
+            ids.push(registry.ensure(&subject, kind.schema_text()).await?);
+            for text in kind.older() {
+                // Records of an older release may be in the topics; it registered its schemas itself, if it used this registry.
+                if let Some(id) = registry.look_up(&subject, text).await? {
+                    let schema =
+                        Schema::parse(text).expect("the tests have parsed every schema in the catalogue");
+                    learned.insert(id, Learned::Known(Arc::new(schema)));
+                }
+            }
+        }
+        Ok(Self::confluent(ids, learned))
+    }
+
+    fn confluent(ids: Vec<u32>, learned: HashMap<u32, Learned>) -> Self {
+        let headers = RecordKind::ALL.map(|kind| {
+            let mut bytes = [0; SINGLE_OBJECT_HEADER];
+            bytes[1..CONFLUENT_HEADER].copy_from_slice(&ids[kind as usize].to_be_bytes());
+            Header { bytes, length: CONFLUENT_HEADER }
+        });
+        Self::new(headers, ids, learned)
     }
 }
 

@@ -2,7 +2,7 @@
 //! CloudEvents binding of the public inbox.
 //!
 //! This crate knows bytes and shapes. It never decides anything about workflows, and it never touches a network, except for
-//! [`registry`], the client of a Confluent-compatible schema registry.
+//! `registry`, the client of a Confluent-compatible schema registry, which is there with the feature of that name.
 //!
 //! Reading order: [`ids`] and [`payload`], the words everything else is made of; [`command`], what an instance may be asked;
 //! [`event`], what happened to it (the changelog); [`instance`], the fold of those events (the snapshot); [`channel`], where events meet
@@ -28,6 +28,7 @@ pub mod internal;
 pub mod key_groups;
 pub mod partition;
 pub mod payload;
+#[cfg(feature = "registry")]
 pub mod registry;
 pub mod schedule;
 pub mod snapshot;

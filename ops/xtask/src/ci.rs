@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
+use crate::processes::Process;
 use crate::report::{Verdict, rounded, say};
 use crate::workspace::{Profile, Programs, Workspace};
 use crate::{
@@ -14,9 +15,9 @@ use crate::{
 
 const ORDERS: u64 = 10_000;
 
-/// Tests that run on dev-broker and in `millrace dev`, and on servers when these are told. Those that need servers are ignored
-/// otherwise.
-const ON_EITHER: [&str; 4] = ["brokers", "clients", "end_to_end", "protocol"];
+/// Tests that run on servers when these are told; the first four on dev-broker and in `millrace dev` otherwise. What needs servers is
+/// ignored without them.
+const ON_SERVERS: [&str; 6] = ["brokers", "clients", "end_to_end", "protocol", "real_server", "records"];
 /// Of those, what runs in `millrace dev` wherever it runs.
 const IN_DEV: &str = "dev::";
 
@@ -33,42 +34,46 @@ const FAULTS: Duration = Duration::from_secs(90);
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     let mut run = Run { folder: workspace.run_folder("ci")?, steps: Vec::new() };
-    let features = workspace.real_servers_features();
+    // Some are large Go programs: they are built from now on, with what the rest leaves of the processors.
+    let mut tools = steps::command("nice");
+    tools.args(["-n", "19"]).arg(workspace.root.join("ops/tools.sh"));
+    let tools = Process::spawn("tools", &mut tools, &run.folder);
+    if let Err(error) = &tools {
+        say!("{error:#}; they will be built when they are needed");
+    }
 
     run.cargo("format", workspace, &["fmt", "--all", "--check"]);
     run.cargo("lints", workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--", "-D", "warnings"];
-    run.cargo("lints of the tests on servers", workspace, &lints);
+    of_the_pure_core(workspace, &mut run);
+    let folder = run.folder.clone();
+    let programs = run.step("build", || workspace.build_all(&folder));
     let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     require_tools(tests.env_remove("KAFKA_BOOTSTRAP"));
     run.command("tests", &mut tests);
-    let seeds = sim::Plan::Seeds { count: SEEDS, from: 1_000_000 };
-    for (name, plan) in
-        [("simulation", seeds), ("mutants of the simulation", sim::Plan::Mutants { enough: 1 })]
-    {
-        run.check(name, || sim::run(workspace, plan));
-    }
-    let folder = run.folder.clone();
-    if let Some(programs) = run.step("build", || workspace.build(Profile::Release, &folder)) {
-        // Their programs run until they are stopped, which takes minutes without optimization.
-        let bounds = ["test", "--release", "-p", "millrace-workflow", "--test", "expression_memory"];
-        run.cargo("bounds of expressions", workspace, &bounds);
-        instructions_of(workspace, &mut run, &programs);
+    if let Some(programs) = programs {
         on_dev(workspace, &mut run, &programs);
         on_the_kit(workspace, &mut run, &programs);
         operations_of(workspace, &mut run, &programs);
         console_of(workspace, &mut run, &programs);
-        on_servers(workspace, &mut run, &features, programs.clone());
+        on_servers(workspace, &mut run, programs.clone());
         on_secure_servers(workspace, &mut run);
         through_faults(workspace, &mut run, programs);
     }
     Ok(run.verdict())
 }
 
-/// What does not depend on what else this machine does.
-fn instructions_of(workspace: &Workspace, run: &mut Run, programs: &Programs) {
-    run.check_in("instructions", "instructions of hot paths", |folder| {
-        instructions::through(workspace, programs, folder, &instructions::Plan { write: false })
+/// Optimised, which the pure crates are in a short time: what takes too long otherwise, or counts instructions.
+fn of_the_pure_core(workspace: &Workspace, run: &mut Run) {
+    let seeds = sim::Plan::Seeds { count: SEEDS, from: 1_000_000 };
+    for (name, plan) in
+        [("simulation", seeds), ("mutants of the simulation", sim::Plan::Mutants { enough: 1 })]
+    {
+        run.check(name, || sim::run(workspace, plan));
+    }
+    let bounds = ["test", "--release", "-p", "millrace-workflow", "--test", "expression_memory"];
+    run.cargo("bounds of expressions", workspace, &bounds);
+    run.check("instructions of hot paths", || {
+        instructions::run(workspace, &instructions::Plan { write: false })
     });
 }
 
@@ -104,22 +109,16 @@ fn on_the_kit(workspace: &Workspace, run: &mut Run, programs: &Programs) {
 }
 
 /// The steps that need servers. They end with the last of them, also when one fails.
-fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Programs) {
+fn on_servers(workspace: &Workspace, run: &mut Run, programs: Programs) {
     let folder = run.folder.clone();
     let Some(servers) = run.step("servers", || Servers::start_all(workspace, &folder)) else { return };
 
-    let mut arguments = vec!["test", "--no-fail-fast", "--features", features];
-    arguments.extend(workspace.with_real_servers.iter().flat_map(|it| ["-p", it.as_str()]));
-    let mut tests = workspace.cargo(&arguments);
-    servers.tell(&mut tests);
-    run.command("tests on servers", &mut tests);
-
     let mut arguments = vec!["test", "--no-fail-fast", "--workspace"];
-    arguments.extend(ON_EITHER.iter().flat_map(|it| ["--test", it]));
+    arguments.extend(ON_SERVERS.iter().flat_map(|it| ["--test", it]));
     arguments.extend(["--", "--include-ignored", "--skip", IN_DEV]);
     let mut tests = workspace.cargo(&arguments);
     servers.tell(require_tools(&mut tests));
-    run.command("tests on Apache Kafka", &mut tests);
+    run.command("tests on servers", &mut tests);
 
     run.check_in("dashboards", "dashboards and rules", |folder| {
         dashboards::through(workspace, programs.clone(), servers.clone(), folder)
@@ -130,7 +129,7 @@ fn on_servers(workspace: &Workspace, run: &mut Run, features: &str, programs: Pr
             count: ORDERS,
             kill: true,
             seed: 1,
-            profile: Profile::Release,
+            profile: Profile::Dev,
             given: Given::default(),
         };
         let fleet = Fleet::create(workspace, programs, servers, &folder, &orders::SETTINGS)?;
@@ -147,8 +146,7 @@ fn on_secure_servers(workspace: &Workspace, run: &mut Run) {
     }) else {
         return;
     };
-    let arguments =
-        ["test", "--no-fail-fast", "-p", "millrace", "--test", "secure", "--", "--include-ignored"];
+    let arguments = ["test", "--no-fail-fast", "--workspace", "--test", "secure", "--", "--include-ignored"];
     let mut tests = workspace.cargo(&arguments);
     servers.tell(&mut tests);
     run.command("tests on secure servers", &mut tests);

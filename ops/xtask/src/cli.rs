@@ -48,7 +48,7 @@ enum Check {
     Setup,
     /// Everything that must hold before a change lands: format, lints, tests, tests on real servers, orders through a kill, faults
     Ci,
-    /// What the pure hot paths cost in instructions, against load-tests/instructions.json
+    /// What the pure hot paths cost in instructions, against load-tests/hot-paths/instructions.json
     Instructions {
         /// Write what is counted as the new budget
         #[arg(long)]

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use crate::report::{Verdict, say};
 use crate::steps;
-use crate::workspace::{Profile, Programs, Workspace};
+use crate::workspace::Workspace;
 
 /// Instructions of one run of each path.
-const BUDGET: &str = "load-tests/instructions.json";
+const BUDGET: &str = "load-tests/hot-paths/instructions.json";
 /// So much more is noise: of the compiler's choices, of another machine's C library, of how long a hash table's chains are.
 const TOLERANCE: f64 = 0.10;
 const TIMES: u64 = 20;
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     pub(crate) write: bool,
 }
 
-/// As `millrace-load-tests hot-path --list` prints it.
+/// As `millrace-hot-paths --list` prints it.
 #[derive(Debug, Deserialize)]
 struct HotPath {
     name: String,
@@ -40,24 +40,14 @@ struct HotPath {
 type Counts = BTreeMap<String, u64>;
 
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<Verdict> {
-    workspace.with_programs("instructions", Profile::Release, |programs, folder| {
-        through(workspace, &programs, folder, plan)
-    })
-}
-
-/// With programs that are built.
-pub(crate) fn through(
-    workspace: &Workspace,
-    programs: &Programs,
-    folder: &Path,
-    plan: &Plan,
-) -> anyhow::Result<Verdict> {
-    let mut list = steps::command(&programs.load_tests);
-    let list = steps::capture("list the hot paths", list.args(["hot-path", "--list"]))?;
+    let folder = workspace.run_folder("instructions")?;
+    let program = workspace.build_alone("millrace-hot-paths", &folder)?;
+    let mut list = steps::command(&program);
+    let list = steps::capture("list the hot paths", list.arg("--list"))?;
     let paths: Vec<HotPath> = serde_json::from_str(&list).context("the list of hot paths cannot be read")?;
     let mut counts = Counts::new();
     for path in &paths {
-        let counted = count(programs, folder, &path.name)? / TIMES;
+        let counted = count(&program, &folder, &path.name)? / TIMES;
         say!("{:>12}   {:<24} {}", counted, path.name, path.unit);
         counts.insert(path.name.clone(), counted);
     }
@@ -81,12 +71,12 @@ pub(crate) fn through(
     Ok(Verdict::new(problems.is_empty(), detail).figure("instructions", json!(counts)))
 }
 
-fn count(programs: &Programs, folder: &Path, name: &str) -> anyhow::Result<u64> {
+fn count(program: &Path, folder: &Path, name: &str) -> anyhow::Result<u64> {
     let log: PathBuf = folder.join(format!("{}.log", name.replace('/', "-")));
     let mut command = steps::command("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-    command.arg("--toggle-collect=*hot_paths*measured*").arg(&programs.load_tests);
-    command.args(["hot-path", name, "--times", &TIMES.to_string()]).env(ALLOCATOR.0, ALLOCATOR.1);
+    command.arg("--toggle-collect=*hot_paths*measured*").arg(program);
+    command.args([name, "--times", &TIMES.to_string()]).env(ALLOCATOR.0, ALLOCATOR.1);
     let label = format!("{TIMES} runs of {name} under callgrind (cargo xtask setup installs it)");
     let output = command.output().with_context(|| label.clone())?;
     std::fs::write(&log, &output.stderr)?;

