@@ -250,11 +250,11 @@ const SLOW: &[&str] = &[
     "try (try error([range(1e12)]) catch .) catch 2",
 ];
 
-/// Whether all of them are run. Without optimisation, those that use up all their steps take seconds each.
+/// Whether all of them are run. With little optimisation, those that use up all their steps take seconds each.
 const ALL: bool = cfg!(not(debug_assertions));
 
-/// What a thread needs of stack, in bytes, of which an evaluation has the most. Without optimisation, frames are several times as large.
-const STACK_BYTES: usize = if cfg!(debug_assertions) { 2048 * 1024 } else { 1024 * 1024 };
+/// What a thread needs of stack, in bytes, of which an evaluation has the most.
+const STACK_BYTES: usize = 1024 * 1024;
 
 /// Memory that may be taken besides what is counted, in bytes: jaq's own moves, and the output.
 const SLACK_BYTES: usize = 24 * 1024 * 1024;

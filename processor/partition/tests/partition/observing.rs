@@ -1,7 +1,4 @@
 //! What a partition tells for metrics: of tasks, of time, of what was in memory.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::time::Duration;
 
@@ -11,7 +8,7 @@ use millrace_schemas::event::TaskError;
 use millrace_schemas::{EventId, InstanceId, Timestamp, WorkflowName};
 use serde_json::json;
 
-use world::World;
+use crate::world::World;
 
 const CALL: &str = "
 document:

@@ -1,5 +1,4 @@
 //! The examples: ours run, those of the specification are admitted or refused for a reason.
-#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,15 +35,15 @@ fn our_examples_are_admitted_without_a_warning() {
 
 #[test]
 fn the_order_example_compiles_to_this() {
-    let text = include_str!("../../examples/order.yaml");
+    let text = include_str!("../../../examples/order.yaml");
     let program = admit("order.yaml", text).unwrap().program;
     assert_eq!(program.queues().iter().map(|it| &**it).collect::<Vec<_>>(), ["orders"]);
-    expect_file!["../testdata/order.txt"].assert_eq(&program.describe());
+    expect_file!["../../testdata/order.txt"].assert_eq(&program.describe());
 }
 
 #[test]
 fn the_report_example_says_when_it_starts() {
-    let program = admit("report.yaml", include_str!("../../examples/report.yaml")).unwrap().program;
+    let program = admit("report.yaml", include_str!("../../../examples/report.yaml")).unwrap().program;
     let described = program.describe();
     let when = described.lines().find(|it| it.starts_with("  starts ")).unwrap();
     expect![[
@@ -55,7 +54,7 @@ fn the_report_example_says_when_it_starts() {
 
 #[test]
 fn references_are_json_pointers_into_the_definition() {
-    let program = admit("order.yaml", include_str!("../../examples/order.yaml")).unwrap().program;
+    let program = admit("order.yaml", include_str!("../../../examples/order.yaml")).unwrap().program;
     for task in &program.tasks {
         let found = program.definition.pointer(&task.reference);
         assert_eq!(found, Some(&*task.definition), "{}", task.reference);
@@ -105,5 +104,5 @@ fn the_published_examples_are_admitted_or_refused_for_a_reason() {
             }
         }
     }
-    expect_file!["../testdata/published.txt"].assert_eq(&report);
+    expect_file!["../../testdata/published.txt"].assert_eq(&report);
 }

@@ -1,5 +1,4 @@
 //! Programs as graphs: those of the examples, and that every graph can be drawn.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -39,12 +38,12 @@ fn check(text: &str, expected: ExpectFile) {
 
 #[test]
 fn an_order_shows_its_branches_and_where_errors_go() {
-    check(include_str!("../../examples/order.yaml"), expect_file!["../testdata/graph-order.txt"]);
+    check(include_str!("../../../examples/order.yaml"), expect_file!["../../testdata/graph-order.txt"]);
 }
 
 #[test]
 fn a_trip_shows_what_undoes_it() {
-    check(include_str!("../../examples/trip.yaml"), expect_file!["../testdata/graph-trip.txt"]);
+    check(include_str!("../../../examples/trip.yaml"), expect_file!["../../testdata/graph-trip.txt"]);
 }
 
 #[test]
@@ -65,7 +64,7 @@ do:
         - even: {raise: {error: {type: https://a.example/e, status: 500}}}
   - last: {wait: PT1S}
 ";
-    check(text, expect_file!["../testdata/graph-jumps.txt"]);
+    check(text, expect_file!["../../testdata/graph-jumps.txt"]);
 }
 
 /// Whatever is admitted can be drawn: edges lead somewhere, nothing is inside of itself, each task is there once.

@@ -1,6 +1,5 @@
 //! A small world for one partition: a log, a store and a clock in memory, driven by hand. It performs what the partition wants, at once or
 //! when told to, and can lose the partition at any moment.
-#![allow(clippy::unwrap_used, unreachable_pub, dead_code)] // each test file uses a part of it
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,8 +22,8 @@ use millrace_schemas::{InstanceId, Offset, Stamp, Timestamp, WorkflowName, Workf
 use millrace_workflow::program::Program;
 
 #[derive(Debug, Default)]
-pub struct Catalog {
-    pub programs: BTreeMap<WorkflowVersion, Arc<Program>>,
+pub(crate) struct Catalog {
+    pub(crate) programs: BTreeMap<WorkflowVersion, Arc<Program>>,
     routes: Arc<Routes>,
     schedules: Arc<Schedules>,
 }
@@ -56,82 +55,82 @@ impl Programs for Catalog {
 
 /// What survives a crash.
 #[derive(Clone, Debug, Default)]
-pub struct Durable {
-    pub changelog: Vec<ChangelogRecord>,
-    pub events: Vec<InboundRecord>,
-    pub internal: Vec<InboundRecord>,
+pub(crate) struct Durable {
+    pub(crate) changelog: Vec<ChangelogRecord>,
+    pub(crate) events: Vec<InboundRecord>,
+    pub(crate) internal: Vec<InboundRecord>,
     /// Partitions of the users' topics: what they begin with, and their records.
-    pub topics: BTreeMap<Source, (i64, Vec<InboundRecord>)>,
-    pub internal_offset: Option<Offset>,
-    pub snapshots: BTreeMap<InstanceId, SnapshotRow>,
+    pub(crate) topics: BTreeMap<Source, (i64, Vec<InboundRecord>)>,
+    pub(crate) internal_offset: Option<Offset>,
+    pub(crate) snapshots: BTreeMap<InstanceId, SnapshotRow>,
     /// Rows that nobody can read.
-    pub damaged: std::collections::BTreeSet<InstanceId>,
-    pub checkpoint: Option<(Stamp, Bytes)>,
+    pub(crate) damaged: std::collections::BTreeSet<InstanceId>,
+    pub(crate) checkpoint: Option<(Stamp, Bytes)>,
     /// Nothing of the changelog may be read below this.
-    pub changelog_start: Offset,
-    pub timers: Vec<TimerEntry>,
-    pub history: BTreeMap<(InstanceId, Stamp), Bytes>,
+    pub(crate) changelog_start: Offset,
+    pub(crate) timers: Vec<TimerEntry>,
+    pub(crate) history: BTreeMap<(InstanceId, Stamp), Bytes>,
     /// Of the last history row of each instance.
-    pub history_ttls: BTreeMap<InstanceId, Option<Duration>>,
+    pub(crate) history_ttls: BTreeMap<InstanceId, Option<Duration>>,
     /// Records of other topics, as they were committed.
-    pub out: Vec<OutgoingRecord>,
+    pub(crate) out: Vec<OutgoingRecord>,
 }
 
-pub struct World {
-    pub codec: Codec,
-    pub config: Arc<Config>,
-    pub catalog: Catalog,
-    pub index: PartitionIndex,
-    pub durable: Durable,
-    pub now: Timestamp,
-    pub partition: Option<Partition>,
-    pub observed: Vec<Observation>,
+pub(crate) struct World {
+    pub(crate) codec: Codec,
+    pub(crate) config: Arc<Config>,
+    pub(crate) catalog: Catalog,
+    pub(crate) index: PartitionIndex,
+    pub(crate) durable: Durable,
+    pub(crate) now: Timestamp,
+    pub(crate) partition: Option<Partition>,
+    pub(crate) observed: Vec<Observation>,
     /// Transactions are kept here instead of being committed.
-    pub holds_commits: bool,
+    pub(crate) holds_commits: bool,
     /// To questions about instances.
-    pub answers: Vec<Option<Box<InstanceState>>>,
-    pub held: Option<Transaction>,
+    pub(crate) answers: Vec<Option<Box<InstanceState>>>,
+    pub(crate) held: Option<Transaction>,
     /// Transactions stay open for more.
-    pub holds_seals: bool,
+    pub(crate) holds_seals: bool,
     /// Parts of a transaction that is not sealed yet.
-    pub appended: Option<Transaction>,
+    pub(crate) appended: Option<Transaction>,
     /// Flushes are kept here instead of being written.
-    pub holds_flushes: bool,
-    pub held_flush: Option<FlushRequest>,
+    pub(crate) holds_flushes: bool,
+    pub(crate) held_flush: Option<FlushRequest>,
     /// Rows of the list, in the order in which they were written.
-    pub listings: Vec<Listing>,
+    pub(crate) listings: Vec<Listing>,
     /// Pages of the timer index are kept from the partition.
-    pub holds_timers: bool,
-    pub held_slice: Option<TimerSlice>,
+    pub(crate) holds_timers: bool,
+    pub(crate) held_slice: Option<TimerSlice>,
     /// How many entries each page held.
-    pub pages: Vec<usize>,
+    pub(crate) pages: Vec<usize>,
     /// Hours of the timer index that are of no more use.
-    pub dropped: Vec<(Timestamp, Timestamp)>,
-    pub is_drained: bool,
-    pub is_paused: bool,
-    pub failure: Option<String>,
+    pub(crate) dropped: Vec<(Timestamp, Timestamp)>,
+    pub(crate) is_drained: bool,
+    pub(crate) is_paused: bool,
+    pub(crate) failure: Option<String>,
     /// Answers about topics are kept here instead of being given.
-    pub holds_located: bool,
-    pub located: Vec<Located>,
-    pub reads: BTreeMap<Source, usize>,
+    pub(crate) holds_located: bool,
+    pub(crate) located: Vec<Located>,
+    pub(crate) reads: BTreeMap<Source, usize>,
     /// Rows that were asked for.
-    pub loaded: Vec<InstanceId>,
+    pub(crate) loaded: Vec<InstanceId>,
     /// The definitions are read up to their end, and the partition is not told.
-    pub holds_catch_ups: bool,
-    pub held_catch_ups: u32,
+    pub(crate) holds_catch_ups: bool,
+    pub(crate) held_catch_ups: u32,
     /// Rows are read, and kept from the partition.
-    pub holds_loads: bool,
-    pub held_rows: Vec<Input>,
+    pub(crate) holds_loads: bool,
+    pub(crate) held_rows: Vec<Input>,
     incarnations: u32,
     inputs: u64,
 }
 
 impl World {
-    pub fn new(definitions: &[&str]) -> Self {
+    pub(crate) fn new(definitions: &[&str]) -> Self {
         Self::of(PartitionIndex(0), 1, definitions)
     }
 
-    pub fn of(index: PartitionIndex, partitions: u32, definitions: &[&str]) -> Self {
+    pub(crate) fn of(index: PartitionIndex, partitions: u32, definitions: &[&str]) -> Self {
         let config = Config {
             topics: Topics::default(),
             partitions,
@@ -196,21 +195,21 @@ impl World {
     }
 
     /// A definition becomes known to the processor.
-    pub fn deploy(&mut self, text: &str) {
+    pub(crate) fn deploy(&mut self, text: &str) {
         let admitted =
             millrace_workflow::admission::admit("test.yaml", text).map_err(|it| format!("{it:?}")).unwrap();
         self.catalog.insert(admitted.program);
     }
 
     /// Says what the brokers say about topics.
-    pub fn answer_located(&mut self) {
+    pub(crate) fn answer_located(&mut self) {
         for located in std::mem::take(&mut self.located) {
             self.input(Input::Located(located));
         }
     }
 
     /// A producer writes into a partition of a user's topic. It makes the topic if need be.
-    pub fn produce_to(&mut self, topic: &str, partition: i32, key: Option<&str>, value: Option<&str>) {
+    pub(crate) fn produce_to(&mut self, topic: &str, partition: i32, key: Option<&str>, value: Option<&str>) {
         let source = Source::Topic(topic.into(), partition);
         let (start, log) = self.durable.topics.entry(source.clone()).or_default();
         let text = |it: &str| Bytes::copy_from_slice(it.as_bytes());
@@ -225,7 +224,7 @@ impl World {
     }
 
     /// Loses the partition, if there is one, with all that is in memory, and acquires it anew.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.held = None;
         self.appended = None;
         self.held_flush = None;
@@ -249,19 +248,24 @@ impl World {
     }
 
     /// A producer writes an event.
-    pub fn produce(&mut self, event: &CloudEvent) {
+    pub(crate) fn produce(&mut self, event: &CloudEvent) {
         let record = event.to_structured();
         self.produce_raw(record.key, record.headers, record.value);
     }
 
-    pub fn produce_raw(&mut self, key: Option<Bytes>, headers: Vec<(String, Bytes)>, value: Option<Bytes>) {
+    pub(crate) fn produce_raw(
+        &mut self,
+        key: Option<Bytes>,
+        headers: Vec<(String, Bytes)>,
+        value: Option<Bytes>,
+    ) {
         let offset = Offset(self.durable.events.len() as i64);
         let source = Source::Events(i32::try_from(self.index.0).unwrap());
         self.durable.events.push(InboundRecord { source, offset, timestamp: self.now, key, headers, value });
     }
 
     /// Another owner has written this into the partition of `.internal` that is ours.
-    pub fn produce_internal(&mut self, record: OutgoingRecord) {
+    pub(crate) fn produce_internal(&mut self, record: OutgoingRecord) {
         let own = i32::try_from(self.index.0).unwrap();
         assert_eq!(record.partition, Some(own));
         self.durable.internal.push(InboundRecord {
@@ -275,7 +279,7 @@ impl World {
     }
 
     /// Delivers whatever the partition follows and has not been given, and lets it work until nothing moves.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.input(Input::Tick);
         loop {
             let mut fresh = Vec::new();
@@ -303,41 +307,41 @@ impl World {
         }
     }
 
-    pub fn pass(&mut self, seconds: u64) {
+    pub(crate) fn pass(&mut self, seconds: u64) {
         self.now = self.now.plus(Duration::from_secs(seconds));
         self.settle();
     }
 
     /// The answer to one of the questions for the definitions.
-    pub fn caught_up(&mut self) -> Input {
+    pub(crate) fn caught_up(&mut self) -> Input {
         self.held_catch_ups -= 1;
         Input::DefinitionsCaughtUp
     }
 
     /// The lane commits what is open, if anything is.
-    pub fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         if self.appended.is_some() {
             self.input(Input::Seal);
         }
     }
 
-    pub fn commit_held(&mut self) {
+    pub(crate) fn commit_held(&mut self) {
         let transaction = self.held.take().expect("a transaction is held");
         self.commit(transaction);
     }
 
-    pub fn abort_held(&mut self) {
+    pub(crate) fn abort_held(&mut self) {
         let transaction = self.held.take().expect("a transaction is held");
         self.input(Input::Aborted { transaction: transaction.id });
     }
 
     /// Commits what is held without telling the partition: the outcome got lost, with the owner.
-    pub fn commit_held_silently(&mut self) {
+    pub(crate) fn commit_held_silently(&mut self) {
         let transaction = self.held.take().expect("a transaction is held");
         self.write(&transaction);
     }
 
-    pub fn input(&mut self, input: Input) {
+    pub(crate) fn input(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let Some(partition) = &mut self.partition else { return };
@@ -484,7 +488,7 @@ impl World {
     }
 
     /// The first entries of a slice.
-    pub fn load_timers(&mut self, slice: TimerSlice) -> Input {
+    pub(crate) fn load_timers(&mut self, slice: TimerSlice) -> Input {
         let timers: BTreeSet<&TimerEntry> =
             self.durable.timers.iter().filter(|it| slice.contains(it)).collect();
         let page = slice.page(timers.into_iter().cloned().collect(), true);
@@ -547,7 +551,7 @@ impl World {
         Input::Committed { transaction: transaction.id, changelog_offsets }
     }
 
-    pub fn store(&mut self, request: &FlushRequest) -> Input {
+    pub(crate) fn store(&mut self, request: &FlushRequest) -> Input {
         for write in &request.snapshots {
             let row = SnapshotRow { stamp: write.stamp, value: write.value.clone() };
             let slot = self.durable.snapshots.entry(write.instance.clone()).or_insert_with(|| row.clone());
@@ -569,12 +573,12 @@ impl World {
     }
 
     /// How long the history of an instance is kept.
-    pub fn history_ttl(&self, id: &str) -> Option<Duration> {
+    pub(crate) fn history_ttl(&self, id: &str) -> Option<Duration> {
         self.durable.history_ttls[&InstanceId::new(id).unwrap()]
     }
 
     /// The state of every instance, folded from the changelog alone.
-    pub fn folded(&self) -> BTreeMap<InstanceId, InstanceState> {
+    pub(crate) fn folded(&self) -> BTreeMap<InstanceId, InstanceState> {
         let mut instances = BTreeMap::new();
         for record in &self.durable.changelog {
             let Some(key) = &record.key else { continue };
@@ -588,12 +592,12 @@ impl World {
         instances.into_iter().map(|(id, it)| (id, it.state().unwrap().clone())).collect()
     }
 
-    pub fn status(&self, id: &str) -> &'static str {
+    pub(crate) fn status(&self, id: &str) -> &'static str {
         self.folded().get(&InstanceId::new(id).unwrap()).map_or("absent", |it| it.status.name())
     }
 
     /// Tasks that were sent to workers, in order.
-    pub fn tasks(&self) -> Vec<TaskCommand> {
+    pub(crate) fn tasks(&self) -> Vec<TaskCommand> {
         let commands = self.config.topics.commands("");
         self.durable
             .out
@@ -604,7 +608,7 @@ impl World {
     }
 
     /// Tasks of the transaction that is open.
-    pub fn tasks_ahead(&self) -> Vec<TaskCommand> {
+    pub(crate) fn tasks_ahead(&self) -> Vec<TaskCommand> {
         let commands = self.config.topics.commands("");
         let records = self.appended.iter().flat_map(|it| &it.records);
         let tasks = records.filter(|it| it.topic.starts_with(&commands));
@@ -612,13 +616,13 @@ impl World {
     }
 
     /// Committed records of a topic.
-    pub fn of_topic(&self, topic: &str) -> Vec<&OutgoingRecord> {
+    pub(crate) fn of_topic(&self, topic: &str) -> Vec<&OutgoingRecord> {
         self.durable.out.iter().filter(|it| *it.topic == *topic).collect()
     }
 }
 
 /// An id that lives on partition `index` of `partitions`.
-pub fn id_at_home(index: u32, partitions: u32) -> InstanceId {
+pub(crate) fn id_at_home(index: u32, partitions: u32) -> InstanceId {
     (0..)
         .map(|n| InstanceId::new(format!("i{n}")).unwrap())
         .find(|id| home(key_group(id.as_str().as_bytes()), partitions) == PartitionIndex(index))

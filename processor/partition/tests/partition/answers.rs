@@ -1,7 +1,4 @@
 //! What the sender of a command is told.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use expect_test::expect;
 use millrace_schemas::cloud_event::{
@@ -11,7 +8,7 @@ use millrace_schemas::command::Answer;
 use millrace_schemas::{EventId, InstanceId, WorkflowName};
 use serde_json::{Value, json};
 
-use world::World;
+use crate::world::World;
 
 const APPROVAL: &str = "
 document: {dsl: 1.0.3, namespace: test, name: approval, version: 1.0.0}

@@ -1,7 +1,4 @@
 //! What a partition keeps and for how long: in memory, in the store, in the log; and what it does with what it cannot read.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +11,7 @@ use millrace_schemas::snapshot::SnapshotRecord;
 use millrace_schemas::{EventId, InstanceId, Offset, Stamp, WorkflowName};
 use serde_json::json;
 
-use world::World;
+use crate::world::World;
 
 const CALL: &str = "
 document: {dsl: 1.0.3, namespace: test, name: call, version: 1.0.0}

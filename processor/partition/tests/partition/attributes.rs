@@ -1,14 +1,11 @@
 //! What the store is told of what instances are found by.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use expect_test::expect;
 use millrace_schemas::cloud_event::{cancel_event, complete_event, start_event};
 use millrace_schemas::{EventId, InstanceId, WorkflowName};
 use serde_json::{Value, json};
 
-use world::World;
+use crate::world::World;
 
 const STEPS: &str = "
 document:

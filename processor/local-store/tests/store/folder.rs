@@ -1,7 +1,5 @@
 //! The folder: who may open it, and what becomes of it when somebody else writes into it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;

@@ -1,5 +1,4 @@
 //! `run`, and calls of services: what is wrong with them, and what the built-in worker is given.
-#![allow(clippy::unwrap_used)]
 
 use expect_test::{Expect, expect};
 use millrace_workflow::admission::admit;

@@ -1,14 +1,11 @@
 //! Instances that start others: what goes through the inbox, and what a parent is told when a start cannot be done.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use millrace_schemas::cloud_event::{cancel_event, start_event};
 use millrace_schemas::instance::Status;
 use millrace_schemas::{EventId, InstanceId, WorkflowName};
 use serde_json::json;
 
-use world::World;
+use crate::world::World;
 
 const PARENT: &str = "
 document: {dsl: 1.0.3, namespace: test, name: parent, version: 1.0.0}

@@ -1,7 +1,4 @@
 //! Schedules in a partition: deploying is enough, a restart writes nothing, and each time starts one instance whatever is lost.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +15,7 @@ use millrace_schemas::schedule::{ScheduleEvent, ScheduleState, schedule_id};
 use millrace_schemas::{EventId, InstanceId, WorkflowName};
 use proptest::prelude::*;
 
-use world::World;
+use crate::world::World;
 
 /// The world begins at 2027-01-15T08:00:00Z.
 fn definition(version: &str, schedule: &str, settings: &str, wait: &str) -> String {

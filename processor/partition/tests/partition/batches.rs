@@ -1,7 +1,4 @@
 //! One partition over a log and a store in memory: batches, restore, write-behind, timers, bad input.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::sync::Arc;
 
@@ -18,7 +15,7 @@ use millrace_schemas::{EventId, InstanceId, Offset, PlanId, WorkflowName};
 use proptest::prelude::*;
 use serde_json::json;
 
-use world::{Durable, World, id_at_home};
+use crate::world::{Durable, World, id_at_home};
 
 const CALL: &str = "
 document: {dsl: 1.0.3, namespace: test, name: call, version: 1.0.0}

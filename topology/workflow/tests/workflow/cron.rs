@@ -2,7 +2,6 @@
 //!
 //! Berlin goes from +01:00 to +02:00 on March 29 at 02:00 and back on October 25 at 03:00; New York goes from -05:00 to -04:00 on March 8
 //! at 02:00 and back on November 1 at 02:00. Both changes are at these instants: 01:00Z, 01:00Z, 07:00Z, 06:00Z.
-#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,5 @@
 //! The users' own topics as sources of events: what their records are, where they are read from, and that their positions share the fate
 //! of what the records have caused.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use millrace_partition::{Input, Moved, Observation, Source, UserTopic};
 use millrace_placement::PartitionIndex;
@@ -15,7 +12,7 @@ use millrace_workflow::program::Decoding;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use world::World;
+use crate::world::World;
 
 /// Starts an instance for each record of `orders`, which shows what it was started with.
 const ORDER: &str = "

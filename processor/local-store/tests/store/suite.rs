@@ -1,7 +1,5 @@
 //! The store keeps what every store must keep.
 
-#![allow(clippy::unwrap_used)]
-
 use millrace_local_store::LocalStore;
 use millrace_runtime::store_suite;
 

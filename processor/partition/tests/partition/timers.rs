@@ -1,7 +1,4 @@
 //! Many timers: what is in memory is bounded, nothing is lost or early, and a herd leaves room for the rest.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +9,7 @@ use millrace_schemas::partition::Checkpoint;
 use millrace_schemas::{EventId, InstanceId, Timestamp, WorkflowName};
 use serde_json::json;
 
-use world::World;
+use crate::world::World;
 
 const WAIT: &str = "
 document: {dsl: 1.0.3, namespace: test, name: wait, version: 1.0.0}

@@ -1,5 +1,4 @@
 //! What a definition refers to elsewhere, and what becomes of it.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

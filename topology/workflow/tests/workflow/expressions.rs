@@ -1,5 +1,4 @@
 //! Expressions: what they see, what they may not do, and the short cut for plain paths.
-#![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! What is wrong with a definition, and what admission says about it.
-#![allow(clippy::unwrap_used)]
 
 use expect_test::{Expect, expect};
 use millrace_workflow::admission::{DEPTH_MAX, NESTING_MAX, TASKS_MAX, TEXT_BYTES_MAX, admit};
@@ -668,7 +667,7 @@ proptest! {
     /// One bad change to a good definition: a line is dropped, doubled or cut, or an indentation changes.
     #[test]
     fn a_broken_example_never_panics(line in 0_usize..200, how in 0_u8..4, cut in 0_usize..40) {
-        let text = include_str!("../../examples/order.yaml");
+        let text = include_str!("../../../examples/order.yaml");
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let at = line % lines.len();
         match how {

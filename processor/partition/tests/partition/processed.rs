@@ -1,7 +1,4 @@
 //! What a transaction tells of the records that it takes in: what had caused each, and which of its records it has caused.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,7 +11,7 @@ use millrace_schemas::cloud_event::{CloudEvent, complete_event, signal_event, st
 use millrace_schemas::{EventId, InstanceId, WorkflowName};
 use serde_json::json;
 
-use world::{World, id_at_home};
+use crate::world::{World, id_at_home};
 
 const ORDER: &str = "
 document: {dsl: 1.0.3, namespace: test, name: order, version: 1.0.0}

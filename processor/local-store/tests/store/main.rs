@@ -1,0 +1,6 @@
+//! The embedded store on a disk.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod folder;
+mod suite;
