@@ -15,12 +15,14 @@ use crate::{
 
 const ORDERS: u64 = 10_000;
 
-/// Tests that run on servers when these are told; the first four on dev-broker and in `millrace dev` otherwise. What needs servers is
-/// ignored without them.
+/// Test programs that are run again with the addresses of servers. Without, the first four use dev-broker or `millrace dev`, and tests
+/// that need servers are ignored.
 const ON_SERVERS: [&str; 6] = ["brokers", "clients", "end_to_end", "protocol", "real_server", "records"];
 /// Of those, what runs in `millrace dev` wherever it runs.
 const IN_DEV: &str = "dev::";
 
+/// The longest that the Go tools take.
+const TOOLS_STOP_MAX: Duration = Duration::from_mins(10);
 /// Of the simulation; others than those that are run by hand.
 const SEEDS: u64 = 5_000;
 /// Of `millrace dev`.
@@ -44,7 +46,9 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
 
     run.cargo("format", workspace, &["fmt", "--all", "--check"]);
     run.cargo("lints", workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    of_the_pure_core(workspace, &mut run);
+    // With the features that it asks for, and not with those of the tests and of its neighbours besides.
+    run.cargo("program alone", workspace, &["check", "-p", "millrace"]);
+    pure_crates_optimised(workspace, &mut run);
     let folder = run.folder.clone();
     let programs = run.step("build", || workspace.build_all(&folder));
     let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
@@ -59,11 +63,17 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
         on_secure_servers(workspace, &mut run);
         through_faults(workspace, &mut run, programs);
     }
+    if let Ok(mut tools) = tools
+        && tools.ended()?.is_none()
+    {
+        // Only when nothing has needed them. It ends with what it builds just now, and tidies up.
+        tools.stop(TOOLS_STOP_MAX).unwrap_or_else(|error| say!("{error:#}"));
+    }
     Ok(run.verdict())
 }
 
 /// Optimised, which the pure crates are in a short time: what takes too long otherwise, or counts instructions.
-fn of_the_pure_core(workspace: &Workspace, run: &mut Run) {
+fn pure_crates_optimised(workspace: &Workspace, run: &mut Run) {
     let seeds = sim::Plan::Seeds { count: SEEDS, from: 1_000_000 };
     for (name, plan) in
         [("simulation", seeds), ("mutants of the simulation", sim::Plan::Mutants { enough: 1 })]

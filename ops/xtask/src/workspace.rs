@@ -21,7 +21,7 @@ pub(crate) struct Workspace {
 pub(crate) enum Profile {
     /// As the tests are, so it costs no second build: for all that checks what is right.
     Dev,
-    /// Optimised: for all that measures.
+    /// Optimised: for all that measures, and for long runs by hand.
     Release,
 }
 
@@ -121,8 +121,8 @@ impl Workspace {
         Ok(self.programs(built))
     }
 
-    /// Builds all programs and tests at once, as the tests are built. One by one, packages would be built with fewer features of what they
-    /// share, so again.
+    /// Builds all programs and tests at once, as the tests are built. Single packages would select fewer features of what they share, and
+    /// compile it a second time.
     pub(crate) fn build_all(&self, folder: &Path) -> anyhow::Result<Programs> {
         let mut cargo = self.cargo(&["build", "--workspace", "--bins", "--tests"]);
         steps::run("build", &mut cargo, &folder.join("build.log"))?;

@@ -52,8 +52,9 @@ impl Statements {
             })?;
             // The driver takes the token of a request, or of the first row of a batch, from the statement, and sends it to the shard of a
             // replica; where it knows no partition key, to any node, which then forwards it.
+            // For reads of several CQL partitions [`crate::replicas`] finds them.
             debug_assert!(
-                prepared.is_token_aware() || prepared.get_statement().contains(" IN ?"),
+                prepared.is_token_aware() || prepared.get_statement().contains("WHERE instance IN ?"),
                 "{}",
                 prepared.get_statement()
             );

@@ -1,4 +1,5 @@
-//! The registry's client against a real registry, at `SCHEMA_REGISTRY_URL`.
+//! The registry's client against a real registry:
+//! `SCHEMA_REGISTRY_URL=… cargo test -p millrace-schemas --features registry --test records -- --include-ignored registry::`
 
 use millrace_schemas::codec::{Codec, DecodeError, RecordKind};
 use millrace_schemas::registry::{Compatibility, Registry, RegistryError, SubjectNames};
@@ -7,7 +8,7 @@ use crate::examples;
 
 fn url() -> String {
     std::env::var("SCHEMA_REGISTRY_URL")
-        .expect("SCHEMA_REGISTRY_URL is not set: start a registry with `ops/cluster/cluster registry up`")
+        .expect("SCHEMA_REGISTRY_URL is not set: start a registry with `ops/cluster/cluster up registry`")
 }
 
 /// Subjects that no other run uses.

@@ -1,4 +1,4 @@
-//! One partition over a log and a store in memory. One program: as one for each file they would be compiled ten times.
+//! One partition over a log and a store in memory. One program: with one for each file, `world` would be compiled and linked ten times.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

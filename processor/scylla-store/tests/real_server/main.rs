@@ -1,4 +1,5 @@
-//! The store on a real CQL server. Needs one at `CQL_CONTACT_POINT` and leaves no keyspace behind, unless a test fails.
+//! The store on a real CQL server. Leaves no keyspace behind, unless a test fails.
+//! `CQL_CONTACT_POINT=… cargo test -p millrace-scylla-store --test real_server -- --include-ignored`
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,6 +1,8 @@
 //! A process that writes is killed at any moment; what it acknowledged is there, and no flush is there in part.
+//! A program of its own: a child holds its parent's locks of folders until it has become another program.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -54,7 +56,7 @@ async fn what_was_acknowledged_survives_kill_9() {
 /// What the child acknowledged last, if anything.
 fn write_until_killed(folder: &Path, life: Duration) -> Option<i64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
