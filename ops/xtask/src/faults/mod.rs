@@ -39,6 +39,9 @@ const LONG_FROM: Duration = Duration::from_secs(180);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Records a second that are sent, one of 51 of them a start, and numbers that must come out, over the whole run with all its faults.
 const RATE: u32 = 1_550;
+/// The same of a short run, and keys that are open at a time: programs without optimisation must keep up.
+const SHORT_RATE: u32 = 300;
+const SHORT_KEYS: u32 = 200;
 const TOLD_PER_S_MIN: f64 = 1_000.0;
 
 #[derive(Debug)]
@@ -73,7 +76,11 @@ pub(crate) fn through(
     let (report, progress) = (folder.join("sequence.json"), folder.join("sequence-progress.jsonl"));
     let mut command = world.load_test("sequence", &report);
     command.args(["--duration", &plan.duration.as_secs().to_string(), "--seed", &plan.seed.to_string()]);
-    command.args(["--rate", &RATE.to_string()]).arg("--progress-file").arg(&progress);
+    let rate = if plan.duration < LONG_FROM { SHORT_RATE } else { RATE };
+    command.args(["--rate", &rate.to_string()]).arg("--progress-file").arg(&progress);
+    if plan.duration < LONG_FROM {
+        command.args(["--keys", &SHORT_KEYS.to_string()]);
+    }
     say!(
         "numbers for {} s, faults from {} s on; logs: {}",
         plan.duration.as_secs(),
