@@ -406,9 +406,10 @@ impl Check {
             Self::Bench(Bench::Idle { live, report, given }) => {
                 bench::idle(&workspace()?, &bench::IdlePlan { live, report, given })
             }
-            Self::Faults { minutes, seed, report } => {
-                faults::run(&workspace()?, &faults::Plan { duration: minutes, seed, report })
-            }
+            Self::Faults { minutes, seed, report } => faults::run(
+                &workspace()?,
+                &faults::Plan { duration: minutes, seed, rate: faults::RATE, report },
+            ),
             Self::Instructions { write } => instructions::run(&workspace()?, &instructions::Plan { write }),
             Self::ApiFuzz { seconds, seed } => {
                 api_fuzz::run(&workspace()?, &api_fuzz::Plan { seconds, seed })
