@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
+
 use crate::cluster::{Given, SecureServers, Servers};
 use crate::fleet::Fleet;
 use crate::processes::Process;
@@ -21,6 +23,10 @@ const ON_SERVERS: [&str; 6] = ["brokers", "clients", "end_to_end", "protocol", "
 /// Of those, what runs in `millrace dev` wherever it runs.
 const IN_DEV: &str = "dev::";
 
+/// The longest that one command may take: one that hangs is to be told of, and not to cost the rest. The longest one takes ten minutes.
+const STEP_MAX: Duration = Duration::from_mins(25);
+/// The longest that all may take, so that the table is there before whoever runs this loses patience (at 90 minutes, with the set-up).
+const ALL_MAX: Duration = Duration::from_mins(80);
 /// The longest that the Go tools take.
 const TOOLS_STOP_MAX: Duration = Duration::from_mins(10);
 /// Of the simulation; others than those that are run by hand.
@@ -37,7 +43,7 @@ const FAULTS: Duration = Duration::from_secs(90);
 const FAULTS_RATE: u32 = 300;
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
-    let mut run = Run { folder: workspace.run_folder("ci")?, steps: Vec::new() };
+    let mut run = Run::new(workspace.run_folder("ci")?);
     // Some are large Go programs: they are built from now on, with what the rest leaves of the processors.
     let mut tools = steps::command("nice");
     tools.args(["-n", "19"]).arg(workspace.root.join("ops/tools.sh"));
@@ -181,6 +187,8 @@ fn through_faults(workspace: &Workspace, run: &mut Run, programs: Programs) {
 struct Run {
     folder: PathBuf,
     steps: Vec<Step>,
+    /// When no step is begun any more.
+    deadline: Instant,
 }
 
 struct Step {
@@ -193,6 +201,10 @@ struct Step {
 }
 
 impl Run {
+    fn new(folder: PathBuf) -> Self {
+        Self { folder, steps: Vec::new(), deadline: Instant::now() + ALL_MAX }
+    }
+
     fn cargo(&mut self, name: &str, workspace: &Workspace, arguments: &[&str]) {
         self.command(name, &mut workspace.cargo(arguments));
     }
@@ -200,7 +212,8 @@ impl Run {
     /// A step that is a command. Its log is also where the tests are counted.
     fn command(&mut self, name: &str, command: &mut Command) {
         let log = self.folder.join(format!("{}.log", name.replace(' ', "-")));
-        self.step(name, || steps::run(name, command, &log));
+        let at_most = STEP_MAX.min(self.deadline.saturating_duration_since(Instant::now()));
+        self.step(name, || steps::run_within(at_most, name, command, &log));
         if let Some(step) = self.steps.last_mut() {
             let text = std::fs::read(&log).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
@@ -212,7 +225,11 @@ impl Run {
     /// A step, which may fail: those that do not need it go on.
     fn step<T>(&mut self, name: &str, step: impl FnOnce() -> anyhow::Result<T>) -> Option<T> {
         let begun = Instant::now();
-        let result = step();
+        let result = if begun < self.deadline {
+            step()
+        } else {
+            Err(anyhow!("{name}: not begun after {} min", ALL_MAX.as_secs() / 60))
+        };
         let error = result.as_ref().err().map(|it| format!("{it:#}"));
         if let Some(error) = &error {
             say!("{error}");
@@ -375,8 +392,16 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_there_is_no_time_for_has_failed() {
+        let mut run = Run::new(PathBuf::new());
+        run.deadline = Instant::now();
+        assert!(run.step("late", || Ok(())).is_none());
+        assert_eq!(run.verdict().figures["failed"], 1);
+    }
+
+    #[test]
     fn a_step_that_fails_without_a_failed_test_counts() {
-        let mut run = Run { folder: PathBuf::new(), steps: Vec::new() };
+        let mut run = Run::new(PathBuf::new());
         run.step("format", || Ok(()));
         run.step("tests", || -> anyhow::Result<()> { anyhow::bail!("does not compile") });
         let verdict = run.verdict();

@@ -29,16 +29,25 @@ pub(crate) enum Signal {
 impl Signal {
     /// Sends it to a process that is ours.
     pub(crate) fn send(self, process: u32) -> anyhow::Result<()> {
+        self.send_to(&process.to_string())
+    }
+
+    /// Sends it to all processes of a group that is ours.
+    pub(crate) fn send_to_group(self, group: u32) -> anyhow::Result<()> {
+        self.send_to(&format!("-{group}"))
+    }
+
+    fn send_to(self, whom: &str) -> anyhow::Result<()> {
         let signal = match self {
             Self::Terminate => "-TERM",
             Self::Kill => "-KILL",
             Self::Freeze => "-STOP",
             Self::Thaw => "-CONT",
         };
-        let status = Command::new("kill").args([signal, &process.to_string()]).status();
+        let status = Command::new("kill").args([signal, "--", whom]).status();
         match status.context("could not run kill")? {
             it if it.success() => Ok(()),
-            it => bail!("kill {signal} {process}: {it}"),
+            it => bail!("kill {signal} {whom}: {it}"),
         }
     }
 }

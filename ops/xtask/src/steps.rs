@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::processes::{POLL, Signal};
 use crate::report::{rounded, say};
 
 /// Lines shown of the log of a step that failed.
@@ -34,23 +36,68 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// Runs it with its output in `log`. Answers how long it took.
 pub(crate) fn run(label: &str, command: &mut Command, log: &Path) -> anyhow::Result<Duration> {
+    logged(label, command, log, |child| child.wait().map(Some))
+}
+
+/// The same for something that might hang: after `at_most` it is ended, with all that it has started, and has failed. The end of its log
+/// is shown, where a test runner says which test it was waiting for.
+pub(crate) fn run_within(
+    at_most: Duration,
+    label: &str,
+    command: &mut Command,
+    log: &Path,
+) -> anyhow::Result<Duration> {
+    let deadline = Instant::now() + at_most;
+    // A group of its own, which is signalled as a whole: cargo does not end the tests that it runs.
+    logged(label, command.process_group(0), log, |child| {
+        loop {
+            match child.try_wait()? {
+                None if Instant::now() < deadline => std::thread::sleep(POLL),
+                None => break,
+                ended => return Ok(ended),
+            }
+        }
+        if let Err(error) = Signal::Kill.send_to_group(child.id()) {
+            say!("could not end {label}: {error:#}");
+        }
+        child.wait()?;
+        Ok(None)
+    })
+}
+
+/// Runs it until `wait` has its status, or knows that it hangs.
+fn logged(
+    label: &str,
+    command: &mut Command,
+    log: &Path,
+    wait: impl FnOnce(&mut Child) -> std::io::Result<Option<ExitStatus>>,
+) -> anyhow::Result<Duration> {
     say!("{label} …");
     let begun = Instant::now();
     let file = File::create(log).with_context(|| format!("could not create {}", log.display()))?;
     let errors = file.try_clone().context("could not share the log")?;
-    let status = command
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(errors)
-        .status()
+        .spawn()
         .with_context(|| format!("{label}: could not run {}", command.get_program().display()))?;
+    let status = wait(&mut child).with_context(|| format!("{label}: could not wait for its end"))?;
     let took = begun.elapsed();
-    if !status.success() {
-        show_tail(log)?;
-        bail!("{label} failed ({status}); log: {}", log.display());
+    match status {
+        Some(status) if status.success() => {
+            say!("{label}: {} s", rounded(took));
+            Ok(took)
+        }
+        Some(status) => {
+            show_tail(log)?;
+            bail!("{label} failed ({status}); log: {}", log.display())
+        }
+        None => {
+            show_tail(log)?;
+            bail!("{label} had not ended after {} s; log: {}", took.as_secs(), log.display())
+        }
     }
-    say!("{label}: {} s", rounded(took));
-    Ok(took)
 }
 
 /// Runs it with its output where ours goes: for what people should see.
@@ -105,5 +152,24 @@ mod tests {
         std::fs::remove_file(&log).expect("was written");
         assert_eq!(said, "broken\n");
         assert!(error.to_string().contains(&log.display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_step_that_hangs_ends_with_what_it_has_started() {
+        let log = std::env::temp_dir().join(format!("xtask-hangs-{}.log", std::process::id()));
+        let mut hangs = command("sh");
+        // The shell waits for a process of its own, whose id it has said.
+        hangs.args(["-c", "sleep 600 & echo $!; wait"]);
+        let error = run_within(Duration::from_secs(1), "hang", &mut hangs, &log).expect_err("is ended");
+        let said = std::fs::read_to_string(&log).expect("was written");
+        std::fs::remove_file(&log).expect("was written");
+        assert!(error.to_string().contains("had not ended after 1 s"), "{error}");
+        let sleeper = Path::new("/proc").join(said.trim());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let runs = || std::fs::read_to_string(sleeper.join("stat")).is_ok_and(|it| !it.contains(") Z "));
+        while runs() {
+            assert!(Instant::now() < deadline, "{} goes on", sleeper.display());
+            std::thread::sleep(POLL);
+        }
     }
 }
