@@ -2,7 +2,7 @@
 //! The folder must not exist; it is left behind.
 //!
 //! A flush has 1,000 rows: 250 snapshots of some 500 bytes and as many list rows, half of them of new instances and half of recent
-//! ones, 400 rows of history, 100 timers.
+//! ones, 400 rows of history, 100 timers. At the end, when the file is large, as many flushes of instances that lie anywhere in it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -21,6 +21,17 @@ use millrace_schemas::{InstanceId, Stamp, TimerId, Timestamp, WorkflowName, Work
 
 const READS: u64 = 20_000;
 
+const COLD_FLUSHES_MAX: u64 = 100;
+
+/// Which instances a flush is of.
+#[derive(Clone, Copy)]
+enum Among {
+    /// New ones, and those of a while ago.
+    Recent,
+    /// So many, at random.
+    All(u64),
+}
+
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -33,12 +44,10 @@ async fn main() {
     let mut random = Random(42);
     let mut times = Vec::new();
     for n in 0..flushes {
-        let request = flush(n, &mut random);
+        let request = flush(n, &mut random, Among::Recent);
         times.push(timed(store.flush(&request)).await);
     }
-    let rows_per_second = flushes as f64 * 1_000.0 / times.iter().sum::<Duration>().as_secs_f64();
-    report("flush of 1,000 rows", times);
-    println!("{rows_per_second:>10.0} rows/s");
+    report_flushes("flush of 1,000 rows", times);
     drop(store);
     println!("{:>10.0} MB long is the file (it has holes)", bytes_of(&folder) as f64 / 1e6);
 
@@ -58,6 +67,12 @@ async fn main() {
         );
     }
     report("load a snapshot", times);
+    let mut times = Vec::new();
+    for n in flushes..flushes + flushes.min(COLD_FLUSHES_MAX) {
+        let request = flush(n, &mut random, Among::All(instances));
+        times.push(timed(store.flush(&request)).await);
+    }
+    report_flushes("flush of 1,000 rows of any instances", times);
     let buckets: Vec<TimerBucket> = (0..TIMER_BUCKETS).map(TimerBucket).collect();
     let mut times = Vec::new();
     for _ in 0..50 {
@@ -98,6 +113,12 @@ fn report(what: &str, mut times: Vec<Duration>) {
     println!("{:>10.3} ms median, {:.3} 99 %, {:.3} most: {what}", at(0.5), at(0.99), at(1.0));
 }
 
+fn report_flushes(what: &str, times: Vec<Duration>) {
+    let rows = times.len() as f64 * 1_000.0;
+    println!("{:>10.0} rows/s", rows / times.iter().sum::<Duration>().as_secs_f64());
+    report(what, times);
+}
+
 fn bytes_of(folder: &Path) -> u64 {
     folder.read_dir().unwrap().map(|it| it.unwrap().metadata().unwrap().len()).sum()
 }
@@ -123,11 +144,15 @@ impl Random {
     }
 }
 
-fn flush(n: u64, random: &mut Random) -> FlushRequest {
+fn flush(n: u64, random: &mut Random, among: Among) -> FlushRequest {
     let mut request =
         FlushRequest { id: FlushId(n), snapshots: Vec::new(), timers: Vec::new(), history: Vec::new() };
     for k in 0..250 {
-        let instance = if k < 125 { n * 125 + k } else { (n * 125).saturating_sub(random.below(2_500)) };
+        let instance = match among {
+            Among::Recent if k < 125 => n * 125 + k,
+            Among::Recent => (n * 125).saturating_sub(random.below(2_500)),
+            Among::All(instances) => random.below(instances),
+        };
         let id = id(instance);
         let stamp = Stamp((n * 1_000 + k * 3).cast_signed());
         let listing = Listing {

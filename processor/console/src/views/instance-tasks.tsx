@@ -92,7 +92,6 @@ export function OpenTasks({ instance, onSelect }: { instance: Instance; onSelect
               <th scope="col">Task</th>
               <th scope="col">State</th>
               <th scope="col">Since</th>
-              <th scope="col">Attempt</th>
               <th scope="col">What</th>
               {canEdit && <th scope="col">Edit</th>}
             </tr>
@@ -109,8 +108,8 @@ export function OpenTasks({ instance, onSelect }: { instance: Instance; onSelect
                 <td>
                   <When at={it.started_at} />
                 </td>
-                <td class="number">{it.attempt}</td>
                 <td>
+                  {it.attempt > 1 && `attempt ${it.attempt} `}
                   {it.child !== undefined && (
                     <Link to={['instances', it.child]} class="id">
                       {it.child}
