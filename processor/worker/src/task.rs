@@ -241,6 +241,17 @@ pub(crate) mod tests {
         }
     }
 
+    /// Waits until `is_so`, and fails the test if it never is.
+    pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        assert!(waited.is_ok(), "waited in vain: {what}");
+    }
+
     #[test]
     fn arguments_that_do_not_fit_are_a_permanent_failure_that_says_why() {
         let task = Task::detached(command("charge", json!({ "amount": "ten" })));

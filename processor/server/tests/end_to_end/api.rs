@@ -366,14 +366,29 @@ impl Told {
 
     /// The entries, when this is among the types of their events.
     async fn until(&mut self, event_type: &str) -> Vec<Value> {
+        let is_there =
+            |entries: &[Value]| entries.iter().any(|it| types(it).iter().any(|it| it == event_type));
+        self.until_told(event_type, is_there).await
+    }
+
+    /// The instances, when two have started.
+    async fn until_two(&mut self) -> BTreeSet<String> {
+        let started = |entries: &[Value]| -> BTreeSet<String> {
+            let entries = entries.iter().filter(|it| types(it).iter().any(|it| it == "instance_started"));
+            entries.map(|it| it["instance"].as_str().unwrap().to_owned()).collect()
+        };
+        started(&self.until_told("the start of two", |it| started(it).len() >= 2).await)
+    }
+
+    async fn until_told(&mut self, what: &str, is_told: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let reading = async {
-            while !self.entries().iter().any(|it| types(it).contains(&event_type.to_owned())) {
+            while !is_told(&self.entries()) {
                 let chunk = self.response.chunk().await.unwrap().expect("the stream goes on");
                 self.text.push_str(&String::from_utf8_lossy(&chunk));
             }
         };
         let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
-        assert!(read.is_ok(), "waited in vain for {event_type}: {}", self.text);
+        assert!(read.is_ok(), "waited in vain for {what}: {}", self.text);
         self.entries()
     }
 
@@ -407,19 +422,7 @@ pub(crate) async fn what_happens_is_told_as_it_happens(place: Place) {
         .await;
     let told = one.until("instance_started").await;
     assert_eq!(told.len(), 1, "of no other instance: {told:#?}");
-    let everything = async |told: &mut Told| {
-        let mut seen = BTreeSet::new();
-        while seen.len() < 2 {
-            told.until("instance_started").await;
-            seen = told.entries().iter().map(|it| it["instance"].as_str().unwrap().to_owned()).collect();
-            if seen.len() < 2 {
-                let chunk = told.response.chunk().await.unwrap().unwrap();
-                told.text.push_str(&String::from_utf8_lossy(&chunk));
-            }
-        }
-        seen
-    };
-    assert_eq!(everything(&mut all).await, BTreeSet::from(["a-1".to_owned(), "b-1".to_owned()]));
+    assert_eq!(all.until_two().await, BTreeSet::from(["a-1".to_owned(), "b-1".to_owned()]));
     let told = approvals.until("instance_started").await;
     assert_eq!((&told[0]["instance"], &told[0]["workflow"]), (&json!("a-1"), &json!("demo/approval/1.0.0")));
     assert_eq!(told[0]["events"][0]["raw_input"], json!({ "x": 1 }));

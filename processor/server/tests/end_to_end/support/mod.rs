@@ -4,9 +4,11 @@ pub(crate) mod collector;
 mod kafka;
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use millrace_placement::Topics;
@@ -20,6 +22,9 @@ pub(crate) use kafka::{Answer, Kafka};
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For a command or a processor to end, and for a request to be answered: whatever takes longer hangs.
+const ENDING_MAX: Duration = Duration::from_secs(180);
 
 /// The processor's log, in the fleet's folder.
 const LOG: &str = "processor.log";
@@ -62,8 +67,57 @@ impl Processor {
     fn stop(mut self) -> Option<i32> {
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
-        self.child.wait().unwrap().code()
+        ended(&mut self.child, "the processor").code()
     }
+}
+
+/// Waits for the end of a process. One that hangs is told of, by what each of its threads is at, and ended.
+#[track_caller]
+fn ended(child: &mut Child, what: &str) -> ExitStatus {
+    let began = Instant::now();
+    while began.elapsed() < ENDING_MAX {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let threads = threads(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("{what} had not ended after {} s; its threads:\n{threads}", ENDING_MAX.as_secs());
+}
+
+/// The threads of a process, and where in the kernel each of them waits.
+fn threads(process: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let of = |file: &Path| std::fs::read_to_string(file).unwrap_or_default().trim().to_owned();
+    let line = |task: &Path| format!("{} {}\n", of(&task.join("comm")), of(&task.join("wchan")));
+    tasks.map(|it| line(&it.path())).collect()
+}
+
+/// All that comes out of a pipe, read beside the test, so that it does not fill up.
+fn drained(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut all).unwrap();
+        }
+        all
+    })
+}
+
+/// What a process has said when it has ended.
+#[track_caller]
+fn output(mut child: Child, what: &str) -> Output {
+    drop(child.stdin.take());
+    let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
+    let status = ended(&mut child, what);
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// For requests that end, of whatever outcome.
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(ENDING_MAX).build().unwrap()
 }
 
 impl Fleet {
@@ -299,8 +353,7 @@ impl Fleet {
 
     /// Status and JSON body of a request that has one.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let client = reqwest::Client::new();
-        let response = client.post(format!("{}{path}", self.url())).json(body).send().await.unwrap();
+        let response = http().post(format!("{}{path}", self.url())).json(body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
@@ -314,7 +367,7 @@ impl Fleet {
     /// Status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let url = format!("{}{path}", self.url());
-        match reqwest::get(url).await {
+        match http().get(url).send().await {
             Ok(response) => (response.status().as_u16(), response.text().await.unwrap()),
             Err(error) => (0, error.to_string()),
         }
@@ -385,8 +438,17 @@ fn launch(mut command: Command, log: &Path) -> (Processor, Value) {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
-    let document = documents.next().expect("a processor says where it listens").unwrap();
+    let (read, document) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
+        read.send(documents.next())
+    });
+    let Ok(document) = document.recv_timeout(ENDING_MAX) else {
+        let threads = threads(child.id());
+        child.kill().unwrap();
+        panic!("a processor has not said where it listens; its threads:\n{threads}");
+    };
+    let document = document.expect("a processor says where it listens").unwrap();
     let url = document["http"].as_str().unwrap_or_else(|| panic!("{document:#}")).to_owned();
     (Processor { child, url }, document)
 }
@@ -438,9 +500,11 @@ pub(crate) struct Ran {
 impl Ran {
     /// Runs it to its end.
     pub(crate) fn of(mut command: Command) -> Self {
-        let output = command.output().unwrap();
         let what: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
-        Self { what: what.join(" "), output }
+        let what = what.join(" ");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = output(command.spawn().unwrap(), &what);
+        Self { what, output }
     }
 
     fn shown(&self) -> String {
@@ -475,7 +539,6 @@ impl Running {
     /// Waits for its end without holding up the worker.
     pub(crate) async fn wait(self) -> Ran {
         let Self { what, child } = self;
-        let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
-        Ran { what, output }
+        tokio::task::spawn_blocking(|| Ran { output: output(child, &what), what }).await.unwrap()
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{Container, ContainerSettings};
 use crate::builtin::process::{ProcessSettings, Processes};
-use crate::task::tests::command;
+use crate::task::tests::{command, until};
 use crate::{Handler as _, Task, TaskFailure};
 
 /// Containers are files named as they are, beside the script; one whose image is `endless` never ends.
@@ -64,9 +64,7 @@ fn asked(folder: &Path) -> Vec<String> {
 
 /// Waits for a request that begins so.
 async fn until_asked(folder: &Path, prefix: &str) {
-    while !asked(folder).iter().any(|it| it.starts_with(prefix)) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(prefix, || asked(folder).iter().any(|it| it.starts_with(prefix))).await;
 }
 
 #[tokio::test]
@@ -112,17 +110,13 @@ async fn a_task_that_is_delivered_twice_does_not_run_twice_side_by_side() {
     let first = tokio::spawn(async move { run(&path, arguments).await });
     until_asked(folder.path(), "run").await;
     let name = asked(folder.path())[1].split(' ').nth(2).unwrap().to_owned();
-    while !folder.path().join(&name).exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the container is there", || folder.path().join(&name).exists()).await;
     let failure = run(folder.path(), endless).await.unwrap_err();
     assert_eq!(failure.error.detail.unwrap(), format!("the name {name} is in use"));
     // Given up, it is removed.
     first.abort();
     until_asked(folder.path(), &format!("rm --force --volumes {name}")).await;
-    while folder.path().join(&name).exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the container has gone", || !folder.path().join(&name).exists()).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::processes::has_program;
 use super::{ProcessLimits, ProcessSettings, Processes, Script, Shell};
 use crate::builtin::{Caller, HttpSettings, Targets};
-use crate::task::tests::command;
+use crate::task::tests::{command, until};
 use crate::{Handler as _, Task, TaskFailure};
 
 fn settings() -> ProcessSettings {
@@ -58,20 +58,15 @@ fn kind(failure: &TaskFailure) -> (&str, u16, bool) {
 
 /// Waits for a file with something in it.
 async fn content(path: &Path) -> String {
-    loop {
-        match std::fs::read_to_string(path) {
-            Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
-            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
+    let text = || std::fs::read_to_string(path).ok().filter(|it| it.ends_with('\n'));
+    until(&path.display().to_string(), || text().is_some()).await;
+    text().unwrap().trim().to_owned()
 }
 
 /// Waits until there is no such process, or nothing is left of it but its entry.
 async fn until_gone(process: &str) {
     let stat = format!("/proc/{process}/stat");
-    while std::fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z ")) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it has gone", || !std::fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z "))).await;
 }
 
 #[tokio::test]
@@ -154,9 +149,7 @@ async fn a_task_that_is_given_up_ends_all_that_it_started() {
     assert!(running.await.unwrap_err().is_cancelled());
     until_gone(&own).await;
     until_gone(&child).await;
-    while Path::new(&worked_in).exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("its folder has gone", || !Path::new(&worked_in).exists()).await;
 }
 
 #[tokio::test]
