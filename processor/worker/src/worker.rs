@@ -15,7 +15,7 @@ use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, TopicPartitionList};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,9 @@ const TOPIC_LOOK_MAX: Duration = Duration::from_secs(5);
 /// Records of one partition that may wait for a slow one before them. Past this the partition is paused: all of them would
 /// run again after a crash, and each takes some bytes.
 const WINDOW_MAX: usize = 10_000;
+
+/// How long the last commit and leaving the group may take: longer than a broker that answers needs.
+const CLOSING_MAX: Duration = Duration::from_secs(30);
 
 /// A worker of one queue. Built by [`Worker::builder`], run once.
 #[derive(Debug)]
@@ -174,7 +177,9 @@ impl Worker {
         let result = running.run(shutdown, self.settings.shutdown_limit, &self.status).await;
         // Both the last commit and leaving the group block their thread.
         let topic = self.settings.commands;
-        let closed = tokio::task::spawn_blocking(move || {
+        let (closed, is_closed) = oneshot::channel();
+        // A thread of its own: a runtime does not end before its own have.
+        let closing = std::thread::Builder::new().name("worker closes".to_owned()).spawn(move || {
             let done = lock(&offsets).take_uncommitted();
             if !done.is_empty()
                 && let Err(error) = consumer.commit(&to_list(&topic, &done), CommitMode::Sync)
@@ -182,9 +187,11 @@ impl Worker {
                 tracing::warn!(%error, "the last commit failed: some finished tasks will run again");
             }
             drop(consumer);
+            let _ = closed.send(());
         });
-        if closed.await.is_err() {
-            // The runtime is going down: the group learns of it by the session's timeout.
+        let is_closed = async { closing.is_ok() && is_closed.await.is_ok() };
+        if !tokio::time::timeout(CLOSING_MAX, is_closed).await.unwrap_or(false) {
+            // The group learns of it by the session's timeout.
             tracing::warn!("the consumer could not be closed in order");
         }
         tracing::info!(queue = self.settings.queue, counts = ?self.metrics.counts(), "worker stopped");
