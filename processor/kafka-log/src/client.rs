@@ -12,12 +12,13 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, TopicPartitionList};
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::admin::Admin;
 use crate::config::KafkaConfig;
 use crate::context::Logging;
-use crate::error::{blocking, from_kafka};
+use crate::error::{blocking, from_kafka, retriable};
 use crate::record;
 
 /// How long a record may wait for room in the producer's queue.
@@ -25,6 +26,9 @@ const QUEUE_MAX: Duration = Duration::from_secs(10);
 
 /// How long the leaders of a topic are looked for.
 const METADATA_MAX: Duration = Duration::from_secs(10);
+
+/// How long a reader of what exists waits for the next of it, while lost connections are mended.
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// A producer without transactions: idempotent, acknowledged by all replicas in sync, partitioned as Java's does it.
 /// Cheap to clone.
@@ -284,12 +288,22 @@ impl Tail {
     /// When there is more than one topic.
     ///
     /// # Errors
-    /// As [`Self::next`].
+    /// As [`Self::next`], and when nothing has come for [`SILENCE_MAX`].
     pub async fn next_existing(&mut self) -> Result<Option<TailRecord>, LogError> {
         assert!(self.has_one_topic, "the end of what exists is known for one topic only");
+        let mut heard = Instant::now();
         while !self.unread.is_empty() {
-            if let Some(record) = self.receive().await? {
-                return Ok(Some(record));
+            let unread = self.unread.len();
+            match timeout_at(heard + SILENCE_MAX, self.receive()).await {
+                Ok(received) => match received? {
+                    Some(record) => return Ok(Some(record)),
+                    None if self.unread.len() < unread => heard = Instant::now(),
+                    None => {}
+                },
+                Err(_) => {
+                    let silence = format!("no broker has sent anything for {} s", SILENCE_MAX.as_secs());
+                    return Err(retriable(self.doing.clone(), silence));
+                }
             }
         }
         Ok(None)

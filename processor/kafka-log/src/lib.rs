@@ -26,7 +26,7 @@ mod record;
 mod spread;
 
 pub use admin::{Admin, Broker, Cluster, TopicDifference};
-pub use client::{Isolation, Publisher, Start, Tail, TailRecord, TailSource};
+pub use client::{Isolation, Publisher, SILENCE_MAX, Start, Tail, TailRecord, TailSource};
 pub use config::{GroupProtocol, KafkaConfig};
 pub use lane::KafkaLane;
 pub use log::KafkaLog;
