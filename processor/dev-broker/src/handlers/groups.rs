@@ -69,17 +69,17 @@ pub(super) async fn join(
             .with_protocol_name(name)
             .with_member_id(member)
     };
-    let mut waiting = {
+    // It takes the lock when it is dropped, so it is declared before the lock is taken, and outlives it.
+    let mut waiting;
+    {
         let mut control = broker.control();
-        let (ticket, waiting) = broker.wait(&mut control);
+        let ticket;
+        (ticket, waiting) = broker.wait(&mut control);
         let outcome = control.groups.join(join, ticket, broker.now());
         if let Err(error) = broker.settle(&mut control, outcome) {
-            let error = storage_error(&error);
-            drop(control);
-            return refused(error, request.member_id);
+            return refused(storage_error(&error), request.member_id);
         }
-        waiting
-    };
+    }
     match waiting.answer().await {
         Some(Answer::Join { result: Ok(joined), .. }) => joined_response(joined, header.version),
         Some(Answer::Join { result: Err(JoinRefused { error, member }), .. }) => {
@@ -122,17 +122,16 @@ pub(super) async fn sync(broker: &Broker, request: SyncGroupRequest) -> SyncGrou
             .collect(),
     };
     let refused = |error: ResponseError| SyncGroupResponse::default().with_error_code(error.code());
-    let mut waiting = {
+    let mut waiting; // As above.
+    {
         let mut control = broker.control();
-        let (ticket, waiting) = broker.wait(&mut control);
+        let ticket;
+        (ticket, waiting) = broker.wait(&mut control);
         let outcome = control.groups.sync(sync, ticket, broker.now());
         if let Err(error) = broker.settle(&mut control, outcome) {
-            let error = storage_error(&error);
-            drop(control);
-            return refused(error);
+            return refused(storage_error(&error));
         }
-        waiting
-    };
+    }
     match waiting.answer().await {
         Some(Answer::Sync { result: Ok(Synced { protocol_type, protocol, assignment }), .. }) => {
             SyncGroupResponse::default()
