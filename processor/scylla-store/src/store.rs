@@ -18,7 +18,7 @@ use scylla::deserialize::row::DeserializeRow;
 use scylla::deserialize::value::DeserializeValue;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::chunks::ChunkedInstances;
 use crate::config::{Consistency, ScyllaConfig};
@@ -44,6 +44,8 @@ struct Inner {
     /// Rows of `listing_day` that are written.
     known_days: Mutex<BTreeSet<(String, i32)>>,
     chunked: ChunkedInstances,
+    /// Turns of the requests of flushes.
+    writing: Semaphore,
 }
 
 impl ScyllaStore {
@@ -106,7 +108,8 @@ impl ScyllaStore {
         }
         let (statements, known_days) = (OnceCell::new(), Mutex::default());
         let chunked = ChunkedInstances::default();
-        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days, chunked }) })
+        let writing = Semaphore::new(write::IN_FLIGHT_MAX);
+        Ok(Self { inner: Arc::new(Inner { session, config, statements, known_days, chunked, writing }) })
     }
 
     /// Creates the keyspace and the tables, so far as they are missing. What exists stays as it is.
@@ -151,8 +154,8 @@ impl SnapshotStore for ScyllaStore {
     async fn flush(&self, request: &FlushRequest) -> Result<(), StoreError> {
         let statements = self.statements().await?;
         let days = self.new_days(request);
-        let Inner { session, config, chunked, .. } = &*self.inner;
-        let write = write::Writer { session, statements, config, chunked };
+        let Inner { session, config, chunked, writing: turns, .. } = &*self.inner;
+        let write = write::Writer { session, statements, config, chunked, turns };
         write.flush(request, days.iter().cloned().collect()).await?;
         self.learn_days(days);
         Ok(())

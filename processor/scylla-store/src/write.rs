@@ -13,6 +13,7 @@ use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
+use tokio::sync::Semaphore;
 
 use crate::batch::{Rows, batches, mixed};
 use crate::chunks::{self, ChunkedInstances};
@@ -24,8 +25,9 @@ use crate::layout;
 use crate::replicas::Replicas;
 use crate::statements::Statements;
 
-/// Requests at a time, of one flush.
-const IN_FLIGHT_MAX: usize = 128;
+/// Requests at a time, of all flushes of a process. A server that is busy, or stands still for a second to collect garbage, must have done with
+/// what waits before it gives it up (two seconds, by default): what is given up is sent again, and it falls behind for good.
+pub(crate) const IN_FLIGHT_MAX: usize = 128;
 
 /// Large snapshots at a time, of one flush.
 const LARGE_IN_FLIGHT_MAX: usize = 4;
@@ -68,6 +70,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) statements: &'a Statements,
     pub(crate) config: &'a ScyllaConfig,
     pub(crate) chunked: &'a ChunkedInstances,
+    /// Of [`IN_FLIGHT_MAX`], shared by all flushes.
+    pub(crate) turns: &'a Semaphore,
 }
 
 impl Writer<'_> {
@@ -120,6 +124,7 @@ impl Writer<'_> {
 
     async fn send(self, request: Request<'_>) -> Result<(), StoreError> {
         let (session, statements) = (self.session, self.statements);
+        let _turn = self.turns.acquire().await.expect("nobody closes it");
         match request {
             Request::Snapshots(rows) => {
                 insert(session, &statements.insert_snapshot, &rows, "write snapshots").await
