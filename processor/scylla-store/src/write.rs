@@ -149,6 +149,8 @@ impl Writer<'_> {
 
     async fn send_chunked(self, snapshot: Chunked<'_>) -> Result<(), StoreError> {
         let Chunked { write, value, chunks } = snapshot;
+        // One for all of its requests, a few of which go at a time.
+        let _turn = self.turns.acquire().await.expect("nobody closes it");
         if let Some((crc, body)) = chunks {
             // Before the first chunk may be there, so that whatever follows a failure removes it.
             self.chunked.remember(&write.instance, write.stamp);
