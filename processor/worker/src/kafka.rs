@@ -1,9 +1,11 @@
 //! The Kafka side: settings of the clients, rebalances, and answers that are sent until the broker has them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use millrace_schemas::cloud_event::EventRecord;
+use prometheus::IntGauge;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -99,7 +101,37 @@ pub(crate) struct WorkerContext {
     pub(crate) topic: String,
     pub(crate) offsets: Arc<Mutex<Offsets>>,
     pub(crate) metrics: Arc<QueueMetrics>,
+    pub(crate) assigned: Assigned,
     pub(crate) status: WorkerStatus,
+}
+
+/// How many partitions one consumer has, in a gauge that it may share with others of the queue. What it has at its end goes with it: a
+/// client that is closed may lose partitions without a word.
+#[derive(Debug)]
+pub(crate) struct Assigned {
+    gauge: IntGauge,
+    count: AtomicI64,
+}
+
+impl Assigned {
+    pub(crate) fn none(gauge: IntGauge) -> Self {
+        Self { gauge, count: AtomicI64::new(0) }
+    }
+
+    fn add(&self, count: i64) {
+        self.gauge.add(count);
+        self.count.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.gauge.sub(self.count.swap(0, Ordering::Relaxed));
+    }
+}
+
+impl Drop for Assigned {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 impl ClientContext for WorkerContext {
@@ -141,13 +173,13 @@ impl ConsumerContext for WorkerContext {
         let count = |list: &TopicPartitionList| i64::try_from(list.count()).unwrap_or(i64::MAX);
         match rebalance {
             Rebalance::Assign(list) => {
-                self.metrics.partitions.add(count(list));
+                self.assigned.add(count(list));
                 let partitions: Vec<i32> = list.elements().iter().map(|it| it.partition()).collect();
                 tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
                 self.status.set(Stage::Serving);
             }
-            Rebalance::Revoke(list) => self.metrics.partitions.sub(count(list)),
-            Rebalance::Error(_) => self.metrics.partitions.set(0),
+            Rebalance::Revoke(list) => self.assigned.add(-count(list)),
+            Rebalance::Error(_) => self.assigned.clear(),
         }
     }
 

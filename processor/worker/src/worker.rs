@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::WorkerBuilder;
 use crate::answer::{Answer, Letterhead};
 use crate::execute::{Outcome, execute};
-use crate::kafka::{Answers, WorkerContext, lock, to_list};
+use crate::kafka::{Answers, Assigned, WorkerContext, lock, to_list};
 use crate::lag;
 use crate::metrics::{Ended, QueueMetrics, RunningTask};
 use crate::offsets::{Offsets, Receipt};
@@ -47,8 +47,9 @@ const TOPIC_LOOK_MAX: Duration = Duration::from_secs(5);
 /// run again after a crash, and each takes some bytes.
 const WINDOW_MAX: usize = 10_000;
 
-/// How long the last commit and leaving the group may take: longer than a broker that answers needs.
-const CLOSING_MAX: Duration = Duration::from_secs(30);
+/// How long the last commit and leaving the group may take: longer than a broker that answers needs. With the time that running tasks have, it is
+/// less than a container is given to end.
+const CLOSING_MAX: Duration = Duration::from_secs(15);
 
 /// A worker of one queue. Built by [`Worker::builder`], run once.
 #[derive(Debug)]
@@ -122,6 +123,7 @@ impl Worker {
             topic: self.settings.commands.clone(),
             offsets: offsets.clone(),
             metrics: self.metrics.clone(),
+            assigned: Assigned::none(self.metrics.partitions.clone()),
             status: self.status.clone(),
         };
         let consumer: StreamConsumer<WorkerContext> = self
@@ -178,7 +180,7 @@ impl Worker {
         // Both the last commit and leaving the group block their thread.
         let topic = self.settings.commands;
         let (closed, is_closed) = oneshot::channel();
-        // A thread of its own: a runtime does not end before its own have.
+        // A thread of its own: a runtime waits for its blocking threads, and this one may never end.
         let closing = std::thread::Builder::new().name("worker closes".to_owned()).spawn(move || {
             let done = lock(&offsets).take_uncommitted();
             if !done.is_empty()
