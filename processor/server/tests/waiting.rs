@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process that ends with the test.
@@ -18,12 +18,25 @@ impl Drop for Running {
     }
 }
 
-fn start(arguments: &[&str]) -> Running {
+impl Running {
+    fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(180) {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not end");
+    }
+}
+
+fn start(arguments: &[&str], said: fn() -> Stdio) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
     for (variable, _) in std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with("MILLRACE_")) {
         command.env_remove(variable);
     }
-    let command = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command.args(arguments).stdin(Stdio::null()).stdout(said()).stderr(said());
     Running(command.spawn().unwrap())
 }
 
@@ -37,7 +50,7 @@ fn a_broker_that_comes_late_is_waited_for() {
     let bootstrap = free_address();
     // A prefix of its own: `dev` makes its topics itself.
     let patient = ["topics", "apply", "--no-store", "--prefix", "late", "--wait-for-servers", "2m"];
-    let mut apply = start(&[&patient[..], &["--bootstrap", &bootstrap]].concat());
+    let mut apply = start(&[&patient[..], &["--bootstrap", &bootstrap]].concat(), Stdio::piped);
     let mut said = BufReader::new(apply.0.stderr.take().unwrap());
     let told = loop {
         let mut line = String::new();
@@ -49,8 +62,8 @@ fn a_broker_that_comes_late_is_waited_for() {
     assert!(told.starts_with("looking for the fleet, "), "{told}");
     assert!(told.contains("no broker answers") && told.contains("Connection refused"), "{told}");
 
-    let _broker = start(&["dev", "--ephemeral", "--kafka", &bootstrap, "--http", "127.0.0.1:0"]);
-    let status = apply.0.wait().unwrap();
+    let _broker = start(&["dev", "--ephemeral", "--kafka", &bootstrap, "--http", "127.0.0.1:0"], Stdio::null);
+    let status = apply.ended();
     let (mut answer, mut rest) = (String::new(), String::new());
     apply.0.stdout.take().unwrap().read_to_string(&mut answer).unwrap();
     said.read_to_string(&mut rest).unwrap();
@@ -63,8 +76,8 @@ fn patience_is_a_matter_of_choice() {
     let begun = Instant::now();
     let processor =
         ["processor", "--http", "127.0.0.1:0", "--wait-for-servers", "0s", "--cql", &free_address()];
-    let mut processor = start(&processor);
-    let status = processor.0.wait().unwrap();
+    let mut processor = start(&processor, Stdio::piped);
+    let status = processor.ended();
     let mut said = String::new();
     processor.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(status.code(), Some(1), "{said}");

@@ -1,13 +1,12 @@
 //! `millrace dev`: what it keeps, what it refuses, and what it does besides.
 
 use std::net::TcpListener;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::stories::APPROVAL;
-use crate::support::{Fleet, Place, Ran, millrace};
+use crate::support::{Fleet, Place, Ran, launch, millrace};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../topology/examples");
 
@@ -253,31 +252,18 @@ fn secrets_that_are_in_no_folder_are_refused_before_anything_starts() {
     assert!(ran.stderr().contains("there is no such folder"), "{}", ran.stderr());
 }
 
-/// Ends when it is dropped, whatever the test has found.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn what_is_ephemeral_is_gone_at_the_end() {
     let usual = ["--output", "json", "dev", "--ephemeral", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-    let mut command = millrace(&usual);
-    let mut dev = Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let stdout = dev.0.stdout.take().unwrap();
-    let document =
-        serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next().unwrap().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let log = place.path().join("log");
+    let (dev, document) = launch(millrace(&usual), &log);
     assert_eq!(document["partitions"], 4);
     let folder = std::path::PathBuf::from(document["data"].as_str().unwrap());
     assert!(folder.is_dir());
-    let pid = dev.0.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let stderr = std::io::read_to_string(dev.0.stderr.take().unwrap()).unwrap();
-    assert_eq!(dev.0.wait().unwrap().code(), Some(0), "{stderr}");
-    assert!(stderr.contains("stopped; nothing is kept"), "{stderr}");
+    let code = dev.stop();
+    let said = std::fs::read_to_string(log).unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("stopped; nothing is kept"), "{said}");
     assert!(!folder.exists());
 }

@@ -58,16 +58,31 @@ pub(crate) struct Fleet {
     processor: Option<Processor>,
 }
 
-struct Processor {
+pub(crate) struct Processor {
     child: Child,
     url: String,
 }
 
 impl Processor {
-    fn stop(mut self) -> Option<i32> {
+    /// Ends it by SIGTERM, and gives its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         ended(&mut self.child, "the processor").code()
+    }
+
+    /// Ends it at once, with whatever it is at.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Processor {
+    fn drop(&mut self) {
+        // It has ended, unless its test fails.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -336,9 +351,7 @@ impl Fleet {
 
     /// Ends the processor at once, with whatever it is at.
     pub(crate) fn kill_processor(&mut self) {
-        let Processor { mut child, .. } = self.processor.take().expect("it runs");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.processor.take().expect("it runs").kill();
     }
 
     /// Ends the processor by SIGTERM, and gives its exit code.
@@ -434,7 +447,7 @@ fn dev_command(folder: &TempDir, kafka: &str, http: &str, partitions: u32, argum
 }
 
 /// Starts a processor that says where it listens.
-fn launch(mut command: Command, log: &Path) -> (Processor, Value) {
+pub(crate) fn launch(mut command: Command, log: &Path) -> (Processor, Value) {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -458,11 +471,6 @@ impl Drop for Fleet {
         if std::thread::panicking() {
             eprintln!("the processor's log:\n{}", self.log());
         }
-        if let Some(Processor { mut child, .. }) = self.processor.take() {
-            // Only after a failed test: it ends in good order otherwise.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 
@@ -478,16 +486,6 @@ impl Worker {
     /// Ends it by SIGTERM, and gives its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.0.take().expect("it runs").stop()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if let Some(Processor { mut child, .. }) = self.0.take() {
-            // Only after a failed test.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 
