@@ -25,7 +25,8 @@ const IN_DEV: &str = "dev::";
 
 /// The longest that one command may take: one that hangs is to be told of, and not to cost the rest. The longest one takes ten minutes.
 const STEP_MAX: Duration = Duration::from_mins(25);
-/// The longest that all may take, so that the table is there before whoever runs this loses patience (at 90 minutes, with the set-up).
+/// After that no step is begun and every command is ended, so that the table is there before whoever runs this loses patience (at 90 minutes, with
+/// the set-up). The checks of ours have limits of their own.
 const ALL_MAX: Duration = Duration::from_mins(80);
 /// The longest that the Go tools take.
 const TOOLS_STOP_MAX: Duration = Duration::from_mins(10);
@@ -71,13 +72,14 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
         on_secure_servers(workspace, &mut run);
         through_faults(workspace, &mut run, programs);
     }
+    let verdict = run.verdict();
     if let Ok(mut tools) = tools
         && tools.ended()?.is_none()
     {
         // Only when nothing has needed them. It ends with what it builds just now, and tidies up.
         tools.stop(TOOLS_STOP_MAX).unwrap_or_else(|error| say!("{error:#}"));
     }
-    Ok(run.verdict())
+    Ok(verdict)
 }
 
 /// Optimised, which the pure crates are in a short time: what takes too long otherwise, or counts instructions.

@@ -29,27 +29,37 @@ pub(crate) enum Signal {
 impl Signal {
     /// Sends it to a process that is ours.
     pub(crate) fn send(self, process: u32) -> anyhow::Result<()> {
-        self.send_to(&process.to_string())
-    }
-
-    /// Sends it to all processes of a group that is ours.
-    pub(crate) fn send_to_group(self, group: u32) -> anyhow::Result<()> {
-        self.send_to(&format!("-{group}"))
-    }
-
-    fn send_to(self, whom: &str) -> anyhow::Result<()> {
         let signal = match self {
             Self::Terminate => "-TERM",
             Self::Kill => "-KILL",
             Self::Freeze => "-STOP",
             Self::Thaw => "-CONT",
         };
-        let status = Command::new("kill").args([signal, "--", whom]).status();
+        let status = Command::new("kill").args([signal, &process.to_string()]).status();
         match status.context("could not run kill")? {
             it if it.success() => Ok(()),
-            it => bail!("kill {signal} {whom}: {it}"),
+            it => bail!("kill {signal} {process}: {it}"),
         }
     }
+}
+
+/// A process and all that it has started, as far as they have not left it: the first one first. Reads `/proc`, so on Linux only.
+pub(crate) fn tree(process: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let parents = processes.filter_map(|it| {
+        let process: u32 = it.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(it.path().join("stat")).ok()?;
+        let parent: u32 = stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((process, parent))
+    });
+    let parents: Vec<(u32, u32)> = parents.collect();
+    let mut tree = vec![process];
+    let mut looked_at = 0;
+    while let Some(parent) = tree.get(looked_at).copied() {
+        tree.extend(parents.iter().filter(|it| it.1 == parent).map(|it| it.0));
+        looked_at += 1;
+    }
+    tree
 }
 
 /// A child process with its output in files.

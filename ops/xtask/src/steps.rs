@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::processes::{POLL, Signal};
+use crate::processes::{POLL, Signal, tree};
 use crate::report::{rounded, say};
 
 /// Lines shown of the log of a step that failed.
@@ -48,8 +47,7 @@ pub(crate) fn run_within(
     log: &Path,
 ) -> anyhow::Result<Duration> {
     let deadline = Instant::now() + at_most;
-    // A group of its own, which is signalled as a whole: cargo does not end the tests that it runs.
-    logged(label, command.process_group(0), log, |child| {
+    logged(label, command, log, |child| {
         loop {
             match child.try_wait()? {
                 None if Instant::now() < deadline => std::thread::sleep(POLL),
@@ -57,8 +55,11 @@ pub(crate) fn run_within(
                 ended => return Ok(ended),
             }
         }
-        if let Err(error) = Signal::Kill.send_to_group(child.id()) {
-            say!("could not end {label}: {error:#}");
+        // Cargo does not end the tests that it runs.
+        for process in tree(child.id()) {
+            if let Err(error) = Signal::Kill.send(process) {
+                say!("{label}: {error:#}");
+            }
         }
         child.wait()?;
         Ok(None)

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use crate::cluster::BENCH_STORE_HEAP;
 use crate::steps;
+
+/// The longest that building everything may take.
+const BUILD_MAX: Duration = Duration::from_mins(30);
 
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -125,7 +128,7 @@ impl Workspace {
     /// compile it a second time.
     pub(crate) fn build_all(&self, folder: &Path) -> anyhow::Result<Programs> {
         let mut cargo = self.cargo(&["build", "--workspace", "--bins", "--tests"]);
-        steps::run("build", &mut cargo, &folder.join("build.log"))?;
+        steps::run_within(BUILD_MAX, "build", &mut cargo, &folder.join("build.log"))?;
         Ok(self.programs("debug"))
     }
 
