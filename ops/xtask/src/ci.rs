@@ -58,12 +58,14 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Verdict> {
     // With the features that it asks for, and not with those of the tests and of its neighbours besides.
     run.cargo("program alone", workspace, &["check", "-p", "millrace"]);
     pure_crates_optimised(workspace, &mut run);
-    let folder = run.folder.clone();
-    let programs = run.step("build", || workspace.build_all(&folder));
+    // All programs and tests at once, as the tests are built. Single packages would select fewer features of what they share, and compile it a
+    // second time.
+    let is_built = run.cargo("build", workspace, &["build", "--workspace", "--bins", "--tests"]);
     let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
     require_tools(tests.env_remove("KAFKA_BOOTSTRAP"));
     run.command("tests", &mut tests);
-    if let Some(programs) = programs {
+    if is_built {
+        let programs = workspace.programs(Profile::Dev);
         on_dev(workspace, &mut run, &programs);
         on_the_kit(workspace, &mut run, &programs);
         operations_of(workspace, &mut run, &programs);
@@ -207,21 +209,22 @@ impl Run {
         Self { folder, steps: Vec::new(), deadline: Instant::now() + ALL_MAX }
     }
 
-    fn cargo(&mut self, name: &str, workspace: &Workspace, arguments: &[&str]) {
-        self.command(name, &mut workspace.cargo(arguments));
+    fn cargo(&mut self, name: &str, workspace: &Workspace, arguments: &[&str]) -> bool {
+        self.command(name, &mut workspace.cargo(arguments))
     }
 
-    /// A step that is a command. Its log is also where the tests are counted.
-    fn command(&mut self, name: &str, command: &mut Command) {
+    /// A step that is a command, and whether it has succeeded. Its log is also where the tests are counted.
+    fn command(&mut self, name: &str, command: &mut Command) -> bool {
         let log = self.folder.join(format!("{}.log", name.replace(' ', "-")));
         let at_most = STEP_MAX.min(self.deadline.saturating_duration_since(Instant::now()));
-        self.step(name, || steps::run_within(at_most, name, command, &log));
+        let took = self.step(name, || steps::run_within(at_most, name, command, &log));
         if let Some(step) = self.steps.last_mut() {
             let text = std::fs::read(&log).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             step.tests = Tests::counted(&text);
             step.told = told_by_failures(&text);
         }
+        took.is_some()
     }
 
     /// A step, which may fail: those that do not need it go on.

@@ -49,7 +49,7 @@ pub(crate) fn tree(process: u32) -> Vec<u32> {
     let parents = processes.filter_map(|it| {
         let process: u32 = it.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(it.path().join("stat")).ok()?;
-        let parent: u32 = stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()?;
+        let parent: u32 = after_name(&stat)?.nth(1)?.parse().ok()?;
         Some((process, parent))
     });
     let parents: Vec<(u32, u32)> = parents.collect();
@@ -143,6 +143,12 @@ impl Drop for Process {
     }
 }
 
+/// The fields of `/proc/PID/stat` from the state on. The name of the program, before them, stands in brackets and may hold anything, so they
+/// are counted from the last bracket: proc(5).
+fn after_name(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat.rsplit_once(") ")?.1.split_whitespace())
+}
+
 /// What a process has used since it started.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Usage {
@@ -166,8 +172,7 @@ impl Usage {
     }
 
     fn parse(stat: &str, status: &str) -> Option<Self> {
-        // The name of the program stands in brackets and may hold anything, so count from the last bracket: proc(5).
-        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
+        let fields: Vec<&str> = after_name(stat)?.collect();
         let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
         let mib = |name: &str| {
             let line = status.lines().find_map(|it| it.strip_prefix(name))?;

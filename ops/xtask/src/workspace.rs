@@ -2,16 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use crate::cluster::BENCH_STORE_HEAP;
 use crate::steps;
-
-/// The longest that building everything may take.
-const BUILD_MAX: Duration = Duration::from_mins(30);
 
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -113,27 +110,20 @@ impl Workspace {
     /// Builds `millrace` and the load tests.
     pub(crate) fn build(&self, profile: Profile, folder: &Path) -> anyhow::Result<Programs> {
         let mut arguments = vec!["build", "-p", "millrace", "-p", "millrace-load-tests"];
-        let built = match profile {
-            Profile::Dev => "debug",
-            Profile::Release => {
-                arguments.push("--release");
-                "release"
-            }
-        };
+        match profile {
+            Profile::Dev => {}
+            Profile::Release => arguments.push("--release"),
+        }
         steps::run("build", &mut self.cargo(&arguments), &folder.join("build.log"))?;
-        Ok(self.programs(built))
+        Ok(self.programs(profile))
     }
 
-    /// Builds all programs and tests at once, as the tests are built. Single packages would select fewer features of what they share, and
-    /// compile it a second time.
-    pub(crate) fn build_all(&self, folder: &Path) -> anyhow::Result<Programs> {
-        let mut cargo = self.cargo(&["build", "--workspace", "--bins", "--tests"]);
-        steps::run_within(BUILD_MAX, "build", &mut cargo, &folder.join("build.log"))?;
-        Ok(self.programs("debug"))
-    }
-
-    fn programs(&self, built: &str) -> Programs {
-        let built = self.target.join(built);
+    /// What has been built.
+    pub(crate) fn programs(&self, profile: Profile) -> Programs {
+        let built = self.target.join(match profile {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        });
         Programs { millrace: built.join("millrace"), load_tests: built.join("millrace-load-tests") }
     }
 

@@ -2,7 +2,7 @@
 //! The folder must not exist; it is left behind.
 //!
 //! A flush has 1,000 rows: 250 snapshots of some 500 bytes and as many list rows, half of them of new instances and half of recent
-//! ones, 400 rows of history, 100 timers. At the end, when the file is large, as many flushes of instances that lie anywhere in it.
+//! ones, 400 rows of history, 100 timers. When the file is large, up to a hundred flushes more, of instances that lie anywhere in it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

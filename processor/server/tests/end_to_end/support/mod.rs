@@ -58,6 +58,7 @@ pub(crate) struct Fleet {
     processor: Option<Processor>,
 }
 
+/// A process that serves. It ends with this at the latest.
 pub(crate) struct Processor {
     child: Child,
     url: String,
